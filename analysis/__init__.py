@@ -1,0 +1,1 @@
+"""From records to laws: tables, fits, forecasts, reports. Needs no PyTorch."""

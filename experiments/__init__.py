@@ -1,0 +1,1 @@
+"""Where the two meet: the commands, and what they found."""

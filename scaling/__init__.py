@@ -1,0 +1,1 @@
+"""From a question to records: studies, data, models, training."""

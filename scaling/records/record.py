@@ -1,0 +1,227 @@
+"""What was measured: one record a run, and what a folder of records holds.
+
+A record is written once and carries the sha256 of its own content. Reading never trusts a file: a record
+whose hash, schema or fields are wrong is reported as damaged and enters nothing. Needs neither PyTorch nor
+pandas, so a laptop can read a study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+SCHEMA = 1
+RECORD_FILE = "record.json"
+PLAN_FILE = "plan.json"
+
+Status = Literal["done", "diverged"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run. `loss` is held-out, in nats per predicted token; None exactly when diverged."""
+
+    run_id: str
+    trunk_id: str
+    study: str
+    status: Status
+    family: str
+    objective: str
+    width: int
+    depth: int
+    params: int  # non-embedding parameters (Kaplan)
+    params_matmul: int  # + output layer
+    params_total: int  # everything (Hoffmann)
+    tokens: int  # training tokens seen, repeats included
+    tokens_unique: int  # distinct training tokens seen
+    epochs: float  # tokens / tokens the corpus can serve
+    flops: float  # 3 x counted forward, multiply-add = 2, as if trained on its own
+    flops_6nd: float  # 6 * params * tokens
+    loss: float | None  # [nats/token]
+    loss_se: float | None  # standard error of `loss` over held-out sequences
+    bits_per_byte: float | None
+    learning_rate: float  # peak
+    batch_tokens: int
+    steps: int
+    schedule: str
+    cooldown_steps: int
+    seed: int
+    data: str
+    data_fingerprint: str
+    vocab: int
+    context: int
+    device: str
+    precision: str
+    threads: int
+    seconds: float  # wall-clock of the steps that only this run needed
+    attempts: int
+    started: str  # ISO 8601, UTC
+    finished: str
+    reason: str | None = None  # why and at which step a run diverged
+    versions: dict[str, str] = field(default_factory=dict)
+    spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete
+
+    def __post_init__(self) -> None:
+        if self.status not in ("done", "diverged"):
+            raise ValueError(f"status: a record is done or diverged; got {self.status!r}.")
+        if self.status == "done" and (self.loss is None or not math.isfinite(self.loss)):
+            raise ValueError(f"run {self.run_id}: a done record needs a finite loss; got {self.loss!r}.")
+        if self.status == "diverged" and self.loss is not None:
+            raise ValueError(f"run {self.run_id}: a diverged record carries no loss; got {self.loss!r}.")
+
+
+class DamagedRecord(ValueError):
+    """A record file whose content cannot be trusted."""
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one serialisation that hashes are taken of: sorted keys, no spaces, no NaN.
+
+    Raises:
+        ValueError: for NaN or infinity, which JSON has no number for.
+        TypeError: for anything that is not plain data.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def encode_record(record: RunRecord) -> bytes:
+    """The bytes of `record.json`: readable, and carrying the sha256 of their own canonical form."""
+    body = {"schema": SCHEMA, **asdict(record)}
+    digest = hashlib.sha256(canonical_json(body)).hexdigest()
+    return json.dumps({**body, "sha256": digest}, indent=1, allow_nan=False).encode() + b"\n"
+
+
+def decode_record(data: bytes) -> RunRecord:
+    """Inverse of `encode_record`.
+
+    Raises:
+        DamagedRecord: naming what is wrong: not JSON, another schema, a wrong hash, or wrong fields.
+    """
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise DamagedRecord(f"not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise DamagedRecord(f"a record is a JSON object; got {type(body).__name__}")
+    digest = body.pop("sha256", None)
+    try:
+        expected = hashlib.sha256(canonical_json(body)).hexdigest()
+    except ValueError as error:
+        raise DamagedRecord(f"holds a number JSON has no place for: {error}") from error
+    if digest != expected:
+        raise DamagedRecord(f"sha256 says {str(digest)[:12]}…, content hashes to {expected[:12]}…")
+    schema = body.pop("schema", None)
+    if schema != SCHEMA:
+        raise DamagedRecord(f"schema {schema!r}; this version reads schema {SCHEMA}")
+    known = {f.name for f in fields(RunRecord)}
+    try:
+        return RunRecord(**{key: value for key, value in body.items() if key in known})
+    except (TypeError, ValueError) as error:
+        raise DamagedRecord(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try that ended without a record and may be tried again."""
+
+    trunk_id: str
+    attempt: int
+    kind: str  # oom, enospc, exception, killed
+    message: str
+
+
+@dataclass(frozen=True)
+class StudyRecords:
+    """Everything a study folder says about its runs, reconciled against its plan."""
+
+    folder: Path
+    name: str
+    records: tuple[RunRecord, ...]  # done and diverged, ordered by run_id
+    expected: dict[str, dict[str, Any]]  # run_id → planned row, empty where there is no plan
+    failures: dict[str, Failure]  # trunk_id → its last failure, where runs are missing
+    damaged: dict[str, str]  # path inside the folder → why it was not believed
+
+    @property
+    def done(self) -> tuple[RunRecord, ...]:
+        return tuple(r for r in self.records if r.status == "done")
+
+    @property
+    def diverged(self) -> tuple[RunRecord, ...]:
+        return tuple(r for r in self.records if r.status == "diverged")
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Run ids that were planned and have no believable record."""
+        have = {r.run_id for r in self.records}
+        return tuple(run_id for run_id in self.expected if run_id not in have)
+
+
+def find_record_files(study: Path) -> Iterator[Path]:
+    """Every `record.json` of a study: runs/<study>/<trunk_id>/<run_id>/record.json."""
+    for trunk in sorted(p for p in study.iterdir() if p.is_dir()):
+        for run in sorted(p for p in trunk.iterdir() if p.is_dir()):
+            path = run / RECORD_FILE
+            if path.is_file():
+                yield path
+
+
+def read_study(folder: str | Path) -> StudyRecords:
+    """Read, verify and reconcile one study folder. Changes nothing on disk.
+
+    Raises:
+        FileNotFoundError: when the folder does not exist, or holds neither a plan nor a record.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such runs folder. `scaling run study=NAME` makes runs/NAME.")
+    damaged: dict[str, str] = {}
+    records: dict[str, RunRecord] = {}
+    for path in find_record_files(folder):
+        where = str(path.relative_to(folder))
+        try:
+            record = decode_record(path.read_bytes())
+        except (DamagedRecord, OSError) as error:
+            damaged[where] = str(error)
+            continue
+        if record.run_id != path.parent.name:
+            damaged[where] = f"says it is run {record.run_id}, but lies in the folder of {path.parent.name}"
+            continue
+        records[record.run_id] = record
+
+    expected: dict[str, dict[str, Any]] = {}
+    name = folder.name
+    plan_path = folder / PLAN_FILE
+    if plan_path.is_file():
+        try:
+            plan = json.loads(plan_path.read_bytes())
+            name = str(plan["study"])
+            expected = {str(row["run_id"]): dict(row) for row in plan["runs"]}
+        except (ValueError, KeyError, TypeError) as error:
+            damaged[PLAN_FILE] = f"unreadable plan ({error}); missing runs cannot be counted"
+    elif not records and not damaged:
+        raise FileNotFoundError(f"{folder}: neither {PLAN_FILE} nor any record; not a study's runs folder.")
+
+    missing_trunks = {row.get("trunk_id") for run_id, row in expected.items() if run_id not in records}
+    failures = {}
+    for trunk_id in sorted(str(t) for t in missing_trunks if t):
+        failure = _last_failure(folder / trunk_id, damaged, folder)
+        if failure:
+            failures[trunk_id] = failure
+    ordered = tuple(records[run_id] for run_id in sorted(records))
+    return StudyRecords(folder, name, ordered, expected, failures, damaged)
+
+
+def _last_failure(trunk: Path, damaged: dict[str, str], root: Path) -> Failure | None:
+    files = sorted((trunk / "failures").glob("*.json")) if (trunk / "failures").is_dir() else []
+    for path in reversed(files):
+        try:
+            body = json.loads(path.read_bytes())
+            return Failure(trunk.name, int(path.stem), str(body["kind"]), str(body["message"]))
+        except (ValueError, KeyError, TypeError) as error:
+            damaged[str(path.relative_to(root))] = f"unreadable failure note: {error}"
+    return None
