@@ -1,0 +1,79 @@
+"""The GPT-style decoder: causal transformer, rotary positions, untied output layer."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from scaling.models.blocks import Block, Norm, heads_for, initialise, rotary_angles
+from scaling.models.family import Counts, Family, Shape
+
+
+class Decoder(nn.Module):
+    """Next-token model. Tokens (batch, tokens) → logits (batch, tokens, vocab)."""
+
+    angles: Tensor
+
+    def __init__(self, shape: Shape, vocab: int, context: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, shape.width)
+        self.blocks = nn.ModuleList(Block(shape.width, causal=True) for _ in range(shape.depth))
+        self.norm = Norm(shape.width)
+        self.head = nn.Linear(shape.width, vocab, bias=False)
+        angles = rotary_angles(context, shape.width // heads_for(shape.width))
+        self.register_buffer("angles", angles, persistent=False)
+        initialise(self, shape.depth)
+        nn.init.normal_(self.head.weight, std=1 / shape.width)  # untrained loss is ln(vocab) to 1/width
+
+    def features(self, tokens: Tensor) -> Tensor:
+        """What the output layer reads, (batch, tokens, width)."""
+        x = self.embedding(tokens)
+        for block in self.blocks:
+            x = block(x, self.angles[: tokens.shape[1]])
+        return self.norm(x)  # type: ignore[no-any-return]
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.features(tokens))  # type: ignore[no-any-return]
+
+
+def counts(shape: Shape, vocab: int, context: int) -> Counts:
+    """Closed form, held to the built model and to PyTorch's counter by a test.
+
+    params = 12 depth width² + (2 depth + 1) width. Forward FLOPs a token: two a weight of every matrix
+    product, and 4 depth context width for attention over the whole context.
+    Source: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1; the output layer and the full attention
+    term are added as in Porian et al. 2024 (arXiv:2406.19146).
+    """
+    width, depth = shape.width, shape.depth
+    matmul = 12 * depth * width**2 + vocab * width
+    norms = (2 * depth + 1) * width
+    params = 12 * depth * width**2 + norms
+    return Counts(
+        params=params,
+        params_matmul=params + vocab * width,
+        params_total=params + 2 * vocab * width,
+        forward_flops=2 * matmul + 4 * depth * context * width,
+    )
+
+
+def _ladder() -> list[Shape]:
+    """One dial: depth follows width, so that a law along N is a law along one curve of shapes.
+
+    Steps of an eighth of the width keep neighbours within 15 % of any size in between.
+    """
+    widths: list[int] = []
+    width = 14
+    while width <= 2304:
+        widths.append(width)
+        width += max(2, 2 ** (width.bit_length() - 4))
+    return [Shape(width, round(2 + width / 100)) for width in widths]
+
+
+FAMILY = Family(
+    name="decoder",
+    objective="causal",
+    ladder=_ladder(),
+    counts=counts,
+    build=Decoder,
+)
+
+
