@@ -1,0 +1,55 @@
+"""The only package that writes durable files; every other module asks it to.
+
+What is promised: a file is either whole under its name or not there; a committed file survives power loss
+where the filesystem honours fsync; a record is never overwritten; a checkpoint whose content does not match
+the hash in its name is set aside, never loaded. Needs neither PyTorch, pandas nor W&B.
+
+One trunk is one folder, held by one `Lock`. Every `folder` below is such a folder, or one of its runs'.
+"""
+
+from scaling.records.storage.attempts import (
+    StaleAttempt,
+    commit_record,
+    is_latest_attempt,
+    load_record,
+    new_attempt,
+    record_failure,
+    write_spec_once,
+)
+from scaling.records.storage.checkpoints import load_checkpoint, save_checkpoint
+from scaling.records.storage.files import (
+    atomic_file,
+    make_folder,
+    quarantine,
+    sweep_temps,
+    write_atomic,
+    write_json,
+    write_once,
+)
+from scaling.records.storage.lock import Lock, LockedError
+from scaling.records.storage.metrics import MetricsLog
+from scaling.records.storage.names import safe_child, slug
+
+__all__ = [
+    "Lock",
+    "LockedError",
+    "MetricsLog",
+    "StaleAttempt",
+    "atomic_file",
+    "commit_record",
+    "is_latest_attempt",
+    "load_checkpoint",
+    "load_record",
+    "make_folder",
+    "new_attempt",
+    "quarantine",
+    "record_failure",
+    "safe_child",
+    "save_checkpoint",
+    "slug",
+    "sweep_temps",
+    "write_atomic",
+    "write_json",
+    "write_once",
+    "write_spec_once",
+]

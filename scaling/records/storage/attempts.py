@@ -1,0 +1,154 @@
+"""What a trunk's folder remembers of the tries to train it: spec, numbered attempts, failures, records."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record, encode_record
+from scaling.records.storage.files import encode_json, make_folder, quarantine, write_atomic, write_once
+
+SPEC_FILE = "spec.json"
+ATTEMPTS = "attempts"
+FAILURES = "failures"
+LONGEST_MESSAGE = 20_000  # characters: the end of a traceback says the most
+
+logger = logging.getLogger(__name__)
+
+
+class StaleAttempt(RuntimeError):
+    """A later attempt has taken over: this one must write nothing more."""
+
+
+def write_spec_once(path: str | Path, spec: Mapping[str, Any]) -> None:
+    """Write what was decided; where it is written already, insist that it is the same.
+
+    Raises:
+        ValueError: naming every key that differs, its value then and now.
+    """
+    path = Path(path)
+    data = encode_json(spec)
+    make_folder(path.parent)
+    if write_once(path, data):
+        return
+    try:
+        then = json.loads(path.read_bytes())
+    except ValueError as error:
+        quarantine(path, f"not JSON: {error}")
+        write_spec_once(path, spec)
+        return
+    now = json.loads(data)
+    if then != now:
+        raise ValueError(
+            f"{path}: this folder was made with another specification; nothing was changed.\n"
+            + "\n".join(_drift(then, now))
+            + "\nGo back to the old values, or train into a new folder."
+        )
+
+
+def _drift(then: Any, now: Any, key: str = "") -> list[str]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        lines = []
+        for name in sorted({*then, *now}):
+            inner = f"{key}.{name}" if key else name
+            lines += _drift(then.get(name, "(absent)"), now.get(name, "(absent)"), inner)
+        return lines
+    return [] if then == now else [f"  {key or 'spec'}: was {then!r}, now {now!r}"]
+
+
+def new_attempt(folder: str | Path, facts: Mapping[str, Any]) -> int:
+    """Take the next number, 1 on. Of racing workers each gets its own; the highest may commit.
+
+    `facts` (versions, threads, device, …) are kept beside host, pid and time.
+    """
+    folder = Path(folder)
+    home = make_folder(folder / ATTEMPTS)
+    now = {"host": socket.gethostname(), "pid": os.getpid(), "started": datetime.now(UTC).isoformat()}
+    number = _latest(folder) + 1
+    while not write_once(home / f"{number:06d}.json", encode_json({"attempt": number, **now, **facts})):
+        number += 1
+    return number
+
+
+def is_latest_attempt(folder: str | Path, attempt: int) -> bool:
+    """Whether nobody has started after `attempt`. Ask before every commit: locks may lie, numbers do not."""
+    return _latest(Path(folder)) == attempt
+
+
+def _latest(folder: Path) -> int:
+    home = folder / ATTEMPTS
+    names = [path.stem for path in home.glob("*.json")] if home.is_dir() else []
+    return max((int(name) for name in names if name.isdigit()), default=0)
+
+
+def record_failure(folder: str | Path, attempt: int, kind: str, message: str) -> bool:
+    """Note why an attempt ended without a record. It may be tried again.
+
+    Returns False, after a log line, where the disk does not take even this: the failure itself matters more.
+    """
+    body = {
+        "attempt": attempt,
+        "kind": kind,
+        "message": message[-LONGEST_MESSAGE:],
+        "host": socket.gethostname(),
+        "time": datetime.now(UTC).isoformat(),
+    }
+    try:
+        home = make_folder(Path(folder) / FAILURES)
+        write_atomic(home / f"{attempt:06d}.json", encode_json(body))
+    except OSError as error:
+        logger.error(
+            "%s: attempt %d failed (%s), and that could not be noted: %s", folder, attempt, kind, error
+        )
+        return False
+    return True
+
+
+def commit_record(folder: str | Path, record: RunRecord) -> bool:
+    """Write `folder/<run_id>/record.json`, for ever. `folder` is the trunk's, `record.attempts` our number.
+
+    True: on the disk, and survives power loss. False: the run has a record already, which stays as it is.
+
+    Raises:
+        StaleAttempt: a later attempt has taken over.
+        ValueError: the folder is not that of the record's trunk.
+    """
+    folder = Path(folder)
+    if folder.resolve().name != record.trunk_id:
+        raise ValueError(
+            f"run {record.run_id} is of trunk {record.trunk_id}, but the folder given is {folder}; "
+            "give the trunk's folder."
+        )
+    data = encode_record(record)
+    home = make_folder(folder / record.run_id)
+    if not is_latest_attempt(folder, record.attempts):
+        raise StaleAttempt(
+            f"{folder}: attempt {record.attempts} was overtaken by attempt {_latest(folder)}; "
+            f"its record of run {record.run_id} is not written."
+        )
+    return write_once(home / RECORD_FILE, data)
+
+
+def load_record(folder: str | Path, run_id: str) -> RunRecord | None:
+    """The believable record of a run of this trunk, or None. A damaged one is set aside, to be made again.
+
+    Hold the lock: this may move a file.
+    """
+    path = Path(folder) / run_id / RECORD_FILE
+    try:
+        record = decode_record(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except DamagedRecord as error:
+        quarantine(path, str(error))
+        return None
+    if record.run_id != run_id:
+        quarantine(path, f"says it is run {record.run_id}")
+        return None
+    return record
