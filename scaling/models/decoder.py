@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
-from scaling.models.blocks import Block, Norm, heads_for, initialise, rotary_angles
+from scaling.models.blocks import Block, Linear, Norm, heads_for, initialise, rotary_angles
 from scaling.models.family import Counts, Family, Shape
 
 
@@ -18,7 +20,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(vocab, shape.width)
         self.blocks = nn.ModuleList(Block(shape.width, causal=True) for _ in range(shape.depth))
         self.norm = Norm(shape.width)
-        self.head = nn.Linear(shape.width, vocab, bias=False)
+        self.head = Linear(shape.width, vocab)
         angles = rotary_angles(context, shape.width // heads_for(shape.width))
         self.register_buffer("angles", angles, persistent=False)
         initialise(self, shape.depth)
@@ -56,16 +58,19 @@ def counts(shape: Shape, vocab: int, context: int) -> Counts:
 
 
 def _ladder() -> list[Shape]:
-    """One dial: depth follows width, so that a law along N is a law along one curve of shapes.
+    """One dial: depth follows width, 2 + width / 100, so that a law along N is a law along one curve.
 
-    Steps of an eighth of the width keep neighbours within 15 % of any size in between.
+    Widths step by an eighth and by at most 32, and both depths are offered where that rule lies between two integers: any
+    size between the ends is then within 15 %.
     """
-    widths: list[int] = []
+    shapes: list[Shape] = []
     width = 14
-    while width <= 2304:
-        widths.append(width)
-        width += max(2, 2 ** (width.bit_length() - 4))
-    return [Shape(width, round(2 + width / 100)) for width in widths]
+    while width <= 2048:
+        depth = 2 + width / 100
+        near = {math.floor(depth + 0.25), math.floor(depth + 0.75)}
+        shapes.extend(Shape(width, d) for d in sorted(near))
+        width += min(max(2, 2 ** (width.bit_length() - 4)), 32)
+    return shapes
 
 
 FAMILY = Family(
@@ -75,5 +80,3 @@ FAMILY = Family(
     counts=counts,
     build=Decoder,
 )
-
-
