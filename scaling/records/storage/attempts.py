@@ -68,6 +68,7 @@ def new_attempt(folder: str | Path, facts: Mapping[str, Any]) -> int:
     `facts` (versions, threads, device, …) are kept beside host, pid and time.
     """
     folder = Path(folder)
+    make_folder(folder)
     home = make_folder(folder / ATTEMPTS)
     now = {"host": socket.gethostname(), "pid": os.getpid(), "started": datetime.now(UTC).isoformat()}
     number = _latest(folder) + 1

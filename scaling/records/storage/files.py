@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 TEMP_PREFIX = ".tmp-"
+LOCK_FILE = "lock"
 QUARANTINE = "quarantine"
 CHUNK = 1 << 20  # bytes gathered before a write: torch.save writes many pieces of 64 bytes
 
@@ -44,6 +45,7 @@ class _Staged(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
+        self._refuse_after_error()
         view = memoryview(data).cast("B")
         self._sha256.update(view)
         self._gathered += view
@@ -53,8 +55,7 @@ class _Staged(io.RawIOBase):
 
     def sync(self) -> str:
         """Put everything written on the disk; returns its sha256, in hex."""
-        if self.error is not None:  # whoever was writing swallowed it
-            raise self.error
+        self._refuse_after_error()
         self._drain()
         os.fsync(self._fd)
         return self._sha256.hexdigest()
@@ -86,11 +87,15 @@ class _Staged(io.RawIOBase):
 
     def _drain(self) -> None:
         try:
-            write_all(self._fd, self._gathered)
+            write_all(self._fd, bytes(self._gathered))
         except OSError as error:
-            self.error = self.error or error
+            self.error = error
             raise
         self._gathered.clear()
+
+    def _refuse_after_error(self) -> None:
+        if self.error is not None:  # and whoever was writing swallowed it
+            raise self.error
 
 
 @contextmanager
@@ -196,17 +201,21 @@ def quarantine(path: str | Path, reason: str) -> Path:
 
 
 def sweep_temps(folder: str | Path) -> int:
-    """Remove what killed writers left in `folder` and below. Hold the lock of the trunk while calling.
+    """Remove what killed writers left in a trunk's folder, while holding its lock; returns how many.
 
-    Returns how many there were. Final names are never touched.
+    Called on a study it leaves the trunks alone: a folder below `folder` that has a lock may be in use.
     """
-    stale = sorted(Path(folder).rglob(f"{TEMP_PREFIX}*"))
-    for path in stale:
-        os.unlink(path)
-    return len(stale)
+    swept = 0
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not os.path.exists(f"{place}/{name}/{LOCK_FILE}")]
+        for name in names:
+            if name.startswith(TEMP_PREFIX):
+                os.unlink(f"{place}/{name}")
+                swept += 1
+    return swept
 
 
-def write_all(fd: int, data: bytes | bytearray) -> None:
+def write_all(fd: int, data: bytes) -> None:
     """`os.write` until everything is written: a full disk first takes a part of it."""
     view = memoryview(data)
     while view:

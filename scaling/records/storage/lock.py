@@ -27,8 +27,8 @@ class Lock:
     """`with Lock(folder / "lock"):` or LockedError at once. The kernel frees it when the process dies.
 
     `lockf`, not `flock`: a forked child inherits a flock, and holds it after its parent was killed. The file
-    is never deleted, because a worker could then lock a file that has no name any more. The lock saves compute;
-    that no record is ever written twice rests on `write_once`, also where locks do not work.
+    is never deleted, because a worker could then lock a file that has no name any more. The lock saves
+    compute; that no record is ever written twice rests on `write_once`, also where locks do not work.
 
     Raises:
         LockedError: naming the host and process that holds it.
@@ -76,7 +76,7 @@ class Lock:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
                 raise
             logger.warning(
-                "%s: no locks on this file system (%s); two workers may train the same run, one record stays.",
+                "%s: no locks on this file system (%s); two workers may train one run, one record stays.",
                 self.path,
                 error.strerror,
             )

@@ -87,7 +87,11 @@ class MetricsLog:
         self.close()
 
     def _drain(self) -> None:
-        write_all(self._fd, self._gathered)
+        try:
+            write_all(self._fd, bytes(self._gathered))
+        except OSError:
+            os.ftruncate(self._fd, self._written)  # no half line stays, and nothing gathered is lost
+            raise
         self._written += len(self._gathered)
         self._gathered.clear()
         self._drained = time.monotonic()
