@@ -1,0 +1,7 @@
+"""From records, files or W&B to one row a run, and to learning curves. Nothing is dropped in silence."""
+
+from analysis.table.comparable import split_comparable
+from analysis.table.curves import load_curves
+from analysis.table.load import data_hash, load_runs
+
+__all__ = ["data_hash", "load_curves", "load_runs", "split_comparable"]

@@ -1,0 +1,41 @@
+"""Which runs may share a fit."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+_KEYS = ("family", "objective", "data", "data_fingerprint", "vocab", "context")
+
+
+def split_comparable(table: pd.DataFrame, *, by_family: bool = True) -> dict[str, pd.DataFrame]:
+    """Split a table into parts whose runs may share a fit, largest first.
+
+    Losses of two objectives, two data sets (fingerprints), two vocabularies or two context lengths are
+    numbers on different scales, so no part ever mixes them. The choice here is to split, never to refuse: one
+    table may answer several questions, and each part says what it is.
+
+    Args:
+        by_family: also part the families, as one law a family wants; False keeps them together to compare.
+
+    Returns:
+        label → rows, with `attrs` of the whole table and `attrs["part"]`. A label names only what differs,
+        so the one part of a uniform table is its family, e.g. `decoder`; of two corpora, `decoder, data c4`.
+    """
+    keys = [k for k in _KEYS if k in table.columns and (by_family or k != "family")]
+    differing = [k for k in keys if k == "family" or len(table[k].unique()) > 1]
+    parts: dict[str, pd.DataFrame] = {}
+    for values, part in table.groupby(keys, sort=True, dropna=False):
+        said = dict(zip(keys, values, strict=True))
+        label = ", ".join(_say(k, said[k]) for k in differing) or "all runs"
+        while label in parts:  # two fingerprints that begin alike
+            label += "′"
+        part = part.reset_index(drop=True)
+        part.attrs = {**table.attrs, "part": label}
+        parts[label] = part
+    return dict(sorted(parts.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def _say(key: str, value: object) -> str:
+    if key in ("family", "objective"):
+        return str(value)
+    return f"fingerprint {str(value)[:8]}" if key == "data_fingerprint" else f"{key} {value}"

@@ -1,0 +1,81 @@
+"""Learning curves of a study folder: every trunk and every cooldown, one row a logged step."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from scaling.records.record import StudyRecords, read_study
+
+METRICS_FILE = "metrics.jsonl"
+_NUMBERS = ("step", "tokens", "flops", "train_loss", "loss", "loss_se", "learning_rate")
+_COLUMNS = ("trunk_id", "run_id", "part", "family", "params", *_NUMBERS)
+
+
+def load_curves(folder: str | Path) -> pd.DataFrame:
+    """Read metrics.jsonl of all trunks and cooldowns that the plan or a record of the study names.
+
+    Returns:
+        trunk_id, run_id (None for a trunk), part (`trunk` or `cooldown`), family, params [count], step,
+        tokens, flops [FLOP], train_loss, loss (held-out) and loss_se [nats/token], learning_rate; NaN where
+        a line does not say. Ordered by trunk, run and step. `attrs["notes"]` counts the lines that could not
+        be read; the last line of a run that was killed is often half a line.
+
+    Raises:
+        FileNotFoundError: no such study folder.
+    """
+    study = read_study(folder)
+    notes: list[str] = []
+    rows: list[dict[str, Any]] = []
+    for trunk_id, about in _trunks(study).items():
+        trunk = {"trunk_id": trunk_id, "run_id": None, "part": "trunk", **about}
+        rows += _read(study.folder / trunk_id / METRICS_FILE, trunk, study.folder, notes)
+        for run_id in sorted(_runs_of(study, trunk_id)):
+            run = {"trunk_id": trunk_id, "run_id": run_id, "part": "cooldown", **about}
+            rows += _read(study.folder / trunk_id / run_id / METRICS_FILE, run, study.folder, notes)
+    curves = pd.DataFrame(rows, columns=list(_COLUMNS))
+    curves[list(_NUMBERS)] = curves[list(_NUMBERS)].astype(float)
+    curves.attrs = {"study": study.name, "notes": notes}
+    return curves
+
+
+def _trunks(study: StudyRecords) -> dict[str, dict[str, Any]]:
+    """trunk_id → family and params, by the plan, completed by the records."""
+    about: dict[str, dict[str, Any]] = {}
+    for row in study.expected.values():
+        if row.get("trunk_id"):
+            about[str(row["trunk_id"])] = {k: row.get(k) for k in ("family", "params")}
+    for record in study.records:
+        about[record.trunk_id] = {"family": record.family, "params": record.params}
+    return dict(sorted(about.items()))
+
+
+def _runs_of(study: StudyRecords, trunk_id: str) -> set[str]:
+    planned = {run_id for run_id, row in study.expected.items() if row.get("trunk_id") == trunk_id}
+    return planned | {r.run_id for r in study.records if r.trunk_id == trunk_id}
+
+
+def _read(path: Path, about: dict[str, Any], root: Path, notes: list[str]) -> list[dict[str, Any]]:
+    # Names from a plan file must not lead out of the study.
+    if not path.resolve().is_relative_to(root.resolve()) or not path.is_file():
+        return []
+    rows: list[dict[str, Any]] = []
+    unread = 0
+    for line in path.read_bytes().splitlines():
+        try:
+            body = json.loads(line)
+            numbers = {k: float(body[k]) for k in _NUMBERS if body.get(k) is not None}
+        except (ValueError, TypeError, AttributeError):
+            unread += 1
+            continue
+        if "tokens" in numbers and all(map(math.isfinite, numbers.values())):
+            rows.append({**about, **numbers})
+        else:
+            unread += 1
+    if unread:
+        notes.append(f"{path.relative_to(root)}: {unread} lines could not be read")
+    return rows

@@ -1,0 +1,162 @@
+"""Anybody's runs, one row each: read, named, checked; what is not believed is set aside and counted."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.table.cells import read_numbers
+from analysis.table.columns import COUNTS, NUMBERS, Columns, Origin, resolve
+from analysis.table.screen import Screened, screen
+from analysis.table.sources import Raw, read_file
+from analysis.table.wandb_runs import read_wandb
+from scaling.records.record import RunRecord, StudyRecords, read_study
+
+_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
+_IDENTITY = ("run_id", "trunk_id", "family", "objective", "data", "data_fingerprint")
+
+
+def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFrame:
+    """One row a finished run, with the columns of `RunRecord` (all but `spec` and `versions`).
+
+    Args:
+        source: a runs/<study> folder, a .csv, .tsv, .json, .jsonl or .parquet file, or
+            `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set).
+        columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. A factor
+            brings other units in: `params=Size (M)*1e6`. Unmapped columns go by name or unambiguous alias.
+
+    Returns:
+        A table ordered as the source, index 0…n−1. Tokens follow from FLOPs, or FLOPs from tokens, by
+        C = 6 N D where one of them is absent. Other columns of a file are kept as they are. `attrs` carries
+
+        - `counts`: used, quarantined (unreadable, damaged, in wrong units), diverged, failed (the last try
+          left an error), missing (planned, nothing there yet). Each run is in one of them only.
+        - `quarantine`: [{row, reason}]; `notes`: what was derived or assumed; `warnings`: what to look at.
+        - `data_hash`: sha256 of the rows used, whatever their order; `source`, `study`, `columns`.
+
+    Raises:
+        FileNotFoundError: no such folder or file.
+        ValueError: nothing readable, a column missing or ambiguous (names those present), or no run left.
+    """
+    path = Path(source)
+    if str(source).startswith("wandb://"):
+        raw = read_wandb(str(source))
+    elif path.is_dir():
+        if columns is not None:
+            raise ValueError(f"{path}: a runs folder names its own columns; leave the column mapping out.")
+        study = read_study(path)
+        origins = {name: Origin(name) for name in _RECORD}
+        return _table(_from_study(study), origins, study.name, external=False)
+    elif path.is_file():
+        raw = read_file(path)
+    else:
+        raise FileNotFoundError(
+            f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "
+            ".jsonl or .parquet file, or wandb://entity/project."
+        )
+    return _table(raw, resolve(columns, list(raw.columns), raw.source), path.stem, external=True)
+
+
+def data_hash(table: pd.DataFrame) -> str:
+    """sha256 of what a fit can see of the rows, the same for every order of rows and columns."""
+    ordered = table.sort_values("run_id", kind="stable")
+    digest = hashlib.sha256()
+    for name in sorted({*_IDENTITY, *NUMBERS} & set(ordered.columns)):
+        digest.update(name.encode() + b"\0")
+        if name in NUMBERS:
+            digest.update(ordered[name].to_numpy(dtype="<f8").tobytes())
+        else:
+            digest.update("\0".join(map(str, ordered[name])).encode())
+    return digest.hexdigest()
+
+
+def _from_study(study: StudyRecords) -> Raw:
+    done = study.done
+    raw = Raw(str(study.folder), {name: [getattr(r, name) for r in done] for name in _RECORD}, [])
+    raw.labels = [r.run_id for r in done]
+    raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
+    damaged = {Path(where).parent.name for where in study.damaged}
+    absent = [run_id for run_id in study.missing if run_id not in damaged]
+    failed = [i for i in absent if str(study.expected[i].get("trunk_id")) in study.failures]
+    raw.counts = {
+        "diverged": len(study.diverged),
+        "failed": len(failed),
+        "missing": len(absent) - len(failed),
+    }
+    raw.notes = [f"run {r.run_id} diverged: {r.reason or 'no reason recorded'}" for r in study.diverged]
+    raw.notes += [f"trunk {f.trunk_id} failed ({f.kind}): {f.message}" for f in study.failures.values()]
+    return raw
+
+
+def _table(raw: Raw, origins: dict[str, Origin], name: str, *, external: bool) -> pd.DataFrame:
+    screened = screen(raw, origins, external=external)
+    keep = screened.open_rows(len(raw.labels))
+    quarantine = [
+        *raw.quarantine,
+        *({"row": raw.labels[i], "reason": r} for i, r in sorted(screened.aside.items())),
+    ]
+    counts = {"used": len(keep), "quarantined": len(quarantine)}
+    for kind in ("diverged", "failed", "missing"):
+        counts[kind] = raw.counts.get(kind, 0) + list(screened.without_result.values()).count(kind)
+    if not keep:
+        first = f" First reason: {quarantine[0]['row']}: {quarantine[0]['reason']}." if quarantine else ""
+        said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if kind != "used")
+        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{first}")
+    notes = raw.notes + screened.notes
+    table = _assemble(raw, origins, screened, keep, notes)
+    table.attrs = {
+        "source": raw.source,
+        "study": name,
+        "counts": counts,
+        "quarantine": quarantine,
+        "notes": notes,
+        "warnings": screened.warnings,
+        "columns": {ours: str(origin) for ours, origin in origins.items() if ours != origin.column},
+        "data_hash": data_hash(table),
+    }
+    return table
+
+
+def _assemble(
+    raw: Raw, origins: dict[str, Origin], screened: Screened, keep: list[int], notes: list[str]
+) -> pd.DataFrame:
+    data: dict[str, Any] = {name: [cells[i] for i in keep] for name, cells in screened.texts.items()}
+    for name, values in screened.numbers.items():
+        data[name] = _whole(values[keep]) if name in COUNTS else values[keep]
+    _complete(data, [raw.labels[i].replace(" ", "-") for i in keep], notes)
+    table = pd.DataFrame({name: data[name] for name in _RECORD if name in data})
+    used = {origin.column for origin in origins.values()}
+    for name, cells in raw.columns.items():
+        if name not in used:
+            kept = [cells[i] for i in keep]
+            numbers, unreadable = read_numbers(kept)
+            table[f"{name} (source)" if name in table else name] = kept if unreadable else numbers
+    return table
+
+
+def _whole(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, Any]:
+    """Integers where every value is one, as a digitised table has 6795600349.3 parameters."""
+    whole = np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53)
+    return values.astype(np.int64) if whole.all() else values
+
+
+def _complete(data: dict[str, Any], labels: list[str], notes: list[str]) -> None:
+    """Say what a source leaves unsaid, in a note: names, independence, and what the runs have in common."""
+    none: list[str | None] = [None] * len(labels)
+    data["run_id"] = [own or label for own, label in zip(data.get("run_id", none), labels, strict=True)]
+    trunks = data.get("trunk_id", none)
+    if None in trunks:
+        notes.append("runs without a trunk_id are taken as independent of each other")
+    data["trunk_id"] = [trunk or run for trunk, run in zip(trunks, data["run_id"], strict=True)]
+    unstated = [name for name in ("family", "objective", "data_fingerprint") if None in data.get(name, none)]
+    for name in unstated:
+        data[name] = [cell or "unstated" for cell in data.get(name, none)]
+    if unstated:
+        notes.append(
+            f"{', '.join(unstated)}: not stated for some or all runs, which are taken to be alike in it"
+        )
