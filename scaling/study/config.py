@@ -1,0 +1,187 @@
+"""What a person may ask: the typed schema of every key under `conf/`.
+
+Plain dataclasses, because Hydra cannot compose frozen ones, and floats for counts, because an `int` field
+refuses `1e6`. Range checks live in `__post_init__`; what they leave open is decided in `plan`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+class Schedule(Enum):
+    """Learning rate over steps: one constant trunk with cooldown branches, or one cosine a budget."""
+
+    trunk = "trunk"
+    cosine = "cosine"
+
+
+class Precision(Enum):
+    """Arithmetic of matrix products. `auto` follows the rule in `scaling.training.device`."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+class Tracking(Enum):
+    """The W&B mirror. `auto` is online where the user is logged in, else offline."""
+
+    auto = "auto"
+    offline = "offline"
+    online = "online"
+    off = "off"
+
+
+@dataclass
+class ModelConfig:
+    """One member of a family: by size, or by shape."""
+
+    family: str = "decoder"
+    params: float | None = None  # non-embedding parameters wanted
+    width: int | None = None  # or the shape itself
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        by_shape = self.width is not None or self.depth is not None
+        if (self.params is None) != by_shape or (self.width is None) != (self.depth is None):
+            asked = {"params": self.params, "width": self.width, "depth": self.depth}
+            raise ValueError(
+                f"model: give either params, or both width and depth; got {asked}. "
+                "On the command line: model.params=1e5, or model.params=null model.width=64 model.depth=3."
+            )
+        for key in ("width", "depth"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                raise ValueError(f"model.{key}: at least 1; got {value}.")
+
+
+@dataclass
+class DataConfig:
+    """One corpus, its tokenizer and its split."""
+
+    corpus: str = "python_source"
+    vocab: float = 1024  # 256 is raw bytes; more is byte-level BPE of that many tokens
+    context: float = 128  # tokens a sequence
+    paths: list[str] = field(default_factory=list)  # globs, a folder or a hub name
+    field: str = "text"  # column of .jsonl, .parquet and hub data
+    limit_bytes: float | None = None  # an unbiased subset of that much text
+    heldout_fraction: float = 0.02
+    subset: str | None = None  # of a hub data set
+    split: str = "train"
+    revision: str | None = None
+
+    def __post_init__(self) -> None:
+        _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction"))
+        if self.heldout_fraction >= 0.5:
+            raise ValueError(f"data.heldout_fraction: below 0.5; got {self.heldout_fraction}.")
+
+
+@dataclass
+class BudgetConfig:
+    """How long to train: exactly one of three, each a number or a list. One run a number."""
+
+    tokens: Any = None
+    tokens_per_param: Any = None
+    compute: Any = None  # [FLOP], counted
+
+    def __post_init__(self) -> None:
+        given = {key: value for key, value in vars(self).items() if value is not None}
+        if len(given) != 1:
+            raise ValueError(
+                f"budget: give exactly one of tokens, tokens_per_param, compute; got {given or 'none'}.\n"
+                "On the command line, take one back with e.g. budget.compute=null."
+            )
+        self.amounts()
+
+    @property
+    def kind(self) -> str:
+        """The one that was given."""
+        return next(key for key, value in vars(self).items() if value is not None)
+
+    def amounts(self) -> list[float]:
+        """What was given, as floats in ascending order.
+
+        Raises:
+            ValueError: for anything that is not a positive, finite number.
+        """
+        value = getattr(self, self.kind)
+        items = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+        good = [isinstance(x, int | float) and not isinstance(x, bool) and 0 < x < math.inf for x in items]
+        if not items or not all(good):
+            raise ValueError(f"budget.{self.kind}: positive numbers are needed; got {value!r}.")
+        return sorted({float(x) for x in items})
+
+
+@dataclass
+class TrainingConfig:
+    """The recipe. Null learning_rate follows the measured rule in `scaling.study.rates`."""
+
+    sequences: float = 16  # a step
+    microbatch: float | None = None  # sequences at once; fewer than a step's means gradient accumulation
+    learning_rate: float | None = None
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    clip: float = 1.0  # gradient norm
+    warmup_steps: float = 32
+    schedule: Schedule = Schedule.trunk
+    cooldown: float = 0.2  # part of a run's steps
+    precision: Precision = Precision.auto
+    device: str = "auto"
+    threads: int | None = None  # null: the rule in `scaling.training.device`
+    evaluation_tokens: float = 131072  # held-out tokens of a final loss
+    curve_evaluations: float = 12  # held-out points on a trunk's curve, evenly spaced in log steps
+    curve_tokens: float = 16384  # held-out tokens of each
+
+    def __post_init__(self) -> None:
+        positive = ("sequences", "microbatch", "learning_rate", "clip", "evaluation_tokens", "curve_tokens")
+        _positive("training", self, positive)
+        for key in ("weight_decay", "warmup_steps", "curve_evaluations"):
+            if not 0 <= getattr(self, key) < math.inf:
+                raise ValueError(f"training.{key}: zero or more; got {getattr(self, key)}.")
+        for key in ("beta1", "beta2", "cooldown"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"training.{key}: from 0 to below 1; got {getattr(self, key)}.")
+        if self.microbatch is not None and self.sequences % self.microbatch:
+            raise ValueError(
+                f"training.microbatch: must divide training.sequences = {self.sequences:g}; "
+                f"got {self.microbatch:g}."
+            )
+
+
+@dataclass
+class RunConfig:
+    """One Hydra job: one model, one corpus, one recipe, and every budget its trunk passes."""
+
+    name: str = "single"  # of the study; its records go to <runs>/<name>
+    question: str = ""  # what the study asks, in one sentence
+    seed: int = 0
+    model: ModelConfig = MISSING  # conf/model/<family>.yaml
+    data: DataConfig = field(default_factory=DataConfig)
+    budget: BudgetConfig = MISSING
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    runs: str = "runs"
+    cache: str = "~/.cache/scaling"
+    tracking: Tracking = Tracking.auto
+    project: str = "scaling"  # W&B project
+
+
+def _positive(section: str, config: object, keys: Iterable[str]) -> None:
+    for key in keys:
+        value = getattr(config, key)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"{section}.{key}: a positive, finite number is needed; got {value}.")
+
+
+def register() -> None:
+    """Make the schema known to Hydra. Idempotent."""
+    store = ConfigStore.instance()
+    store.store(name="run_schema", node=RunConfig)

@@ -1,0 +1,139 @@
+"""From what was asked to what will be trained: one config → its trunks and runs. Trains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scaling.models import Shape, get_family
+from scaling.models.counting import count_model
+from scaling.study.config import ModelConfig, RunConfig, Schedule
+from scaling.study.rates import default_learning_rate
+from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What a plan must know of an opened corpus."""
+
+    fingerprint: str
+    train_tokens: int
+    heldout_tokens: int
+
+
+def decide(config: RunConfig, facts: DataFacts) -> list[Trunk]:
+    """Every trunk of one job: one under a constant rate, one a budget under cosine.
+
+    Raises:
+        ValueError: for an unknown family, a size off the ladder, a budget shorter than its warm-up, or a
+            held-out set smaller than one batch.
+    """
+    training = config.training
+    shape = _shape(config.model)
+    vocab, context = int(config.data.vocab), int(config.data.context)
+    family = get_family(config.model.family)
+    size = count_model(family.name, shape, vocab, context)
+    sequences = int(training.sequences)
+    if facts.heldout_tokens <= EVALUATION_SEQUENCES * context:
+        raise ValueError(
+            f"data: the held-out split has {facts.heldout_tokens:,} tokens, too few for one batch of "
+            f"{EVALUATION_SEQUENCES} x {context}. Give more text, a larger data.heldout_fraction "
+            f"(now {config.data.heldout_fraction:g}), or a smaller data.context."
+        )
+
+    def trunk(horizon: int | None) -> TrunkSpec:
+        return TrunkSpec(
+            family=family.name,
+            width=shape.width,
+            depth=shape.depth,
+            data=DataSpec(
+                corpus=config.data.corpus,
+                fingerprint=facts.fingerprint,
+                vocab=vocab,
+                context=context,
+                paths=tuple(config.data.paths),
+                field=config.data.field,
+                limit_bytes=None if config.data.limit_bytes is None else int(config.data.limit_bytes),
+                heldout_fraction=config.data.heldout_fraction,
+                subset=config.data.subset,
+                split=config.data.split,
+                revision=config.data.revision,
+            ),
+            seed=config.seed,
+            sequences=sequences,
+            microbatch=int(training.microbatch or sequences),
+            learning_rate=training.learning_rate or default_learning_rate(family.name, size.params),
+            weight_decay=training.weight_decay,
+            beta1=training.beta1,
+            beta2=training.beta2,
+            clip=training.clip,
+            warmup_steps=warmup_steps(int(training.warmup_steps), size.params, sequences * context),
+            horizon=horizon,
+            precision=training.precision.value,
+        )
+
+    def run(spec: TrunkSpec, steps: int) -> RunSpec:
+        cooldown = 0 if spec.horizon else max(1, round(training.cooldown * steps)) if training.cooldown else 0
+        if steps - cooldown <= spec.warmup_steps:
+            raise ValueError(
+                f"budget.{config.budget.kind}: {steps * spec.batch_tokens:,} tokens are {steps} steps of "
+                f"{spec.batch_tokens:,}, of which {spec.warmup_steps} warm up and {cooldown} cool down: "
+                "no step is left at the full rate. Give more tokens, or a smaller training.sequences."
+            )
+        return RunSpec(spec, steps, cooldown, int(training.evaluation_tokens))
+
+    amounts = config.budget.amounts()
+    steps = sorted({_steps(config, amount, size.training_flops, size.params) for amount in amounts})
+    groups: list[tuple[TrunkSpec, list[RunSpec]]]
+    if training.schedule is Schedule.cosine:
+        groups = [(spec, [run(spec, n)]) for n in steps for spec in (trunk(n),)]
+    else:
+        constant = trunk(None)
+        groups = [(constant, [run(constant, n) for n in steps])]
+    return [
+        Trunk(
+            spec=spec,
+            runs=tuple(sorted(runs, key=lambda r: r.branch_step)),
+            params=size.params,
+            params_matmul=size.params_matmul,
+            params_total=size.params_total,
+            flops_per_token=size.training_flops,
+            objective=family.objective,
+            curve_steps=curve_steps(int(training.curve_evaluations), spec, max(r.branch_step for r in runs)),
+            curve_tokens=int(training.curve_tokens),
+        )
+        for spec, runs in groups
+    ]
+
+
+def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
+    """Warm-up no longer than one token a parameter.
+
+    A long fixed warm-up is one of the causes of Kaplan's exponent. Source: Porian et al. 2024
+    (arXiv:2406.19146), section 3.2.
+    """
+    return min(asked, max(1, params // batch_tokens))
+
+
+def curve_steps(count: int, spec: TrunkSpec, last: int) -> tuple[int, ...]:
+    """Steps at which a trunk's held-out loss is drawn: even in log steps, from warm-up to the last."""
+    if count < 1:
+        return ()
+    first = min(max(spec.warmup_steps, 1), last)
+    ratio = (last / first) ** (1 / max(count - 1, 1))
+    return tuple(sorted({round(first * ratio**i) for i in range(count)}))
+
+
+def _shape(model: ModelConfig) -> Shape:
+    if model.width is not None and model.depth is not None:
+        return Shape(model.width, model.depth)
+    assert model.params is not None  # ModelConfig has checked
+    return get_family(model.family).shape_for(model.params)
+
+
+def _steps(config: RunConfig, amount: float, flops_per_token: float, params: int) -> int:
+    tokens = {
+        "tokens": amount,
+        "tokens_per_param": amount * params,
+        "compute": amount / flops_per_token,
+    }[config.budget.kind]
+    return max(1, round(tokens / int(config.training.sequences) / int(config.data.context)))

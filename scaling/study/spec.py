@@ -1,0 +1,135 @@
+"""What was decided: one trunk, and the runs that branch off it. Frozen, hashable, complete.
+
+A spec's id is a hash of everything in it, so a finished run is found again by asking for it again, and a
+changed question can never be answered by an old record. Needs neither Hydra nor PyTorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scaling.records.record import SCHEMA, canonical_json
+
+EVALUATION_SEQUENCES = 16  # a held-out batch; not the recipe's, so that every recipe is judged on one set
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which tokens, to the byte: `fingerprint` covers both splits and the tokenizer."""
+
+    corpus: str
+    fingerprint: str
+    vocab: int
+    context: int
+    paths: tuple[str, ...] = ()
+    field: str = "text"
+    limit_bytes: int | None = None
+    heldout_fraction: float = 0.02
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class TrunkSpec:
+    """Everything that decides the weights at every step before a cooldown."""
+
+    family: str
+    width: int
+    depth: int
+    data: DataSpec
+    seed: int
+    sequences: int  # a step
+    microbatch: int  # sequences at once
+    learning_rate: float  # peak
+    weight_decay: float
+    beta1: float
+    beta2: float
+    clip: float
+    warmup_steps: int
+    horizon: int | None  # steps of a cosine; None is a constant rate
+    precision: str  # as asked: auto is resolved where it trains, and recorded
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.sequences * self.data.context
+
+    @property
+    def id(self) -> str:
+        return f"{self.family}-{self.width}x{self.depth}-{_digest(asdict(self))}"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run: `steps` in all, the last `cooldown_steps` of them off the trunk."""
+
+    trunk: TrunkSpec
+    steps: int
+    cooldown_steps: int
+    evaluation_tokens: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cooldown_steps < self.steps:
+            raise ValueError(f"a run of {self.steps} steps cannot cool down for {self.cooldown_steps}.")
+        if self.trunk.horizon not in (None, self.steps):
+            raise ValueError(f"a cosine over {self.trunk.horizon} steps cannot give a run of {self.steps}.")
+
+    @property
+    def branch_step(self) -> int:
+        """The trunk's step at which this run leaves it."""
+        return self.steps - self.cooldown_steps
+
+    @property
+    def tokens(self) -> int:
+        return self.steps * self.trunk.batch_tokens
+
+    @property
+    def schedule(self) -> str:
+        return "trunk" if self.trunk.horizon is None else "cosine"
+
+    @property
+    def id(self) -> str:
+        shape = f"{self.trunk.family}-{self.trunk.width}x{self.trunk.depth}"
+        return f"{shape}-{readable(self.tokens)}-{_digest(asdict(self))}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for `spec.json` and the record."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """One Hydra job: a trunk and the runs that branch off it, in the order the trunk meets them."""
+
+    spec: TrunkSpec
+    runs: tuple[RunSpec, ...]
+    params: int
+    params_matmul: int
+    params_total: int
+    flops_per_token: float  # training, counted
+    objective: str
+    curve_steps: tuple[int, ...] = ()  # where the trunk's held-out curve is measured
+    curve_tokens: int = 0
+
+    @property
+    def last_step(self) -> int:
+        return max(run.branch_step for run in self.runs)
+
+    @property
+    def steps_to_train(self) -> int:
+        """Steps of trunk and cooldowns together: what the whole D axis costs."""
+        return self.last_step + sum(run.cooldown_steps for run in self.runs)
+
+
+def readable(count: float) -> str:
+    """A count in three digits at most: 1.23M, 50k."""
+    for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit * 0.9995:
+            return f"{count / unit:.3g}{name}"
+    return f"{count:.3g}"
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json({"schema": SCHEMA, **content})).hexdigest()[:10]

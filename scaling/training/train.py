@@ -1,0 +1,262 @@
+"""Train one trunk and the cooldowns that branch off it, and commit a record for each run.
+
+The trunk goes on from the checkpoint of the branch, not from memory: every branch is a resume, so a resumed
+study cannot differ from an untouched one, and a second copy of the state is never held.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scaling.data.batches import Batches, heldout_batches
+from scaling.data.dataset import Dataset
+from scaling.records.record import RunRecord
+from scaling.records.storage import (
+    Lock,
+    commit_record,
+    load_record,
+    make_folder,
+    new_attempt,
+    record_failure,
+    safe_child,
+    sweep_temps,
+    write_spec_once,
+)
+from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
+from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.evaluate import Evaluation, evaluate
+from scaling.training.observer import Observer
+from scaling.training.schedule import run_rate, trunk_rate
+from scaling.training.segment import Diverged, Segment
+from scaling.training.state import State
+
+
+def train_trunk(
+    trunk: Trunk,
+    dataset: Dataset,
+    study_folder: str | Path,
+    *,
+    study: str,
+    device: str = "auto",
+    threads: int | None = None,
+    observer: Observer | None = None,
+) -> list[RunRecord]:
+    """Train what of `trunk` has no record yet.
+
+    Returns:
+        Every record of the trunk's runs, old ones included, in the order of the runs.
+
+    Raises:
+        ValueError: when the folder was made with another spec, or the corpus is not the one planned with.
+        LockedError: when another process trains this trunk.
+        OSError, RuntimeError: what stopped training; noted under `failures/`, and a rerun goes on from the
+            last checkpoint.
+    """
+    if dataset.fingerprint != trunk.spec.data.fingerprint:
+        raise ValueError(
+            f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
+            f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
+        )
+    folder = safe_child(study_folder, trunk.spec.id)
+    make_folder(folder)
+    with Lock(folder / "lock"):
+        sweep_temps(folder)
+        write_spec_once(folder / "spec.json", asdict(trunk.spec))
+        records = {run.id: load_record(folder, run.id) for run in trunk.runs}
+        if any(record is None for record in records.values()):
+            arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
+            attempt = new_attempt(folder, {**asdict(arithmetic), "versions": _versions()})
+            work = _Work(trunk, dataset, folder, study, arithmetic, attempt, observer or Observer())
+            try:
+                work.train([run for run in trunk.runs if records[run.id] is None])
+            except (OSError, RuntimeError, MemoryError) as error:
+                record_failure(folder, attempt, _kind(error), traceback.format_exc())
+                raise
+            records = {run.id: load_record(folder, run.id) for run in trunk.runs}
+    return [record for record in records.values() if record is not None]
+
+
+class _Work:
+    """One attempt at one trunk."""
+
+    def __init__(
+        self,
+        trunk: Trunk,
+        dataset: Dataset,
+        folder: Path,
+        study: str,
+        arithmetic: Arithmetic,
+        attempt: int,
+        observer: Observer,
+    ) -> None:
+        self.trunk, self.dataset, self.folder, self.study = trunk, dataset, folder, study
+        self.arithmetic, self.attempt, self.observer = arithmetic, attempt, observer
+        torch.set_num_threads(arithmetic.threads)
+        spec = trunk.spec
+        self.state = State(spec, arithmetic)
+        self.batches = Batches(
+            dataset.train, context=spec.data.context, sequences=spec.sequences, seed=spec.seed
+        )
+        self.started = _now()
+        self.accounted = 0.0  # trunk seconds that a record has claimed
+        self.evaluation_seconds = 0.0
+
+    def train(self, pending: list[RunSpec]) -> None:
+        """Walk the trunk; at each branch cool down, evaluate and commit."""
+        spec = self.trunk.spec
+        main = self._segment(
+            self.folder,
+            spec.id,
+            lambda step: trunk_rate(spec, step),
+            curve=lambda: self._evaluate(self.trunk.curve_tokens),
+            curve_steps=self.trunk.curve_steps,
+        )
+        self.observer.opened(spec.id, "trunk", asdict(spec))
+        with main.log:
+            main.resume(at_most=pending[0].branch_step)
+            self.accounted = main.seconds
+            for index, run in enumerate(pending):
+                try:
+                    main.advance(run.branch_step)
+                except Diverged as error:
+                    for lost in pending[index:]:
+                        self._commit(lost, None, 0.0, f"trunk: {error}")
+                    break
+                self._finish(run, main)
+                if index + 1 < len(pending) and run.cooldown_steps:
+                    main.resume(at_most=run.branch_step)
+        self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
+
+    def _finish(self, run: RunSpec, main: Segment) -> None:
+        """From the branch to the record."""
+        folder = make_folder(safe_child(self.folder, run.id))
+        write_spec_once(folder / "spec.json", run.to_dict())
+        self.observer.opened(run.id, "run", run.to_dict())
+        cooldown = self._segment(folder, run.id, lambda step: run_rate(run, step))
+        reason = None
+        found = None
+        with cooldown.log:
+            cooldown.resume()
+            try:
+                cooldown.advance(run.steps)
+                if not run.cooldown_steps:
+                    cooldown.save()  # a run's folder holds its weights, whatever its schedule
+                found = self._evaluate(run.evaluation_tokens)
+                if not found.loss <= math.log(self.dataset.vocab):
+                    reason = (
+                        f"held-out loss {found.loss:.4f} after {run.steps} steps is above that of guessing, "
+                        f"ln {self.dataset.vocab} = {math.log(self.dataset.vocab):.4f}"
+                    )
+            except Diverged as error:
+                reason = f"cooldown: {error}"
+        seconds = main.seconds - self.accounted + cooldown.seconds
+        self.accounted = main.seconds
+        self._commit(run, None if reason else found, seconds, reason)
+
+    def _segment(
+        self,
+        folder: Path,
+        id: str,
+        rate: Callable[[int], float],
+        curve: Callable[[], Evaluation] | None = None,
+        curve_steps: tuple[int, ...] = (),
+    ) -> Segment:
+        return Segment(
+            self.state,
+            folder,
+            id=id,
+            batches=self.batches,
+            rate=rate,
+            flops_per_token=self.trunk.flops_per_token,
+            observer=self.observer,
+            curve=curve,
+            curve_steps=curve_steps,
+        )
+
+    def _evaluate(self, tokens: int) -> Evaluation:
+        context = self.trunk.spec.data.context
+        started = time.monotonic()
+        batches = heldout_batches(self.dataset.heldout, context, EVALUATION_SEQUENCES, tokens)
+        found = evaluate(
+            self.state.model, self.state.objective, batches, self.dataset.token_bytes, self.arithmetic.device
+        )
+        self.evaluation_seconds += time.monotonic() - started
+        return found
+
+    def _commit(self, run: RunSpec, found: Evaluation | None, seconds: float, reason: str | None) -> None:
+        trunk, spec = self.trunk, self.trunk.spec
+        record = RunRecord(
+            run_id=run.id,
+            trunk_id=spec.id,
+            study=self.study,
+            status="done" if reason is None else "diverged",
+            family=spec.family,
+            objective=trunk.objective,
+            width=spec.width,
+            depth=spec.depth,
+            params=trunk.params,
+            params_matmul=trunk.params_matmul,
+            params_total=trunk.params_total,
+            tokens=run.tokens,
+            tokens_unique=self.batches.tokens_unique(run.steps),
+            epochs=self.batches.epochs(run.steps),
+            flops=trunk.flops_per_token * run.tokens,
+            flops_6nd=6.0 * trunk.params * run.tokens,
+            loss=found.loss if found else None,
+            loss_se=found.loss_se if found else None,
+            bits_per_byte=found.bits_per_byte if found else None,
+            learning_rate=spec.learning_rate,
+            batch_tokens=spec.batch_tokens,
+            steps=run.steps,
+            schedule=run.schedule,
+            cooldown_steps=run.cooldown_steps,
+            seed=spec.seed,
+            data=spec.data.corpus,
+            data_fingerprint=spec.data.fingerprint,
+            vocab=spec.data.vocab,
+            context=spec.data.context,
+            device=self.arithmetic.device,
+            precision=self.arithmetic.precision,
+            threads=self.arithmetic.threads,
+            seconds=seconds,
+            attempts=self.attempt,
+            started=self.started,
+            finished=_now(),
+            reason=reason,
+            versions=_versions(),
+            spec=run.to_dict(),
+        )
+        make_folder(safe_child(self.folder, run.id))
+        commit_record(self.folder, record)
+        self.observer.closed(run.id, asdict(record))
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "memory" in str(error).lower():
+        return "oom"
+    if isinstance(error, OSError):
+        return {28: "enospc", 122: "quota"}.get(error.errno or 0, "exception")
+    return "exception"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
