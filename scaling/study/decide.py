@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from scaling.data.dataset import Dataset
 from scaling.models import Shape, get_family
 from scaling.models.counting import count_model
 from scaling.study.config import ModelConfig, RunConfig, Schedule
@@ -11,16 +10,7 @@ from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
 
 
-@dataclass(frozen=True)
-class DataFacts:
-    """What a plan must know of an opened corpus."""
-
-    fingerprint: str
-    train_tokens: int
-    heldout_tokens: int
-
-
-def decide(config: RunConfig, facts: DataFacts) -> list[Trunk]:
+def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
     """Every trunk of one job: one under a constant rate, one a budget under cosine.
 
     Raises:
@@ -33,9 +23,9 @@ def decide(config: RunConfig, facts: DataFacts) -> list[Trunk]:
     family = get_family(config.model.family)
     size = count_model(family.name, shape, vocab, context)
     sequences = int(training.sequences)
-    if facts.heldout_tokens <= EVALUATION_SEQUENCES * context:
+    if len(dataset.heldout) <= EVALUATION_SEQUENCES * context:
         raise ValueError(
-            f"data: the held-out split has {facts.heldout_tokens:,} tokens, too few for one batch of "
+            f"data: the held-out split has {len(dataset.heldout):,} tokens, too few for one batch of "
             f"{EVALUATION_SEQUENCES} x {context}. Give more text, a larger data.heldout_fraction "
             f"(now {config.data.heldout_fraction:g}), or a smaller data.context."
         )
@@ -47,7 +37,7 @@ def decide(config: RunConfig, facts: DataFacts) -> list[Trunk]:
             depth=shape.depth,
             data=DataSpec(
                 corpus=config.data.corpus,
-                fingerprint=facts.fingerprint,
+                fingerprint=dataset.fingerprint,
                 vocab=vocab,
                 context=context,
                 paths=tuple(config.data.paths),

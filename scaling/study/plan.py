@@ -5,7 +5,7 @@ Hydra composes every job exactly as its multirun will, and every bad one is repo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from scaling.data.dataset import Dataset, open_dataset
 from scaling.records.record import SCHEMA
 from scaling.study.config import DataConfig, RunConfig, register
-from scaling.study.decide import DataFacts, decide
+from scaling.study.decide import decide
 from scaling.study.spec import RunSpec, Trunk
 
 
@@ -110,33 +111,48 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
     return [Job(overrides=key, config=config) for key, config in jobs.items()]
 
 
-def plan_study(overrides: Sequence[str], describe: Callable[[DataConfig, str], DataFacts]) -> Plan:
+def open_corpus(data: DataConfig, cache: str) -> Dataset:
+    """The corpus that a config asks for; built in `cache` on first use."""
+    return open_dataset(
+        data.corpus,
+        vocab=int(data.vocab),
+        cache=Path(cache).expanduser(),
+        paths=tuple(data.paths),
+        field=data.field,
+        limit_bytes=None if data.limit_bytes is None else int(data.limit_bytes),
+        heldout_fraction=data.heldout_fraction,
+        subset=data.subset,
+        split=data.split,
+        revision=data.revision,
+    )
+
+
+def plan_study(overrides: Sequence[str]) -> Plan:
     """Decide every run of a study.
 
     Args:
         overrides: as on the command line, e.g. `["study=demo", "seed=0,1"]`.
-        describe: opens the corpus that a config asks for, in the given cache folder.
 
     Raises:
         PlanError: listing every job that cannot be decided.
     """
     jobs = compose_jobs(overrides)
-    opened: dict[str, DataFacts | Exception] = {}
+    opened: dict[str, Dataset | Exception] = {}
     trunks: dict[str, Trunk] = {}
     problems: dict[str, list[str]] = {}
     for job in jobs:
         key = f"{job.config.data} {job.config.cache}"
         if key not in opened:
             try:
-                opened[key] = describe(job.config.data, job.config.cache)
+                opened[key] = open_corpus(job.config.data, job.config.cache)
             except (ValueError, OSError, ImportError) as error:
                 opened[key] = error
-        facts = opened[key]
-        if isinstance(facts, Exception):
-            problems.setdefault(str(facts), []).append(" ".join(job.overrides))
+        dataset = opened[key]
+        if isinstance(dataset, Exception):
+            problems.setdefault(str(dataset), []).append(" ".join(job.overrides))
             continue
         try:
-            for trunk in decide(job.config, facts):
+            for trunk in decide(job.config, dataset):
                 trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
         except ValueError as error:
             problems.setdefault(str(error), []).append(" ".join(job.overrides))

@@ -1,0 +1,79 @@
+"""How long a step takes on this device, measured on the very model and batch, and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import statistics
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scaling.records.record import canonical_json
+from scaling.records.storage import make_folder, write_json
+from scaling.study.spec import Trunk
+from scaling.training.device import Arithmetic
+from scaling.training.state import State
+
+MEASURED = 0.25  # seconds of steps to time, at least three
+LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
+
+
+def seconds_per_step(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) -> list[float]:
+    """Seconds of one training step for each trunk, each distinct shape timed once and kept in `cache`.
+
+    A step too large to be tried is extrapolated from the FLOP rate of the largest that was.
+    """
+    store = cache / "throughput.json"
+    known: dict[str, float] = _read(store)
+    keys = [_key(trunk, arithmetic) for trunk, arithmetic in zip(trunks, arithmetics, strict=True)]
+    flops = [trunk.flops_per_token * trunk.spec.batch_tokens for trunk in trunks]
+    order = sorted(range(len(trunks)), key=lambda i: flops[i])
+    fresh = False
+    for i in order:
+        if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
+            known[keys[i]] = time_step(trunks[i], arithmetics[i])
+            fresh = True
+    if fresh:
+        make_folder(cache)
+        write_json(store, known)
+    rates = [flops[i] / known[keys[i]] for i in order if keys[i] in known]
+    return [known.get(key, f / rates[-1]) for key, f in zip(keys, flops, strict=True)]
+
+
+def time_step(trunk: Trunk, arithmetic: Arithmetic) -> float:
+    """Median seconds of a training step on random tokens, after two steps that warm up."""
+    torch.set_num_threads(arithmetic.threads)
+    state = State(trunk.spec, arithmetic)
+    data = trunk.spec.data
+    shape = (trunk.spec.sequences, data.context + 1)
+    batch = np.random.default_rng(0).integers(0, data.vocab, shape)
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < 5 or time.perf_counter() - begin < MEASURED:
+        start = time.perf_counter()
+        loss, _ = state.train_step(batch, trunk.spec.learning_rate)
+        float(loss)
+        times.append(time.perf_counter() - start)
+        if len(times) >= 3 and time.perf_counter() - begin > 20 * MEASURED:
+            break
+    return statistics.median(times[2:])
+
+
+def _key(trunk: Trunk, arithmetic: Arithmetic) -> str:
+    spec = trunk.spec
+    parts = [spec.family, spec.width, spec.depth, spec.data.vocab, spec.data.context]
+    parts += [spec.sequences, spec.microbatch, asdict(arithmetic), torch.__version__, platform.node()]
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[:16]
+
+
+def _read(store: Path) -> dict[str, float]:
+    """What was measured before; a file that cannot be read is measured anew."""
+    try:
+        return {str(key): float(value) for key, value in json.loads(store.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
