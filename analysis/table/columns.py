@@ -45,13 +45,14 @@ TEXTS = (
 KNOWN = NUMBERS + TEXTS
 
 # Only names that mean one thing wherever they are seen. `train_loss`, `ppl`, `size` or `step` are not here:
-# guessing them would put a wrong number into a fit without a word.
+# guessing them would put a wrong number into a fit without a word. Compared without case and punctuation,
+# but N, D, C and L as they are: `d` is a width as often as it is data.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "params": ("n", "n_params", "num_params", "parameters", "model_size", "non_embedding_params"),
+    "params": ("N", "n_params", "num_params", "parameters", "model_size", "non_embedding_params"),
     "params_total": ("total_params", "n_params_total"),
-    "tokens": ("d", "n_tokens", "num_tokens", "train_tokens", "training_tokens"),
-    "flops": ("c", "compute", "training_flop", "training_flops", "train_flops", "total_flops"),
-    "loss": ("l", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "held_out_loss"),
+    "tokens": ("D", "n_tokens", "num_tokens", "train_tokens", "training_tokens"),
+    "flops": ("C", "compute", "training_flop", "training_flops", "train_flops", "total_flops"),
+    "loss": ("L", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "held_out_loss"),
     "loss_se": ("loss_stderr", "val_loss_se", "eval_loss_se"),
     "learning_rate": ("lr", "peak_lr", "max_lr"),
     "family": ("model_family", "architecture"),
@@ -145,7 +146,7 @@ def describe(present: Sequence[str]) -> str:
 
 def _means(theirs: str, ours: str) -> bool:
     plain = re.sub(r"[^a-z0-9]+", "_", theirs.casefold()).strip("_")
-    return plain == ours or plain in ALIASES.get(ours, ())
+    return plain == ours or plain in ALIASES.get(ours, ()) or theirs in ALIASES.get(ours, ())
 
 
 def _quoted(name: str) -> str:

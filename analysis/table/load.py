@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,14 @@ def data_hash(table: pd.DataFrame) -> str:
         if name in NUMBERS:
             digest.update(ordered[name].to_numpy(dtype="<f8").tobytes())
         else:
-            digest.update("\0".join(map(str, ordered[name])).encode())
+            digest.update("\0".join(map(str, ordered[name].tolist())).encode())
     return digest.hexdigest()
 
 
 def _from_study(study: StudyRecords) -> Raw:
     done = study.done
-    raw = Raw(str(study.folder), {name: [getattr(r, name) for r in done] for name in _RECORD}, [])
+    columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
+    raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
     damaged = {Path(where).parent.name for where in study.damaged}
@@ -90,6 +92,7 @@ def _from_study(study: StudyRecords) -> Raw:
     }
     raw.notes = [f"run {r.run_id} diverged: {r.reason or 'no reason recorded'}" for r in study.diverged]
     raw.notes += [f"trunk {f.trunk_id} failed ({f.kind}): {f.message}" for f in study.failures.values()]
+    raw.notes += [f"set aside while running: {where}: {why}" for where, why in study.quarantined.items()]
     return raw
 
 

@@ -47,7 +47,8 @@ def screen(raw: Raw, origins: Mapping[str, Origin], *, external: bool) -> Screen
         external: not our own records: look for repeated rows and for rows in wrong units too.
     """
     cells = {name: raw.columns[origins[name].column] for name in origins}
-    texts = {name: _texts(cells[name]) for name in TEXTS if name in cells}
+    # A record says None where it has nothing to say; in a file `NA` may be an empty cell.
+    texts = {name: _texts(cells[name]) if external else cells[name] for name in TEXTS if name in cells}
     screened = Screened({}, texts)
     if "status" in texts:
         _read_status(texts["status"], screened)
