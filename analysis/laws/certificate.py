@@ -1,0 +1,58 @@
+"""What says that a fit is a minimum: never the optimiser's own word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.laws.forms import Form
+from analysis.laws.laws import Array
+from analysis.laws.newton import Solution
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Evidence about one minimum.
+
+    `gradient` is the Newton decrement over the objective: the relative decrease that a full Newton step still
+    promises, which is free of units. `condition` is that of the Hessian scaled to a unit diagonal.
+    """
+
+    gradient: float
+    starts: int  # independent starts
+    agree: int  # of them, how many reach this objective to 1e-9 relative
+    condition: float
+    bounds: tuple[str, ...]  # coordinates held by a bound
+    iterations: int
+
+    @property
+    def ok(self) -> bool:
+        """A stationary point with positive curvature in every free direction."""
+        return bool(self.gradient < 1e-10 and np.isfinite(self.condition))
+
+
+def certify(form: Form, solution: Solution, every_objective: Array, best: int) -> Certificate:
+    """Certify minimum `best` (an index into `solution`) against the objectives of all starts."""
+    theta, gradient, hessian = solution.theta[best], solution.gradient[best], solution.hessian[best]
+    held = (theta <= form.lower + 1e-9) | (theta >= form.upper - 1e-9)
+    free = ~held
+    H, g = hessian[np.ix_(free, free)], gradient[free]
+    scale = np.sqrt(np.abs(np.diag(H)))
+    condition = np.inf
+    decrement = np.inf
+    if (scale > 0).all():
+        values, vectors = np.linalg.eigh(H / np.outer(scale, scale))
+        if values[0] > 0:
+            condition = float(values[-1] / values[0])
+            decrement = float(((vectors.T @ (g / scale)) ** 2 / values).sum())
+    objective = float(solution.objective[best])
+    tolerance = 1e-9 * max(objective, 1e-300)
+    return Certificate(
+        gradient=decrement / objective if objective > 0 else 0.0,
+        starts=len(every_objective),
+        agree=int((every_objective <= objective + tolerance).sum()),
+        condition=condition,
+        bounds=tuple(name for name, at in zip(form.names, held, strict=True) if at),
+        iterations=int(solution.iterations[best]),
+    )
