@@ -86,7 +86,8 @@ def best_cells(error: Array, count: int) -> Array:
     flat = error.reshape(len(error), -1)
     best = flat.argmin(axis=1)
     if count == 1:
-        return best[None, :]
+        only: Array = best[None, :]
+        return only
     minimum = np.ones(error.shape, dtype=bool)
     for axis in range(1, error.ndim):
         ahead = np.diff(np.minimum(error, 1e300), axis=axis)  # no inf - inf where cells are ruled out

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from analysis.laws.laws import Array
 
-
 COLUMNS = {"N": "params", "D": "tokens"}
 
 
@@ -54,7 +53,7 @@ class Runs:
                 row = int(np.flatnonzero(bad)[0])
                 raise FitError(
                     f"{called(name)} must be positive and finite; {int(bad.sum())} of {n} rows are not, "
-                    f"the first is row {row}: {values[row]!r}. Leave out runs without a result."
+                    f"the first is row {row}: {float(values[row])!r}. Leave out runs without a result."
                 )
         weight = np.ones(n) if weights is None else _column("weights", weights)
         if len(weight) != n:
