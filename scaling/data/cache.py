@@ -1,0 +1,177 @@
+"""Token sets built once and found again by the content they came from.
+
+    <cache>/<corpus>-<vocab>-<key>/      key: hash of the kept text in order, the split and tokenizer settings
+    <cache>/listings/<hash>.json         a request and the stamps of its files → the set that answers it
+
+A listing lets a finished set be opened without reading the corpus; any change of a name, size or modification
+time leads to another listing, and so to a fresh look at the text.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling.data.source import Source
+from scaling.data.split import DROPPED, RULE, Sample, Split, Tally, split_documents
+from scaling.data.tokenizer import (
+    BYTES,
+    SAMPLE_BYTES,
+    ByteTokenizer,
+    Tokenizer,
+    tokenizer_settings,
+    train_bpe,
+)
+from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set, write_set
+from scaling.records.storage import Lock, LockedError, sweep_temps, write_json
+
+POLL_SECONDS = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a source."""
+
+    source: Source
+    vocab: int
+    heldout_fraction: float
+    limit_bytes: int | None
+
+    def documents(self, tally: Tally) -> Iterator[tuple[Split, str, bytes]]:
+        return split_documents(
+            self.source, heldout_fraction=self.heldout_fraction, limit_bytes=self.limit_bytes, tally=tally
+        )
+
+    @property
+    def listing(self) -> str:
+        asked = {
+            "rule": RULE,
+            "corpus": self.source.name,
+            "vocab": self.vocab,
+            "heldout_fraction": self.heldout_fraction,
+            "limit_bytes": self.limit_bytes,
+            "settings": self.source.settings,
+            "files": [list(stamp) for stamp in self.source.manifest],
+        }
+        return f"listings/{json_digest(asked)[:32]}.json"
+
+
+def find_or_build(request: Request, cache: Path, *, verify: bool) -> tuple[TokenSet, dict[str, Any]]:
+    """The finished set that answers a request, and the facts about the text in it.
+
+    Of several processes that ask at once, one builds and the others wait for it. A damaged set is built
+    again.
+
+    Raises:
+        ValueError: when the corpus leaves one of the splits empty.
+        RuntimeError: when documents change while they are read.
+    """
+    listing = cache / request.listing
+    found = _follow(listing, cache, verify)
+    if found is not None:
+        return found
+    tokenizer = tokenizer_settings(request.vocab)
+    logger.info("%s: reading %d files", request.source.name, len(request.source.manifest))
+    tally, sample = _survey(request)
+    key = json_digest(
+        {"rule": RULE, "content": tally.content, "vocab": request.vocab, "tokenizer": tokenizer}
+    )
+    folder = cache / f"{request.source.name}-{request.vocab}-{key[:16]}"
+    with ExitStack() as held:
+        _enter_when_free(held, Lock(folder / "lock"))
+        try:
+            made = open_set(folder, verify=verify)
+        except (FileNotFoundError, DamagedSet) as error:
+            if isinstance(error, DamagedSet):
+                logger.warning("%s; building it again", error)
+            sweep_temps(folder)
+            made = _build(request, folder, tally, sample)
+    facts = {**tally.to_facts(), "tokenizer": tokenizer, "source": request.source.facts}
+    write_json(listing, {"set": folder.name, "facts": facts})
+    return made, facts
+
+
+def _follow(listing: Path, cache: Path, verify: bool) -> tuple[TokenSet, dict[str, Any]] | None:
+    try:
+        body = json.loads(listing.read_bytes())
+        name, facts = body["set"], dict(body["facts"])
+        if not re.fullmatch(r"[\w-]+", name):
+            raise ValueError(f"{name!r} is not the name of a set")
+        return open_set(cache / name, verify=verify), facts
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:  # a DamagedSet is a ValueError
+        logger.warning("%s: not usable (%s); reading the text again", listing, error)
+        return None
+
+
+def _survey(request: Request) -> tuple[Tally, Sample]:
+    """Read everything once: which documents there are, and what BPE would be trained on."""
+    tally, sample = Tally(), Sample(SAMPLE_BYTES)
+    for split, key, text in request.documents(tally):
+        if split == "train" and request.vocab != BYTES:
+            sample.add(key, text)
+    name, kept = request.source.name, tally.documents.total()
+    if not kept:
+        dropped = [
+            f"{tally.dropped[reason]:,} {words}" for reason, words in DROPPED.items() if tally.dropped[reason]
+        ]
+        raise ValueError(
+            f"corpus {name!r} is empty: of {tally.found:,} documents none is kept"
+            f"{': ' if dropped else ''}{', '.join(dropped)}."
+        )
+    for split, words, advice in (("train", "training", "Lower"), ("heldout", "held-out", "Raise")):
+        if not tally.documents[split]:
+            raise ValueError(
+                f"corpus {name!r}: the {words} split is empty: {kept:,} documents, "
+                f"heldout_fraction={request.heldout_fraction:g}. {advice} heldout_fraction, "
+                "or give more documents."
+            )
+    return tally, sample
+
+
+def _build(request: Request, folder: Path, tally: Tally, sample: Sample) -> TokenSet:
+    started = time.perf_counter()
+    tokenizer: Tokenizer
+    if request.vocab == BYTES:
+        tokenizer = ByteTokenizer()
+    else:
+        logger.info("training byte-level BPE of %d on %.1f MB", request.vocab, sample.bytes / 1e6)
+        tokenizer = train_bpe(sample.texts(), request.vocab)
+    write_set(folder, tokenizer, _again(request, tally), tally.content)
+    logger.info("tokenised %.1f MB in %.1f s", tally.kept_bytes.total() / 1e6, time.perf_counter() - started)
+    return open_set(folder, verify=False)
+
+
+def _again(request: Request, before: Tally) -> Iterator[tuple[Split, bytes]]:
+    """The second pass; raises before the set is finished where it is not a repetition of the first."""
+    tally = Tally()
+    for split, _, text in request.documents(tally):
+        yield split, text
+    if tally.content != before.content:
+        raise RuntimeError(
+            f"corpus {request.source.name!r}: documents changed while they were read "
+            f"({before.documents.total():,} kept at first, then {tally.documents.total():,}). Try again."
+        )
+
+
+def _enter_when_free(held: ExitStack, lock: Lock) -> None:
+    told = False
+    while True:
+        try:
+            held.enter_context(lock)
+            return
+        except LockedError as error:
+            if not told:
+                logger.info("waiting for another process that builds the same data: %s", error)
+            told = True
+            time.sleep(POLL_SECONDS)
