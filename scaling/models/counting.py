@@ -35,6 +35,16 @@ def count_built(family: Family, shape: Shape, vocab: int, context: int) -> Count
 
 
 @cache
-def count_model(family: str, shape: Shape, vocab: int, context: int) -> Counts:
-    """`count_built` by name, remembered: a plan asks for the same shape many times."""
-    return count_built(get_family(family), shape, vocab, context)
+def check_counts(family: str, shape: Shape, vocab: int, context: int) -> None:
+    """Hold the closed form, which plans and records carry, to the built model.
+
+    Raises:
+        ValueError: naming both counts. The family's `counts` is then wrong: nothing may be trained with it.
+    """
+    registered = get_family(family)
+    closed = registered.counts(shape, vocab, context)
+    built = count_built(registered, shape, vocab, context)
+    if closed != built:
+        raise ValueError(
+            f"family {family!r} at {shape}: its closed form says {closed}, the model has {built}."
+        )

@@ -60,8 +60,8 @@ def counts(shape: Shape, vocab: int, context: int) -> Counts:
 def _ladder() -> list[Shape]:
     """One dial: depth follows width, 2 + width / 100, so that a law along N is a law along one curve.
 
-    Widths step by an eighth and by at most 32, and both depths are offered where that rule lies between two integers: any
-    size between the ends is then within 15 %.
+    Widths step by an eighth and by at most 32, and both depths are offered where that rule lies between two
+    integers: any size between the ends is then within 15 %.
     """
     shapes: list[Shape] = []
     width = 14

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from scaling.data.dataset import Dataset
 from scaling.models import Shape, get_family
-from scaling.models.counting import count_model
 from scaling.study.config import ModelConfig, RunConfig, Schedule
 from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
@@ -21,7 +20,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
     shape = _shape(config.model)
     vocab, context = int(config.data.vocab), int(config.data.context)
     family = get_family(config.model.family)
-    size = count_model(family.name, shape, vocab, context)
+    size = family.counts(shape, vocab, context)
     sequences = int(training.sequences)
     if len(dataset.heldout) <= EVALUATION_SEQUENCES * context:
         raise ValueError(

@@ -1,6 +1,6 @@
 """A study → everything it will train, resolved and checked before the first step.
 
-Hydra composes every job exactly as its multirun will, and every bad one is reported, not the first only.
+Every job that cannot be decided is reported, not the first only.
 """
 
 from __future__ import annotations
@@ -10,30 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from scaling.data.dataset import Dataset, open_dataset
 from scaling.records.record import SCHEMA
-from scaling.study.config import DataConfig, RunConfig, register
+from scaling.study.compose import PlanError, compose_jobs, report_problems
+from scaling.study.config import DataConfig, RunConfig
 from scaling.study.decide import decide
 from scaling.study.spec import RunSpec, Trunk
-
-
-class PlanError(ValueError):
-    """What was asked cannot be decided. The message lists every job that is wrong, and why."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One Hydra job as composed: its overrides and its config."""
-
-    overrides: tuple[str, ...]
-    config: RunConfig
 
 
 @dataclass(frozen=True)
@@ -44,6 +26,7 @@ class Plan:
     question: str
     folder: Path
     trunks: tuple[Trunk, ...]
+    config: RunConfig  # of the first job: where and how to run is the same in all
 
     @property
     def runs(self) -> list[tuple[Trunk, RunSpec]]:
@@ -65,50 +48,6 @@ class Plan:
             for trunk, run in self.runs
         ]
         return {"study": self.name, "question": self.question, "schema": SCHEMA, "runs": rows}
-
-
-def config_folder() -> Path:
-    """`conf/` of a checkout, or the copy that a wheel carries.
-
-    Raises:
-        FileNotFoundError: when neither is there.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise FileNotFoundError(f"no conf/config.yaml in {package} or beside it: the installation is incomplete.")
-
-
-def compose_jobs(overrides: Sequence[str]) -> list[Job]:
-    """Every job of the sweep that these overrides and the study they name ask for.
-
-    Raises:
-        PlanError: for unknown keys, wrong types, values out of range; all jobs are tried first.
-    """
-    register()
-    parser = OverridesParser.create()
-    jobs: dict[tuple[str, ...], RunConfig] = {}
-    problems: dict[str, list[str]] = {}
-    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
-        try:
-            parsed = parser.parse_overrides(list(overrides))
-            fixed = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
-            base = compose("config", fixed, return_hydra_config=True)
-            swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.params or {}).items()]
-            batches = BasicSweeper.split_arguments(parser.parse_overrides(swept + list(overrides)), None)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise PlanError(_explain(error)) from error
-        for job in batches[0]:
-            try:
-                config = OmegaConf.to_object(compose("config", list(job)))
-                assert isinstance(config, RunConfig)
-                jobs[tuple(job)] = config
-            except (HydraException, OmegaConfBaseException, ValueError) as error:
-                problems.setdefault(_explain(error), []).append(" ".join(job) or "the defaults")
-    if problems:
-        raise PlanError(_report(problems, len(batches[0])))
-    return [Job(overrides=key, config=config) for key, config in jobs.items()]
 
 
 def open_corpus(data: DataConfig, cache: str) -> Dataset:
@@ -157,13 +96,14 @@ def plan_study(overrides: Sequence[str]) -> Plan:
         except ValueError as error:
             problems.setdefault(str(error), []).append(" ".join(job.overrides))
     if problems:
-        raise PlanError(_report(problems, len(jobs)))
+        raise PlanError(report_problems(problems, len(jobs)))
     first = jobs[0].config
     return Plan(
         name=first.name,
         question=first.question,
         folder=Path(first.runs) / first.name,
         trunks=tuple(trunks.values()),
+        config=first,
     )
 
 
@@ -172,22 +112,3 @@ def _join(one: Trunk, other: Trunk) -> Trunk:
     runs = sorted({*one.runs, *other.runs}, key=lambda run: run.branch_step)
     longer = max(one, other, key=lambda trunk: trunk.last_step)
     return replace(longer, runs=tuple(runs))
-
-
-def _explain(error: Exception) -> str:
-    """The message that says what is wrong: Hydra wraps it, sometimes twice."""
-    inner: BaseException = error
-    while inner.__cause__ is not None:
-        inner = inner.__cause__
-    text = str(inner).strip()
-    outer = str(error).strip()
-    return text if text in outer or not outer else f"{outer}\n{text}"
-
-
-def _report(problems: dict[str, list[str]], total: int) -> str:
-    bad = sum(len(jobs) for jobs in problems.values())
-    lines = [f"{bad} of {total} jobs cannot be decided; nothing was trained."]
-    for message, jobs in problems.items():
-        where = jobs[0] if len(jobs) == 1 else f"{jobs[0]} and {len(jobs) - 1} more"
-        lines.append(f"- {where}:\n  " + message.replace("\n", "\n  "))
-    return "\n".join(lines)

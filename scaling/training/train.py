@@ -20,6 +20,8 @@ import torch
 
 from scaling.data.batches import Batches, heldout_batches
 from scaling.data.dataset import Dataset
+from scaling.models import Shape
+from scaling.models.counting import check_counts
 from scaling.records.record import RunRecord
 from scaling.records.storage import (
     Lock,
@@ -74,6 +76,12 @@ def train_trunk(
         write_spec_once(folder / "spec.json", asdict(trunk.spec))
         records = {run.id: load_record(folder, run.id) for run in trunk.runs}
         if any(record is None for record in records.values()):
+            check_counts(
+                trunk.spec.family,
+                Shape(trunk.spec.width, trunk.spec.depth),
+                trunk.spec.data.vocab,
+                trunk.spec.data.context,
+            )
             arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
             attempt = new_attempt(folder, {**asdict(arithmetic), "versions": _versions()})
             work = _Work(trunk, dataset, folder, study, arithmetic, attempt, observer or Observer())

@@ -1,0 +1,63 @@
+"""`scaling VERB …`: one short module a verb, imported only when asked, so that help is instant."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+VERBS = {
+    "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
+    "run": "train what has no record yet",
+    "status": "done, diverged, failed and missing runs, and why",
+    "fit": "scaling laws with intervals and warnings",
+    "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
+    "completion": 'tab completion for bash: eval "$(scaling completion)"',
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; expected errors are one message on standard error and exit status 2."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    verb, rest = words[0], words[1:]
+    if verb not in VERBS:
+        print(f"scaling: unknown command {verb!r}.\n\n{usage()}", file=sys.stderr)
+        return 2
+    return run_verb(verb, rest)
+
+
+def run_verb(verb: str, arguments: list[str]) -> int:
+    """Call the module of `verb` and turn what it raises into an exit status."""
+    module = importlib.import_module(f"experiments.{verb}")
+    try:
+        return int(module.main(arguments))
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        if os.environ.get("SCALING_TRACEBACK"):
+            raise
+        print(f"scaling {verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nscaling {verb}: interrupted; the same command goes on from here.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def usage() -> str:
+    """The text of `scaling --help`."""
+    lines = ["usage: scaling COMMAND …", ""]
+    lines += [f"  {verb:<12}{what}" for verb, what in VERBS.items()]
+    lines += [
+        "",
+        "A study is named with study=NAME and changed with overrides: scaling run study=demo seed=1,2",
+        "Its records lie in runs/NAME:                                scaling report runs/demo",
+        "Options of one command: scaling COMMAND --help",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""`scaling plan study=NAME [overrides]`: what would be trained, and what it would take."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from experiments.terminal import Column, duration, table
+from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
+from scaling.study.plan import Plan, plan_study
+from scaling.study.spec import readable
+from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.throughput import seconds_per_step
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scaling plan", description=__doc__)
+    parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    asked = parser.parse_args(arguments)
+    plan = plan_study(asked.overrides)
+    steps, arithmetics = measure(plan)
+    if asked.json:
+        rows = [
+            {**row, "step_seconds": step, **vars(arithmetic)}
+            for (trunk, step, arithmetic) in zip(plan.trunks, steps, arithmetics, strict=True)
+            for row in plan.to_dict()["runs"]
+            if row["trunk_id"] == trunk.spec.id
+        ]
+        print(json.dumps({**plan.to_dict(), "runs": rows}, indent=1))
+        return 0
+    print(describe(plan, steps, arithmetics))
+    return 0
+
+
+def measure(plan: Plan) -> tuple[list[float], list[Arithmetic]]:
+    """Seconds a step and arithmetic of every trunk, timed on this device where not known yet."""
+    training = plan.config.training
+    arithmetics = [
+        choose_arithmetic(t.spec.precision, t.spec.width, training.device, training.threads)
+        for t in plan.trunks
+    ]
+    return seconds_per_step(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser()), arithmetics
+
+
+def describe(plan: Plan, steps: list[float], arithmetics: list[Arithmetic]) -> str:
+    """The table of runs, and the totals below it."""
+    rows = [
+        (trunk, run, trunk_seconds(trunk, step) * run.steps / sum(r.steps for r in trunk.runs), arithmetic)
+        for trunk, step, arithmetic in zip(plan.trunks, steps, arithmetics, strict=True)
+        for run in trunk.runs
+    ]
+    text = table(
+        [
+            Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
+            Column("shape", [f"{t.spec.width}x{t.spec.depth}" for t, _, _, _ in rows], rank=2, left=True),
+            Column("N", [readable(t.params) for t, _, _, _ in rows]),
+            Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
+            Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),
+            Column("D/N", [f"{r.tokens / t.params:.3g}" for t, r, _, _ in rows]),
+            Column("rate", [f"{t.spec.learning_rate:.3g}" for t, _, _, _ in rows], rank=1),
+            Column("seed", [str(t.spec.seed) for t, _, _, _ in rows], rank=4),
+            Column("steps", [str(r.steps) for _, r, _, _ in rows], rank=5),
+            Column("precision", [a.precision for _, _, _, a in rows], rank=6, left=True),
+            Column("time", [duration(s) for _, _, s, _ in rows]),
+        ]
+    )
+    total = sum(trunk_seconds(t, s) for t, s in zip(plan.trunks, steps, strict=True))
+    shared = sum(map(shared_flops, plan.trunks))
+    separate = sum(map(separate_flops, plan.trunks))
+    one = arithmetics[0]
+    return "\n".join(
+        [
+            f"{plan.name}: {plan.question or 'no question given'}",
+            "",
+            text,
+            "",
+            f"{len(rows)} runs on {len(plan.trunks)} trunks: {shared:.2e} FLOP, {shared / separate:.0%} of "
+            f"what separate runs would take",
+            f"about {duration(total)} on {one.device} with {one.threads} threads, one trunk at a time",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    from experiments.cli import run_verb
+
+    sys.exit(run_verb("plan", sys.argv[1:]))

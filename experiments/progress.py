@@ -1,0 +1,104 @@
+"""Progress over a whole study: a bar on a terminal, a line a run elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from experiments.terminal import duration
+from scaling.study.cost import trunk_seconds
+from scaling.study.plan import Plan
+from scaling.study.spec import RunSpec, Trunk, readable
+from scaling.training.observer import Kind, Observer
+
+
+class StudyProgress(Observer):
+    """Counts planned seconds, so that a step of a large model moves the bar as far as it takes.
+
+    The time left is what is left of the plan, scaled by how the plan has held so far.
+    """
+
+    def __init__(self, plan: Plan, step_seconds: list[float], finished: set[str]) -> None:
+        self.runs: dict[str, tuple[Trunk, RunSpec]] = {run.id: (trunk, run) for trunk, run in plan.runs}
+        self.done = len(finished)
+        self.step_seconds = {
+            id: step
+            for trunk, step in zip(plan.trunks, step_seconds, strict=True)
+            for id in (trunk.spec.id, *(run.id for run in trunk.runs))
+        }
+        # Of a trunk that was stopped half-way, the finished part is not known here; it passes as very fast.
+        self.total = sum(
+            trunk_seconds(trunk, step)
+            for trunk, step in zip(plan.trunks, step_seconds, strict=True)
+            if not finished.issuperset(run.id for run in trunk.runs)
+        )
+        self.passed = 0.0
+        self.started = time.monotonic()
+        self.evaluation_seconds = 0.0
+        self.console = Console()
+        self.bar: Progress | None = None
+        self.task = TaskID(0)
+
+    def __enter__(self) -> StudyProgress:
+        if self.console.is_terminal:
+            shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
+            self.bar = Progress(*shape, console=self.console, transient=True)
+            self.task = self.bar.add_task("starting", total=self.total)
+            self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
+        self._show(id)
+
+    def logged(self, id: str, row: Mapping[str, Any]) -> None:
+        if "train_loss" in row:
+            self.passed += self.step_seconds[id]
+            self._show(id)
+
+    def closed(self, id: str, summary: Mapping[str, Any]) -> None:
+        if id not in self.runs:
+            self.evaluation_seconds += float(summary["evaluation_seconds"])
+            return
+        self.done += 1
+        trunk, run = self.runs[id]
+        self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
+        if summary["status"] == "done":
+            result = f"loss {summary['loss']:.4f} ± {summary['loss_se']:.4f}"
+        else:
+            result = f"diverged: {summary['reason']}"
+        what = f"{trunk.spec.family} N {readable(trunk.params):>5}  D {readable(run.tokens):>5}"
+        self.console.print(
+            f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}",
+            markup=False,
+            highlight=False,
+        )
+        if self.bar is None:
+            print(f"    {self._times()}", flush=True)
+
+    def _show(self, id: str) -> None:
+        if self.bar:
+            self.bar.update(self.task, completed=self.passed, description=f"{self._times()}  {id}")
+
+    def _times(self) -> str:
+        elapsed = time.monotonic() - self.started
+        if self.passed <= 0:
+            return f"{duration(elapsed)} so far"
+        left = max(self.total - self.passed, 0) * elapsed / self.passed
+        return f"{duration(elapsed)} so far, about {duration(left)} left"
+
+
+def note(text: str) -> None:
+    """A line for the person that is no result: on standard error."""
+    print(text, file=sys.stderr, flush=True)

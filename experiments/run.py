@@ -1,0 +1,76 @@
+"""`scaling run study=NAME [overrides]`: train what has no record yet, through Hydra's multirun."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+
+from experiments.plan import measure
+from experiments.progress import StudyProgress
+from experiments.status import counts, describe
+from experiments.terminal import duration
+from scaling.launch.multirun import launch
+from scaling.records.record import PLAN_FILE, read_study
+from scaling.records.storage import make_folder, write_json
+from scaling.study.plan import Plan, plan_study
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scaling run", description=__doc__)
+    parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override, sweeps included")
+    overrides = parser.parse_args(arguments).overrides
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    begin = time.monotonic()
+
+    plan = plan_study(overrides)
+    save_plan(plan)
+    finished = {record.run_id for record in read_study(plan.folder).records}
+    asked = {run.id for _, run in plan.runs}
+    if asked <= finished:
+        print(f"{plan.name}: all {len(asked)} runs are done already; nothing to train.")
+        print(f"next: scaling report {plan.folder}")
+        return 0
+    if asked & finished:
+        print(f"{plan.name}: {len(asked & finished)} of {len(asked)} runs are done already.")
+
+    steps, _ = measure(plan)
+    with StudyProgress(plan, steps, asked & finished) as progress:
+        planned = time.monotonic()
+        launch(plan, overrides, progress)
+    study = read_study(plan.folder)
+    print(
+        f"\n{describe(study)}\n\n"
+        f"planning {duration(planned - begin)}, "
+        f"training {duration(time.monotonic() - planned - progress.evaluation_seconds)} "
+        f"(planned in all: {duration(progress.total)}), evaluation {duration(progress.evaluation_seconds)}"
+    )
+    number = counts(study)
+    if number["failed"] or number["missing"]:
+        print(f"next: the same command again trains what is missing; scaling status {plan.folder}")
+        return 1
+    print(f"next: scaling report {plan.folder}")
+    return 0
+
+
+def save_plan(plan: Plan) -> None:
+    """Write what is expected.
+
+    Raises:
+        OSError: when the runs folder cannot be written, naming it and what to change.
+    """
+    try:
+        make_folder(plan.folder)
+        write_json(plan.folder / PLAN_FILE, plan.to_dict())
+    except OSError as error:
+        raise OSError(
+            f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
+            "Choose another with runs=FOLDER."
+        ) from error
+
+
+if __name__ == "__main__":
+    from experiments.cli import run_verb
+
+    sys.exit(run_verb("run", sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""`scaling status runs/NAME`: what is done, diverged, failed and missing, and why. Imports no PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from experiments.terminal import Column, table
+from scaling.records.record import StudyRecords, read_study
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scaling status", description=__doc__)
+    parser.add_argument("folder", help="a study's runs folder, e.g. runs/demo")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    asked = parser.parse_args(arguments)
+    study = read_study(asked.folder)
+    print(json.dumps(to_dict(study), indent=1) if asked.json else describe(study))
+    return 0
+
+
+def counts(study: StudyRecords) -> dict[str, int]:
+    """How many runs are in which state. A failed run is missing too: it counts as failed only."""
+    failed = [r for r in study.missing if study.expected[r].get("trunk_id") in study.failures]
+    unplanned = [r for r in study.records if study.expected and r.run_id not in study.expected]
+    return {
+        "planned": len(study.expected),
+        "done": len(study.done),
+        "diverged": len(study.diverged),
+        "failed": len(failed),
+        "missing": len(study.missing) - len(failed),
+        "damaged": len(study.damaged),
+        "not in the plan": len(unplanned),
+    }
+
+
+def describe(study: StudyRecords) -> str:
+    """The counts, a line a trunk, and every reason."""
+    number = counts(study)
+    shown = ("done", "diverged", "failed", "missing")
+    lines = [f"{study.name}: " + ", ".join(f"{number[key]} {key}" for key in shown)]
+    if study.expected:
+        lines[0] += f" of {number['planned']} planned"
+    trunks: dict[str, dict[str, int]] = {}
+    state: dict[str, tuple[str, str]] = {r.run_id: (r.trunk_id, r.status) for r in study.records}
+    for run_id, row in study.expected.items():
+        trunk = str(row["trunk_id"])
+        state.setdefault(run_id, (trunk, "failed" if trunk in study.failures else "missing"))
+    for trunk, status in state.values():
+        trunks.setdefault(trunk, dict.fromkeys(shown, 0))[status] += 1
+    if trunks:
+        cells = [
+            Column(key, [str(row[key] or "·") for row in trunks.values()], rank=rank)
+            for rank, key in enumerate(shown)
+        ]
+        lines += ["", table([Column("trunk", list(trunks), left=True), *cells])]
+    reasons = [f"diverged  {r.run_id}: {r.reason}" for r in study.diverged]
+    reasons += [
+        f"failed    {f.trunk_id} (attempt {f.attempt}, {f.kind}): {f.message.strip().splitlines()[-1]}"
+        for f in study.failures.values()
+        if f.message.strip()
+    ]
+    reasons += [f"damaged   {path}: {why}" for path, why in study.damaged.items()]
+    if number["not in the plan"]:
+        reasons.append(
+            f"{number['not in the plan']} records are of runs that the last plan does not ask for."
+        )
+    if reasons:
+        lines += ["", *reasons]
+    return "\n".join(lines)
+
+
+def to_dict(study: StudyRecords) -> dict[str, object]:
+    """The same as plain data."""
+    return {
+        "study": study.name,
+        "counts": counts(study),
+        "diverged": {r.run_id: r.reason for r in study.diverged},
+        "failures": {f.trunk_id: vars(f) for f in study.failures.values()},
+        "missing": list(study.missing),
+        "damaged": study.damaged,
+    }
+
+
+if __name__ == "__main__":
+    from experiments.cli import run_verb
+
+    sys.exit(run_verb("status", sys.argv[1:]))

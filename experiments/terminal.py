@@ -1,0 +1,60 @@
+"""What the commands print: aligned tables that fit the window, and durations people can say."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; a narrow window drops the highest `rank` first."""
+
+    title: str
+    cells: Sequence[str]
+    rank: int = 0
+    left: bool = False
+
+
+def table(columns: Sequence[Column], width: int | None = None) -> str:
+    """Aligned text no wider than `width` (the terminal's; unlimited where output is no terminal)."""
+    if width is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
+    shown = list(columns)
+    dropped: list[str] = []
+    while sum(map(_wide, shown)) + 2 * (len(shown) - 1) > width and any(c.rank for c in shown):
+        worst = max(shown, key=lambda c: c.rank)
+        shown.remove(worst)
+        dropped.append(worst.title)
+    rows = zip(*([c.title, *c.cells] for c in shown), strict=True)
+    lines = [
+        "  ".join(
+            cell.ljust(_wide(c)) if c.left else cell.rjust(_wide(c))
+            for c, cell in zip(shown, row, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    if dropped:
+        lines.append(f"(a wider window also shows {', '.join(dropped)})")
+    return "\n".join(lines)
+
+
+def _wide(column: Column) -> int:
+    return max(len(text) for text in (column.title, *column.cells))
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 20 s, 2 h 05 min, 3.1 days."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if seconds < 3600:
+        whole = round(seconds)
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{seconds / 86400:.1f} days"

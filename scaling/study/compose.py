@@ -1,0 +1,117 @@
+"""Hydra composes: command-line overrides → the config of every job, exactly as its multirun will."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from scaling.study.config import RunConfig, register
+
+
+class PlanError(ValueError):
+    """What was asked cannot be decided. The message lists every job that is wrong, and why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One Hydra job as composed: its overrides and its config."""
+
+    overrides: tuple[str, ...]
+    config: RunConfig
+
+
+def config_folder() -> Path:
+    """`conf/` of a checkout, or the copy that a wheel carries.
+
+    Raises:
+        FileNotFoundError: when neither is there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no conf/config.yaml in {package} or beside it: the installation is incomplete.")
+
+
+def compose_jobs(overrides: Sequence[str]) -> list[Job]:
+    """Every job of the sweep that these overrides and the study they name ask for.
+
+    Raises:
+        PlanError: for unknown keys, wrong types, values out of range; all jobs are tried first.
+    """
+    register()
+    parser = OverridesParser.create()
+    composer = _Composer(parser)
+    jobs: dict[tuple[str, ...], RunConfig] = {}
+    problems: dict[str, list[str]] = {}
+    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
+        try:
+            parsed = parser.parse_overrides(list(overrides))
+            fixed = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
+            base = compose("config", fixed, return_hydra_config=True)
+            swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.params or {}).items()]
+            batches = BasicSweeper.split_arguments(parser.parse_overrides(swept + list(overrides)), None)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise PlanError(_explain(error)) from error
+        for job in batches[0]:
+            try:
+                config = OmegaConf.to_object(composer.compose(list(job)))
+                assert isinstance(config, RunConfig)
+                jobs[tuple(job)] = config
+            except (HydraException, OmegaConfBaseException, ValueError) as error:
+                problems.setdefault(_explain(error), []).append(" ".join(job) or "the defaults")
+    if problems:
+        raise PlanError(report_problems(problems, len(batches[0])))
+    return [Job(overrides=key, config=config) for key, config in jobs.items()]
+
+
+class _Composer:
+    """Composes each choice of config groups once, and sets values on a copy: 30 ms a job become 1."""
+
+    def __init__(self, parser: OverridesParser) -> None:
+        self.parser = parser
+        self.groups = {path.name for path in config_folder().iterdir() if path.is_dir()}
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+
+    def compose(self, overrides: list[str]) -> DictConfig:
+        parsed = self.parser.parse_overrides(overrides)
+        chosen = tuple(str(o.input_line) for o in parsed if self._chooses(o))
+        if chosen not in self.composed:
+            self.composed[chosen] = compose("config", list(chosen))
+        config = copy.deepcopy(self.composed[chosen])
+        ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if not self._chooses(o)], config)
+        return config
+
+    def _chooses(self, override: Override) -> bool:
+        key = override.key_or_group
+        return key in self.groups or "/" in key or key.startswith("hydra.")
+
+
+def _explain(error: Exception) -> str:
+    """The message that says what is wrong: Hydra wraps it, sometimes twice."""
+    inner: BaseException = error
+    while inner.__cause__ is not None:
+        inner = inner.__cause__
+    text = str(inner).strip()
+    outer = str(error).strip()
+    return text if text in outer or not outer else f"{outer}\n{text}"
+
+
+def report_problems(problems: dict[str, list[str]], total: int) -> str:
+    bad = sum(len(jobs) for jobs in problems.values())
+    lines = [f"{bad} of {total} jobs cannot be decided; nothing was trained."]
+    for message, jobs in problems.items():
+        where = jobs[0] if len(jobs) == 1 else f"{jobs[0]} and {len(jobs) - 1} more"
+        lines.append(f"- {where}:\n  " + message.replace("\n", "\n  "))
+    return "\n".join(lines)
