@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Literal
 SCHEMA = 1
 RECORD_FILE = "record.json"
 PLAN_FILE = "plan.json"
+QUARANTINE = "quarantine"  # folder of damaged files, in that of a trunk or run; X.reason says why X is there
 
 Status = Literal["done", "diverged"]
 
@@ -90,10 +92,15 @@ def canonical_json(value: Any) -> bytes:
 
 
 def encode_record(record: RunRecord) -> bytes:
-    """The bytes of `record.json`: readable, and carrying the sha256 of their own canonical form."""
+    """The bytes of `record.json`: a line a field, and at the end the sha256 of their own canonical form.
+
+    Without its line breaks and the blank after each the file *is* the canonical form (no JSON string holds a
+    raw line break), so that a reader checks the hash without serialising again.
+    """
     body = {"schema": SCHEMA, **asdict(record)}
     digest = hashlib.sha256(canonical_json(body)).hexdigest()
-    return json.dumps({**body, "sha256": digest}, indent=1, allow_nan=False).encode() + b"\n"
+    lines = [canonical_json({key: body[key]})[1:-1] for key in sorted(body)]
+    return b"{\n " + b",\n ".join(lines) + _tail(digest)
 
 
 def decode_record(data: bytes) -> RunRecord:
@@ -104,25 +111,50 @@ def decode_record(data: bytes) -> RunRecord:
     """
     try:
         body = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DamagedRecord(f"not JSON: {error}") from error
     if not isinstance(body, dict):
         raise DamagedRecord(f"a record is a JSON object; got {type(body).__name__}")
     digest = body.pop("sha256", None)
-    try:
-        expected = hashlib.sha256(canonical_json(body)).hexdigest()
-    except ValueError as error:
-        raise DamagedRecord(f"holds a number JSON has no place for: {error}") from error
-    if digest != expected:
-        raise DamagedRecord(f"sha256 says {str(digest)[:12]}…, content hashes to {expected[:12]}…")
+    if not _spells_out(data, digest):
+        # Laid out otherwise, by hand or by another tool: only then serialise again.
+        try:
+            expected = hashlib.sha256(canonical_json(body)).hexdigest()
+        except ValueError as error:
+            raise DamagedRecord(f"holds a number JSON has no place for: {error}") from error
+        if digest != expected:
+            raise DamagedRecord(f"sha256 says {str(digest)[:12]}…, content hashes to {expected[:12]}…")
     schema = body.pop("schema", None)
     if schema != SCHEMA:
         raise DamagedRecord(f"schema {schema!r}; this version reads schema {SCHEMA}")
-    known = {f.name for f in fields(RunRecord)}
     try:
-        return RunRecord(**{key: value for key, value in body.items() if key in known})
+        return _build(body)
     except (TypeError, ValueError) as error:
         raise DamagedRecord(str(error)) from error
+
+
+def _spells_out(data: bytes, digest: object) -> bool:
+    """Whether `data` is laid out as `encode_record` does, and its canonical form has this sha256."""
+    tail = _tail(digest)
+    canonical = data.removesuffix(tail).replace(b"\n ", b"") + b"}"
+    return data.endswith(tail) and hashlib.sha256(canonical).hexdigest() == digest
+
+
+def _tail(digest: object) -> bytes:
+    return f',\n "sha256":"{digest}"\n}}\n'.encode()
+
+
+def _build(values: dict[str, Any]) -> RunRecord:
+    if values.keys() != _FIELDS:  # fields of a later version go, defaults come, a TypeError names the missing
+        return RunRecord(**{key: value for key, value in values.items() if key in _FIELDS})
+    # A frozen dataclass sets its 42 fields one by one: that alone took as long as parsing them.
+    record = object.__new__(RunRecord)
+    vars(record).update(values)
+    record.__post_init__()
+    return record
+
+
+_FIELDS = frozenset(f.name for f in fields(RunRecord))
 
 
 @dataclass(frozen=True)
@@ -145,6 +177,7 @@ class StudyRecords:
     expected: dict[str, dict[str, Any]]  # run_id → planned row, empty where there is no plan
     failures: dict[str, Failure]  # trunk_id → its last failure, where runs are missing
     damaged: dict[str, str]  # path inside the folder → why it was not believed
+    quarantined: dict[str, str] = field(default_factory=dict)  # path inside the folder → why it was set aside
 
     @property
     def done(self) -> tuple[RunRecord, ...]:
@@ -163,11 +196,16 @@ class StudyRecords:
 
 def find_record_files(study: Path) -> Iterator[Path]:
     """Every `record.json` of a study: runs/<study>/<trunk_id>/<run_id>/record.json."""
-    for trunk in sorted(p for p in study.iterdir() if p.is_dir()):
-        for run in sorted(p for p in trunk.iterdir() if p.is_dir()):
-            path = run / RECORD_FILE
+    for trunk in _folders(str(study)):
+        for run in _folders(trunk):
+            path = Path(run, RECORD_FILE)
             if path.is_file():
                 yield path
+
+
+def _folders(path: str) -> list[str]:
+    with os.scandir(path) as entries:
+        return sorted(entry.path for entry in entries if entry.is_dir())
 
 
 def read_study(folder: str | Path) -> StudyRecords:
@@ -181,15 +219,21 @@ def read_study(folder: str | Path) -> StudyRecords:
         raise FileNotFoundError(f"{folder}: no such runs folder. `scaling run study=NAME` makes runs/NAME.")
     damaged: dict[str, str] = {}
     records: dict[str, RunRecord] = {}
-    for path in find_record_files(folder):
-        where = str(path.relative_to(folder))
+    trunks = _folders(str(folder))
+    runs = [run for trunk in trunks for run in _folders(trunk)]
+    for run in runs:
+        run_id = os.path.basename(run)
         try:
-            record = decode_record(path.read_bytes())
-        except (DamagedRecord, OSError) as error:
-            damaged[where] = str(error)
+            with open(f"{run}/{RECORD_FILE}", "rb", buffering=0) as file:
+                record = decode_record(file.read())
+            if record.run_id != run_id:
+                raise DamagedRecord(f"says it is run {record.run_id}, but lies in the folder of {run_id}")
+            if run_id in records:
+                raise DamagedRecord(f"a second record of run {run_id}; trunk {records[run_id].trunk_id} has one")
+        except FileNotFoundError:
             continue
-        if record.run_id != path.parent.name:
-            damaged[where] = f"says it is run {record.run_id}, but lies in the folder of {path.parent.name}"
+        except (DamagedRecord, OSError) as error:
+            damaged[os.path.relpath(f"{run}/{RECORD_FILE}", folder)] = str(error)
             continue
         records[record.run_id] = record
 
@@ -213,7 +257,23 @@ def read_study(folder: str | Path) -> StudyRecords:
         if failure:
             failures[trunk_id] = failure
     ordered = tuple(records[run_id] for run_id in sorted(records))
-    return StudyRecords(folder, name, ordered, expected, failures, damaged)
+    aside = {
+        os.path.relpath(path, folder): why
+        for place in [*trunks, *runs]
+        for path, why in _read_quarantine(place)
+    }
+    return StudyRecords(folder, name, ordered, expected, failures, damaged, aside)
+
+
+def _read_quarantine(folder: str) -> Iterator[tuple[str, str]]:
+    """(path, reason) of what was set aside in one trunk or run folder."""
+    home = f"{folder}/{QUARANTINE}"
+    if not os.path.isdir(home):
+        return
+    for name in sorted(os.listdir(home)):
+        if not name.endswith(".reason"):
+            note = Path(home, f"{name}.reason")
+            yield f"{home}/{name}", note.read_text(errors="replace").strip() if note.exists() else "no note"
 
 
 def _last_failure(trunk: Path, damaged: dict[str, str], root: Path) -> Failure | None:

@@ -1,7 +1,8 @@
 """A disk that stops, tears, fills up and loses power: `os` as the storage package sees it.
 
-`Disk` stands in for the module `os` inside scaling.records.storage. It counts every operation that changes the
-disk, can fail at any of them, and keeps a log that `Platter` replays with what was not synced thrown away.
+`Disk` stands in for the module `os` inside scaling.records.storage. It counts every operation that changes
+the disk, can fail at any of them, and keeps a log that `Platter` replays with what was not synced thrown
+away.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Killed(BaseException):
 
 @dataclass
 class Disk:
-    """`os`, with a fault at operation `at` of kind `mode`; real fsyncs are left out, which only saves time."""
+    """`os`, with a fault of kind `mode` at operation `at`. Real fsyncs are left out: that only saves time."""
 
     at: int | None = None
     mode: str = "before"

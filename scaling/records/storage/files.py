@@ -17,9 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from scaling.records.record import QUARANTINE
+
 TEMP_PREFIX = ".tmp-"
 LOCK_FILE = "lock"
-QUARANTINE = "quarantine"
 CHUNK = 1 << 20  # bytes gathered before a write: torch.save writes many pieces of 64 bytes
 
 logger = logging.getLogger(__name__)
