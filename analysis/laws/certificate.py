@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.laws.forms import Form
-from analysis.laws.laws import Array
 from analysis.laws.newton import Solution
 
 
@@ -32,8 +31,8 @@ class Certificate:
         return bool(self.gradient < 1e-10 and np.isfinite(self.condition))
 
 
-def certify(form: Form, solution: Solution, every_objective: Array, best: int) -> Certificate:
-    """Certify minimum `best` (an index into `solution`) against the objectives of all starts."""
+def certify(form: Form, solution: Solution, best: int) -> Certificate:
+    """Certify minimum `best` (an index into `solution`) against those of all other starts."""
     theta, gradient, hessian = solution.theta[best], solution.gradient[best], solution.hessian[best]
     held = (theta <= form.lower + 1e-9) | (theta >= form.upper - 1e-9)
     free = ~held
@@ -50,8 +49,8 @@ def certify(form: Form, solution: Solution, every_objective: Array, best: int) -
     tolerance = 1e-9 * max(objective, 1e-300)
     return Certificate(
         gradient=decrement / objective if objective > 0 else 0.0,
-        starts=len(every_objective),
-        agree=int((every_objective <= objective + tolerance).sum()),
+        starts=len(solution.objective),
+        agree=int((solution.objective <= objective + tolerance).sum()),
         condition=condition,
         bounds=tuple(name for name, at in zip(form.names, held, strict=True) if at),
         iterations=int(solution.iterations[best]),

@@ -15,8 +15,8 @@ from analysis.laws.checks import Doubt, doubts_about_fit, doubts_about_runs, ref
 from analysis.laws.forms import Data
 from analysis.laws.laws import Array, Law
 from analysis.laws.losses import Robust, RobustKind
-from analysis.laws.newton import Solution, Space, minimise, objective
-from analysis.laws.recipe import Recipe, solve
+from analysis.laws.newton import Space
+from analysis.laws.recipe import Recipe, solve, solve_from
 from analysis.laws.resample import cluster_counts
 from analysis.laws.runs import FitError, Runs
 
@@ -216,23 +216,20 @@ def fit_runs(runs: Runs, recipe: Recipe, resamples: int = 1000, seed: int = 0, l
     form = recipe.form(data)
     refuse(runs, recipe, len(form.names))
     weights = (runs.weights * (runs.n / runs.weights.sum()))[None]
-    starts = form.starts(weights, data.log_loss[None])[:, 0]
-    ones = np.ones((len(starts), 1))
-    theta, W, Y = starts, ones * weights, ones * data.log_loss
-    for stage in recipe.robust.smooth():
-        solution = minimise(form, theta, W, Y, stage, recipe.space)
-        theta = solution.theta
-    value = objective(form, theta, W, Y, recipe.robust, recipe.space)
-    best = int(np.argmin(value))
-    certificate = certify(form, replace(solution, objective=value), value, best)
-    draws = np.empty((0, theta.shape[1]))
+    log_loss = data.log_loss[None]
+    solution = solve_from(
+        recipe, form, form.starts(weights, log_loss, thorough=True)[:, 0], weights, log_loss
+    )
+    best = int(np.argmin(solution.objective))
+    certificate = certify(form, solution, best)
+    draws = np.empty((0, solution.theta.shape[1]))
     refused = 0
     if resamples:
         counts, refused = cluster_counts(runs, resamples, seed)
-        draws = _solve_replicates(recipe, form, counts * weights, data.log_loss).theta
+        draws = solve(recipe, form, counts * weights, log_loss, solution.theta[[best]]).theta
     fit = Fit(
-        law=form.law(theta[best]),
-        objective=float(value[best] * runs.weights.sum() / runs.n),
+        law=form.law(solution.theta[best]),
+        objective=float(solution.objective[best] * runs.weights.sum() / runs.n),
         certificate=certificate,
         warnings=(),
         theta_draws=draws,
@@ -241,21 +238,8 @@ def fit_runs(runs: Runs, recipe: Recipe, resamples: int = 1000, seed: int = 0, l
         level=level,
         seed=seed,
     )
-    doubts = doubts_about_runs(runs, refused if resamples else 0) + doubts_about_fit(
-        fit.law, certificate, runs
-    )
+    doubts = doubts_about_runs(runs, refused) + doubts_about_fit(fit.law, certificate, runs)
     return replace(fit, warnings=doubts)
-
-
-def _solve_replicates(recipe: Recipe, form: Any, weights: Array, log_loss: Array) -> Solution:
-    rows = max(1, 65536 // weights.shape[1])
-    parts = [
-        solve(recipe, form, weights[i : i + rows], np.broadcast_to(log_loss, weights[i : i + rows].shape))
-        for i in range(0, len(weights), rows)
-    ]
-    return Solution(
-        **{k: np.concatenate([getattr(p, k) for p in parts]) for k in Solution.__dataclass_fields__}
-    )
 
 
 def _value_or_nan(f: Callable[[Any], float], law: Law) -> float:

@@ -22,11 +22,15 @@ EXPONENTS = (0.0, 8.0)
 
 @dataclass(frozen=True)
 class Tape:
-    """Log loss of R replicates on n runs, with what is needed to differentiate it."""
+    """Log loss f of R replicates on n runs, with what is needed to differentiate sums over runs.
+
+    `sums(first, second)`, weights (R, n) each: the sum of first × ∇f (R, p), and that of first × ∇²f +
+    second × ∇f ∇fᵀ (R, p, p). `outer(weights)`: the sum of weights × ∇f ∇fᵀ (R, p, p).
+    """
 
     value: Array  # (R, n), log loss minus the centre
-    gradient: Array  # (R, p, n)
-    curvature: Callable[[Array], Array]  # weights (R, n) → sum over runs of weight × Hessian, (R, p, p)
+    sums: Callable[[Array, Array], tuple[Array, Array]]
+    outer: Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,11 @@ class Form(ABC):
         """Predicted log loss (R, n), minus the centre."""
 
     @abstractmethod
-    def starts(self, weights: Array, log_loss: Array) -> Array:
-        """Start points (S, R, p), the best first, for weights and log losses (R, n)."""
+    def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
+        """Start points (S, R, p), the best first, for weights and log losses (R, n).
+
+        Thorough is for the fit itself; replicates, which start from its minimum too, can do with fewer.
+        """
 
     @abstractmethod
     def law(self, theta: Array) -> Law:
@@ -114,16 +121,20 @@ class Restricted(Form):
         return np.array([self.whole.upper[column > 0].min() for column in self.matrix.T])
 
     def tape(self, theta: Array) -> Tape:
-        full = self.whole.tape(self._expand(theta))
-        gradient = np.einsum("pq,rpn->rqn", self.matrix, full.gradient)
-        return Tape(full.value, gradient, lambda c: self.matrix.T @ full.curvature(c) @ self.matrix)
+        full, M = self.whole.tape(self._expand(theta)), self.matrix
+
+        def sums(first: Array, second: Array) -> tuple[Array, Array]:
+            gradient, hessian = full.sums(first, second)
+            return gradient @ M, M.T @ hessian @ M
+
+        return Tape(full.value, sums, lambda weights: M.T @ full.outer(weights) @ M)
 
     def value(self, theta: Array) -> Array:
         return self.whole.value(self._expand(theta))
 
-    def starts(self, weights: Array, log_loss: Array) -> Array:
+    def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         share = self.matrix / self.matrix.sum(0)  # tied coordinates start at their mean
-        starts: Array = (self.whole.starts(weights, log_loss) - self.origin) @ share
+        starts: Array = (self.whole.starts(weights, log_loss, thorough) - self.origin) @ share
         return starts
 
     def law(self, theta: Array) -> Law:

@@ -58,13 +58,14 @@ class Robust:
     def slopes(self, r: Array) -> tuple[Array, Array, Array, Array]:
         """rho, psi = rho', psi', and psi/r (the weight of iteratively reweighted least squares)."""
         if self.kind == "squared":
-            one = np.ones_like(r)
-            return 0.5 * r * r, r, one, one
+            return 0.5 * r * r, r, np.ones_like(r), np.ones_like(r)
         clipped = np.clip(r, -self.delta, self.delta)
-        rho = clipped * (r - 0.5 * clipped)
-        size = np.abs(r)
-        inside = (size <= self.delta).astype(float)
-        weight = self.delta / np.maximum(size, self.delta)
+        rho = r - 0.5 * clipped
+        rho *= clipped
+        weight = np.abs(r)
+        inside = (weight <= self.delta).astype(float)
+        np.maximum(weight, self.delta, out=weight)
+        np.divide(self.delta, weight, out=weight)
         if self.kind == "asymmetric":
             side = self._side(r)
             return rho * side, clipped * side, inside * side, weight * side

@@ -20,8 +20,9 @@ from analysis.laws.losses import Robust
 
 Bools = npt.NDArray[np.bool_]
 Space = Literal["log", "raw"]
-BLOCK = 16384  # replicates × runs at a time: the working set stays in a core's cache
+BLOCK = 32768  # replicates × runs at a time: the working set stays in a core's cache
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
+FIRST_DAMPING = 0.1
 LONGEST_STEP = 3.0  # in log coefficients and exponents
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
 
@@ -47,14 +48,13 @@ def minimise(
     space: Space = "log",
     steps: int = 200,
 ) -> Solution:
-    """Minimise from theta (R, p), with weights and log losses (R, n) a replicate."""
+    """Minimise from theta (R, p), with weights (R, n) and log losses (R, n), or (1, n) for all alike."""
     rows = max(1, BLOCK // weights.shape[1])
-    parts = [
-        _minimise_block(
-            form, theta[i : i + rows], weights[i : i + rows], log_loss[i : i + rows], robust, space, steps
-        )
-        for i in range(0, len(theta), rows)
-    ]
+    parts = []
+    for i in range(0, len(theta), rows):
+        block = slice(i, i + rows)
+        Y = log_loss[block] if len(log_loss) > 1 else log_loss
+        parts.append(_minimise_block(form, theta[block], weights[block], Y, robust, space, steps))
     fields = Solution.__dataclass_fields__
     return Solution(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})
 
@@ -72,60 +72,73 @@ def objective(
 def _minimise_block(
     form: Form, theta: Array, weights: Array, log_loss: Array, robust: Robust, space: Space, steps: int
 ) -> Solution:
+    R, tilt = len(theta), 1 + TILT * np.eye(theta.shape[1])
     theta = np.clip(theta, form.lower, form.upper)
-    R = len(theta)
-    tilt = 1 + TILT * np.eye(theta.shape[1])
     value, gradient, hessian, safe = _derivatives(form, theta, weights, log_loss, robust, space)
-    damping = np.ones(R)
+    damping = np.full(R, FIRST_DAMPING)
     iterations = np.zeros(R, dtype=int)
     converged = np.zeros(R, dtype=bool)
+    done = np.zeros(R, dtype=bool)
     active = np.arange(R)
+    W, Y = weights, log_loss
     for _ in range(steps):
+        if done[active].sum() > 0.2 * len(active):  # copying the runs of the rest costs less than solving on
+            active = active[~done[active]]
+            W, Y = weights[active], log_loss[active] if len(log_loss) > 1 else log_loss
         here = theta[active]
         slope = _free_gradient(form, here, gradient[active])
-        matrix = hessian[active] + damping[active, None, None] * safe[active] * tilt
+        damped = damping[active]
+        matrix = hessian[active] + damped[:, None, None] * safe[active] * tilt
         step, solvable = _newton_step(matrix, slope, held=slope == 0)
         promise = -np.einsum("rp,rp->r", step, slope)
         step *= np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))[:, None]
         there = np.clip(here + step, form.lower, form.upper)
-        new = _derivatives(form, there, weights[active], log_loss[active], robust, space)
-        better = solvable & (new[0] <= value[active] * (1 + 4e-16))
-        settled = solvable & (promise <= SETTLED * value[active]) & (damping[active] < 1)
+        new = _derivatives(form, there, W, Y, robust, space, with_safe=bool(damped.any()))
+        better = solvable & (new[0] <= value[active] * (1 + 4e-16)) & ~done[active]
         taken = active[better]
-        theta[taken] = there[better]
-        value[taken], gradient[taken], hessian[taken], safe[taken] = (part[better] for part in new)
+        theta[taken], value[taken], gradient[taken], hessian[taken] = (
+            there[better],
+            *(v[better] for v in new[:3]),
+        )
+        if damped.any():  # undamped, the last IRLS Hessian stays: positive, which is all that damping needs
+            safe[taken] = new[3][better]
         damping[taken] *= 0.1
         damping[damping < 1e-3] = 0.0
-        refused = active[~better]
+        refused = active[~better & ~done[active]]
         damping[refused] = np.maximum(4 * damping[refused], 1e-2)
-        iterations[active] += 1
+        iterations[active] += ~done[active]
+        settled = solvable & (promise <= SETTLED * value[active]) & (damped < 1)
         converged[active[settled]] = True
-        active = active[~settled & (damping[active] < 1e14)]
-        if not active.size:
+        done[active[settled | (damping[active] > 1e14)]] = True
+        if done[active].all():
             break
     return Solution(theta, value, _free_gradient(form, theta, gradient), hessian, iterations, converged)
 
 
 def _derivatives(
-    form: Form, theta: Array, weights: Array, log_loss: Array, robust: Robust, space: Space
+    form: Form,
+    theta: Array,
+    weights: Array,
+    log_loss: Array,
+    robust: Robust,
+    space: Space,
+    with_safe: bool = True,
 ) -> tuple[Array, Array, Array, Array]:
-    """Objective (R,), gradient (R, p), exact Hessian and IRLS Hessian (R, p, p)."""
+    """Objective (R,), gradient (R, p), exact Hessian and, if asked, IRLS Hessian (R, p, p)."""
     tape = form.tape(theta)
     if space == "log":
         rho, psi, bend, irls = robust.slopes(tape.value - log_loss)
-        first, second, safe = weights * psi, weights * bend, weights * irls
+        first, second = weights * psi, weights * bend
+        safe = np.multiply(weights, irls, out=irls)
     else:
         predicted = np.exp(tape.value)
         rho, psi, bend, irls = robust.slopes(predicted - np.exp(log_loss))
         first = weights * psi * predicted
         second = first + weights * bend * predicted * predicted
         safe = weights * irls * predicted * predicted
-    G = tape.gradient
-    p = G.shape[1]
-    stacked = np.concatenate([second[:, None] * G, safe[:, None] * G, first[:, None]], axis=1)
-    products = stacked @ G.transpose(0, 2, 1)  # (R, 2p + 1, p): all three sums over runs in one product
-    hessian = products[:, :p] + tape.curvature(first)
-    return np.einsum("rn,rn->r", weights, rho), products[:, 2 * p], hessian, products[:, p : 2 * p]
+    gradient, hessian = tape.sums(first, second)
+    value = np.einsum("rn,rn->r", weights, rho)
+    return value, gradient, hessian, tape.outer(safe) if with_safe else hessian
 
 
 def _free_gradient(form: Form, theta: Array, gradient: Array) -> Array:

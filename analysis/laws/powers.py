@@ -7,8 +7,11 @@ import numpy as np
 from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
 from analysis.laws.grid import best_cells, project_one, project_two
 from analysis.laws.laws import Array, Chinchilla, PowerLaw
+from analysis.laws.slots import Coordinate, Slots
 
-GRID = np.geomspace(0.03, 2.4, 24)  # exponents; Newton leaves the grid freely
+FINE = np.geomspace(0.03, 2.4, 24)  # exponents; Newton leaves the grid freely
+COARSE = np.geomspace(0.05, 2.0, 14)
+STARTS = 3
 LETTERS = {"N": ("log_A", "alpha"), "D": ("log_B", "beta"), "x": ("log_A", "alpha")}
 
 
@@ -21,31 +24,36 @@ class PowerSum(Form):
         offset: bool = True,
         tied: bool = False,
         exponents: dict[str, float] | None = None,
-        starts: int = 3,
     ) -> None:
         self._data = data
         self._inputs = tuple(data.inputs)
         self._x = np.stack([data.inputs[name] for name in self._inputs])  # (J, n)
         self._offset = offset
         self._tied = tied
-        self._starts = starts
         coefficients, powers = zip(*(LETTERS[name] for name in self._inputs), strict=True)
-        self._grids = [np.array([v]) if (v := (exponents or {}).get(p)) is not None else GRID for p in powers]
+        self._fixed = [(exponents or {}).get(name) for name in powers]
         self.names = ("log_E",) * offset + coefficients + powers
         J = len(self._inputs)
+        slots = [None] * offset + list(self._x)
+        terms = range(offset, offset + J)
+        coordinates = [Coordinate(s) for s in range(offset + J)] + [Coordinate(s, power=1) for s in terms]
+        self._slots = Slots(slots, coordinates, self._x.shape[1])
+        self._diagonal = [self._slots.pairs.index((s, s)) for s in range(offset + J)]
         self.lower = np.array([LOG_ZERO] * (offset + J) + [EXPONENTS[0]] * J)
         self.upper = np.array([LOG_LARGE] * (offset + J) + [EXPONENTS[1]] * J)
 
     def _terms(self, theta: Array) -> Array:
         """The size of each term, (J + offset, R, n)."""
-        J, first = len(self._inputs), int(self._offset)
-        coefficient = theta[:, first : first + J].T[:, :, None]
-        exponent = theta[:, first + J :].T[:, :, None]
-        terms = np.exp(coefficient - exponent * self._x[:, None, :])
-        if not self._offset:
-            return terms
-        floor = np.broadcast_to(np.exp(theta[:, 0])[None, :, None], terms[:1].shape)
-        return np.concatenate([floor, terms])
+        first, J = int(self._offset), len(self._inputs)
+        terms = np.empty((first + J, len(theta), self._x.shape[1]))
+        if first:
+            terms[0] = np.exp(theta[:, :1])
+        for j in range(J):
+            slot = terms[first + j]
+            np.multiply(theta[:, first + J + j, None], -self._x[j], out=slot)
+            slot += theta[:, first + j, None]
+            np.exp(slot, out=slot)
+        return terms
 
     def value(self, theta: Array) -> Array:
         total: Array = np.log(self._terms(theta).sum(axis=0))
@@ -54,44 +62,34 @@ class PowerSum(Form):
     def tape(self, theta: Array) -> Tape:
         terms = self._terms(theta)
         total = terms.sum(axis=0)
-        shares = terms / total
-        x, J, first = self._x, len(self._inputs), int(self._offset)
-        gradient = np.empty((len(theta), theta.shape[1], x.shape[1]))
-        gradient[:, : first + J] = shares.transpose(1, 0, 2)
-        np.multiply(gradient[:, first : first + J], -x, out=gradient[:, first + J :])
-        moments = np.stack([np.ones_like(x), -x, x * x], axis=1)  # (J, 3, n)
+        value = np.log(total)
+        shares = np.multiply(terms, 1.0 / total, out=terms)
 
-        def curvature(weights: Array) -> Array:
-            # ∇² log sum e^z = sum_j share_j ∇z_j ∇z_jᵀ - ∇f ∇fᵀ, and each ∇z_j is (1, -x_j) on its own pair.
-            hessian = -((weights[:, None] * gradient) @ gradient.transpose(0, 2, 1))
-            if first:
-                hessian[:, 0, 0] += np.einsum("rn,rn->r", weights, shares[0])
-            for j in range(J):
-                zeroth, linear, square = ((weights * shares[first + j]) @ moments[j].T).T
-                c, a = first + j, first + J + j
-                hessian[:, c, c] += zeroth
-                hessian[:, c, a] += linear
-                hessian[:, a, c] += linear
-                hessian[:, a, a] += square
-            return hessian
+        def bends(first: Array, second: Array, outer: Array) -> Array:
+            second_by_pair = outer * (second - first)  # ∇² log sum e^z = diag(shares) - shares sharesᵀ
+            for s, place in enumerate(self._diagonal):
+                second_by_pair[place] += first * shares[s]
+            return second_by_pair
 
-        return Tape(np.log(total), gradient, curvature)
+        return self._slots.tape(value, shares, bends)
 
-    def starts(self, weights: Array, log_loss: Array) -> Array:
+    def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         loss = np.exp(log_loss)
+        whole = FINE if thorough else COARSE
+        grids = [whole if value is None else np.array([value]) for value in self._fixed]
         if len(self._inputs) == 1:
-            (grid,) = self._grids
+            (grid,) = grids
             error, *coefficients = project_one(self._x[0], grid, weights, loss, self._offset)
             axes: list[Array] = [grid]
         else:
-            alphas, betas = self._grids
+            alphas, betas = grids
             error, *coefficients = project_two(
                 self._x[0], self._x[1], alphas, betas, weights, loss, self._offset
             )
             if self._tied:
                 error = np.where(alphas[:, None] == betas[None, :], error, np.inf)
             axes = [np.repeat(alphas, len(betas)), np.tile(betas, len(alphas))]
-        cells = best_cells(error, self._starts)
+        cells = best_cells(error, STARTS if thorough else 1)
         rows = np.arange(len(weights))
         logs = [
             np.log(np.broadcast_to(c, error.shape).reshape(len(c), -1)[rows, cells])

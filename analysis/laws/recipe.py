@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from analysis.laws.losses import Robust
 from analysis.laws.newton import Solution, Space, minimise, objective
 from analysis.laws.powers import PowerSum
 
+SCREEN = 65536  # replicates × runs whose grids are computed at a time
 SURFACES = ("chinchilla", "coupled")
 CURVES = ("power", "power_without_offset")
 
@@ -59,16 +60,54 @@ class Recipe:
         return Restricted.of(whole, fixed, (("alpha", "beta"),) if self.tied else ())
 
 
-def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array) -> Solution:
-    """The best of the minima reached from each start, for R replicates; weights and log_loss are (R, n)."""
-    starts = form.starts(weights, log_loss)
-    S, R, p = starts.shape
-    theta = starts.reshape(S * R, p)
-    W, Y = np.tile(weights, (S, 1)), np.tile(log_loss, (S, 1))
+def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Array) -> Solution:
+    """The global minimum for each of R replicates; weights (R, n), log_loss (R, n) or (1, n).
+
+    Each replicate starts from the better of its own grid minimum and the hints (H, p), minima of the data
+    themselves; with several hints, from the best two of all.
+    """
+    rows = max(1, SCREEN // weights.shape[1])
+    parts = []
+    for i in range(0, len(weights), rows):
+        W = weights[i : i + rows]
+        Y = log_loss[i : i + rows] if len(log_loss) > 1 else log_loss
+        own = form.starts(W, np.broadcast_to(Y, W.shape), thorough=False)
+        candidates = np.concatenate([own, np.broadcast_to(hints[:, None], (len(hints), *own.shape[1:]))])
+        candidates = np.clip(candidates, form.lower, form.upper)
+        loss = recipe.robust.smooth()[0]
+        value = np.stack([objective(form, theta, W, Y, loss, recipe.space) for theta in candidates])
+        kept = np.argsort(value, axis=0)[: 1 + (len(candidates) > 2)]
+        theta = candidates[kept, np.arange(len(W))]
+        solutions = [_polish(recipe, form, start, W, Y) for start in theta]
+        parts.append(best_of(solutions))
+    return stack(parts)
+
+
+def _polish(recipe: Recipe, form: Form, theta: Array, weights: Array, log_loss: Array) -> Solution:
     for robust in recipe.robust.smooth():
-        solution = minimise(form, theta, W, Y, robust, recipe.space)
+        solution = minimise(form, theta, weights, log_loss, robust, recipe.space)
         theta = solution.theta
-    value = objective(form, theta, W, Y, recipe.robust, recipe.space).reshape(S, R)
-    best = np.nanargmin(value, axis=0) * R + np.arange(R)
-    fields = {name: getattr(solution, name)[best] for name in Solution.__dataclass_fields__}
-    return Solution(**{**fields, "objective": value.min(axis=0)})
+    if recipe.robust.kind != "l1":
+        return solution
+    return replace(solution, objective=objective(form, theta, weights, log_loss, recipe.robust, recipe.space))
+
+
+def solve_from(recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array) -> Solution:
+    """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n)."""
+    return _polish(recipe, form, starts, np.repeat(weights, len(starts), axis=0), log_loss)
+
+
+def best_of(solutions: Sequence[Solution]) -> Solution:
+    """For each replicate, the solution with the least objective."""
+    if len(solutions) == 1:
+        return solutions[0]
+    winner = np.argmin([s.objective for s in solutions], axis=0)
+    rows = np.arange(len(winner))
+    fields = Solution.__dataclass_fields__
+    return Solution(**{f: np.stack([getattr(s, f) for s in solutions])[winner, rows] for f in fields})
+
+
+def stack(parts: Sequence[Solution]) -> Solution:
+    """Solutions of consecutive replicates as one."""
+    fields = Solution.__dataclass_fields__
+    return Solution(**{f: np.concatenate([getattr(part, f) for part in parts]) for f in fields})

@@ -1,0 +1,90 @@
+"""Sums over runs for laws whose log loss depends on theta through a few slots z_s = c_s - a_s x_s.
+
+The chain rule through a slot only multiplies by 1 or -x_s, so every entry of a gradient or Hessian is a sum
+over runs of (a derivative by slots) × (a monomial in the inputs). All of them are one matrix product with the
+monomials that every replicate shares, instead of one pass over runs an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.laws.forms import Tape
+from analysis.laws.laws import Array
+
+Bends = Callable[[Array, Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One entry of theta: the coefficient of a slot, or (power = 1) its exponent."""
+
+    slot: int
+    power: int = 0
+
+
+class Slots:
+    """The sums for slots with inputs x_s (n,), or None where a slot has no exponent."""
+
+    def __init__(self, inputs: Sequence[Array | None], coordinates: Sequence[Coordinate], n: int) -> None:
+        S = len(inputs)
+        one = np.ones(n)
+        columns = [one]
+        single = {s: len(columns) + i for i, s in enumerate(s for s in range(S) if inputs[s] is not None)}
+        columns += [x for x in inputs if x is not None]
+        product: dict[tuple[int, int], int] = {}
+        for a in single:
+            for b in single:
+                if a <= b:
+                    product[a, b] = product[b, a] = len(columns)
+                    columns.append(columns[single[a]] * columns[single[b]])
+        self._monomials = np.stack(columns, axis=1)  # (n, K)
+        self.pairs = [(a, b) for a in range(S) for b in range(a, S)]
+        place = {pair: i for i, pair in enumerate(self.pairs)}
+
+        def column(u: Coordinate, v: Coordinate) -> int:
+            if u.power and v.power:
+                return product[u.slot, v.slot]
+            if u.power or v.power:
+                return single[u.slot if u.power else v.slot]
+            return 0
+
+        self._slot = np.array([u.slot for u in coordinates])
+        self._column = np.array([column(u, Coordinate(u.slot)) for u in coordinates])
+        self._sign = np.array([-1.0 if u.power else 1.0 for u in coordinates])
+        self._pair = np.array(
+            [[place[min(u.slot, v.slot), max(u.slot, v.slot)] for v in coordinates] for u in coordinates]
+        )
+        self._columns = np.array([[column(u, v) for v in coordinates] for u in coordinates])
+        self._signs = np.outer(self._sign, self._sign)
+
+    def gradient(self, by_slot: Array) -> Array:
+        """Weighted first derivatives by slot (S, R, n) → gradient (R, p)."""
+        sums = by_slot @ self._monomials
+        gradient: Array = sums[self._slot, :, self._column].T * self._sign
+        return gradient
+
+    def hessian(self, by_pair: Array) -> Array:
+        """Weighted second derivatives by pair of slots (P, R, n) → Hessian (R, p, p)."""
+        sums = by_pair @ self._monomials
+        entries = sums[self._pair, :, self._columns]  # (p, p, R)
+        hessian: Array = np.ascontiguousarray((entries * self._signs[:, :, None]).transpose(2, 0, 1))
+        return hessian
+
+    def tape(self, value: Array, slopes: Array, bends: Bends) -> Tape:
+        """Record log loss f (R, n) with its derivatives by slot, slopes (S, R, n).
+
+        `bends(first, second, outer)` returns first × ∂²f + second × outer for each pair of slots (P, R, n);
+        outer holds the products of slopes.
+        """
+        outer = np.empty((len(self.pairs), *value.shape))
+        for place, (a, b) in enumerate(self.pairs):
+            np.multiply(slopes[a], slopes[b], out=outer[place])
+
+        def sums(first: Array, second: Array) -> tuple[Array, Array]:
+            return self.gradient(slopes * first), self.hessian(bends(first, second, outer))
+
+        return Tape(value, sums, lambda weights: self.hessian(outer * weights))
