@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -96,20 +95,20 @@ def find_or_build(request: Request, cache: Path, *, verify: bool) -> tuple[Token
             sweep_temps(folder)
             made = _build(request, folder, tally, sample)
     facts = {**tally.to_facts(), "tokenizer": tokenizer, "source": request.source.facts}
-    write_json(listing, {"set": folder.name, "facts": facts})
+    answer = {"set": folder.name, "facts": facts}
+    write_json(listing, {**answer, "sha256": json_digest(answer)})
     return made, facts
 
 
 def _follow(listing: Path, cache: Path, verify: bool) -> tuple[TokenSet, dict[str, Any]] | None:
     try:
-        body = json.loads(listing.read_bytes())
-        name, facts = body["set"], dict(body["facts"])
-        if not re.fullmatch(r"[\w-]+", name):
-            raise ValueError(f"{name!r} is not the name of a set")
-        return open_set(cache / name, verify=verify), facts
+        answer = json.loads(listing.read_bytes())
+        if answer.pop("sha256") != json_digest(answer):
+            raise ValueError("its content does not have the sha256 that it says")
+        return open_set(cache / answer["set"], verify=verify), answer["facts"]
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:  # a DamagedSet is a ValueError
+    except (ValueError, KeyError, TypeError, AttributeError) as error:  # a DamagedSet is a ValueError
         logger.warning("%s: not usable (%s); reading the text again", listing, error)
         return None
 
@@ -127,7 +126,7 @@ def _survey(request: Request) -> tuple[Tally, Sample]:
         ]
         raise ValueError(
             f"corpus {name!r} is empty: of {tally.found:,} documents none is kept"
-            f"{': ' if dropped else ''}{', '.join(dropped)}."
+            f"{': ' if dropped else ''}{', '.join(dropped)}. Looked in {request.source.where}."
         )
     for split, words, advice in (("train", "training", "Lower"), ("heldout", "held-out", "Raise")):
         if not tally.documents[split]:

@@ -46,7 +46,8 @@ def huggingface(
     settings = {"path": os.path.abspath(name) if local else name, "field": field, "subset": subset}
     settings |= {"split": split, "revision": revision}
     facts = {"path": paths[0], "subset": subset, "split": split, "revision": revision, "local": local}
-    return Source("huggingface", stamps, documents, settings, facts)
+    where = f"{paths[0]!r}, split {split!r}"
+    return Source("huggingface", where, stamps, documents, settings, facts)
 
 
 def _stream(name: str, subset: str | None, split: str, revision: str | None, local: bool) -> Any:

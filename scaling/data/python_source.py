@@ -67,7 +67,8 @@ def python_source() -> Source:
         "files": len(stamps),
         "file_bytes": sum(max(stamp.size, 0) for stamp in stamps),
     }
-    return Source("python_source", tuple(stamps), documents, facts=facts)
+    where = f"{sysconfig.get_path('stdlib')} and {len(packages)} installed packages"
+    return Source("python_source", where, tuple(stamps), documents, facts=facts)
 
 
 def _standard_library() -> dict[str, str]:

@@ -29,6 +29,7 @@ class Source:
 
     Attributes:
         name: the corpus, as in `CORPORA`.
+        where: where it was looked for, in the words of an error message.
         manifest: the files behind it; an equal manifest means that nothing is read again.
         documents: starts one pass. Two passes give the same documents in the same order.
         settings: what else decides the documents, such as the field that text is read from; plain JSON.
@@ -36,6 +37,7 @@ class Source:
     """
 
     name: str
+    where: str
     manifest: tuple[FileStamp, ...]
     documents: Callable[[], Iterator[Document]]
     settings: dict[str, Any] = field(default_factory=dict)

@@ -104,21 +104,27 @@ def _unusable(text: bytes | None) -> str:
 
 
 class Sample:
-    """About `limit_bytes` of documents drawn from a stream: those whose keys hash lowest.
+    """The documents of a stream whose keys hash lowest, as many as fit into `limit_bytes`, or one.
 
-    Bounded memory, one pass, and no preference for early documents; the same documents for the same stream.
+    One pass in bounded memory, and the same documents whatever order they come in.
     """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
         self._heap: list[tuple[float, str, bytes]] = []  # highest position first
+        self._bound = 1.0  # the lowest position that did not fit; nothing from there on can
 
     def add(self, key: str, text: bytes) -> None:
-        heapq.heappush(self._heap, (-position(key, "sample"), key, text))
+        place = position(key, "sample")
+        if place >= self._bound:
+            return
+        heapq.heappush(self._heap, (-place, key, text))
         self.bytes += len(text)
         while self.bytes > self.limit_bytes and len(self._heap) > 1:
-            self.bytes -= len(heapq.heappop(self._heap)[2])
+            place, _, text = heapq.heappop(self._heap)
+            self._bound = -place
+            self.bytes -= len(text)
 
     def texts(self) -> Iterator[bytes]:
         return (text for _, _, text in sorted(self._heap))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
+from scaling.data.compressed import open_bytes, suffix
 from scaling.data.source import Document, FileStamp, Source
 
-WHOLE_BYTES = 64 * 1024  # a plain file up to this size is one document
+WHOLE_BYTES = 64 * 1024  # a plain file up to about this size is one document
 PART_BYTES = 8 * 1024  # a larger one is cut at line ends into parts of about this size
 LEGAL = ".txt, .md, .jsonl (each also .gz or .zst) and .parquet"
 
@@ -22,10 +22,10 @@ def text_files(paths: Sequence[str], field: str) -> Source:
     """Documents of local files, in the order of their names.
 
     A path is a file, a folder (every file of a known kind below it) or a glob (`**` for any depth). One
-    document is a row of .jsonl or .parquet, its text in `field`; or a plain file up to 64 KiB. A larger plain
-    file is a book or a collection: it is cut at line ends into documents of about 8 KiB, so that a corpus of
-    one file can be split too. Documents are named by their place below the folder or the fixed part of the
-    glob, so moving the corpus changes nothing.
+    document is a row of .jsonl or .parquet, its text in `field`; or a plain file up to about 64 KiB. A larger
+    plain file is a book or a collection: it is cut at line ends into documents of about 8 KiB, so that a
+    corpus of one file can be split too. Documents are named by their place below the folder or the fixed part
+    of the glob, so moving the corpus changes nothing.
 
     Raises:
         ValueError: for no paths, or a file of another kind.
@@ -41,7 +41,13 @@ def text_files(paths: Sequence[str], field: str) -> Source:
 
     def documents() -> Iterator[Document]:
         for name, path in files:
-            yield from _reader(path)(path, name, field)
+            try:
+                yield from _reader(path)(path, name, field)
+            except Exception as error:
+                if path in str(error):
+                    raise
+                # What decompressors and Parquet say of a damaged file does not name it.
+                raise ValueError(f"{path}: cannot be read: {error}") from error
 
     facts = {
         "paths": list(paths),
@@ -49,7 +55,8 @@ def text_files(paths: Sequence[str], field: str) -> Source:
         "file_bytes": sum(stamp.size for stamp in stamps),
     }
     settings = {"field": field, "files": [path for _, path in files]}
-    return Source("text", tuple(stamps), documents, settings, facts)
+    where = f"{', '.join(map(repr, paths))} (current folder: {os.getcwd()})"
+    return Source("text", where, tuple(stamps), documents, settings, facts)
 
 
 def _match(pattern: str) -> Iterator[tuple[str, str]]:
@@ -76,12 +83,11 @@ def _files(pattern: str) -> list[str]:
     return [path for path in glob.iglob(pattern, recursive=True) if os.path.isfile(path)]
 
 
-def _kind(path: str) -> tuple[str, str] | None:
-    """(format, compression) by the name; None for a kind that is not known."""
-    stem, suffix = os.path.splitext(path.lower())
-    compression = suffix if suffix in _OPEN else ""
-    suffix = os.path.splitext(stem)[1] if compression else suffix
-    return (suffix, compression) if suffix in _READ and (suffix != ".parquet" or not compression) else None
+def _kind(path: str) -> str | None:
+    """The format that a name tells, as a key of `_READ`; None for one that is not known."""
+    compression = suffix(path)
+    kind = os.path.splitext(path.lower().removesuffix(compression))[1]
+    return kind if kind in _READ and not (kind == ".parquet" and compression) else None
 
 
 Reader = Callable[[str, str, str], Iterator[Document]]
@@ -90,34 +96,11 @@ Reader = Callable[[str, str, str], Iterator[Document]]
 def _reader(path: str) -> Reader:
     kind = _kind(path)
     assert kind is not None  # _match let only known kinds through
-    return _READ[kind[0]]
-
-
-def _open(path: str) -> BinaryIO:
-    compression = os.path.splitext(path.lower())[1]
-    return _OPEN.get(compression, _open_plain)(path)
-
-
-def _open_plain(path: str) -> BinaryIO:
-    return Path(path).open("rb")
-
-
-def _open_gzip(path: str) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path, "rb"))
-
-
-def _open_zstd(path: str) -> BinaryIO:
-    try:
-        import zstandard
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{path}: reading .zst needs the package zstandard: pip install 'scaling-harness[train]'."
-        ) from error
-    return cast(BinaryIO, zstandard.open(path, "rb"))
+    return _READ[kind]
 
 
 def _read_plain(path: str, name: str, field: str) -> Iterator[Document]:
-    with _open(path) as file:
+    with open_bytes(path) as file:
         parts = iter(lambda: b"".join(file.readlines(PART_BYTES)), b"")
         head = list(itertools.islice(parts, WHOLE_BYTES // PART_BYTES))
         following = next(parts, None)
@@ -129,7 +112,7 @@ def _read_plain(path: str, name: str, field: str) -> Iterator[Document]:
 
 
 def _read_jsonl(path: str, name: str, field: str) -> Iterator[Document]:
-    with _open(path) as file:
+    with open_bytes(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
@@ -186,7 +169,6 @@ def text_bytes(value: Any, field: str, where: str) -> bytes:
     return value.encode("utf-8", "surrogatepass")  # half a surrogate pair then counts as not UTF-8
 
 
-_OPEN: dict[str, Callable[[str], BinaryIO]] = {".gz": _open_gzip, ".zst": _open_zstd}
 _READ: dict[str, Reader] = {
     ".txt": _read_plain,
     ".md": _read_plain,

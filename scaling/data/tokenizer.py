@@ -50,7 +50,8 @@ def tokenizer_settings(vocab: int) -> dict[str, Any]:
     if vocab == BYTES:
         return {"kind": "bytes"}
     version = _tokenizers().__version__
-    return {"kind": "byte-level BPE", "sample_bytes": SAMPLE_BYTES, "tokenizers": version}
+    words = hashlib.sha256(WORDS.encode()).hexdigest()[:16]
+    return {"kind": "byte-level BPE", "sample_bytes": SAMPLE_BYTES, "words": words, "tokenizers": version}
 
 
 class ByteTokenizer:
