@@ -229,7 +229,9 @@ def read_study(folder: str | Path) -> StudyRecords:
             if record.run_id != run_id:
                 raise DamagedRecord(f"says it is run {record.run_id}, but lies in the folder of {run_id}")
             if run_id in records:
-                raise DamagedRecord(f"a second record of run {run_id}; trunk {records[run_id].trunk_id} has one")
+                raise DamagedRecord(
+                    f"a second record of run {run_id}; trunk {records[run_id].trunk_id} has one"
+                )
         except FileNotFoundError:
             continue
         except (DamagedRecord, OSError) as error:
