@@ -46,5 +46,5 @@ def check_counts(family: str, shape: Shape, vocab: int, context: int) -> None:
     built = count_built(registered, shape, vocab, context)
     if closed != built:
         raise ValueError(
-            f"family {family!r} at {shape}: its closed form says {closed}, the model has {built}."
+            f"family {family!r} at {shape}: its closed form says {closed}, built: {built}."
         )

@@ -19,6 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 from scaling.study.config import RunConfig, register
 
 
+Overrides = tuple[str, ...]
+
+
 class PlanError(ValueError):
     """What was asked cannot be decided. The message lists every job that is wrong, and why."""
 
@@ -27,7 +30,7 @@ class PlanError(ValueError):
 class Job:
     """One Hydra job as composed: its overrides and its config."""
 
-    overrides: tuple[str, ...]
+    overrides: Overrides
     config: RunConfig
 
 
@@ -53,8 +56,8 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
     register()
     parser = OverridesParser.create()
     composer = _Composer(parser)
-    jobs: dict[tuple[str, ...], RunConfig] = {}
-    problems: dict[str, list[str]] = {}
+    jobs: dict[Overrides, RunConfig] = {}
+    problems: dict[str, list[Overrides]] = {}
     with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
         try:
             parsed = parser.parse_overrides(list(overrides))
@@ -70,9 +73,9 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
                 assert isinstance(config, RunConfig)
                 jobs[tuple(job)] = config
             except (HydraException, OmegaConfBaseException, ValueError) as error:
-                problems.setdefault(_explain(error), []).append(" ".join(job) or "the defaults")
+                problems.setdefault(_explain(error), []).append(tuple(job))
     if problems:
-        raise PlanError(report_problems(problems, len(batches[0])))
+        raise PlanError(report_problems(problems, [tuple(job) for job in batches[0]]))
     return [Job(overrides=key, config=config) for key, config in jobs.items()]
 
 
@@ -108,10 +111,14 @@ def _explain(error: Exception) -> str:
     return text if text in outer or not outer else f"{outer}\n{text}"
 
 
-def report_problems(problems: dict[str, list[str]], total: int) -> str:
-    bad = sum(len(jobs) for jobs in problems.values())
-    lines = [f"{bad} of {total} jobs cannot be decided; nothing was trained."]
-    for message, jobs in problems.items():
-        where = jobs[0] if len(jobs) == 1 else f"{jobs[0]} and {len(jobs) - 1} more"
-        lines.append(f"- {where}:\n  " + message.replace("\n", "\n  "))
+def report_problems(problems: dict[str, list[Overrides]], jobs: Sequence[Overrides]) -> str:
+    """Every message once, with the jobs it is about, named by what tells them apart from the others."""
+    shared = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    bad = sum(map(len, problems.values()))
+    lines = [f"{bad} of {len(jobs)} jobs cannot be decided; nothing was trained."]
+    for message, about in problems.items():
+        names = [" ".join(o for o in job if o not in shared) or "the defaults" for job in about]
+        where = "all jobs" if len(names) == len(jobs) > 1 else ", ".join(names[:3])
+        more = f" and {len(names) - 3} more" if 3 < len(names) < len(jobs) else ""
+        lines.append(f"- {where}{more}:\n  " + message.replace("\n", "\n  "))
     return "\n".join(lines)

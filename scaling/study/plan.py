@@ -12,7 +12,7 @@ from typing import Any
 
 from scaling.data.dataset import Dataset, open_dataset
 from scaling.records.record import SCHEMA
-from scaling.study.compose import PlanError, compose_jobs, report_problems
+from scaling.study.compose import Overrides, PlanError, compose_jobs, report_problems
 from scaling.study.config import DataConfig, RunConfig
 from scaling.study.decide import decide
 from scaling.study.spec import RunSpec, Trunk
@@ -78,7 +78,7 @@ def plan_study(overrides: Sequence[str]) -> Plan:
     jobs = compose_jobs(overrides)
     opened: dict[str, Dataset | Exception] = {}
     trunks: dict[str, Trunk] = {}
-    problems: dict[str, list[str]] = {}
+    problems: dict[str, list[Overrides]] = {}
     for job in jobs:
         key = f"{job.config.data} {job.config.cache}"
         if key not in opened:
@@ -88,15 +88,15 @@ def plan_study(overrides: Sequence[str]) -> Plan:
                 opened[key] = error
         dataset = opened[key]
         if isinstance(dataset, Exception):
-            problems.setdefault(str(dataset), []).append(" ".join(job.overrides))
+            problems.setdefault(str(dataset), []).append(job.overrides)
             continue
         try:
             for trunk in decide(job.config, dataset):
                 trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
         except ValueError as error:
-            problems.setdefault(str(error), []).append(" ".join(job.overrides))
+            problems.setdefault(str(error), []).append(job.overrides)
     if problems:
-        raise PlanError(report_problems(problems, len(jobs)))
+        raise PlanError(report_problems(problems, [job.overrides for job in jobs]))
     first = jobs[0].config
     return Plan(
         name=first.name,

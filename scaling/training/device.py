@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-BFLOAT16_WIDTH = 256  # on a CPU with AMX: measured, see `choose_arithmetic`
+BFLOAT16_WIDTH = 64  # on a CPU with AMX: measured, see `choose_arithmetic`
 
 
 @dataclass(frozen=True)

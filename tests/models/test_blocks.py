@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scaling.models import Shape, get_family
+from scaling.models.blocks import heads_for, rotary_angles, rotate, set_compute_dtype
+
+
+def real_rotation(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Rotation pair by pair, as a matrix."""
+    out = torch.empty_like(x)
+    for t in range(x.shape[1]):
+        for i in range(x.shape[-1] // 2):
+            c, s = angles[t, i].cos(), angles[t, i].sin()
+            a, b = x[:, t, :, 2 * i], x[:, t, :, 2 * i + 1]
+            out[:, t, :, 2 * i], out[:, t, :, 2 * i + 1] = a * c - b * s, a * s + b * c
+    return out
+
+
+def test_rotation_turns_each_pair_by_its_angle() -> None:
+    x = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
+    angles = rotary_angles(5, 8)
+    torch.testing.assert_close(rotate(x, angles), real_rotation(x, angles))
+
+
+def test_scores_depend_on_distance_only() -> None:
+    """The property that rotary embedding is for: <R_m q, R_n k> depends on m - n."""
+    g = torch.Generator().manual_seed(0)
+    q, k = torch.randn(8, generator=g).expand(1, 20, 1, 8), torch.randn(8, generator=g).expand(1, 20, 1, 8)
+    angles = rotary_angles(20, 8)
+    scores = (rotate(q, angles)[0, :, 0] @ rotate(k, angles)[0, :, 0].T).double()
+    for distance in (0, 3, 7):
+        diagonal = scores.diagonal(-distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("width", "heads"), [(14, 1), (16, 1), (32, 1), (64, 2), (96, 3), (128, 4), (512, 8), (2048, 16)]
+)
+def test_heads(width: int, heads: int) -> None:
+    assert heads_for(width) == heads
+    assert width % (2 * heads) == 0
+
+
+def test_matrix_products_in_bfloat16_stay_near_float32_and_leave_weights_alone() -> None:
+    torch.manual_seed(0)
+    model = get_family("decoder").build(Shape(64, 3), 61, 24)
+    tokens = torch.randint(61, (2, 24))
+    exact = model(tokens)
+    set_compute_dtype(model, torch.bfloat16)
+    rough = model(tokens)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not torch.equal(exact, rough.float())
+    torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.05)
+    set_compute_dtype(model, None)
+    assert torch.equal(model(tokens), exact)

@@ -1,0 +1,134 @@
+"""What is asked, and every way of asking wrongly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling.study.compose import PlanError, compose_jobs, config_folder
+from scaling.study.decide import curve_steps, warmup_steps
+from scaling.study.plan import plan_study
+
+
+def test_a_grid_becomes_trunks_and_runs(tiny_study: list[str]) -> None:
+    plan = plan_study(tiny_study)
+    assert plan.name == "tiny"
+    assert [trunk.params for trunk in plan.trunks] == [4774, 7866]
+    assert [[run.tokens for run in trunk.runs] for trunk in plan.trunks] == [[2048, 4992], [2048, 4992]]
+    for trunk, run in plan.runs:
+        assert run.branch_step + run.cooldown_steps == run.steps
+        assert trunk.spec.warmup_steps < run.branch_step
+    rows = plan.to_dict()["runs"]
+    assert [row["run_id"] for row in rows] == [run.id for _, run in plan.runs]
+
+
+def test_planning_twice_gives_the_same_ids(tiny_study: list[str]) -> None:
+    ids = [[run.id for _, run in plan_study(tiny_study).runs] for _ in range(2)]
+    assert ids[0] == ids[1]
+
+
+def test_budgets_in_tokens_per_param_and_compute(tiny_study: list[str]) -> None:
+    plan = plan_study([*tiny_study, "budget.tokens=null", "budget.tokens_per_param=[0.5, 1]"])
+    for trunk, run in plan.runs:
+        assert min(abs(run.tokens / trunk.params - r) for r in (0.5, 1)) < 0.02
+    plan = plan_study([*tiny_study, "budget.tokens=null", "budget.compute=2e8"])
+    for trunk, run in plan.runs:
+        assert run.tokens * trunk.flops_per_token == pytest.approx(2e8, rel=0.03)
+
+
+def test_a_smaller_list_of_budgets_shares_the_trunk(tiny_study: list[str]) -> None:
+    both = plan_study(tiny_study)
+    one = plan_study([*tiny_study, "budget.tokens=2e3"])
+    assert [t.spec.id for t in one.trunks] == [t.spec.id for t in both.trunks]
+    assert {run.id for _, run in one.runs} < {run.id for _, run in both.runs}
+
+
+def test_jobs_that_ask_different_budgets_of_one_trunk_are_joined(tiny_study: list[str]) -> None:
+    plan = plan_study([*tiny_study, "model.params=5e3", "budget.tokens=[2e3],[5e3]"])
+    assert len(plan.trunks) == 1
+    assert [run.tokens for run in plan.trunks[0].runs] == [2048, 4992]
+
+
+def test_cosine_trains_each_budget_on_its_own(tiny_study: list[str]) -> None:
+    plan = plan_study([*tiny_study, "training.schedule=cosine"])
+    assert len(plan.trunks) == 4
+    assert all(run.cooldown_steps == 0 and trunk.spec.horizon == run.steps for trunk, run in plan.runs)
+
+
+def test_every_study_of_the_repository_composes() -> None:
+    studies = sorted(path.stem for path in (config_folder() / "study").glob("*.yaml"))
+    assert {"demo", "smoke", "learning_rate"} <= set(studies)
+    for study in studies:
+        jobs = compose_jobs([f"study={study}"])
+        assert jobs
+        assert all(job.config.name == study and job.config.question for job in jobs)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["model.params=3e3,5e3"], r"1 of 2 jobs cannot be decided; nothing was trained\."),
+        (["model.params=3e3"], r"no shape within 15% of 3,000 parameters; the nearest is 4,774"),
+        (["model.family=lstn"], r"unknown family 'lstn'; known families: "),
+        (
+            ["budget.compute=1e9"],
+            r"budget: give exactly one of tokens.*\n.*take one back with.*budget\.compute=null",
+        ),
+        (["budget.tokens=null"], r"budget: give exactly one of tokens.*got none"),
+        (["budget.tokens=-3"], r"budget\.tokens: positive numbers are needed; got -3"),
+        (["budget.tokens=many"], r"budget\.tokens: positive numbers are needed; got 'many'"),
+        (["budget.tokens=[]"], r"budget\.tokens: positive numbers are needed; got \[\]"),
+        (["budget.tokens=100"], r"128 tokens are 1 steps of 128, of which 3 warm up and 1 cool down"),
+        (["model.width=16"], r"model: give either params, or both width and depth"),
+        (["mdel.params=1e4"], r"Key 'mdel' not in 'RunConfig'"),
+        (["training.sequence=3"], r"Key 'sequence' not in 'TrainingConfig'"),
+        (["seed=one"], r"Value 'one' of type 'str' could not be converted to Integer"),
+        (["training.schedule=linear"], r"Invalid value 'linear', expected one of \[trunk, cosine\]"),
+        (["training.cooldown=1.5"], r"training\.cooldown: from 0 to below 1; got 1\.5"),
+        (["training.clip=0"], r"training\.clip: a positive, finite number is needed; got 0"),
+        (["training.microbatch=3"], r"training\.microbatch: must divide training\.sequences = 4; got 3"),
+        (["study=demmo"], r"Could not find 'study/demmo'[\s\S]*Available options[\s\S]*demo"),
+        (["data.paths=[/nowhere/*.txt]"], r"/nowhere/\*\.txt"),
+        (["data.corpus=webtext"], r"no corpus 'webtext'.*python_source"),
+        (["data.context=100000"], r"held-out split has [\d,]+ tokens, too few for one batch of 16 x 100000"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_trains(
+    tiny_study: list[str], overrides: list[str], message: str
+) -> None:
+    with pytest.raises(PlanError, match=message):
+        plan_study([*tiny_study, *overrides])
+
+
+def test_all_bad_jobs_are_reported_not_the_first_only(tiny_study: list[str]) -> None:
+    with pytest.raises(PlanError) as error:
+        plan_study([*tiny_study, "model.params=3e3,5e3,2e9", "training.cooldown=0.2,2"])
+    text = str(error.value)
+    assert "3 of 6 jobs" in text
+    assert "training.cooldown" in text
+    with pytest.raises(PlanError) as error:
+        plan_study([*tiny_study, "model.params=3e3,5e3,2e9"])
+    assert "of 3,000 parameters" in str(error.value)
+    assert "of 2,000,000,000 parameters" in str(error.value)
+    assert "- model.params=3000.0:\n" in str(error.value)  # only what tells the jobs apart
+
+
+def test_an_empty_corpus_is_refused(tiny_study: list[str], tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(PlanError, match=r"empty"):
+        plan_study([*tiny_study, f"data.paths=[{tmp_path}/empty.txt]"])
+
+
+def test_warmup_is_no_longer_than_a_token_a_parameter() -> None:
+    assert warmup_steps(32, params=10**6, batch_tokens=2048) == 32
+    assert warmup_steps(32, params=6000, batch_tokens=2048) == 2
+    assert warmup_steps(32, params=100, batch_tokens=2048) == 1
+    assert warmup_steps(0, params=10**6, batch_tokens=2048) == 0
+
+
+def test_curve_steps_go_from_warmup_to_the_last(tiny_study: list[str]) -> None:
+    trunk = plan_study(tiny_study).trunks[0]
+    steps = curve_steps(5, trunk.spec, 1000)
+    assert (steps[0], steps[-1], len(steps)) == (trunk.spec.warmup_steps, 1000, 5)
+    assert curve_steps(0, trunk.spec, 1000) == ()
