@@ -12,6 +12,7 @@ import pytest
 from scaling.data import python_source as module
 from scaling.data.dataset import open_dataset
 from scaling.data.python_source import python_source
+from scaling.data.source import position
 
 
 def install(
@@ -56,7 +57,7 @@ def make_machine(root: Path) -> None:
 
 def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(root / "python3/site-packages")])
-    monkeypatch.setattr(module.sysconfig, "get_path", lambda _: str(root / "python3"))
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(root / "python3"))
     importlib.invalidate_caches()
 
 
@@ -83,7 +84,9 @@ EXPECTED = {
 def test_the_standard_library_and_what_this_project_requires(machine: Path) -> None:
     source = python_source()
     assert {stamp.name for stamp in source.manifest} == EXPECTED
-    assert [d.key for d in source.documents()] == [stamp.name for stamp in source.manifest]
+    assert [stamp.name for stamp in source.manifest] == sorted(EXPECTED)
+    order = [d.key for d in source.documents()]
+    assert order == sorted(EXPECTED, key=lambda key: position(key, "order"))
     assert source.facts["packages"] == 4
     assert source.facts["packages_without_file_list"] == []
 
@@ -108,6 +111,17 @@ def test_a_package_without_a_file_list_is_named(machine: Path) -> None:
     (machine / "python3/site-packages/quick-1.0.dist-info/RECORD").unlink()
     source = python_source()
     assert {stamp.name for stamp in source.manifest} == EXPECTED - {"packages/quick.py"}
+    assert source.facts["packages_without_file_list"] == ["quick"]
+
+
+def test_a_package_of_the_old_kind_still_says_what_it_requires(machine: Path) -> None:
+    site = machine / "python3/site-packages"
+    shutil.rmtree(site / "quick-1.0.dist-info")
+    (site / "quick.egg-info").mkdir()
+    (site / "quick.egg-info/PKG-INFO").write_text("Metadata-Version: 1.2\nName: quick\nVersion: 1.0\n")
+    (site / "quick.egg-info/requires.txt").write_text("stranger\n")
+    source = python_source()
+    assert "packages/stranger.py" in {stamp.name for stamp in source.manifest}
     assert source.facts["packages_without_file_list"] == ["quick"]
 
 
