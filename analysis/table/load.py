@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import fields
 from operator import attrgetter
 from pathlib import Path
@@ -16,7 +17,7 @@ from analysis.table.columns import COUNTS, NUMBERS, Columns, Origin, resolve
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import Raw, read_file
 from analysis.table.wandb_runs import read_wandb
-from scaling.records.record import RunRecord, StudyRecords, read_study
+from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
 _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
 _IDENTITY = ("run_id", "trunk_id", "family", "objective", "data", "data_fingerprint")
@@ -38,7 +39,8 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFram
         - `counts`: used, quarantined (unreadable, damaged, in wrong units), diverged, failed (the last try
           left an error), missing (planned, nothing there yet). Each run is in one of them only.
         - `quarantine`: [{row, reason}]; `notes`: what was derived or assumed; `warnings`: what to look at.
-        - `data_hash`: sha256 of the rows used, whatever their order; `source`, `study`, `columns`.
+        - `data_hash`: sha256 of the rows used, whatever their order; `source`, `study`, `columns`, and of a
+          runs folder the `question` that its plan asks.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -52,7 +54,9 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFram
             raise ValueError(f"{path}: a runs folder names its own columns; leave the column mapping out.")
         study = read_study(path)
         origins = {name: Origin(name) for name in _RECORD}
-        return _table(_from_study(study), origins, study.name, external=False)
+        table = _table(_from_study(study), origins, study.name, external=False)
+        table.attrs["question"] = _question(path)
+        return table
     elif path.is_file():
         raw = read_file(path)
     else:
@@ -74,6 +78,14 @@ def data_hash(table: pd.DataFrame) -> str:
         else:
             digest.update("\0".join(map(str, ordered[name].tolist())).encode())
     return digest.hexdigest()
+
+
+def _question(folder: Path) -> str:
+    """What the plan says that the study asks; a plan that cannot be read is among the damaged files."""
+    try:
+        return str(json.loads((folder / PLAN_FILE).read_bytes()).get("question") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _from_study(study: StudyRecords) -> Raw:

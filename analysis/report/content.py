@@ -1,0 +1,196 @@
+"""The words of a report: what is known, what is not, on which data, by which conventions."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import pandas as pd
+
+from analysis.laws.fit import Fit, FitError
+from analysis.laws.select import Forecast
+from analysis.report.findings import Findings
+from analysis.report.style import say, say_flops
+
+Facts = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A doubt and what it is about."""
+
+    where: str
+    code: str
+    message: str
+
+
+def known(findings: Mapping[str, Findings]) -> list[str]:
+    """The headline: what the runs show, in plain words, the held-out forecast first."""
+    said = []
+    for part in findings.values():
+        of = f"{part.label}: " if len(findings) > 1 else ""
+        if part.forecasts:
+            said.append(of + _forecast_sentence(part.forecasts))
+        elif part.surfaces:
+            fit = part.surfaces[0]
+            said.append(
+                f"{of}The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "
+                f"{100 * fit.rms:.2g} % (rms). No run was held out, so this says nothing about forecasts."
+            )
+        else:
+            said.append(f"{of}No law could be fitted. {' '.join(part.refusals)}")
+        if part.surfaces:
+            share = _interval(part.surfaces[0], lambda law: law.beta / (law.alpha + law.beta))
+            if share:
+                said.append(
+                    f"{of}Of a growing budget, the best size grows as compute to the power "
+                    f"{share[0]:.2f}–{share[1]:.2f} ({100 * part.surfaces[0].level:g} % interval of the "
+                    f"{part.surfaces[0].name} law)."
+                )
+    return said
+
+
+def unknown(findings: Mapping[str, Findings]) -> list[str]:
+    """What the runs cannot say."""
+    said = []
+    for part in findings.values():
+        of = f"{part.label}: " if len(findings) > 1 else ""
+        runs = part.runs
+        most = {name: float(runs[name].max()) for name in ("flops", "params", "tokens")}
+        said.append(
+            f"{of}Nothing was measured above {say_flops(most['flops'])} FLOP, {say(most['params'])} parameters "
+            f"or {say(most['tokens'])} tokens. Beyond, intervals hold the noise of these runs, not the chance "
+            "that the law has another form."
+        )
+        if part.surfaces:
+            fit = part.surfaces[0]
+            floor = _interval(fit, lambda law: law.E)
+            least = float(runs["loss"].min())
+            if floor and floor[1] - floor[0] > 0.2 * least:
+                said.append(
+                    f"{of}The irreducible loss E is not pinned down: anything from {floor[0]:.3g} to "
+                    f"{floor[1]:.3g} nats/token agrees with the runs."
+                )
+        if not (runs.groupby(["params", "tokens"]).size() > 1).any():
+            said.append(f"{of}Every cell was trained once, so the spread between seeds was not measured.")
+    return said
+
+
+def data_facts(table: pd.DataFrame) -> Facts:
+    """Where the numbers come from."""
+    facts: Facts = [("Source", str(table.attrs.get("source", "a table in memory")))]
+    for name, column in (
+        ("Data", "data"),
+        ("Data fingerprint", "data_fingerprint"),
+        ("Objective", "objective"),
+        ("Family", "family"),
+        ("Vocabulary", "vocab"),
+        ("Context", "context"),
+        ("Schedule", "schedule"),
+        ("Device", "device"),
+        ("Precision", "precision"),
+    ):
+        facts.append((name, _distinct(table, column)))
+    for name, column in (
+        ("N", "params"),
+        ("D", "tokens"),
+        ("C", "flops"),
+        ("Loss", "loss"),
+        ("Learning rate", "learning_rate"),
+    ):
+        facts.append((name, _range(table, column)))
+    facts.append(("Trunks", f"{table['trunk_id'].nunique()} of {len(table)} runs"))
+    facts.append(("Hash of the rows used", str(table.attrs.get("data_hash", "not taken"))))
+    columns = table.attrs.get("columns") or {}
+    if columns:
+        facts.append(
+            ("Columns read from", ", ".join(f"{ours} ← {theirs}" for ours, theirs in columns.items()))
+        )
+    return facts
+
+
+def conventions(table: pd.DataFrame) -> Facts:
+    """What N, D, C and L mean here, and how far the other readings lie off."""
+    facts: Facts = [
+        ("N", "params: non-embedding parameters (Kaplan et al. 2020). Every law here is in this N."),
+        ("D", "tokens: training tokens seen, repeats included."),
+        (
+            "C",
+            "flops: 3 × counted forward FLOPs, a multiply-add is 2. Held-out runs are the largest in this C.",
+        ),
+        ("L", "loss: held-out, nats per predicted token. Never training loss."),
+    ]
+    ratios = [
+        ("params_matmul", "params", "N with the output layer"),
+        ("params_total", "params", "N with everything (Hoffmann et al. 2022)"),
+        ("flops", "flops_6nd", "counted C over 6 N D"),
+    ]
+    for top, bottom, words in ratios:
+        if top in table and bottom in table:
+            ratio = table[top] / table[bottom]
+            facts.append((words, f"{ratio.min():.3g} to {ratio.max():.3g} times {bottom}"))
+        else:
+            facts.append((words, "not stated"))
+    return facts
+
+
+def warnings_of(table: pd.DataFrame, findings: Mapping[str, Findings]) -> list[Remark]:
+    """Every warning: of the table, of every fit, and every fit that was refused."""
+    found = [Remark("table", "units", message) for message in table.attrs.get("warnings", [])]
+    for part in findings.values():
+        found += [Remark(part.label, "refused", reason) for reason in part.refusals]
+        fits = [(fit.name, fit) for fit in part.surfaces]
+        fits += [(f"{f.fit.name} without the held-out runs", f.fit) for f in part.forecasts]
+        fits += [(f"power law along {s.axis}, {s.where}", s.fit) for s in part.slices]
+        for name, fit in fits:
+            found += [Remark(f"{part.label}, {name}", d.code, d.message) for d in fit.warnings]
+    return found
+
+
+def versions() -> str:
+    """What computed this report."""
+    packages = ("scaling-harness", "numpy", "scipy", "pandas", "matplotlib")
+    return ", ".join(
+        [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
+    )
+
+
+def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
+    best = forecasts[0]
+    n = len(best.table)
+    sentence = (
+        f"Fitted to the {best.fit.n_runs} smaller runs alone, the {best.fit.name} law forecast the loss of "
+        f"the {n} runs of largest compute (up to {best.reach:.2g} times what it had seen) "
+        f"with an error of {100 * best.error:.2g} % (rms); {best.covered} of {n} lay inside its "
+        f"{100 * best.fit.level:g} % interval."
+    )
+    if len(forecasts) > 1:
+        others = ", ".join(f"{f.fit.name} {100 * f.error:.2g} %" for f in forecasts[1:])
+        sentence += f" It is first because it forecast best ({others})."
+    return sentence
+
+
+def _interval(fit: Fit, f: object) -> tuple[float, float] | None:
+    try:
+        return fit.interval(f)  # type: ignore[arg-type]
+    except (FitError, AttributeError):
+        return None
+
+
+def _distinct(table: pd.DataFrame, column: str, most: int = 6) -> str:
+    if column not in table:
+        return "not stated"
+    values = sorted({str(v) for v in table[column] if v is not None and v == v})
+    shown = ", ".join(values[:most]) or "not stated"
+    return shown + (f" and {len(values) - most} more" if len(values) > most else "")
+
+
+def _range(table: pd.DataFrame, column: str) -> str:
+    if column not in table:
+        return "not stated"
+    low, high = float(np.nanmin(table[column])), float(np.nanmax(table[column]))
+    words = say_flops if column == "flops" else say
+    return words(low) if low == high else f"{words(low)} to {words(high)}"

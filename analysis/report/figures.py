@@ -1,0 +1,381 @@
+"""One function a figure: data and fits in, Axes out. None fits, none saves, all share one style.
+
+Every function takes `ax` to draw into; without it a new figure is made (`ax.figure`). Colour is the family,
+its shade the size; a marker is a measured run and a line a fitted law. Draw inside `style.styled()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from analysis.laws.fit import Fit
+from analysis.laws.select import Forecast
+from analysis.report.findings import pareto
+from analysis.report.style import (
+    FAINT,
+    GREY,
+    INK,
+    axes_or_new,
+    colour,
+    label_ends,
+    legend_above,
+    linear_axis,
+    say,
+    say_flops,
+    scale_axis,
+    shades,
+)
+
+AXES = {
+    "params": "N, non-embedding parameters",
+    "tokens": "D, training tokens",
+    "flops": "C, training FLOPs (counted)",
+    "flops_6nd": "C = 6 N D [FLOP]",
+}
+LOSS = "held-out loss [nats/token]"
+_DRAWS = 200  # bootstrap laws behind a drawn band; a picture needs no more
+_Array = NDArray[np.float64]
+
+
+def plot_learning_curves(curves: pd.DataFrame, *, against: str = "tokens", ax: Axes | None = None) -> Axes:
+    """Held-out loss along every trunk and cooldown, against `tokens` or `flops`, with the lower envelope.
+
+    Args:
+        curves: as `load_curves` returns. Lines without an evaluation are left out.
+    """
+    ax = axes_or_new(ax)
+    seen = curves[np.isfinite(curves["loss"]) & (curves[against] > 0)]
+    if seen.empty:
+        return _empty(ax, "no evaluation along training was logged")
+    ends = []
+    for family, of_family in seen.groupby("family", sort=True):
+        sizes = np.unique(of_family["params"].dropna())
+        for size, tint in zip(sizes, shades(str(family), len(sizes)), strict=True):
+            lines = of_family[of_family["params"] == size]
+            trunks = lines[lines["part"] == "trunk"]
+            for _, line in trunks.groupby("trunk_id", sort=True):
+                ax.plot(line[against], line["loss"], color=tint, lw=1.2)
+            for _, line in lines[lines["part"] == "cooldown"].groupby("run_id", sort=True):
+                ax.plot(line[against], line["loss"], color=tint, lw=0.9)
+                ax.plot(line[against].iloc[-1:], line["loss"].iloc[-1:], "o", color=tint, ms=3.5)
+            last = lines.loc[lines[against].idxmax()]
+            ends.append((float(last["loss"]), say(float(size)), tint))
+    ordered = seen.sort_values(against, kind="stable")
+    if against == "flops":
+        ax.plot(
+            ordered[against], ordered["loss"].cummin(), color=INK, lw=1.1, ls=(0, (4, 2)), label="envelope"
+        )
+        legend_above(ax)
+    # The first steps fall from ln V and would flatten all that is of interest: show what the runs came to.
+    results = seen.groupby(["trunk_id", "run_id"], dropna=False)["loss"].last()
+    least, top = float(seen["loss"].min()), float(results.max())
+    top += 0.25 * (top - least) or 0.1 * top
+    shown = seen[seen["loss"] <= top]
+    scale_axis(ax, float(shown[against].min()), float(shown[against].max()), _words(against))
+    ax.set_ylim(least - 0.06 * (top - least), top)
+    ax.set_xlabel(AXES[against])
+    linear_axis(ax.yaxis, LOSS)
+    if against == "tokens":
+        label_ends(ax, "N", ends)
+    return ax
+
+
+def plot_loss_vs_params(
+    table: pd.DataFrame, fits: Sequence[Fit], *, tokens: Sequence[float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Loss against N, a shade a token budget, and the first law along each budget.
+
+    Args:
+        tokens: budgets to show; by default those of the table, or six of them where there are more.
+    """
+    return _loss_along(table, fits, "params", "tokens", tokens, ax)
+
+
+def plot_loss_vs_tokens(
+    table: pd.DataFrame, fits: Sequence[Fit], *, params: Sequence[float] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Loss against D, a shade a size, and the first law along each size."""
+    return _loss_along(table, fits, "tokens", "params", params, ax)
+
+
+def plot_loss_vs_flops(
+    parts: Sequence[tuple[pd.DataFrame, Sequence[Fit]]], *, ax: Axes | None = None
+) -> Axes:
+    """Loss against compute for each part: runs, their frontier, and the first law at its optimum.
+
+    The law counts C = 6 N D, so runs are placed at `flops_6nd`. The band is the central 95 % of its
+    bootstrap draws; beyond the largest run the line is dotted, as nothing was measured there.
+    """
+    ax = axes_or_new(ax)
+    everything = pd.concat([runs for runs, _ in parts])
+    low, high = float(everything["flops_6nd"].min()), float(everything["flops_6nd"].max())
+    for runs, fits in parts:
+        family = str(runs["family"].iloc[0])
+        ink = colour(family)
+        ax.plot(
+            runs["flops_6nd"],
+            runs["loss"],
+            "o",
+            color=ink,
+            ms=3.5,
+            alpha=0.55,
+            mew=0,
+            label=f"{family}: runs",
+        )
+        frontier = pareto(runs.assign(flops=runs["flops_6nd"]))
+        ax.plot(
+            frontier["flops"], frontier["loss"], color=ink, lw=0.9, drawstyle="steps-post",
+            label="best run so far", alpha=0.8,
+        )  # fmt: skip
+        if not fits:
+            continue
+        budgets = np.geomspace(low, high * 10, 60)
+        best = _optimal_losses(fits[0].law, budgets)
+        measured = budgets <= high
+        ax.plot(budgets[measured], best[measured], color=ink, lw=1.6, ls="--", label="law at its optimum")
+        ax.plot(budgets[~measured], best[~measured], color=ink, lw=1.6, ls=":", label="… beyond the runs")
+        band = np.array([_optimal_losses(law, budgets) for law in fits[0].draws[:_DRAWS]])
+        if len(band):
+            bottom, top = np.nanquantile(band, [0.025, 0.975], axis=0)
+            ax.fill_between(budgets, bottom, top, color=ink, alpha=0.13, lw=0)
+    scale_axis(ax, low, high * 10, say_flops)
+    floor = float(everything["loss"].min())
+    ax.set_ylim(
+        max(0.0, floor - 0.35 * float(np.ptp(everything["loss"]))), float(everything["loss"].max()) * 1.03
+    )
+    ax.set_xlabel(AXES["flops_6nd"])
+    linear_axis(ax.yaxis, LOSS)
+    legend_above(ax)
+    return ax
+
+
+def plot_isoflop(
+    table: pd.DataFrame, fits: Sequence[Fit], *, budgets: int = 5, ax: Axes | None = None
+) -> Axes:
+    """Slices of the first law at equal compute, with the runs nearest to each slice and its optimum.
+
+    A run that lies off a slice is moved to it along the law: its loss times L(N, C / 6 N) / L(N, D). Only
+    runs within a factor of two of a slice's compute are shown.
+    """
+    ax = axes_or_new(ax)
+    if not fits:
+        return _empty(ax, "no law could be fitted")
+    law = fits[0].law
+    family = str(table["family"].iloc[0])
+    compute = table["flops_6nd"].to_numpy(dtype=float)
+    params = table["params"].to_numpy(dtype=float)
+    slices = np.geomspace(np.quantile(compute, 0.15), np.quantile(compute, 0.97), budgets)
+    nearest = np.argmin(np.abs(np.log(compute)[:, None] - np.log(slices)[None, :]), axis=1)
+    tints = shades(family, budgets)
+    sizes = np.geomspace(params.min() / 1.5, params.max() * 1.5, 120)
+    shown: list[float] = []
+    for k, (C, tint) in enumerate(zip(slices, tints, strict=True)):
+        rows = table[(nearest == k) & (np.abs(np.log(compute / C)) < np.log(2))]
+        N, D = rows["params"].to_numpy(dtype=float), rows["tokens"].to_numpy(dtype=float)
+        moved = rows["loss"].to_numpy(dtype=float) * law(N=N, D=C / (6 * N)) / law(N=N, D=D)
+        line = np.asarray(law(N=sizes, D=C / (6 * sizes)), dtype=float)
+        ax.plot(sizes, line, color=tint, lw=1.2)
+        ax.plot(N, moved, "o", color=tint, ms=4.5)
+        shown += [*moved, float(line.min())]
+        optimum = _optimum(law, C)
+        if optimum is not None and sizes[0] <= optimum.N <= sizes[-1]:
+            ax.plot([optimum.N], [optimum.loss], "D", mfc="white", mec=tint, ms=6, mew=1.4, zorder=4)
+        bottom = int(np.argmin(line))
+        ax.annotate(
+            say_flops(C),
+            (sizes[bottom], line[bottom]),
+            (0, -8),
+            textcoords="offset points",
+            color=tint,
+            fontsize=8.5,
+            ha="center",
+            va="top",
+        )
+    scale_axis(ax, float(sizes[0]), float(sizes[-1]))
+    ax.set_ylim(min(shown) - 0.16 * float(np.ptp(shown)), max(shown) + 0.15 * float(np.ptp(shown)))
+    ax.set_xlabel(AXES["params"])
+    linear_axis(ax.yaxis, LOSS)
+    ax.plot([], [], "D", mfc="white", mec=INK, ms=6, mew=1.4, label="optimum of the law")
+    ax.plot([], [], "o", color=GREY, ms=4.5, label="run, moved to the slice")
+    legend_above(ax)
+    return ax
+
+
+def plot_residuals(
+    table: pd.DataFrame, fits: Sequence[Fit], *, against: str = "params", ax: Axes | None = None
+) -> Axes:
+    """What the first law leaves unexplained [%], against `params`, `tokens` or the `fitted` loss."""
+    ax = axes_or_new(ax)
+    if not fits:
+        return _empty(ax, "no law could be fitted")
+    fit = fits[0]
+    left = 100 * np.expm1(np.asarray(fit.residuals, dtype=float))
+    if against == "fitted":
+        x = np.asarray(
+            fit.law(N=table["params"].to_numpy(float), D=table["tokens"].to_numpy(float)), dtype=float
+        )
+        linear_axis(ax.xaxis, "fitted loss [nats/token]", most=5)
+    else:
+        x = table[against].to_numpy(dtype=float)
+        scale_axis(ax, float(x.min()), float(x.max()), _words(against))
+        ax.set_xlabel(AXES[against])
+    ax.axhline(0, color=INK, lw=0.8)
+    ax.plot(x, left, "o", color=colour(str(table["family"].iloc[0])), ms=4, alpha=0.75, mew=0)
+    reach = max(float(np.abs(left).max()) * 1.15, 0.1)
+    ax.set_ylim(-reach, reach)
+    linear_axis(ax.yaxis, "measured above the law [%]", most=5)
+    return ax
+
+
+def plot_forecast(forecasts: Sequence[tuple[str, Forecast]], *, ax: Axes | None = None) -> Axes:
+    """Forecast against measured loss of held-out runs, (family, forecast) each, with intervals."""
+    ax = axes_or_new(ax)
+    if not forecasts:
+        return _empty(ax, "no run was held out")
+    ends: list[float] = []
+    for family, forecast in forecasts:
+        rows = forecast.table
+        above = np.stack([rows["predicted"] - rows["lo"], rows["hi"] - rows["predicted"]]).clip(min=0)
+        ax.errorbar(
+            rows["loss"],
+            rows["predicted"],
+            yerr=above,
+            fmt="o",
+            color=colour(family),
+            ms=4.5,
+            lw=1.1,
+            capsize=2,
+            label=f"{family} ({forecast.fit.name}): rms error {100 * forecast.error:.2g} %",
+        )
+        ends += [*rows["loss"], *rows["lo"], *rows["hi"]]
+    low, high = min(ends), max(ends)
+    margin = 0.06 * (high - low) or 0.01 * high
+    line = np.array([low - margin, high + margin])
+    ax.fill_between(line, line * 0.99, line * 1.01, color=FAINT, alpha=0.55, lw=0, label="within 1 %")
+    ax.plot(line, line, color=INK, lw=0.9)
+    ax.set_xlim(*line)
+    ax.set_ylim(*line)
+    linear_axis(ax.xaxis, "measured loss [nats/token]")
+    linear_axis(ax.yaxis, "forecast loss [nats/token]")
+    legend_above(ax, columns=1)
+    return ax
+
+
+def plot_parameter(fits: Sequence[tuple[str, str, Fit]], name: str, *, ax: Axes | None = None) -> Axes:
+    """One parameter of each (label, family, fit) with its interval, on a log axis where it spans a decade."""
+    ax = axes_or_new(ax)
+    values = []
+    for y, (_, family, fit) in enumerate(fits):
+        if name not in fit.law.parameters:
+            continue
+        value = fit.law.parameters[name]
+        low, high = interval_or_point(fit, name)
+        ax.plot([low, high], [y, y], color=colour(family), lw=2.2, solid_capstyle="butt")
+        ax.plot([value], [y], "o", color=colour(family), ms=6)
+        values += [low, high, value]
+    ax.set_yticks(range(len(fits)), [label for label, _, _ in fits])
+    ax.set_ylim(len(fits) - 0.5, -0.5)
+    ax.grid(visible=False, axis="y")
+    if values and min(values) > 0 and max(values) / min(values) > 10:
+        scale_axis(ax, min(values), max(values))
+    else:
+        linear_axis(ax.xaxis, most=4)
+    ax.set_title(name)
+    return ax
+
+
+def interval_or_point(fit: Fit, name: str) -> tuple[float, float]:
+    """The interval of a parameter, or the parameter twice where the fit has no draws."""
+    value = fit.law.parameters[name]
+    if not fit.draws:
+        return value, value
+    return fit.interval(lambda law: float(law.parameters[name]))
+
+
+def levels(
+    values: _Array, wanted: Sequence[float] | None = None, most: int = 6
+) -> tuple[_Array, NDArray[np.int_]]:
+    """The distinct sizes of a column to draw a line for, and which of them each row belongs to (n,).
+
+    Values within 2 % are one level. More than `most` levels are thinned to log-spaced ones, and every row
+    goes to the nearest.
+    """
+    if wanted is None:
+        distinct = np.unique(values)
+        merged = distinct[np.concatenate([[True], np.diff(np.log(distinct)) > 0.02])]
+        thin = np.geomspace(merged[0], merged[-1], most)
+        found = (
+            merged
+            if len(merged) <= most
+            else merged[np.unique([np.argmin(np.abs(np.log(merged / t))) for t in thin])]
+        )
+    else:
+        found = np.asarray(sorted(wanted), dtype=float)
+    member = np.argmin(np.abs(np.log(values)[:, None] - np.log(found)[None, :]), axis=1)
+    return found, member
+
+
+def _loss_along(
+    table: pd.DataFrame,
+    fits: Sequence[Fit],
+    axis: str,
+    held: str,
+    wanted: Sequence[float] | None,
+    ax: Axes | None,
+) -> Axes:
+    ax = axes_or_new(ax)
+    family = str(table["family"].iloc[0])
+    x = table[axis].to_numpy(dtype=float)
+    other = table[held].to_numpy(dtype=float)
+    loss = table["loss"].to_numpy(dtype=float)
+    found, member = levels(other, wanted)
+    grid = np.geomspace(x.min(), x.max(), 100)
+    ends = []
+    for k, (level, tint) in enumerate(zip(found, shades(family, len(found)), strict=True)):
+        here = member == k
+        if wanted is not None:
+            here &= np.abs(np.log(other / level)) < 0.05
+        ax.plot(x[here], loss[here], "o", color=tint, ms=4.5)
+        end = float(loss[here][np.argmax(x[here])]) if here.any() else float("nan")
+        if fits:
+            sizes = {axis: grid, held: np.full_like(grid, level)}
+            line = np.asarray(fits[0].law(N=sizes["params"], D=sizes["tokens"]), dtype=float)
+            ax.plot(grid, line, color=tint, lw=1.2)
+            end = float(line[-1])
+        if np.isfinite(end):
+            ends.append((end, say(float(level)), tint))
+    scale_axis(ax, float(x.min()), float(x.max()))
+    ax.set_xlabel(AXES[axis])
+    linear_axis(ax.yaxis, LOSS)
+    label_ends(ax, "D" if held == "tokens" else "N", ends)
+    return ax
+
+
+def _words(column: str) -> Callable[[float], str]:
+    return say_flops if column.startswith("flops") else say
+
+
+def _optimal_losses(law: Any, budgets: _Array) -> _Array:
+    found = [_optimum(law, float(C)) for C in budgets]
+    return np.array([np.nan if o is None else o.loss for o in found])
+
+
+def _optimum(law: Any, C: float) -> Any:
+    """The law's optimum, or None where its parameters give none."""
+    try:
+        return law.optimum(C=C)
+    except (ValueError, NotImplementedError):
+        return None
+
+
+def _empty(ax: Axes, reason: str) -> Axes:
+    """Say in the picture why there is nothing in it."""
+    ax.text(0.5, 0.5, reason, ha="center", va="center", transform=ax.transAxes, color=GREY)
+    ax.set_axis_off()
+    return ax

@@ -1,0 +1,142 @@
+"""Which figures a report holds, in which order, and the words under them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.report import figures
+from analysis.report.findings import Findings
+from analysis.report.style import panels
+
+_RESIDUALS = (
+    ("params", "size."),
+    ("tokens", "tokens."),
+    (
+        "fitted",
+        "fitted loss. A pattern is a law of the wrong form, or runs that differ in more than N and D.",
+    ),
+)
+PARAMETERS = ("E", "alpha", "beta", "A", "B", "k")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawn figure, its file name without suffix, and what to say of it."""
+
+    name: str
+    group: str  # the heading it stands under
+    caption: str
+    figure: Figure
+
+
+def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> list[Picture]:
+    """Every figure of a report. Call inside `style.styled()`."""
+    parts = list(findings.values())
+    pictures = [
+        _picture(
+            "forecast",
+            "Forecast",
+            "Held-out runs of largest compute: what the law forecast before it saw them, against what was "
+            "measured. Bars are prediction intervals of one run; the grey band is 1 % either way.",
+            figures.plot_forecast([(p.family, p.forecasts[0]) for p in parts if p.forecasts]),
+        ),
+        _picture(
+            "loss-vs-flops",
+            "Forecast",
+            "Runs, the best run so far, and the first law at its compute optimum with the 95 % band of its "
+            "bootstrap draws. Dotted: nothing was measured there.",
+            figures.plot_loss_vs_flops([(p.runs, p.surfaces) for p in parts]),
+        ),
+    ]
+    for part in parts:
+        end = f"-{slug(part.label)}" if len(parts) > 1 else ""
+        of = f"{part.label}: " if len(parts) > 1 else ""
+        law = part.surfaces[0].name if part.surfaces else "no"
+        pictures += [
+            _picture(
+                f"loss-vs-params{end}",
+                "Surface",
+                f"{of}Loss against size at each token budget. Dots are runs, lines the {law} law.",
+                figures.plot_loss_vs_params(part.runs, part.surfaces),
+            ),
+            _picture(
+                f"loss-vs-tokens{end}",
+                "Surface",
+                f"{of}Loss against tokens at each size. Dots are runs, lines the {law} law.",
+                figures.plot_loss_vs_tokens(part.runs, part.surfaces),
+            ),
+            _picture(
+                f"isoflop{end}",
+                "Surface",
+                f"{of}Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
+                "factor of two of the slice, moved to it along the law.",
+                figures.plot_isoflop(part.runs, part.surfaces),
+            ),
+        ]
+    if parts and any(part.surfaces for part in parts):
+        pictures.append(_parameters(parts))
+    for part in parts:
+        pictures += _residuals(part, alone=len(parts) == 1)
+    if curves is not None and not curves.empty:
+        pictures += [
+            _curves(curves, "tokens", "tokens"),
+            _curves(curves, "flops", "compute, with their envelope"),
+        ]
+    return pictures
+
+
+def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
+    end = "" if alone else f"-{slug(part.label)}"
+    what = "What" if alone else f"{part.label}: what"
+    return [
+        _picture(
+            f"residuals-vs-{against}{end}",
+            "Residuals",
+            f"{what} the first law leaves unexplained, against {words}",
+            figures.plot_residuals(
+                part.runs, part.surfaces, against=against, ax=panels(width=4.2, height=3)[0]
+            ),
+        )
+        for against, words in _RESIDUALS
+    ]
+
+
+def _curves(curves: pd.DataFrame, against: str, words: str) -> Picture:
+    caption = f"Held-out loss along every trunk and its cooldowns against {words}. "
+    caption += "A dot ends a cooldown: it is what enters a fit."
+    ax = figures.plot_learning_curves(curves, against=against)
+    return _picture(f"curves-vs-{against}", "Learning curves", caption, ax)
+
+
+def slug(text: str) -> str:
+    """A file name that stays in its folder: lower case letters, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:60] or "part"
+
+
+def _parameters(parts: list[Findings]) -> Picture:
+    rows = [
+        (fit.name if len(parts) == 1 else f"{part.family}, {fit.name}", part.family, fit)
+        for part in parts
+        for fit in part.surfaces
+    ]
+    axes = panels(3, 2, height=3 * (0.55 + 0.24 * len(rows)))
+    for i, (name, ax) in enumerate(zip(PARAMETERS, axes, strict=True)):
+        figures.plot_parameter(rows, name, ax=ax)
+        ax.tick_params(labelleft=i % 2 == 0)
+    caption = (
+        "Each parameter with its bootstrap interval. A wide bar is a parameter that the runs do not fix."
+    )
+    return _picture("parameters", "Surface", caption, axes[0])
+
+
+def _picture(name: str, group: str, caption: str, ax: Axes) -> Picture:
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise RuntimeError(f"{name}: axes without a figure")
+    return Picture(name, group, caption, figure)

@@ -1,0 +1,60 @@
+"""The page as Markdown, for a repository or an issue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analysis.report.content import Facts
+from analysis.report.html import Page
+from analysis.report.tables import escape_markdown, to_markdown
+
+
+def render_markdown(page: Page) -> str:
+    """The page as Markdown; figures are those of `figures/` beside it."""
+    out = [f"# {escape_markdown(page.title)}", ""]
+    out += [escape_markdown(page.question or "The study states no question."), ""]
+    out += [
+        "**What is known**",
+        "",
+        *_bullets(page.known),
+        "",
+        "**What is not**",
+        "",
+        *_bullets(page.unknown),
+        "",
+    ]
+    out.append(to_markdown(page.forecast) if page.forecast.rows else "No run was held out.\n")
+    for group, images in page.groups:
+        out += [f"## {group}", ""]
+        for image in images:
+            out += [f"![{escape_markdown(image.caption)}](figures/{image.name}.svg)", ""]
+            out += [f"*{escape_markdown(image.caption)}*", ""]
+    out += ["## Results", "", *map(to_markdown, page.results)]
+    out += ["## Warnings", ""]
+    out += _bullets([f"{r.where} ({r.code}): {r.message}" for r in page.remarks] or ["None."])
+    out += ["", "## Runs and data", "", to_markdown(page.counts)]
+    if page.quarantine.rows:
+        out.append(to_markdown(page.quarantine))
+    out += [
+        *_bullets(page.notes),
+        "",
+        *_facts(page.data),
+        "",
+        "## Conventions",
+        "",
+        *_facts(page.conventions),
+        "",
+    ]
+    out += ["## Checklist", ""]
+    for heading, items in page.checked:
+        out += [f"### {heading}", "", *_facts([(item.question, item.answer) for item in items]), ""]
+    out += [escape_markdown(page.versions), ""]
+    return "\n".join(out)
+
+
+def _bullets(lines: Iterable[str]) -> list[str]:
+    return [f"- {escape_markdown(line)}" for line in lines]
+
+
+def _facts(facts: Facts) -> list[str]:
+    return [f"- {escape_markdown(name)}: {escape_markdown(value)}" for name, value in facts]

@@ -1,0 +1,227 @@
+"""How every figure looks: one colour a family, ticks a reader can say, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+INK = "#1c2024"  # text and axes
+FAINT = "#d8dce1"  # grid
+GREY = "#7a828c"  # what belongs to no family
+
+# Okabe and Ito, "Color universal design" (2008), without yellow, which is invisible on white.
+_FAMILIES = {
+    "decoder": "#0072b2",
+    "encoder_decoder": "#009e73",
+    "masked": "#e69f00",
+    "lstm": "#d55e00",
+    "feedforward": "#cc79a7",
+    "unstated": "#0072b2",
+}
+# A family that we do not know takes one of these by its name, so that it keeps it in every report.
+_OTHERS = ("#56b4e9", "#882255", "#117733", "#999933", "#332288")
+
+_SETTINGS: Any = {
+    "svg.hashsalt": "scaling",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "path.simplify": True,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Draw and save inside this: our settings, and the user's own untouched afterwards."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def panels(rows: int = 1, columns: int = 1, *, width: float = 5.6, height: float = 3.8) -> list[Axes]:
+    """Panels of a new figure [inches], row by row, with no display and no global state behind it."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def axes_or_new(ax: Axes | None) -> Axes:
+    """The axes given, or those of a new figure."""
+    return ax if ax is not None else panels()[0]
+
+
+def colour(family: str) -> str:
+    """The colour of a family, the same in every figure of every report."""
+    return _FAMILIES.get(family) or _OTHERS[zlib.crc32(family.encode()) % len(_OTHERS)]
+
+
+def shade(family: str, t: float) -> tuple[float, float, float]:
+    """The family's colour from light (t = 0, the smallest) to dark (t = 1, the largest)."""
+    base = np.array(to_rgb(colour(family)))
+    towards, weight = (np.ones(3), 0.5 * (1 - t / 0.6)) if t < 0.6 else (np.zeros(3), 0.45 * (t - 0.6) / 0.4)
+    r, g, b = (1 - weight) * base + weight * towards
+    return float(r), float(g), float(b)
+
+
+def shades(family: str, n: int) -> list[tuple[float, float, float]]:
+    """n shades of a family in order of size; one alone is its plain colour."""
+    return [shade(family, i / (n - 1)) for i in range(n)] if n > 1 else [shade(family, 0.6)]
+
+
+def say(value: float) -> str:
+    """A number as one says it: 20k, 1.6M, 2B, 3e15, 2.8."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    if abs(value) >= 1e13:
+        return say_flops(value)
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size * 0.9995:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def say_flops(value: float) -> str:
+    """Compute as one writes it: 3e15, 2.1e10."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def scale_axis(ax: Axes, low: float, high: float, words: Callable[[float], str] = say) -> None:
+    """A logarithmic x axis over [low, high] with ticks at numbers one can say."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high)))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    pad = (high / low) ** 0.04 if high > low else 1.5
+    ax.set_xlim(low / pad, high * pad)
+
+
+def linear_axis(axis: Axis, label: str | None = None, most: int = 6) -> None:
+    """A linear axis with few, short ticks."""
+    if label is not None:
+        axis.set_label_text(label)
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def legend_above(ax: Axes, columns: int = 2) -> None:
+    """A legend where no data can be: above the axes."""
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.4)
+
+
+def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Three to seven values of 1, 2, 5; 1, 3; or every k-th power of ten inside [low, high]."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    decades = [10.0**e for e in range(first, last + 1)]
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [d * s for d in decades for s in steps if low * 0.97 <= d * s <= high * 1.03]
+        if len(ticks) <= most:
+            return ticks
+    return ticks[:: -(-len(ticks) // most)]
+
+
+def label_ends(ax: Axes, heading: str, ends: Sequence[tuple[float, str, Any]], gap: float = 0.06) -> None:
+    """Write (y, text, colour) of each line at the right of the axes, moved apart until none covers another.
+
+    Args:
+        heading: what the texts are values of, written above them.
+        gap: least distance between two labels, as a fraction of the height of the axes.
+    """
+    low, high = ax.get_ylim()
+    heights = [(y - low) / (high - low) for y, _, _ in ends]
+    order = sorted(range(len(ends)), key=lambda i: heights[i])
+    placed = [heights[i] for i in order]
+    for _ in range(50):  # push neighbours apart until all are; a handful of labels needs a handful of rounds
+        for a in range(len(placed) - 1):
+            overlap = gap - (placed[a + 1] - placed[a])
+            if overlap > 1e-9:
+                placed[a] -= overlap / 2
+                placed[a + 1] += overlap / 2
+    shift = max(0.0, -min(placed, default=0.0))
+    for rank, i in enumerate(order):
+        _, text, ink = ends[i]
+        _at_right(ax, placed[rank] + shift, text, ink)
+    _at_right(ax, max(placed[-1] + shift + 1.3 * gap, 0.0) if placed else 1.0, heading, INK)
+
+
+def _at_right(ax: Axes, height: float, text: str, ink: Any) -> None:
+    ax.annotate(
+        text,
+        xy=(1, height),
+        xycoords="axes fraction",
+        xytext=(5, 0),
+        textcoords="offset points",
+        color=ink,
+        fontsize=8.5,
+        va="center",
+    )
+
+
+def save(figure: Figure, kind: str) -> bytes:
+    """The figure as png, pdf or svg, without the date that would change its bytes."""
+    metadata: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+        "svg": {"Date": None, "Creator": None},
+    }
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=200, metadata=metadata[kind])
+    return _dark_too(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
+
+
+def _dark_too(svg: bytes) -> bytes:
+    """An SVG whose colours follow the reader's light or dark setting, also inside an <img>."""
+    paint = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
+    text = svg.decode()
+    used = sorted({match[2] for match in paint.finditer(text)})
+    light = "".join(f"--{c[1:]}:{c};" for c in used)
+    dark = "".join(f"--{c[1:]}:{_on_dark(c)};" for c in used)
+    rules = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    text = paint.sub(lambda match: f"{match[1]}: var(--{match[2][1:]})", text)
+    head, marker, rest = text.partition("<defs>")
+    return f"{head}<style>{rules}</style>{marker}{rest}".encode()
+
+
+def _on_dark(ink: str) -> str:
+    """The colour to use on a dark ground; darker ones gain more light, so that a ramp keeps its order."""
+    fixed = {INK: "#e4e7eb", FAINT: "#3b424b", "#ffffff": "#15181c"}
+    if ink in fixed:
+        return fixed[ink]
+    rgb = np.array(to_rgb(ink))
+    light = float(rgb @ (0.2126, 0.7152, 0.0722))
+    return to_hex(rgb + (1 - rgb) * 0.5 * (1 - light))

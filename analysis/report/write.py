@@ -1,0 +1,124 @@
+"""Write a report: one HTML file, Markdown, LaTeX, CSV, and every figure as PNG, PDF and SVG."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.report import content, tables
+from analysis.report.checklist import checklist
+from analysis.report.findings import Findings, fit_study
+from analysis.report.gallery import draw_all
+from analysis.report.html import Image, Page, render_html
+from analysis.report.markdown import render_markdown
+from analysis.report.style import save, styled
+from analysis.report.tables import Table
+from analysis.table import load_curves, load_runs
+
+_RUN_COLUMNS = (
+    "run_id",
+    "family",
+    "params",
+    "tokens",
+    "flops",
+    "loss",
+    "loss_se",
+    "bits_per_byte",
+    "learning_rate",
+)
+
+
+def write_report(
+    source: str | Path | pd.DataFrame,
+    fits: Mapping[str, Findings] | None = None,
+    out: str | Path = "report",
+    *,
+    question: str | None = None,
+) -> dict[str, Path]:
+    """Write the whole report of a study or of anybody's table. The same input gives the same bytes.
+
+    Args:
+        source: a runs/<study> folder (with its learning curves), another source that `load_runs` reads, or a
+            table that it returned.
+        fits: as `fit_study` returns; made here with its defaults when not given.
+        out: folder, made if absent: index.html, report.md, tables.tex, one CSV a table, figures/.
+        question: what the study asks, in one sentence; by default what its plan says.
+
+    Returns:
+        file name relative to `out` → path, in order of writing; the page is `index.html`.
+    """
+    table = source if isinstance(source, pd.DataFrame) else load_runs(source)
+    curves = load_curves(source) if not isinstance(source, pd.DataFrame) and Path(source).is_dir() else None
+    findings = fit_study(table) if fits is None else fits
+    files: dict[str, bytes] = {}
+    images = []
+    with styled():
+        for picture in draw_all(findings, curves):
+            for kind in ("png", "pdf", "svg"):
+                files[f"figures/{picture.name}.{kind}"] = save(picture.figure, kind)
+            svg = files[f"figures/{picture.name}.svg"]
+            images.append(Image(picture.name, picture.group, picture.caption, svg))
+    page = _page(table, curves, findings, images, question)
+    every_forecast = tables.forecast_table(findings, every_law=True)
+    for each in (every_forecast, *page.results, page.counts, page.quarantine):
+        files[f"{each.name}.csv"] = tables.to_csv(each.header, each.rows).encode()
+    files["runs.csv"] = tables.frame_to_csv(table).encode()
+    shown = [each for each in (page.forecast, *page.results, page.counts) if each.rows]
+    files["tables.tex"] = "\n".join(map(tables.to_latex, shown)).encode()
+    files["report.md"] = render_markdown(page).encode()
+    files["index.html"] = render_html(page).encode()
+    return {name: _write(Path(out) / name, data) for name, data in files.items()}
+
+
+def _page(
+    table: pd.DataFrame,
+    curves: pd.DataFrame | None,
+    findings: Mapping[str, Findings],
+    images: list[Image],
+    question: str | None,
+) -> Page:
+    notes = [*table.attrs.get("notes", []), *(curves.attrs["notes"] if curves is not None else [])]
+    aside = tuple((q["row"], q["reason"]) for q in table.attrs.get("quarantine", []))
+    columns = [name for name in _RUN_COLUMNS if name in table]
+    runs = tuple(zip(*(table[name].tolist() for name in columns), strict=True))
+    return Page(
+        title=f"Scaling report: {table.attrs.get('study', 'table')}",
+        question=question if question is not None else str(table.attrs.get("question", "")),
+        known=content.known(findings),
+        unknown=content.unknown(findings),
+        counts=tables.counts_table(table),
+        forecast=tables.forecast_table(findings),
+        results=[
+            tables.fits_table(findings),
+            tables.optimum_table(findings),
+            tables.parameter_table(findings),
+        ],
+        remarks=content.warnings_of(table, findings),
+        data=content.data_facts(table),
+        conventions=content.conventions(table),
+        notes=notes,
+        quarantine=Table("quarantine", "Set aside", ("where", "reason"), aside),
+        checklist=checklist(table, findings),
+        images=images,
+        runs=Table("runs", "All runs", tuple(columns), runs),
+        versions=content.versions(),
+    )
+
+
+def _write(path: Path, data: bytes) -> Path:
+    """Whole or not at all: a reader never sees half a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
