@@ -11,10 +11,13 @@ from experiments.plan import measure
 from experiments.progress import StudyProgress
 from experiments.status import counts, describe
 from experiments.terminal import duration
+from scaling.launch.mirror import Mirror
 from scaling.launch.multirun import launch
 from scaling.records.record import PLAN_FILE, read_study
 from scaling.records.storage import make_folder, write_json
+from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan, plan_study
+from scaling.training.observer import Observers
 
 
 def main(arguments: list[str]) -> int:
@@ -36,9 +39,12 @@ def main(arguments: list[str]) -> int:
         print(f"{plan.name}: {len(asked & finished)} of {len(asked)} runs are done already.")
 
     steps, _ = measure(plan)
-    with StudyProgress(plan, steps, asked & finished) as progress:
+    tracker = open_tracker(
+        plan.config.tracking.value, study=plan.name, folder=plan.folder, project=plan.config.project
+    )
+    with tracker, StudyProgress(plan, steps, asked & finished) as progress:
         planned = time.monotonic()
-        launch(plan, overrides, progress)
+        launch(plan, overrides, Observers(progress, Mirror(tracker)))
     study = read_study(plan.folder)
     print(
         f"\n{describe(study)}\n\n"

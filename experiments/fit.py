@@ -1,0 +1,108 @@
+"""`scaling fit TABLE`: laws with intervals and warnings, and how well they foretold the largest runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+import pandas as pd
+
+from analysis.laws.select import Forecast
+from analysis.report.findings import Findings
+from experiments.source import add_arguments, read
+from experiments.terminal import Column, table
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scaling fit", description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    asked = parser.parse_args(arguments)
+    runs, findings = read(asked)
+    print(
+        json.dumps(to_dict(runs, findings), indent=1, allow_nan=False)
+        if asked.json
+        else describe(runs, findings)
+    )
+    return 0 if any(part.surfaces for part in findings.values()) else 1
+
+
+def describe(runs: pd.DataFrame, findings: dict[str, Findings]) -> str:
+    """Counts, then for each comparable part its forecast, its laws and what was refused."""
+    counts = ", ".join(f"{number} {what}" for what, number in runs.attrs["counts"].items())
+    lines = [f"{runs.attrs.get('source', 'table')}: {counts}"]
+    lines += [f"! {warning}" for warning in runs.attrs.get("warnings", [])]
+    lines += [f"set aside: {item['row']}: {item['reason']}" for item in runs.attrs.get("quarantine", [])]
+    for part in findings.values():
+        lines += ["", f"{part.label}, {len(part.runs)} runs"]
+        if part.forecasts:
+            lines += ["", forecast_text(part.forecasts[0])]
+            lines += [str(other) for other in part.forecasts[1:]]
+        for fit in part.surfaces:
+            lines += ["", str(fit)]
+        for line in part.slices:
+            lines += ["", f"along {line.axis}, {line.where}: {line.fit}"]
+        lines += [f"not fitted: {reason}" for reason in part.refusals]
+    return "\n".join(lines)
+
+
+def forecast_text(forecast: Forecast) -> str:
+    """The headline and one line a held-out run."""
+    held = forecast.table
+    intervals = [f"[{low:.4f}, {high:.4f}]" for low, high in zip(held["lo"], held["hi"], strict=True)]
+    rows = table(
+        [
+            Column("N", [f"{v:,.0f}" for v in held["params"]]),
+            Column("D", [f"{v:,.0f}" for v in held["tokens"]]),
+            Column("loss", [f"{v:.4f}" for v in held["loss"]]),
+            Column("forecast", [f"{v:.4f}" for v in held["predicted"]]),
+            Column(
+                "interval",
+                [f"[{lo:.4f}, {hi:.4f}]" for lo, hi in zip(held["lo"], held["hi"], strict=True)],
+                1,
+            ),
+            Column("error", [f"{100 * v:+.2f} %" for v in held["error"]]),
+        ]
+    )
+    return f"{forecast}\n{rows}"
+
+
+def to_dict(runs: pd.DataFrame, findings: dict[str, Findings]) -> dict[str, Any]:
+    """Everything that `describe` says, as plain data."""
+    return {
+        "source": str(runs.attrs.get("source", "")),
+        "data_hash": runs.attrs.get("data_hash"),
+        "counts": runs.attrs["counts"],
+        "warnings": list(runs.attrs.get("warnings", [])),
+        "notes": list(runs.attrs.get("notes", [])),
+        "quarantine": [dict(item) for item in runs.attrs.get("quarantine", [])],
+        "parts": {
+            label: {
+                "runs": len(part.runs),
+                "laws": [fit.to_dict() for fit in part.surfaces],
+                "forecasts": [
+                    {
+                        "law": forecast.fit.name,
+                        "error": forecast.error,
+                        "covered": forecast.covered,
+                        "reach": forecast.reach,
+                        "runs": forecast.table.to_dict(orient="records"),
+                    }
+                    for forecast in part.forecasts
+                ],
+                "slices": [
+                    {"axis": line.axis, "where": line.where, **line.fit.to_dict()} for line in part.slices
+                ],
+                "refusals": list(part.refusals),
+            }
+            for label, part in findings.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    from experiments.cli import run_verb
+
+    sys.exit(run_verb("fit", sys.argv[1:]))

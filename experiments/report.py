@@ -1,0 +1,37 @@
+"""`scaling report TABLE`: one self-contained HTML file, and every figure and table on its own."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from analysis.report.content import known
+from analysis.report.write import write_report
+from experiments.source import add_arguments, read
+from experiments.terminal import duration
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scaling report", description=__doc__)
+    add_arguments(parser)
+    parser.add_argument("--out", type=Path, help="folder to write (default: SOURCE/report, or ./report)")
+    asked = parser.parse_args(arguments)
+    begin = time.monotonic()
+    runs, findings = read(asked)
+    fitted = time.monotonic()
+    is_folder = Path(asked.source).is_dir()
+    out = asked.out or (Path(asked.source) / "report" if is_folder else Path("report"))
+    source = asked.source if is_folder else runs
+    files = write_report(source, findings, out)
+    print("\n".join(known(findings)))
+    print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
+    print(f"{len(files)} files; open {files['index.html']}")
+    return 0
+
+
+if __name__ == "__main__":
+    from experiments.cli import run_verb
+
+    sys.exit(run_verb("report", sys.argv[1:]))

@@ -1,0 +1,59 @@
+"""The arguments that `fit` and `report` share: a table, its columns, and how to fit it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.report.findings import LAWS, Findings, fit_study
+from analysis.table import load_runs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add them."""
+    parser.add_argument(
+        "source", help="runs/NAME, a .csv, .jsonl or .parquet file, or wandb://entity/project"
+    )
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="OURS=THEIRS",
+        help='e.g. --column "params=Model Size" --column "tokens=tokens_b*1e9"',
+    )
+    parser.add_argument("--columns", type=Path, metavar="FILE", help="the same as a small YAML or JSON file")
+    parser.add_argument("--law", action="append", metavar="NAME", help=f"default: {' and '.join(LAWS)}")
+    parser.add_argument(
+        "--holdout",
+        type=number_or_fraction,
+        default=0.25,
+        help="runs of largest compute to forecast unseen: a count, or a fraction (default 0.25)",
+    )
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+
+
+def number_or_fraction(text: str) -> float | int:
+    """3 is a count, 0.25 a fraction."""
+    return int(text) if text.isdigit() else float(text)
+
+
+def read(asked: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Findings]]:
+    """The table that was named, and everything fitted to it.
+
+    Raises:
+        ValueError, FileNotFoundError: for a source that holds no usable run.
+    """
+    if asked.column and asked.columns:
+        raise ValueError("give either --column or --columns FILE, not both.")
+    table = load_runs(asked.source, columns=asked.columns or asked.column or None)
+    findings = fit_study(
+        table,
+        laws=tuple(asked.law or LAWS),
+        holdout=asked.holdout,
+        resamples=asked.resamples,
+        seed=asked.seed,
+    )
+    return table, findings
