@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,15 @@ def make_machine(root: Path) -> None:
 
 
 def enter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(root / "python3/site-packages")])
+    """Be on that machine, as far as the standard library and installed distributions go."""
+
+    def distribution(name: str) -> importlib.metadata.Distribution:
+        found = importlib.metadata.distributions(name=name, path=[str(root / "python3/site-packages")])
+        for first in found:
+            return first
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.distribution", distribution)
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(root / "python3"))
     importlib.invalidate_caches()
 
