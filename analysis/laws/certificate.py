@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.laws.forms import Form
-from analysis.laws.newton import Solution
+from analysis.laws.newton import ROUNDING, Solution
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Certificate:
         return bool(self.gradient < 1e-10 and np.isfinite(self.condition))
 
 
-def certify(form: Form, solution: Solution, best: int) -> Certificate:
-    """Certify minimum `best` (an index into `solution`) against those of all other starts."""
+def certify(form: Form, solution: Solution, best: int, runs: int) -> Certificate:
+    """Certify minimum `best` (an index into `solution`) against those of all other starts, on so many runs."""
     theta, gradient, hessian = solution.theta[best], solution.gradient[best], solution.hessian[best]
     held = (theta <= form.lower + 1e-9) | (theta >= form.upper - 1e-9)
     free = ~held
@@ -46,9 +46,10 @@ def certify(form: Form, solution: Solution, best: int) -> Certificate:
             condition = float(values[-1] / values[0])
             decrement = float(((vectors.T @ (g / scale)) ** 2 / values).sum())
     objective = float(solution.objective[best])
-    tolerance = 1e-9 * max(objective, 1e-300)
+    exact = ROUNDING * runs  # a law that goes through every run
+    tolerance = max(1e-9 * objective, 100 * exact)
     return Certificate(
-        gradient=decrement / objective if objective > 0 else 0.0,
+        gradient=0.0 if objective < 100 * exact else decrement / objective,
         starts=len(solution.objective),
         agree=int((solution.objective <= objective + tolerance).sum()),
         condition=condition,

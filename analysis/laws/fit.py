@@ -17,7 +17,7 @@ from analysis.laws.laws import Array, Law
 from analysis.laws.losses import Robust, RobustKind
 from analysis.laws.newton import Space
 from analysis.laws.recipe import Recipe, solve, solve_from
-from analysis.laws.resample import cluster_counts
+from analysis.laws.resample import BOOTSTRAP_KINDS, BootstrapKind, replicates
 from analysis.laws.runs import FitError, Runs
 
 __all__ = ["Doubt", "Fit", "FitError", "fit_loss_surface", "fit_power_law"]
@@ -34,6 +34,7 @@ class Fit:
     theta_draws: Array = field(repr=False)  # (resamples, p) solver coordinates of the bootstrap replicates
     runs: Runs = field(repr=False)
     recipe: Recipe
+    bootstrap: BootstrapKind
     level: float
     seed: int
 
@@ -130,6 +131,7 @@ class Fit:
             "runs": self.n_runs,
             "trunks": self.n_trunks,
             "rms": self.rms,
+            "bootstrap": self.bootstrap,
             "resamples": len(self.theta_draws),
             "seed": self.seed,
         }
@@ -149,6 +151,7 @@ def fit_loss_surface(
     space: Space = "log",
     fixed: Mapping[str, float] | None = None,
     tied: bool = False,
+    bootstrap: BootstrapKind = "bayes",
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -175,7 +178,7 @@ def fit_loss_surface(
     """
     recipe = Recipe(law, Robust(robust, delta, tau), space, dict(fixed or {}), tied)
     return fit_runs(
-        Runs.of({"N": params, "D": tokens}, loss, groups, weights), recipe, resamples, seed, level
+        Runs.of({"N": params, "D": tokens}, loss, groups, weights), recipe, bootstrap, resamples, seed, level
     )
 
 
@@ -191,6 +194,7 @@ def fit_power_law(
     tau: float = 0.75,
     space: Space = "log",
     fixed: Mapping[str, float] | None = None,
+    bootstrap: BootstrapKind = "bayes",
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -203,13 +207,22 @@ def fit_power_law(
     """
     name = "power" if offset else "power_without_offset"
     recipe = Recipe(name, Robust(robust, delta, tau), space, dict(fixed or {}))
-    return fit_runs(Runs.of({"x": x}, y, groups, weights), recipe, resamples, seed, level)
+    return fit_runs(Runs.of({"x": x}, y, groups, weights), recipe, bootstrap, resamples, seed, level)
 
 
-def fit_runs(runs: Runs, recipe: Recipe, resamples: int = 1000, seed: int = 0, level: float = 0.95) -> Fit:
+def fit_runs(
+    runs: Runs,
+    recipe: Recipe,
+    bootstrap: BootstrapKind = "bayes",
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Fit:
     """Fit by a recipe; everything else of this module is a way to say the recipe."""
     if not 0 < level < 1:
         raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {level!r}.")
+    if bootstrap not in BOOTSTRAP_KINDS:
+        raise ValueError(f"bootstrap: one of {', '.join(BOOTSTRAP_KINDS)}; got {bootstrap!r}.")
     if resamples < 0:
         raise ValueError(f"resamples: 0 or more bootstrap replicates; got {resamples!r}.")
     data = Data.of(runs.inputs, runs.loss)
@@ -221,12 +234,14 @@ def fit_runs(runs: Runs, recipe: Recipe, resamples: int = 1000, seed: int = 0, l
         recipe, form, form.starts(weights, log_loss, thorough=True)[:, 0], weights, log_loss
     )
     best = int(np.argmin(solution.objective))
-    certificate = certify(form, solution, best)
+    certificate = certify(form, solution, best, runs.n)
     draws = np.empty((0, solution.theta.shape[1]))
     refused = 0
     if resamples:
-        counts, refused = cluster_counts(runs, resamples, seed)
-        draws = solve(recipe, form, counts * weights, log_loss, solution.theta[[best]]).theta
+        predicted = form.value(solution.theta[[best]])[0]
+        drawn = replicates(bootstrap, runs, data.log_loss, predicted, len(form.names), resamples, seed)
+        draws = solve(recipe, form, drawn.counts * weights, drawn.log_loss, solution.theta[[best]]).theta
+        refused = drawn.redrawn
     fit = Fit(
         law=form.law(solution.theta[best]),
         objective=float(solution.objective[best] * runs.weights.sum() / runs.n),
@@ -235,6 +250,7 @@ def fit_runs(runs: Runs, recipe: Recipe, resamples: int = 1000, seed: int = 0, l
         theta_draws=draws,
         runs=runs,
         recipe=recipe,
+        bootstrap=bootstrap,
         level=level,
         seed=seed,
     )

@@ -16,13 +16,15 @@ from analysis.laws.laws import Array
 SMALLEST_SHARE = 1e-3  # a coefficient the grid finds ≤ 0 starts at this share of the loss instead
 
 
-def project_one(x: Array, exponents: Array, weights: Array, loss: Array, offset: bool) -> tuple[Array, ...]:
-    """Relative least squares of loss = E + A e^(-alpha x) at each exponent.
+def project_one(
+    x: Array, exponents: Array, weights: Array, loss: Array, offset: bool, shape: Array | float = 1.0
+) -> tuple[Array, ...]:
+    """Relative least squares of loss = E + A e^(-alpha x) × shape at each exponent.
 
-    Args: x (n,) log input; exponents (G,); weights and loss (R, n).
+    Args: x (n,) log input; exponents (G,); weights and loss (R, n); shape (n,), or none.
     Returns: squared error, E, A; each (R, G).
     """
-    power = np.exp(-np.outer(x, exponents))
+    power = np.exp(-np.outer(x, exponents)) * np.reshape(shape, (-1, 1))
     W = weights / loss**2
     s1, sl, sll = W.sum(1)[:, None], (W * loss).sum(1)[:, None], weights.sum(1)[:, None]
     sx, sxx, sxl = W @ power, W @ power**2, (W * loss) @ power

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from analysis.laws.forms import Tape
 from analysis.laws.laws import Array
 
 Pair = tuple[int, int]
@@ -111,6 +112,34 @@ def softplus(x: Jet) -> Jet:
 def logaddexp(x: Jet, y: Jet) -> Jet:
     """log(e^x + e^y), without overflow."""
     return y + softplus(x - y)
+
+
+def where(mask: Array, x: Jet, y: Jet) -> Jet:
+    """x where mask (n,) or (R, n) is 1, else y; the derivatives are those of the chosen side."""
+    return x * mask + y * (1.0 - mask)
+
+
+def tape(prediction: Jet, parameters: int, shape: tuple[int, int]) -> Tape:
+    """A jet of log loss (R, n) as the solver's tape."""
+    value = np.broadcast_to(prediction.value, shape)
+    gradient = np.zeros((shape[0], parameters, shape[1]))
+    for i, slope in prediction.gradient.items():
+        gradient[:, i] = slope
+
+    def outer(weights: Array) -> Array:
+        product: Array = (gradient * weights[:, None]) @ gradient.transpose(0, 2, 1)
+        return product
+
+    def sums(first: Array, second: Array) -> tuple[Array, Array]:
+        hessian = outer(second)
+        for (i, j), bend in prediction.hessian.items():
+            entry = (first * bend).sum(axis=1)
+            hessian[:, i, j] += entry
+            if i != j:
+                hessian[:, j, i] += entry
+        return np.einsum("rpn,rn->rp", gradient, first), hessian
+
+    return Tape(value, sums, outer)
 
 
 def _add(into: dict[_Key, Array], key: _Key, value: Array) -> None:

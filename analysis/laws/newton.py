@@ -24,6 +24,7 @@ BLOCK = 32768  # replicates × runs at a time: the working set stays in a core's
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.1
 LONGEST_STEP = 3.0  # in log coefficients and exponents
+ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
 
 
@@ -79,6 +80,7 @@ def _minimise_block(
     iterations = np.zeros(R, dtype=int)
     converged = np.zeros(R, dtype=bool)
     done = np.zeros(R, dtype=bool)
+    floor = ROUNDING * weights.sum(axis=1)
     active = np.arange(R)
     W, Y = weights, log_loss
     for _ in range(steps):
@@ -107,7 +109,7 @@ def _minimise_block(
         refused = active[~better & ~done[active]]
         damping[refused] = np.maximum(4 * damping[refused], 1e-2)
         iterations[active] += ~done[active]
-        settled = solvable & (promise <= SETTLED * value[active]) & (damped < 1)
+        settled = solvable & (promise <= np.maximum(SETTLED * value[active], floor[active])) & (damped < 1)
         converged[active[settled]] = True
         done[active[settled | (damping[active] > 1e14)]] = True
         if done[active].all():

@@ -6,8 +6,9 @@ import numpy as np
 
 from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
 from analysis.laws.grid import best_cells, project_one, project_two
-from analysis.laws.laws import Array, Chinchilla, PowerLaw
+from analysis.laws.laws import Array, Chinchilla, Law, PowerLaw
 from analysis.laws.slots import Coordinate, Slots
+from analysis.laws.surfaces import OverTraining
 
 FINE = np.geomspace(0.03, 2.4, 24)  # exponents; Newton leaves the grid freely
 COARSE = np.geomspace(0.05, 2.0, 14)
@@ -24,12 +25,14 @@ class PowerSum(Form):
         offset: bool = True,
         tied: bool = False,
         exponents: dict[str, float] | None = None,
+        over_training: bool = False,
     ) -> None:
         self._data = data
         self._inputs = tuple(data.inputs)
         self._x = np.stack([data.inputs[name] for name in self._inputs])  # (J, n)
         self._offset = offset
         self._tied = tied
+        self._over_training = over_training
         coefficients, powers = zip(*(LETTERS[name] for name in self._inputs), strict=True)
         self._fixed = [(exponents or {}).get(name) for name in powers]
         self.names = ("log_E",) * offset + coefficients + powers
@@ -97,7 +100,7 @@ class PowerSum(Form):
         ]
         return np.stack(logs + [axis[cells] for axis in axes], axis=2)
 
-    def law(self, theta: Array) -> PowerLaw | Chinchilla:
+    def law(self, theta: Array) -> Law:
         data = self._data
         J, first = len(self._inputs), int(self._offset)
         E = scale(theta[0], data.centre) if first else 0.0
@@ -108,7 +111,8 @@ class PowerSum(Form):
         ]
         if J == 1:
             return PowerLaw(E, coefficients[0], exponents[0])
-        return Chinchilla(E, coefficients[0], coefficients[1], exponents[0], exponents[1])
+        surface = Chinchilla(E, coefficients[0], coefficients[1], exponents[0], exponents[1])
+        return OverTraining.of(surface) if self._over_training else surface
 
 
 def scale(log_coefficient: float, shift: float) -> float:

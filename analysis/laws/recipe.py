@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from analysis.laws.coupled import CoupledForm
+from analysis.laws.exotic import EXOTIC
 from analysis.laws.forms import Data, Form, Restricted
 from analysis.laws.laws import Array
 from analysis.laws.losses import Robust
@@ -15,8 +16,8 @@ from analysis.laws.newton import Solution, Space, minimise, objective
 from analysis.laws.powers import PowerSum
 
 SCREEN = 65536  # replicates × runs whose grids are computed at a time
-SURFACES = ("chinchilla", "coupled")
-CURVES = ("power", "power_without_offset")
+SURFACES = ("chinchilla", "coupled", "gadre", "kaplan", "repeated")
+CURVES = ("power", "power_without_offset", "m3", "m4", "bnsl")
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ class Recipe:
         """
         exponents = {k: v for k, v in self.fixed.items() if k in ("alpha", "beta")}
         whole: Form
+        tied = self.tied or self.law == "gadre"
         if self.law == "coupled":
-            whole = CoupledForm(data, exponents, self.tied)
+            whole = CoupledForm(data, exponents, tied)
+        elif self.law in EXOTIC:
+            whole = EXOTIC[self.law](data)
         else:
-            whole = PowerSum(data, self.law != "power_without_offset", self.tied, exponents)
-        if not self.fixed and not self.tied:
+            whole = PowerSum(data, self.law != "power_without_offset", tied, exponents, self.law == "gadre")
+        if not self.fixed and not tied:
             return whole
         fixed = {}
         for name, value in self.fixed.items():
@@ -57,7 +61,7 @@ class Recipe:
                 fixed[f"log_{name}"] = float(np.log(value)) - (data.centre if name == "E" else 0.0)
             else:
                 fixed[name] = float(value)
-        return Restricted.of(whole, fixed, (("alpha", "beta"),) if self.tied else ())
+        return Restricted.of(whole, fixed, (("alpha", "beta"),) if tied else ())
 
 
 def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Array) -> Solution:

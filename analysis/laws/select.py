@@ -91,7 +91,7 @@ def forecast_heldout(
     if held.all():
         raise FitError(f"every run has the same compute, {cut:.4g} FLOP: none is left to fit.")
     recipe = Recipe(law, robust or Robust(), "log", dict(fixed or {}), tied)
-    fit = fit_runs(runs.take(~held), recipe, resamples, seed, level)
+    fit = fit_runs(runs.take(~held), recipe, "bayes", resamples, seed, level)
     return _forecast(fit, runs.take(held), compute[held], float(compute[~held].max()))
 
 
