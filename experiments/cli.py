@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
 
 VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
@@ -30,10 +31,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
-    """Call the module of `verb` and turn what it raises into an exit status."""
+    """Call the module of `verb`."""
     module = importlib.import_module(f"experiments.{verb}")
+    return expected_errors(verb, lambda: module.main(arguments))
+
+
+def expected_errors(verb: str, command: Callable[[], int]) -> int:
+    """Turn what a command is expected to raise into a message and an exit status.
+
+    SCALING_TRACEBACK=1 shows where it came from.
+    """
     try:
-        return int(module.main(arguments))
+        return command()
+    except BrokenPipeError:
+        return 0
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("SCALING_TRACEBACK"):
             raise
@@ -42,8 +53,6 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"\nscaling {verb}: interrupted; the same command goes on from here.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        return 0
 
 
 def usage() -> str:

@@ -58,11 +58,7 @@ def forecast_text(forecast: Forecast) -> str:
             Column("D", [f"{v:,.0f}" for v in held["tokens"]]),
             Column("loss", [f"{v:.4f}" for v in held["loss"]]),
             Column("forecast", [f"{v:.4f}" for v in held["predicted"]]),
-            Column(
-                "interval",
-                [f"[{lo:.4f}, {hi:.4f}]" for lo, hi in zip(held["lo"], held["hi"], strict=True)],
-                1,
-            ),
+            Column("interval", intervals, rank=1),
             Column("error", [f"{100 * v:+.2f} %" for v in held["error"]]),
         ]
     )

@@ -6,6 +6,8 @@ import argparse
 import logging
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from experiments.plan import measure
 from experiments.progress import StudyProgress
@@ -23,10 +25,24 @@ from scaling.training.observer import Observers
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling run", description=__doc__)
     parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override, sweeps included")
-    overrides = parser.parse_args(arguments).overrides
+    return run_study(parser.parse_args(arguments).overrides).code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exit status, the study's folder, and where the time went [s]."""
+
+    code: int
+    folder: Path
+    planning: float
+    training: float = 0.0
+    evaluation: float = 0.0
+
+
+def run_study(overrides: list[str]) -> Outcome:
+    """Plan, train what has no record, and say what came of it."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     begin = time.monotonic()
-
     plan = plan_study(overrides)
     save_plan(plan)
     finished = {record.run_id for record in read_study(plan.folder).records}
@@ -34,7 +50,7 @@ def main(arguments: list[str]) -> int:
     if asked <= finished:
         print(f"{plan.name}: all {len(asked)} runs are done already; nothing to train.")
         print(f"next: scaling report {plan.folder}")
-        return 0
+        return Outcome(0, plan.folder, time.monotonic() - begin)
     if asked & finished:
         print(f"{plan.name}: {len(asked & finished)} of {len(asked)} runs are done already.")
 
@@ -42,22 +58,22 @@ def main(arguments: list[str]) -> int:
     tracker = open_tracker(
         plan.config.tracking.value, study=plan.name, folder=plan.folder, project=plan.config.project
     )
+    planning = time.monotonic() - begin
     with tracker, StudyProgress(plan, steps, asked & finished) as progress:
-        planned = time.monotonic()
         launch(plan, overrides, Observers(progress, Mirror(tracker)))
+    evaluation = progress.evaluation_seconds
+    training = time.monotonic() - begin - planning - evaluation
     study = read_study(plan.folder)
     print(
-        f"\n{describe(study)}\n\n"
-        f"planning {duration(planned - begin)}, "
-        f"training {duration(time.monotonic() - planned - progress.evaluation_seconds)} "
-        f"(planned in all: {duration(progress.total)}), evaluation {duration(progress.evaluation_seconds)}"
+        f"\n{describe(study)}\n\nplanning {duration(planning)}, training {duration(training)}, "
+        f"evaluation {duration(evaluation)}; the plan said {duration(progress.total)} for both"
     )
     number = counts(study)
     if number["failed"] or number["missing"]:
         print(f"next: the same command again trains what is missing; scaling status {plan.folder}")
-        return 1
+        return Outcome(1, plan.folder, planning, training, evaluation)
     print(f"next: scaling report {plan.folder}")
-    return 0
+    return Outcome(0, plan.folder, planning, training, evaluation)
 
 
 def save_plan(plan: Plan) -> None:

@@ -139,4 +139,4 @@ def initialise(model: nn.Module, depth: int) -> None:
             nn.init.normal_(module.weight, std=EMBEDDING_STD)
 
 
-EMBEDDING_STD = 0.1  # small against the first block's output, so that early steps can move it
+EMBEDDING_STD = 1.0  # 0.1 lost 0.48 nats at N 33k, D 250k (V 512); 0.5 and 2 are within seed noise of 1

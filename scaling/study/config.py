@@ -124,7 +124,7 @@ class BudgetConfig:
 class TrainingConfig:
     """The recipe. Null learning_rate follows the measured rule in `scaling.study.rates`."""
 
-    sequences: float = 16  # a step
+    sequences: float = 8  # a step
     microbatch: float | None = None  # sequences at once; fewer than a step's means gradient accumulation
     learning_rate: float | None = None
     weight_decay: float = 0.1
