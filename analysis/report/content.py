@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,51 +32,31 @@ def known(findings: Mapping[str, Findings]) -> list[str]:
     """The headline: what the runs show, in plain words, the held-out forecast first."""
     said = []
     for part in findings.values():
+        lines = [*_surface_sentences(part)] or [f"No law could be fitted. {' '.join(part.refusals)}"]
         of = f"{part.label}: " if len(findings) > 1 else ""
-        if part.forecasts:
-            said.append(of + _forecast_sentence(part.forecasts))
-        elif part.surfaces:
-            fit = part.surfaces[0]
-            said.append(
-                f"{of}The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "
-                f"{100 * fit.rms:.2g} % (rms). No run was held out, so this says nothing about forecasts."
-            )
-        else:
-            said.append(f"{of}No law could be fitted. {' '.join(part.refusals)}")
-        if part.surfaces:
-            share = _interval(part.surfaces[0], lambda law: law.beta / (law.alpha + law.beta))
-            if share:
-                said.append(
-                    f"{of}Of a growing budget, the best size grows as compute to the power "
-                    f"{share[0]:.2f}–{share[1]:.2f} ({100 * part.surfaces[0].level:g} % interval of the "
-                    f"{part.surfaces[0].name} law)."
-                )
+        said += [f"{of}{line}" for line in lines]
     return said
 
 
 def unknown(findings: Mapping[str, Findings]) -> list[str]:
     """What the runs cannot say."""
-    said = []
-    for part in findings.values():
-        of = f"{part.label}: " if len(findings) > 1 else ""
-        runs = part.runs
-        most = {name: float(runs[name].max()) for name in ("flops", "params", "tokens")}
-        said.append(
-            f"{of}Nothing was measured above {say_flops(most['flops'])} FLOP, {say(most['params'])} parameters "
-            f"or {say(most['tokens'])} tokens. Beyond, intervals hold the noise of these runs, not the chance "
-            "that the law has another form."
-        )
-        if part.surfaces:
-            fit = part.surfaces[0]
-            floor = _interval(fit, lambda law: law.E)
-            least = float(runs["loss"].min())
-            if floor and floor[1] - floor[0] > 0.2 * least:
-                said.append(
-                    f"{of}The irreducible loss E is not pinned down: anything from {floor[0]:.3g} to "
-                    f"{floor[1]:.3g} nats/token agrees with the runs."
-                )
-        if not (runs.groupby(["params", "tokens"]).size() > 1).any():
-            said.append(f"{of}Every cell was trained once, so the spread between seeds was not measured.")
+    parts = list(findings.values())
+    most = {name: max(float(p.runs[name].max()) for p in parts) for name in ("flops", "params", "tokens")}
+    said = [
+        f"Nothing was measured above {say_flops(most['flops'])} FLOP, {say(most['params'])} parameters or "
+        f"{say(most['tokens'])} tokens. Beyond, intervals hold the noise of these runs, not the chance that "
+        "the law has another form."
+    ]
+    for part in parts:
+        floor = _interval(part.surfaces[0], lambda law: law.E) if part.surfaces else None
+        if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):
+            of = f"{part.label}: the" if len(parts) > 1 else "The"
+            said.append(
+                f"{of} irreducible loss E is not pinned down: anything from {floor[0]:.3g} to {floor[1]:.3g} "
+                "nats/token agrees with the runs."
+            )
+    if not any((p.runs.groupby(["params", "tokens"]).size() > 1).any() for p in parts):
+        said.append("Every cell was trained once, so the spread between seeds was not measured.")
     return said
 
 
@@ -102,7 +83,7 @@ def data_facts(table: pd.DataFrame) -> Facts:
         ("Learning rate", "learning_rate"),
     ):
         facts.append((name, _range(table, column)))
-    facts.append(("Trunks", f"{table['trunk_id'].nunique()} of {len(table)} runs"))
+    facts.append(("Trunks", f"{table['trunk_id'].nunique()}, with {len(table)} runs"))
     facts.append(("Hash of the rows used", str(table.attrs.get("data_hash", "not taken"))))
     columns = table.attrs.get("columns") or {}
     if columns:
@@ -158,12 +139,31 @@ def versions() -> str:
     )
 
 
+def _surface_sentences(part: Findings) -> Iterator[str]:
+    if part.forecasts:
+        yield _forecast_sentence(part.forecasts)
+    if not part.surfaces:
+        return
+    fit = part.surfaces[0]
+    if not part.forecasts:
+        yield (
+            f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within {100 * fit.rms:.2g} % "
+            "(rms). No run was held out, so this says nothing about forecasts."
+        )
+    share = _interval(fit, lambda law: law.beta / (law.alpha + law.beta))
+    if share:
+        yield (
+            f"Of a growing budget, the best size grows as compute to the power {share[0]:.2f}–{share[1]:.2f} "
+            f"({100 * fit.level:g} % interval of the {fit.name} law)."
+        )
+
+
 def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
     best = forecasts[0]
     n = len(best.table)
     sentence = (
         f"Fitted to the {best.fit.n_runs} smaller runs alone, the {best.fit.name} law forecast the loss of "
-        f"the {n} runs of largest compute (up to {best.reach:.2g} times what it had seen) "
+        f"the {n} runs of largest compute (up to {say(best.reach)} times what it had seen) "
         f"with an error of {100 * best.error:.2g} % (rms); {best.covered} of {n} lay inside its "
         f"{100 * best.fit.level:g} % interval."
     )
@@ -173,9 +173,9 @@ def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
     return sentence
 
 
-def _interval(fit: Fit, f: object) -> tuple[float, float] | None:
+def _interval(fit: Fit, f: Callable[[Any], float]) -> tuple[float, float] | None:
     try:
-        return fit.interval(f)  # type: ignore[arg-type]
+        return fit.interval(f)
     except (FitError, AttributeError):
         return None
 

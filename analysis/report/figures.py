@@ -105,50 +105,38 @@ def plot_loss_vs_tokens(
 
 
 def plot_loss_vs_flops(
-    parts: Sequence[tuple[pd.DataFrame, Sequence[Fit]]], *, ax: Axes | None = None
+    parts: Sequence[tuple[str, pd.DataFrame, Sequence[Fit]]], *, ax: Axes | None = None
 ) -> Axes:
-    """Loss against compute for each part: runs, their frontier, and the first law at its optimum.
+    """Loss against compute of each (label, runs, fits): runs, their frontier, the first law at its optimum.
 
     The law counts C = 6 N D, so runs are placed at `flops_6nd`. The band is the central 95 % of its
     bootstrap draws; beyond the largest run the line is dotted, as nothing was measured there.
     """
     ax = axes_or_new(ax)
-    everything = pd.concat([runs for runs, _ in parts])
+    everything = pd.concat([runs for _, runs, _ in parts])
     low, high = float(everything["flops_6nd"].min()), float(everything["flops_6nd"].max())
-    for runs, fits in parts:
-        family = str(runs["family"].iloc[0])
-        ink = colour(family)
-        ax.plot(
-            runs["flops_6nd"],
-            runs["loss"],
-            "o",
-            color=ink,
-            ms=3.5,
-            alpha=0.55,
-            mew=0,
-            label=f"{family}: runs",
-        )
+    markers = markers_of([str(runs["family"].iloc[0]) for _, runs, _ in parts])
+    for (label, runs, fits), marker in zip(parts, markers, strict=True):
+        ink = colour(str(runs["family"].iloc[0]))
+        ax.plot(runs["flops_6nd"], runs["loss"], marker, color=ink, ms=3.5, alpha=0.55, mew=0, label=label)
         frontier = pareto(runs.assign(flops=runs["flops_6nd"]))
-        ax.plot(
-            frontier["flops"], frontier["loss"], color=ink, lw=0.9, drawstyle="steps-post",
-            label="best run so far", alpha=0.8,
-        )  # fmt: skip
+        ax.plot(frontier["flops"], frontier["loss"], color=ink, lw=0.9, drawstyle="steps-post", alpha=0.8)
         if not fits:
             continue
         budgets = np.geomspace(low, high * 10, 60)
         best = _optimal_losses(fits[0].law, budgets)
-        measured = budgets <= high
-        ax.plot(budgets[measured], best[measured], color=ink, lw=1.6, ls="--", label="law at its optimum")
-        ax.plot(budgets[~measured], best[~measured], color=ink, lw=1.6, ls=":", label="… beyond the runs")
+        measured = budgets <= float(runs["flops_6nd"].max())
+        ax.plot(budgets[measured], best[measured], color=ink, lw=1.6, ls="--")
+        ax.plot(budgets[~measured], best[~measured], color=ink, lw=1.6, ls=":")
         band = np.array([_optimal_losses(law, budgets) for law in fits[0].draws[:_DRAWS]])
         if len(band):
             bottom, top = np.nanquantile(band, [0.025, 0.975], axis=0)
             ax.fill_between(budgets, bottom, top, color=ink, alpha=0.13, lw=0)
+    for words, style in (("best run so far", "-"), ("law at its optimum", "--"), ("beyond the runs", ":")):
+        ax.plot([], [], color=GREY, ls=style, label=words)
     scale_axis(ax, low, high * 10, say_flops)
-    floor = float(everything["loss"].min())
-    ax.set_ylim(
-        max(0.0, floor - 0.35 * float(np.ptp(everything["loss"]))), float(everything["loss"].max()) * 1.03
-    )
+    least, most = float(everything["loss"].min()), float(everything["loss"].max())
+    ax.set_ylim(max(0.0, least - 0.35 * (most - least)), most * 1.03)
     ax.set_xlabel(AXES["flops_6nd"])
     linear_axis(ax.yaxis, LOSS)
     legend_above(ax)
@@ -233,25 +221,26 @@ def plot_residuals(
     return ax
 
 
-def plot_forecast(forecasts: Sequence[tuple[str, Forecast]], *, ax: Axes | None = None) -> Axes:
-    """Forecast against measured loss of held-out runs, (family, forecast) each, with intervals."""
+def plot_forecast(forecasts: Sequence[tuple[str, str, Forecast]], *, ax: Axes | None = None) -> Axes:
+    """Forecast against measured loss of held-out runs, (label, family, forecast) each, with intervals."""
     ax = axes_or_new(ax)
     if not forecasts:
         return _empty(ax, "no run was held out")
+    markers = markers_of([family for _, family, _ in forecasts])
     ends: list[float] = []
-    for family, forecast in forecasts:
+    for (label, family, forecast), marker in zip(forecasts, markers, strict=True):
         rows = forecast.table
         above = np.stack([rows["predicted"] - rows["lo"], rows["hi"] - rows["predicted"]]).clip(min=0)
         ax.errorbar(
             rows["loss"],
             rows["predicted"],
             yerr=above,
-            fmt="o",
+            fmt=marker,
             color=colour(family),
             ms=4.5,
             lw=1.1,
             capsize=2,
-            label=f"{family} ({forecast.fit.name}): rms error {100 * forecast.error:.2g} %",
+            label=f"{label} ({forecast.fit.name}): rms error {100 * forecast.error:.2g} %",
         )
         ends += [*rows["loss"], *rows["lo"], *rows["hi"]]
     low, high = min(ends), max(ends)
@@ -283,7 +272,7 @@ def plot_parameter(fits: Sequence[tuple[str, str, Fit]], name: str, *, ax: Axes 
     ax.set_ylim(len(fits) - 0.5, -0.5)
     ax.grid(visible=False, axis="y")
     if values and min(values) > 0 and max(values) / min(values) > 10:
-        scale_axis(ax, min(values), max(values))
+        scale_axis(ax, min(values), max(values), most=4)
     else:
         linear_axis(ax.xaxis, most=4)
     ax.set_title(name)
@@ -319,6 +308,12 @@ def levels(
         found = np.asarray(sorted(wanted), dtype=float)
     member = np.argmin(np.abs(np.log(values)[:, None] - np.log(found)[None, :]), axis=1)
     return found, member
+
+
+def markers_of(families: Sequence[str]) -> list[str]:
+    """A marker a part: circles, and other shapes for further parts of a family, which share its colour."""
+    shapes = "osD^vP*X"
+    return [shapes[families[:i].count(family) % len(shapes)] for i, family in enumerate(families)]
 
 
 def _loss_along(

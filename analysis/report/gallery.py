@@ -44,37 +44,37 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
             "Forecast",
             "Held-out runs of largest compute: what the law forecast before it saw them, against what was "
             "measured. Bars are prediction intervals of one run; the grey band is 1 % either way.",
-            figures.plot_forecast([(p.family, p.forecasts[0]) for p in parts if p.forecasts]),
+            figures.plot_forecast([(p.label, p.family, p.forecasts[0]) for p in parts if p.forecasts]),
         ),
         _picture(
             "loss-vs-flops",
             "Forecast",
             "Runs, the best run so far, and the first law at its compute optimum with the 95 % band of its "
             "bootstrap draws. Dotted: nothing was measured there.",
-            figures.plot_loss_vs_flops([(p.runs, p.surfaces) for p in parts]),
+            figures.plot_loss_vs_flops([(p.label, p.runs, p.surfaces) for p in parts]),
         ),
     ]
     for part in parts:
         end = f"-{slug(part.label)}" if len(parts) > 1 else ""
-        of = f"{part.label}: " if len(parts) > 1 else ""
+        group = "Surface" if len(parts) == 1 else f"Surface: {part.label}"
         law = part.surfaces[0].name if part.surfaces else "no"
         pictures += [
             _picture(
                 f"loss-vs-params{end}",
-                "Surface",
-                f"{of}Loss against size at each token budget. Dots are runs, lines the {law} law.",
+                group,
+                f"Loss against size at each token budget. Dots are runs, lines the {law} law.",
                 figures.plot_loss_vs_params(part.runs, part.surfaces),
             ),
             _picture(
                 f"loss-vs-tokens{end}",
-                "Surface",
-                f"{of}Loss against tokens at each size. Dots are runs, lines the {law} law.",
+                group,
+                f"Loss against tokens at each size. Dots are runs, lines the {law} law.",
                 figures.plot_loss_vs_tokens(part.runs, part.surfaces),
             ),
             _picture(
                 f"isoflop{end}",
-                "Surface",
-                f"{of}Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
+                group,
+                f"Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
                 "factor of two of the slice, moved to it along the law.",
                 figures.plot_isoflop(part.runs, part.surfaces),
             ),
@@ -121,7 +121,7 @@ def slug(text: str) -> str:
 
 def _parameters(parts: list[Findings]) -> Picture:
     rows = [
-        (fit.name if len(parts) == 1 else f"{part.family}, {fit.name}", part.family, fit)
+        (fit.name if len(parts) == 1 else f"{part.label}, {fit.name}", part.family, fit)
         for part in parts
         for fit in part.surfaces
     ]
@@ -132,7 +132,7 @@ def _parameters(parts: list[Findings]) -> Picture:
     caption = (
         "Each parameter with its bootstrap interval. A wide bar is a parameter that the runs do not fix."
     )
-    return _picture("parameters", "Surface", caption, axes[0])
+    return _picture("parameters", "Surface" if len(parts) == 1 else "Parameters", caption, axes[0])
 
 
 def _picture(name: str, group: str, caption: str, ax: Axes) -> Picture:

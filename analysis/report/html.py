@@ -71,4 +71,5 @@ def render_html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(_TEMPLATE).render(page=page)
+    html = environment.get_template(_TEMPLATE).render(page=page)
+    return html.replace(" %", "\u00a0%")  # a number and its unit stay on one line

@@ -121,10 +121,10 @@ def say_flops(value: float) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
-def scale_axis(ax: Axes, low: float, high: float, words: Callable[[float], str] = say) -> None:
+def scale_axis(ax: Axes, low: float, high: float, words: Callable[[float], str] = say, most: int = 7) -> None:
     """A logarithmic x axis over [low, high] with ticks at numbers one can say."""
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high)))
+    ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
     pad = (high / low) ** 0.04 if high > low else 1.5
@@ -192,16 +192,21 @@ def _at_right(ax: Axes, height: float, text: str, ink: Any) -> None:
     )
 
 
-def save(figure: Figure, kind: str) -> bytes:
-    """The figure as png, pdf or svg, without the date that would change its bytes."""
+def save(figure: Figure) -> dict[str, bytes]:
+    """The figure as png, pdf and svg, without the dates that would change their bytes."""
     metadata: dict[str, dict[str, Any]] = {
         "png": {"Software": None},
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
         "svg": {"Date": None, "Creator": None},
     }
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=200, metadata=metadata[kind])
-    return _dark_too(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
+    saved = {}
+    for kind, about in metadata.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=200, metadata=about)
+        saved[kind] = buffer.getvalue()
+        figure.set_layout_engine("none")  # laid out once: the other formats keep the places
+    saved["svg"] = _dark_too(saved["svg"])
+    return saved
 
 
 def _dark_too(svg: bytes) -> bytes:
@@ -224,4 +229,5 @@ def _on_dark(ink: str) -> str:
         return fixed[ink]
     rgb = np.array(to_rgb(ink))
     light = float(rgb @ (0.2126, 0.7152, 0.0722))
-    return to_hex(rgb + (1 - rgb) * 0.5 * (1 - light))
+    r, g, b = rgb + (1 - rgb) * 0.5 * (1 - light)
+    return to_hex((float(r), float(g), float(b)))

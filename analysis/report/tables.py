@@ -106,26 +106,31 @@ def escape_latex(text: str) -> str:
     return "".join(special.get(c, c) for c in re.sub(r"[\r\n]+", " ", text))
 
 
-def forecast_table(findings: Mapping[str, Findings], *, every_law: bool = False) -> Table:
-    """Every held-out run: what the first law, or every law, forecast of it, and what was measured."""
+def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None) -> Table:
+    """What was forecast of every held-out run, and what was measured.
+
+    Args:
+        most: only the first law of a part, and only so many of its runs, the largest; None for all.
+    """
     rows: list[tuple[Cell, ...]] = []
     columns = ("params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error")
+    left_out = 0
     for part in findings.values():
-        for forecast in part.forecasts if every_law else part.forecasts[:1]:
+        for forecast in part.forecasts if most is None else part.forecasts[:1]:
             name = forecast.fit.name
+            runs = forecast.table if most is None else forecast.table.tail(most)
+            left_out += len(forecast.table) - len(runs)
             for N, D, C, loss, said, low, high, error in zip(
-                *(forecast.table[column].tolist() for column in columns), strict=True
+                *(runs[column].tolist() for column in columns), strict=True
             ):
                 inside = bool(low <= loss <= high)
                 rows.append((part.label, name, N, D, C, loss, said, low, high, 100 * error, inside))
     levels = sorted({f.fit.level for p in findings.values() for f in p.forecasts})
     level = ", ".join(f"{100 * level:g} %" for level in levels)
     header = ("part", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside")
-    note = (
-        f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1."
-        if rows
-        else ""
-    )
+    note = f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1."
+    if left_out:
+        note += f" The largest runs; {left_out} more are in forecast.csv."
     return Table(
         "forecast", "Held-out runs of largest compute: forecast and truth", header, tuple(rows), note
     )
@@ -248,7 +253,7 @@ def _span(fit: Fit, C: float, name: str) -> str:
         low, high = fit.interval(value)
     except FitError:
         return "not bounded"
-    return f"{low:.4g}–{high:.4g}" if name == "loss" else f"{say(low)}–{say(high)}"
+    return f"{low:#.4g}–{high:#.4g}" if name == "loss" else f"{say(low)}–{say(high)}"
 
 
 def _show(column: str, cell: Cell) -> str:
@@ -266,7 +271,7 @@ def _show(column: str, cell: Cell) -> str:
         return say(float(cell))
     if column.endswith("%"):
         return f"{cell:+.2f}" if column == "error %" else f"{cell:.2g}"
-    return str(cell) if isinstance(cell, int) else f"{cell:.4g}"
+    return str(cell) if isinstance(cell, int) else f"{cell:#.4g}".rstrip(".")
 
 
 def _is_text(table: Table, j: int) -> bool:

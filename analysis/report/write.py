@@ -31,6 +31,8 @@ _RUN_COLUMNS = (
     "learning_rate",
 )
 
+_SHOWN = 10  # held-out runs of a part in the page; forecast.csv has all
+
 
 def write_report(
     source: str | Path | pd.DataFrame,
@@ -58,12 +60,11 @@ def write_report(
     images = []
     with styled():
         for picture in draw_all(findings, curves):
-            for kind in ("png", "pdf", "svg"):
-                files[f"figures/{picture.name}.{kind}"] = save(picture.figure, kind)
-            svg = files[f"figures/{picture.name}.svg"]
-            images.append(Image(picture.name, picture.group, picture.caption, svg))
+            saved = save(picture.figure)
+            files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}
+            images.append(Image(picture.name, picture.group, picture.caption, saved["svg"]))
     page = _page(table, curves, findings, images, question)
-    every_forecast = tables.forecast_table(findings, every_law=True)
+    every_forecast = tables.forecast_table(findings)
     for each in (every_forecast, *page.results, page.counts, page.quarantine):
         files[f"{each.name}.csv"] = tables.to_csv(each.header, each.rows).encode()
     files["runs.csv"] = tables.frame_to_csv(table).encode()
@@ -91,7 +92,7 @@ def _page(
         known=content.known(findings),
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),
-        forecast=tables.forecast_table(findings),
+        forecast=tables.forecast_table(findings, most=_SHOWN),
         results=[
             tables.fits_table(findings),
             tables.optimum_table(findings),

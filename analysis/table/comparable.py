@@ -22,7 +22,8 @@ def split_comparable(table: pd.DataFrame, *, by_family: bool = True) -> dict[str
         so the one part of a uniform table is its family, e.g. `decoder`; of two corpora, `decoder, data c4`.
     """
     keys = [k for k in _KEYS if k in table.columns and (by_family or k != "family")]
-    differing = [k for k in keys if k == "family" or len(table[k].unique()) > 1]
+    named = table["family"].ne("unstated").any()
+    differing = [k for k in keys if len(table[k].unique()) > 1 or (k == "family" and named)]
     parts: dict[str, pd.DataFrame] = {}
     for values, part in table.groupby(keys, sort=True, dropna=False):
         said = dict(zip(keys, values, strict=True))
