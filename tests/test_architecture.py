@@ -1,0 +1,51 @@
+"""Who may import whom, what the first second of a command loads, and where configs are found."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_import_contracts() -> None:
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "banned"),
+    [
+        ("main(['--help'])", {"torch", "wandb", "hydra", "pandas", "matplotlib", "numpy"}),
+        ("main(['status', '/nowhere'])", {"torch", "wandb", "hydra", "pandas", "matplotlib"}),
+        ("main(['fit', '/nowhere'])", {"torch", "wandb", "hydra"}),
+        ("main(['plan', 'study=nope'])", {"wandb", "pandas"}),
+    ],
+)
+def test_a_command_imports_only_what_it_needs(call: str, banned: set[str]) -> None:
+    code = f"import sys; from experiments.cli import main; {call}; print('loaded', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = set(done.stdout.rsplit("loaded", 1)[1].split())
+    assert not loaded & banned
+
+
+def test_training_needs_neither_hydra_nor_wandb() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('hydra', 'omegaconf', 'wandb', 'pandas', 'rich')));"
+        "import scaling.training.train, scaling.training.throughput, scaling.study.spec"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_verb_is_a_module_with_main_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    from experiments.cli import VERBS, main
+
+    for verb in VERBS:
+        with pytest.raises(SystemExit) as stop:
+            main([verb, "--help"])
+        assert stop.value.code == 0
+        assert f"usage: scaling {verb}" in capsys.readouterr().out
