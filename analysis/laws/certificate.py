@@ -32,7 +32,7 @@ class Certificate:
 
 
 def certify(form: Form, solution: Solution, best: int, runs: int) -> Certificate:
-    """Certify minimum `best` (an index into `solution`) against those of all other starts, on so many runs."""
+    """Certify minimum `best` (an index into `solution`) against those of all other starts; `runs` is n."""
     theta, gradient, hessian = solution.theta[best], solution.gradient[best], solution.hessian[best]
     held = (theta <= form.lower + 1e-9) | (theta >= form.upper - 1e-9)
     free = ~held

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.laws.certificate import Certificate
-from analysis.laws.laws import Law
+from analysis.laws.forms import Form
+from analysis.laws.laws import Array
 from analysis.laws.recipe import Recipe
 from analysis.laws.runs import FitError, Runs, called
+
+FEW_TRUNKS = 6
+FAR = 10.0  # robust standard deviations at which a run is an outlier
+NARROW = 4.0  # range of an input, as a factor, below which an exponent means little
+COLLINEAR = 0.995  # correlation of log params and log tokens: one ray of tokens per parameter
 
 
 @dataclass(frozen=True)
@@ -34,38 +41,150 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
             "Add runs, or fix exponents with fixed={'alpha': …}."
         )
     for name, x in runs.inputs.items():
-        if len(np.unique(x[used])) == 1:
+        if name != "U" and len(np.unique(x[used])) == 1:
             raise FitError(
                 f"{called(name)} is {x[used][0]:.6g} in every run: nothing can be learnt about how loss "
                 f"depends on it. Vary it, or fit the other input alone with fit_power_law."
             )
     if np.ptp(runs.loss[used]) == 0:
         raise FitError(f"loss is {runs.loss[used][0]:.6g} in every run: there is no dependence to fit.")
+    floor = recipe.fixed.get("E", 0.0)
+    below = runs.loss[used] <= floor
+    if below.any():
+        raise FitError(
+            f"E is fixed at {floor:g}, but {int(below.sum())} of {n} runs have a loss at or below it, down "
+            f"to {runs.loss[used].min():.6g}. No run can be below the floor: correct E or the runs."
+        )
 
 
-def doubts_about_runs(runs: Runs, refused: int) -> tuple[Doubt, ...]:
+def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[Doubt, ...]:
     """Doubts that the runs alone raise."""
     doubts = []
-    if runs.n_groups < runs.n and runs.n_groups < 6:
+    n = runs.n
+    if n < 2 * parameters:
+        doubts.append(Doubt("few-runs", f"{n} runs for {parameters} parameters: intervals are unreliable."))
+    if runs.n_groups < n and runs.n_groups < FEW_TRUNKS:
         doubts.append(
             Doubt(
-                "few-trunks", f"intervals rest on {runs.n_groups} independent trunks; 6 or more are needed."
+                "few-trunks",
+                f"intervals rest on {runs.n_groups} independent trunks; {FEW_TRUNKS} or more are needed.",
             )
         )
-    if refused:
+    if redrawn:
         doubts.append(
-            Doubt("redrawn", f"{refused} bootstrap draws had too few distinct sizes and were redrawn.")
+            Doubt("redrawn", f"{redrawn} bootstrap draws had too few distinct sizes and were redrawn.")
         )
+    for name, x in runs.inputs.items():
+        distinct, factor = len(np.unique(x)), float(x.max() / x.min())
+        if name != "U" and distinct < 3:
+            doubts.append(
+                Doubt(
+                    "few-sizes",
+                    f"{distinct} distinct {called(name)}: an exponent and a floor need at least 3.",
+                )
+            )
+        elif name != "U" and factor < NARROW:
+            doubts.append(
+                Doubt(
+                    "narrow", f"{called(name)} spans only a factor of {factor:.3g}: its exponent is a guess."
+                )
+            )
+    doubts += _design(runs)
+    doubts += _rising(runs)
     return tuple(doubts)
 
 
-def doubts_about_fit(law: Law, certificate: Certificate, runs: Runs) -> tuple[Doubt, ...]:
-    """Doubts that the minimum raises."""
+def doubts_about_fit(
+    form: Form,
+    certificate: Certificate,
+    residuals: Array,
+    theta_draws: Array,
+    level: float,
+    rows: npt.NDArray[np.int64],
+) -> tuple[Doubt, ...]:
+    """Doubts that the minimum raises. `rows` are the runs' places in the caller's table."""
     doubts = []
-    if certificate.bounds:
-        doubts.append(Doubt("bound", f"the fit lies on a bound: {', '.join(certificate.bounds)}."))
-    elif not certificate.ok:
+    for name in certificate.bounds:
+        doubts.append(Doubt("bound", BOUNDS.get(name, f"{name} lies on its bound.")))
+    if not certificate.bounds and not certificate.ok:
+        doubts.append(Doubt("not-certified", "no strict minimum was certified: some direction is free."))
+    if len(theta_draws):
+        at_bound = (theta_draws <= form.lower + 1e-9) | (theta_draws >= form.upper - 1e-9)
+        share = at_bound.mean(axis=0)
+        loose = [
+            n.removeprefix("log_") for n, s in zip(form.names, share, strict=True) if s > (1 - level) / 2
+        ]
+        if loose:
+            doubts.append(
+                Doubt(
+                    "unidentified",
+                    f"{', '.join(loose)}: the interval reaches a bound, so the runs do not identify it. "
+                    "profile(fit, name) shows how flat the objective is.",
+                )
+            )
+    typical = 1.4826 * float(np.median(np.abs(residuals)))
+    far = np.abs(residuals) > max(FAR * typical, 1e-9)
+    if far.any() and typical > 0:
+        worst = ", ".join(str(int(r)) for r in np.sort(rows[far])[:5])
         doubts.append(
-            Doubt("not-certified", "no strict minimum was certified: some direction of the law is free.")
+            Doubt(
+                "outliers",
+                f"{int(far.sum())} of {len(residuals)} runs lie more than {FAR:g} × the typical residual "
+                f"({100 * typical:.2g} %) from the law: rows {worst}{' …' if far.sum() > 5 else ''}. "
+                "Wrong units, a failed run, or another recipe?",
+            )
         )
     return tuple(doubts)
+
+
+BOUNDS = {
+    "log_E": "E fell to 0: the runs do not reach a floor, and far forecasts assume there is none.",
+    "log_A": "the size term vanished: loss does not fall with params (or x) in these runs.",
+    "log_B": "the data term vanished: loss does not fall with tokens in these runs.",
+    "alpha": "alpha lies on its bound: the size term cannot be told from the floor.",
+    "beta": "beta lies on its bound: the data term cannot be told from the floor.",
+    "log_k": "k lies on its bound: the runs do not say how the two terms join.",
+}
+
+
+def _design(runs: Runs) -> list[Doubt]:
+    if not {"N", "D"} <= set(runs.inputs) or runs.n < 3:
+        return []
+    n, d = np.log(runs.inputs["N"]), np.log(runs.inputs["D"])
+    if np.ptp(n) == 0 or np.ptp(d) == 0:
+        return []
+    correlation = float(np.corrcoef(n, d)[0, 1])
+    if abs(correlation) < COLLINEAR:
+        return []
+    if np.std(d - n) < 0.05 * np.std(n):
+        why = "every run has about the same tokens per parameter"
+    else:
+        why = f"log params and log tokens have correlation {correlation:.4f}"
+    return [
+        Doubt(
+            "collinear",
+            f"{why}, so alpha and beta cannot be told apart. Vary tokens at fixed params (arXiv:2605.08541).",
+        )
+    ]
+
+
+def _rising(runs: Runs) -> list[Doubt]:
+    """Inputs with which loss rises: the partial slope of log loss is above 0 by 3 standard errors."""
+    names = [name for name in runs.inputs if name != "U"]
+    X = np.stack([np.ones(runs.n), *(np.log(runs.inputs[name]) for name in names)], axis=1)
+    if runs.n <= X.shape[1] or np.linalg.matrix_rank(X) < X.shape[1]:
+        return []
+    y = np.log(runs.loss)
+    slope = np.linalg.lstsq(X, y, rcond=None)[0]
+    residual = y - X @ slope
+    variance = float(residual @ residual) / (runs.n - X.shape[1])
+    error = np.sqrt(variance * np.diag(np.linalg.inv(X.T @ X)))
+    return [
+        Doubt(
+            "rising",
+            f"loss rises with {called(name)} (slope {s:+.3g} of log loss): diverged runs, swapped columns, "
+            "or a learning rate that was not tuned. No scaling law describes this.",
+        )
+        for name, s, e in zip(names, slope[1:], error[1:], strict=True)
+        if s > max(3 * e, 1e-9)
+    ]

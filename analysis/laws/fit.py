@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from analysis.laws.certificate import Certificate, certify
 from analysis.laws.checks import Doubt, doubts_about_fit, doubts_about_runs, refuse
-from analysis.laws.forms import Data
+from analysis.laws.forms import Data, Form
 from analysis.laws.laws import Array, Law
 from analysis.laws.losses import Robust, RobustKind
 from analysis.laws.newton import Space
 from analysis.laws.recipe import Recipe, solve, solve_from
-from analysis.laws.resample import BOOTSTRAP_KINDS, BootstrapKind, replicates
+from analysis.laws.resample import BOOTSTRAP_KINDS, BootstrapKind, replicates, widen
 from analysis.laws.runs import FitError, Runs
 
 __all__ = ["Doubt", "Fit", "FitError", "fit_loss_surface", "fit_power_law"]
@@ -31,6 +31,7 @@ class Fit:
     objective: float  # sum over runs of weight × robust loss
     certificate: Certificate
     warnings: tuple[Doubt, ...]
+    theta: Array = field(repr=False)  # (p,) the law in solver coordinates
     theta_draws: Array = field(repr=False)  # (resamples, p) solver coordinates of the bootstrap replicates
     runs: Runs = field(repr=False)
     recipe: Recipe
@@ -61,10 +62,32 @@ class Fit:
         return float(np.sqrt(np.mean(self.residuals**2)))
 
     @cached_property
+    def data(self) -> Data:
+        """The runs in the solver's coordinates."""
+        return Data.of(self.runs.inputs, self.runs.loss)
+
+    @cached_property
+    def form(self) -> Form:
+        """The law as the solver sees it, on these runs."""
+        return self.recipe.form(self.data)
+
+    @cached_property
     def draws(self) -> tuple[Law, ...]:
         """One law a bootstrap replicate, each the global minimum of its replicate."""
-        form = self.recipe.form(Data.of(self.runs.inputs, self.runs.loss))
-        return tuple(form.law(theta) for theta in self.theta_draws)
+        return tuple(self.form.law(theta) for theta in self.theta_draws)
+
+    def again(
+        self, runs: Runs | None = None, recipe: Recipe | None = None, resamples: int | None = None
+    ) -> Fit:
+        """The same fit of other runs, by another recipe, or with another number of replicates."""
+        return fit_runs(
+            runs or self.runs,
+            recipe or self.recipe,
+            self.bootstrap,
+            len(self.theta_draws) if resamples is None else resamples,
+            self.seed,
+            self.level,
+        )
 
     def interval(self, f: Callable[[Any], float], level: float | None = None) -> tuple[float, float]:
         """Confidence interval of f(law), for any function of the law.
@@ -241,12 +264,19 @@ def fit_runs(
         predicted = form.value(solution.theta[[best]])[0]
         drawn = replicates(bootstrap, runs, data.log_loss, predicted, len(form.names), resamples, seed)
         draws = solve(recipe, form, drawn.counts * weights, drawn.log_loss, solution.theta[[best]]).theta
+        if bootstrap == "bayes":
+            residual = predicted - data.log_loss
+            draws = widen(
+                draws, solution.theta[best], runs.n_groups, runs.n, recipe.quadratic_share(residual)
+            )
+            draws = np.clip(draws, form.lower, form.upper)
         refused = drawn.redrawn
     fit = Fit(
         law=form.law(solution.theta[best]),
         objective=float(solution.objective[best] * runs.weights.sum() / runs.n),
         certificate=certificate,
         warnings=(),
+        theta=solution.theta[best],
         theta_draws=draws,
         runs=runs,
         recipe=recipe,
@@ -254,7 +284,9 @@ def fit_runs(
         level=level,
         seed=seed,
     )
-    doubts = doubts_about_runs(runs, refused) + doubts_about_fit(fit.law, certificate, runs)
+    residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
+    doubts = doubts_about_runs(runs, len(form.names), refused)
+    doubts += doubts_about_fit(form, certificate, residuals, draws, level, runs.order)
     return replace(fit, warnings=doubts)
 
 

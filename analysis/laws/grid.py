@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.laws.laws import Array
 
+LARGEST_SHARE = 1e3
 SMALLEST_SHARE = 1e-3  # a coefficient the grid finds ≤ 0 starts at this share of the loss instead
 
 
@@ -28,12 +29,12 @@ def project_one(
     W = weights / loss**2
     s1, sl, sll = W.sum(1)[:, None], (W * loss).sum(1)[:, None], weights.sum(1)[:, None]
     sx, sxx, sxl = W @ power, W @ power**2, (W * loss) @ power
-    least = SMALLEST_SHARE * sl / s1
+    least, most = SMALLEST_SHARE * sl / s1, LARGEST_SHARE * sl / s1
     if offset:
-        A = np.maximum((sxl - sx * sl / s1) / _positive(sxx - sx * sx / s1), least)
+        A = np.clip((sxl - sx * sl / s1) / _positive(sxx - sx * sx / s1), least, most)
         E = np.maximum((sl - A * sx) / s1, least)
     else:
-        A, E = np.maximum(sxl / sxx, least), np.zeros((1, 1))
+        A, E = np.clip(sxl / sxx, least, most), np.zeros((1, 1))
     error = sll - 2 * (E * sl + A * sxl) + E * E * s1 + A * A * sxx + 2 * E * A * sx
     return np.maximum(error, 0.0), E + 0 * A, A
 
@@ -59,12 +60,12 @@ def project_two(
     target = (W * loss) @ np.concatenate([px, py], axis=1)
     sxl, syl = target[:, :G, None], target[:, G:][:, None, :]
     s1, sl, sll = (v[:, None, None] for v in (W.sum(1), (W * loss).sum(1), weights.sum(1)))
-    least = SMALLEST_SHARE * sl / s1
+    least, most = SMALLEST_SHARE * sl / s1, LARGEST_SHARE * sl / s1
 
     def solve(cxx: Array, cyy: Array, cxy: Array, cxl: Array, cyl: Array) -> tuple[Array, Array]:
         determinant = _positive(cxx * cyy - cxy * cxy)
-        A = np.maximum((cyy * cxl - cxy * cyl) / determinant, least)
-        B: Array = np.maximum((cxx * cyl - cxy * cxl) / determinant, least)
+        A = np.clip((cyy * cxl - cxy * cyl) / determinant, least, most)
+        B = np.clip((cxx * cyl - cxy * cxl) / determinant, least, most)
         return A, B
 
     if offset:

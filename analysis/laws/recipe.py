@@ -63,6 +63,12 @@ class Recipe:
                 fixed[name] = float(value)
         return Restricted.of(whole, fixed, (("alpha", "beta"),) if tied else ())
 
+    def quadratic_share(self, residual: Array) -> float:
+        """The share of runs (n,) of log residuals whose loss is quadratic: 1 for squares, 0 for L1."""
+        if self.robust.kind in ("squared", "l1"):
+            return float(self.robust.kind == "squared")
+        return float(np.mean(np.abs(residual) <= self.robust.delta))
+
 
 def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Array) -> Solution:
     """The global minimum for each of R replicates; weights (R, n), log_loss (R, n) or (1, n).
