@@ -1,0 +1,109 @@
+"""Where a sweep over learning rates has its optimum, and whether the grid contains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BestRate:
+    """The optimum of one cell of a sweep: one size, one budget."""
+
+    family: str
+    params: int
+    tokens: int
+    rate: float  # vertex of the parabola, or the best of the grid where that lies at its edge
+    loss: float  # [nats/token] at the vertex, or the best measured
+    low: float  # rates between low and high lose at most `tolerance` of the loss, as far as the grid goes
+    high: float
+    rates: int  # how many were tried
+    edge: bool  # the best rate tried is the lowest or the highest: the optimum may lie outside
+
+
+def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
+    """Fit each cell's optimum by the parabola in log rate through the best rate and its two neighbours.
+
+    Seeds of one rate are averaged first. A parabola through three points has its vertex between the
+    neighbours, so a noisy far arm of the sweep cannot move it.
+
+    Raises:
+        ValueError: when a cell has fewer than three rates, naming it.
+    """
+    cells = []
+    for (family, params, tokens), rows in table.groupby(["family", "params", "tokens"]):
+        by_rate = rows.groupby("learning_rate")["loss"].mean().sort_index()
+        if len(by_rate) < 3:
+            raise ValueError(
+                f"{family} N {params:,} D {tokens:,}: {len(by_rate)} learning rates; at least 3 are needed "
+                "to see an optimum."
+            )
+        x, y = np.log(by_rate.index.to_numpy(float)), by_rate.to_numpy(float)
+        best = int(np.argmin(y))
+        edge = best in (0, len(x) - 1)
+        vertex, least = (
+            (x[best], y[best]) if edge else _vertex(x[best - 1 : best + 2], y[best - 1 : best + 2])
+        )
+        low, high = _basin(x, y, best, least * (1 + tolerance))
+        cells.append(
+            BestRate(
+                str(family),
+                int(params),
+                int(tokens),
+                float(np.exp(vertex)),
+                float(least),
+                float(np.exp(low)),
+                float(np.exp(high)),
+                len(x),
+                edge,
+            )
+        )
+    return cells
+
+
+def fit_rule(cells: Sequence[BestRate]) -> tuple[float, float]:
+    """(rate at 1e5 parameters, exponent) of rate = r (N / 1e5)^-p, by least squares in logs.
+
+    Cells whose optimum lies at the edge of their grid say only a bound, and are left out.
+
+    Raises:
+        ValueError: when fewer than two sizes are left.
+    """
+    inner = [cell for cell in cells if not cell.edge]
+    if len({cell.params for cell in inner}) < 2:
+        raise ValueError(
+            f"{len(inner)} of {len(cells)} optima lie inside their grid, of fewer than two sizes: "
+            "widen the grid of learning rates."
+        )
+    x = np.log([cell.params / 1e5 for cell in inner])
+    slope, offset = np.polyfit(x, np.log([cell.rate for cell in inner]), 1)
+    return float(np.exp(offset)), float(-slope)
+
+
+def _vertex(x: Array, y: Array) -> tuple[float, float]:
+    curvature, slope, offset = np.polyfit(x - x[1], y, 2)
+    if curvature <= 0:  # three equal losses
+        return float(x[1]), float(y[1])
+    shift = -slope / (2 * curvature)
+    return float(x[1] + shift), float(offset + slope * shift / 2)
+
+
+def _basin(x: Array, y: Array, best: int, limit: float) -> tuple[float, float]:
+    """Where straight lines between the points cross `limit` on either side of the best."""
+
+    def cross(step: int) -> float:
+        i = best
+        while 0 <= i + step < len(x):
+            if y[i + step] > limit:
+                part = (limit - y[i]) / (y[i + step] - y[i])
+                return float(x[i] + max(part, 0.0) * (x[i + step] - x[i]))
+            i += step
+        return float(x[i])
+
+    return cross(-1), cross(1)
