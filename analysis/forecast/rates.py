@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,9 @@ def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
         ValueError: when a cell has fewer than three rates, naming it.
     """
     cells = []
-    for (family, params, tokens), rows in table.groupby(["family", "params", "tokens"]):
+    key: tuple[Any, ...]
+    for key, rows in table.groupby(["family", "params", "tokens"]):
+        family, params, tokens = str(key[0]), int(key[1]), int(key[2])
         by_rate = rows.groupby("learning_rate")["loss"].mean().sort_index()
         if len(by_rate) < 3:
             raise ValueError(
@@ -53,9 +56,9 @@ def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
         low, high = _basin(x, y, best, least * (1 + tolerance))
         cells.append(
             BestRate(
-                str(family),
-                int(params),
-                int(tokens),
+                family,
+                params,
+                tokens,
                 float(np.exp(vertex)),
                 float(least),
                 float(np.exp(low)),
