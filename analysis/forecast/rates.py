@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -38,9 +38,8 @@ def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
         ValueError: when a cell has fewer than three rates, naming it.
     """
     cells = []
-    key: tuple[Any, ...]
-    for key, rows in table.groupby(["family", "params", "tokens"]):
-        family, params, tokens = str(key[0]), int(key[1]), int(key[2])
+    for name, rows in table.groupby(["family", "params", "tokens"]):
+        family, params, tokens = cast("tuple[str, int, int]", name)
         by_rate = rows.groupby("learning_rate")["loss"].mean().sort_index()
         if len(by_rate) < 3:
             raise ValueError(
@@ -57,8 +56,8 @@ def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
         cells.append(
             BestRate(
                 family,
-                params,
-                tokens,
+                int(params),
+                int(tokens),
                 float(np.exp(vertex)),
                 float(least),
                 float(np.exp(low)),
