@@ -12,6 +12,7 @@ import logging
 import netrc
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ Mode = Literal["auto", "offline", "online", "off"]
 
 PACE = 0.1  # seconds between two training rows
 BACKLOG = 10_000  # orders that may wait; W&B has stood still for a quarter of an hour by then
-INIT_SECONDS = 5.0  # then offline; W&B itself tries for 90
+INIT_SECONDS = 4.0  # then offline, within 5 s; W&B itself tries for 90
 FINISH_SECONDS = 5.0  # W&B itself waits for ever for a server that went away
 CLOSE_SECONDS = 20.0
 
@@ -88,6 +89,7 @@ class Tracker:
         self._orders: queue.SimpleQueue[tuple[RunTracker, Callable[[], None]] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._runs: list[RunTracker] = []
+        self._wandb: Any = None  # the module, once it is imported
 
     def run(
         self,
@@ -119,10 +121,14 @@ class Tracker:
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
             logger.warning(
-                "W&B: not finished after %.0f s; left behind. What it has lies in %s; `wandb sync` sends it.",
+                "W&B: not finished after %.0f s; stopped. What it has lies in %s; `wandb sync` sends it.",
                 CLOSE_SECONDS,
                 self._folder / "wandb",
             )
+            # Left alone, it would hold up the end of the process for as long as it likes.
+            for pid in _children(self._thread):
+                os.kill(pid, signal.SIGKILL)
+            self._thread.join(FINISH_SECONDS)
         self._thread = None
 
     def __enter__(self) -> Tracker:
@@ -149,18 +155,31 @@ class Tracker:
                 act()
             except Exception as error:
                 run.give_up(f"{type(error).__name__}: {error}")
+        try:
+            if self._wandb is not None:  # here, where it holds up nothing, and not as the process ends
+                self._wandb.teardown()
+        except Exception as error:
+            logger.debug("W&B: did not end in order: %s: %s", type(error).__name__, error)
 
     def init(self, about: Mapping[str, Any]) -> Any:
         """`wandb.init` on the thread: online if that was asked and works, else offline."""
-        # W&B's own caches and logs would otherwise go to the home folder, which may be full or read-only.
-        for variable in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
-            os.environ.setdefault(variable, str(make_folder(self._folder / "wandb" / "cache")))
+        cache = str(make_folder(self._folder / "wandb" / "cache"))
+        for variable, value in {
+            "WANDB_CACHE_DIR": cache,  # otherwise the home folder, which may be full or read-only
+            "WANDB_DATA_DIR": cache,
+            "WANDB_SILENT": "true",  # the setting alone does not silence its login
+            "WANDB_ERROR_REPORTING": "false",  # where its server is silent, that holds the exit up for 30 s
+        }.items():
+            os.environ.setdefault(variable, value)
         import wandb
 
+        self._wandb = wandb
         if self.mode == "online":
             try:
                 return wandb.init(**self._arguments(about, "online"))
             except Exception as error:
+                if any(run.started for run in self._runs):
+                    raise  # falling back takes the connection down: not under a run that is well
                 logger.warning(
                     "W&B: no connection (%s: %s); mirroring offline into %s. `wandb sync` sends it later.",
                     type(error).__name__,
@@ -168,12 +187,11 @@ class Tracker:
                     self._folder / "wandb",
                 )
                 self.mode = "offline"
+                wandb.teardown()  # or W&B says that the id is in use: by the run that it did not start
         return wandb.init(**self._arguments(about, "offline"))
 
     def _arguments(self, about: Mapping[str, Any], mode: Literal["online", "offline"]) -> dict[str, Any]:
-        from wandb import Settings
-
-        settings = Settings(
+        settings = self._wandb.Settings(
             mode=mode,
             root_dir=str(self._folder),
             silent=True,
@@ -199,6 +217,12 @@ class Tracker:
         }
 
 
+def _children(thread: threading.Thread) -> list[int]:
+    """The processes a thread has started: of the mirror's, wandb-core. Empty where there is no /proc."""
+    listing = Path(f"/proc/self/task/{thread.native_id}/children")
+    return [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
+
+
 class RunTracker:
     """The mirror of one run. No method waits, raises or touches the disk; after `finish` all do nothing."""
 
@@ -209,6 +233,11 @@ class RunTracker:
         self._next_row = 0.0
         self._thinned = 0
         self._run: Any = None  # wandb's; only the thread touches it
+
+    @property
+    def started(self) -> bool:
+        """Whether W&B has it open."""
+        return self._run is not None and not self.broken
 
     def start(self) -> None:
         self._order(self._start)
@@ -241,7 +270,9 @@ class RunTracker:
 
     def give_up(self, why: str) -> None:
         """Stop mirroring this run, saying so once."""
-        self.broken, self._open, self._run = True, False, None
+        if self.broken:
+            return
+        self.broken, self._open = True, False
         logger.warning(
             "W&B: run %s is no longer mirrored (%s). Training goes on; its record and metrics are complete.",
             self._about["id"],

@@ -47,9 +47,8 @@ def writes(source: str) -> Iterator[tuple[int, str]]:
             owner = called.value.id if isinstance(called.value, ast.Name) else ""
             if called.attr in WRITERS or called.attr in MODULES.get(owner, ()):
                 yield node.lineno, ast.unparse(called)
-            elif called.attr == "open" and _mode(node, OPENERS.get(owner, 0)) not in READING:
-                yield node.lineno, ast.unparse(node)
-            elif called.attr == "memmap" and _mode(node, first=2) not in READING:
+            first = 2 if called.attr == "memmap" else OPENERS.get(owner, 0)
+            if called.attr in ("open", "memmap") and _mode(node, first) not in READING:
                 yield node.lineno, ast.unparse(node)
         elif isinstance(called, ast.Name) and called.id == "open" and _mode(node, first=1) not in READING:
             yield node.lineno, ast.unparse(node)
