@@ -57,32 +57,33 @@ def heads_for(width: int) -> int:
     return min(legal, key=lambda h: abs(math.log(width / h / target)))
 
 
-def rotary_angles(context: int, head_width: int, device: torch.device | None = None) -> Tensor:
-    """Angles of rotary position embedding, shape (context, head_width / 2), in radians.
+def rotations(context: int, head_width: int) -> Tensor:
+    """Rotary position embedding as unit complex numbers, (context, head_width / 2).
 
     Source: Su et al. 2021 (RoFormer, arXiv:2104.09864), section 3.2.2, theta_i = 10000^(-2(i-1)/d).
     """
-    frequency = 10000.0 ** -(torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
-    return torch.outer(torch.arange(context, device=device, dtype=torch.float32), frequency)
+    frequency = 10000.0 ** -(torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
+    angles = torch.outer(torch.arange(context, dtype=torch.float32), frequency)
+    return torch.polar(torch.ones_like(angles), angles)
 
 
-def rotate(x: Tensor, angles: Tensor) -> Tensor:
+def rotate(x: Tensor, turn: Tensor) -> Tensor:
     """Turn each pair of neighbouring channels by its angle.
 
     Args:
         x: queries or keys, (batch, tokens, heads, head_width).
-        angles: (tokens, head_width / 2).
+        turn: `rotations` of these tokens, (tokens, head_width / 2).
 
     One complex product on the CPU, a third of the time of the real one; real arithmetic elsewhere, which
     compilers understand. Both give the same numbers to rounding.
     """
     pairs = x.float().reshape(*x.shape[:-1], -1, 2)
+    turn = turn[:, None]
     if x.device.type == "cpu":
-        turn = torch.polar(torch.ones_like(angles), angles)[:, None]
         return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
-    cos, sin = angles.cos()[:, None], angles.sin()[:, None]
     even, odd = pairs.unbind(-1)
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).type_as(x)
+    turned = (even * turn.real - odd * turn.imag, even * turn.imag + odd * turn.real)
+    return torch.stack(turned, dim=-1).flatten(-2).type_as(x)
 
 
 class Attention(nn.Module):
@@ -95,9 +96,9 @@ class Attention(nn.Module):
         self.qkv = Linear(width, 3 * width)
         self.out = Linear(width, width)
 
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        q, k = rotate(q, angles), rotate(k, angles)
+        q, k = rotate(q, turn), rotate(k, turn)
         # Flash attention in bfloat16 spends two thirds of a step in its backward pass on a CPU, where
         # `rotate` returns float32; elsewhere it returns what it was given.
         v = v.type_as(q)
@@ -118,8 +119,8 @@ class Block(nn.Module):
         self.up = Linear(width, 4 * width)
         self.down = Linear(4 * width, width)
 
-    def forward(self, x: Tensor, angles: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), angles)
+    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), turn)
         return x + self.down(F.gelu(self.up(self.mlp_norm(x))))  # type: ignore[no-any-return]
 
 

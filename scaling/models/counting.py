@@ -45,6 +45,4 @@ def check_counts(family: str, shape: Shape, vocab: int, context: int) -> None:
     closed = registered.counts(shape, vocab, context)
     built = count_built(registered, shape, vocab, context)
     if closed != built:
-        raise ValueError(
-            f"family {family!r} at {shape}: its closed form says {closed}, built: {built}."
-        )
+        raise ValueError(f"family {family!r} at {shape}: its closed form says {closed}, built: {built}.")

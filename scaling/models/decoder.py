@@ -6,14 +6,14 @@ import math
 
 from torch import Tensor, nn
 
-from scaling.models.blocks import Block, Linear, Norm, heads_for, initialise, rotary_angles
+from scaling.models.blocks import Block, Linear, Norm, heads_for, initialise, rotations
 from scaling.models.family import Counts, Family, Shape
 
 
 class Decoder(nn.Module):
     """Next-token model. Tokens (batch, tokens) → logits (batch, tokens, vocab)."""
 
-    angles: Tensor
+    turn: Tensor
 
     def __init__(self, shape: Shape, vocab: int, context: int) -> None:
         super().__init__()
@@ -21,8 +21,8 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(Block(shape.width, causal=True) for _ in range(shape.depth))
         self.norm = Norm(shape.width)
         self.head = Linear(shape.width, vocab)
-        angles = rotary_angles(context, shape.width // heads_for(shape.width))
-        self.register_buffer("angles", angles, persistent=False)
+        turn = rotations(context, shape.width // heads_for(shape.width))
+        self.register_buffer("turn", turn, persistent=False)
         initialise(self, shape.depth)
         nn.init.normal_(self.head.weight, std=1 / shape.width)  # untrained loss is ln(vocab) to 1/width
 
@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         """What the output layer reads, (batch, tokens, width)."""
         x = self.embedding(tokens)
         for block in self.blocks:
-            x = block(x, self.angles[: tokens.shape[1]])
+            x = block(x, self.turn[: tokens.shape[1]])
         return self.norm(x)  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from scaling.models import Shape, get_family
-from scaling.models.blocks import heads_for, rotary_angles, rotate, set_compute_dtype
+from scaling.models.blocks import heads_for, rotate, rotations, set_compute_dtype
 
 
-def real_rotation(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """Rotation pair by pair, as a matrix."""
+def real_rotation(x: torch.Tensor) -> torch.Tensor:
+    """Rotation pair by pair, as a matrix; angles from the paper."""
+    width = x.shape[-1]
     out = torch.empty_like(x)
     for t in range(x.shape[1]):
         for i in range(x.shape[-1] // 2):
-            c, s = angles[t, i].cos(), angles[t, i].sin()
+            angle = t * 10000 ** (-2 * i / width)
+            c, s = math.cos(angle), math.sin(angle)
             a, b = x[:, t, :, 2 * i], x[:, t, :, 2 * i + 1]
             out[:, t, :, 2 * i], out[:, t, :, 2 * i + 1] = a * c - b * s, a * s + b * c
     return out
@@ -20,16 +24,15 @@ def real_rotation(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
 
 def test_rotation_turns_each_pair_by_its_angle() -> None:
     x = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
-    angles = rotary_angles(5, 8)
-    torch.testing.assert_close(rotate(x, angles), real_rotation(x, angles))
+    torch.testing.assert_close(rotate(x, rotations(5, 8)), real_rotation(x))
 
 
 def test_scores_depend_on_distance_only() -> None:
     """The property that rotary embedding is for: <R_m q, R_n k> depends on m - n."""
     g = torch.Generator().manual_seed(0)
     q, k = torch.randn(8, generator=g).expand(1, 20, 1, 8), torch.randn(8, generator=g).expand(1, 20, 1, 8)
-    angles = rotary_angles(20, 8)
-    scores = (rotate(q, angles)[0, :, 0] @ rotate(k, angles)[0, :, 0].T).double()
+    turn = rotations(20, 8)
+    scores = (rotate(q, turn)[0, :, 0] @ rotate(k, turn)[0, :, 0].T).double()
     for distance in (0, 3, 7):
         diagonal = scores.diagonal(-distance)
         torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=1e-4, atol=1e-5)
