@@ -81,9 +81,13 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
     turn = turn[:, None]
     if x.device.type == "cpu":
         return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
+    return rotate_real(pairs, turn.real, turn.imag).type_as(x)
+
+
+def rotate_real(pairs: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """The complex product written out: pairs (…, 2) → (…) with both channels in place."""
     even, odd = pairs.unbind(-1)
-    turned = (even * turn.real - odd * turn.imag, even * turn.imag + odd * turn.real)
-    return torch.stack(turned, dim=-1).flatten(-2).type_as(x)
+    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
 class Attention(nn.Module):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scaling.models import Shape, get_family
-from scaling.models.blocks import heads_for, rotate, rotations, set_compute_dtype
+from scaling.models.blocks import heads_for, rotate, rotate_real, rotations, set_compute_dtype
 
 
 def real_rotation(x: torch.Tensor) -> torch.Tensor:
@@ -25,6 +25,13 @@ def real_rotation(x: torch.Tensor) -> torch.Tensor:
 def test_rotation_turns_each_pair_by_its_angle() -> None:
     x = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(rotate(x, rotations(5, 8)), real_rotation(x))
+
+
+def test_real_and_complex_arithmetic_agree() -> None:
+    x = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
+    turn = rotations(5, 8)
+    real = rotate_real(x.unflatten(-1, (-1, 2)), turn.real[:, None], turn.imag[:, None])
+    torch.testing.assert_close(real, rotate(x, turn))
 
 
 def test_scores_depend_on_distance_only() -> None:
