@@ -147,8 +147,8 @@ def _surface_sentences(part: Findings) -> Iterator[str]:
     fit = part.surfaces[0]
     if not part.forecasts:
         yield (
-            f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within {100 * fit.rms:.2g} % "
-            "(rms). No run was held out, so this says nothing about forecasts."
+            f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "
+            f"{100 * fit.rms:.2g} % (rms). No run was held out, so this says nothing about forecasts."
         )
     share = _interval(fit, lambda law: law.beta / (law.alpha + law.beta))
     if share:

@@ -1,0 +1,306 @@
+"""The written report: what it must say, that it is safe to open, and that it is the same bytes each time."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.report import Findings, fit_study, write, write_report
+from analysis.report.checklist import checklist
+from analysis.report.style import save
+from analysis.report.tables import (
+    Table,
+    escape_latex,
+    escape_markdown,
+    plain_text,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
+from analysis.table import load_runs
+from tests.analysis.synthetic import write_study
+
+FIGURES = {
+    *("forecast", "loss-vs-flops", "loss-vs-params", "loss-vs-tokens", "isoflop", "parameters"),
+    *(
+        "residuals-vs-params",
+        "residuals-vs-tokens",
+        "residuals-vs-fitted",
+        "curves-vs-tokens",
+        "curves-vs-flops",
+    ),
+}
+QUESTION = "How far does the law of the small runs reach?"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    write_study(folder, diverged=1, missing=1, curves=True)
+    damaged = folder / "decoder-w16" / "decoder-w16-d100000" / "record.json"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def findings(study: Path) -> dict[str, Findings]:
+    return fit_study(load_runs(study), resamples=60)
+
+
+@pytest.fixture(scope="module")
+def written(
+    study: Path, findings: dict[str, Findings], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    return write_report(study, findings, tmp_path_factory.mktemp("out"))
+
+
+@pytest.fixture(scope="module")
+def page(written: dict[str, Path]) -> str:
+    return written["index.html"].read_text().replace("\u00a0", " ")
+
+
+def test_every_file_is_there(written: dict[str, Path]) -> None:
+    assert {name for name in written if name.startswith("figures/")} == {
+        f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "pdf", "svg")
+    }
+    texts = {
+        "index.html",
+        "report.md",
+        "tables.tex",
+        "runs.csv",
+        "forecast.csv",
+        "parameters.csv",
+        "fits.csv",
+    }
+    assert texts | {"optimum.csv", "counts.csv", "quarantine.csv"} == {n for n in written if "/" not in n}
+    heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    for name, path in written.items():
+        assert path.read_bytes().startswith(heads.get(name.rpartition(".")[2], b"")), name
+        assert path.stat().st_size > 0
+
+
+def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, Path], tmp_path: Path) -> None:
+    """Another hash seed and folder, fits and all; and nothing heavy or with a global state is imported."""
+    code = (
+        "import sys\n"
+        "from analysis.report import fit_study, write_report\n"
+        "from analysis.table import load_runs\n"
+        "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), resamples=60), 'out')\n"
+        "assert not {'matplotlib.pyplot', 'torch', 'wandb', 'hydra'} & set(sys.modules)\n"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-W", "error", "-c", code, str(study)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    again = {name: (tmp_path / "out" / name).read_bytes() for name in written}
+    assert [name for name, path in written.items() if path.read_bytes() != again[name]] == []
+
+
+def test_the_page_leads_with_the_forecast_and_what_is_not_known(page: str) -> None:
+    order = [
+        QUESTION,
+        "What is known",
+        "smaller runs alone",
+        "What is not",
+        "Nothing was measured above",
+        "<table",
+    ]
+    places = [page.index(text) for text in order]
+    assert places == sorted(places)
+    assert re.search(r"forecast the loss of\s+the 7 runs of largest compute \(up to [0-9.]+ times", page)
+
+
+def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> None:
+    for text in (
+        "python_source",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "<b>27</b><span>used",
+        "<b>1</b><span>quarantined",
+        "<b>1</b><span>diverged",
+        "<b>1</b><span>missing",
+        "decoder-w16/decoder-w16-d100000/record.json",
+        "not JSON",
+        "diverged: loss is NaN at step 120",
+        "non-embedding parameters (Kaplan et al. 2020)",
+        "N with everything (Hoffmann et al. 2022)",
+        "counted C over 6 N D",
+        "nats per predicted token",
+        load_runs(study).attrs["data_hash"],
+    ):
+        assert text in page, text
+
+
+def test_every_warning_of_every_fit_is_in_the_page(page: str, findings: dict[str, Findings]) -> None:
+    part = findings["decoder"]
+    fits = [*part.surfaces, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
+    messages = [doubt.message for fit in fits for doubt in fit.warnings]
+    assert messages, "the one-trunk slice alone must raise one"
+    for message in messages:
+        assert message in page.replace("&#39;", "'")
+
+
+def test_the_page_is_self_contained(page: str) -> None:
+    assert set(re.findall(r'src="([a-z]+:)', page)) == {"data:"}
+    assert "http://" not in page
+    assert not re.search(r"<script|<link|@import|url\(", page)
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert page.count("<img ") == len(FIGURES)
+    assert page.count('alt=""') == 0
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
+
+
+def test_the_other_formats_hold_the_same_numbers(
+    written: dict[str, Path], findings: dict[str, Findings]
+) -> None:
+    fit = findings["decoder"].surfaces[0]
+    parameters = pd.read_csv(written["parameters.csv"])
+    row = parameters[(parameters["law"] == fit.name) & (parameters["parameter"] == "alpha")].iloc[0]
+    assert row["value"] == fit.law.parameters["alpha"]
+    assert (row["low"], row["high"]) == fit.interval(lambda law: law.parameters["alpha"])
+    forecast = pd.read_csv(written["forecast.csv"])
+    assert len(forecast) == sum(len(f.table) for f in findings["decoder"].forecasts)
+    assert f"{fit.law.parameters['alpha']:#.4g}" in written["report.md"].read_text()
+    latex = written["tables.tex"].read_text()
+    assert f"{fit.law.parameters['alpha']:#.4g}" in latex
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 5
+    assert len(pd.read_csv(written["runs.csv"])) == 27
+
+
+def test_markdown_names_figures_that_exist(written: dict[str, Path]) -> None:
+    text = written["report.md"].read_text()
+    named = re.findall(r"\]\((figures/[a-z-]+\.svg)\)", text)
+    assert sorted(named) == sorted(n for n in written if n.endswith(".svg"))
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}|`$\\frac$`\\input{/etc/passwd}"
+
+
+@pytest.fixture
+def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw every figure, in one format: half of the time of a report is its other two."""
+    monkeypatch.setattr(write, "save", partial(save, kinds=("svg",)))
+
+
+@pytest.mark.usefixtures("svg_alone")
+def test_hostile_names_stay_text(study: Path, tmp_path: Path) -> None:
+    table = load_runs(study)
+    attrs = table.attrs
+    table = table.assign(family=HOSTILE, data=f"../{HOSTILE}", run_id=[f"=cmd{i}" for i in range(len(table))])
+    table.attrs = attrs | {
+        "study": HOSTILE,
+        "quarantine": [{"row": HOSTILE, "reason": HOSTILE}],
+        "notes": [HOSTILE],
+    }
+    findings = fit_study(table, laws=("chinchilla",), resamples=0)
+    out = tmp_path / "out"
+    written = write_report(table, findings, out, question=HOSTILE)
+    page = written["index.html"].read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "{{7*7}}" in page, "text is never a template"
+    assert "<img src=x" not in written["report.md"].read_text()
+    assert r"\input{" not in written["tables.tex"].read_text()
+    assert "\n=cmd" not in written["runs.csv"].read_text()
+    assert "'=cmd0" in written["runs.csv"].read_text()
+    outside = [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_relative_to(out)]
+    assert outside == []
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_text_that_a_spreadsheet_would_run(text: str) -> None:
+    assert plain_text(text) == f"'{text}"
+    assert to_csv([text], [[text, -1.5, 3, None, True, float("nan")]]).count(f"'{text[:1]}") == 2
+
+
+def test_numbers_in_csv_are_in_full_and_unchanged() -> None:
+    assert (
+        to_csv(["a", "b", "c"], [[-0.1, 10**15, 1 / 3]])
+        == "a,b,c\n-0.1,1000000000000000,0.3333333333333333\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "latex"),
+    [
+        ("50 % of a_b & #1", r"50 \% of a\_b \& \#1"),
+        ("a\\b{c}", r"a\textbackslash{}b\{c\}"),
+        ("~^", r"\textasciitilde{}\textasciicircum{}"),
+    ],
+)
+def test_latex_escapes(text: str, latex: str) -> None:
+    assert escape_latex(text) == latex
+
+
+def test_markdown_escapes() -> None:
+    assert escape_markdown("a|b\n*c* <i> [x](y)") == r"a\|b \*c\* &lt;i&gt; \[x\](y)"
+
+
+def test_a_table_in_each_format() -> None:
+    table = Table(
+        "t",
+        "Two runs",
+        ("name", "N", "error %", "inside"),
+        (("a", 20_000, -0.123, True), ("b", 1.6e6, None, False)),
+    )
+    assert to_markdown(table).splitlines()[2:] == [
+        "| name | N | error % | inside |",
+        "|:--|--:|--:|:--|",
+        r"| a | 20k | -0.12 | yes |",
+        "| b | 1.6M | – | no |",
+    ]
+    assert r"a & 20k & -0.12 & yes \\" in to_latex(table)
+    assert r"\begin{tabular}{lrrl}" in to_latex(table)
+
+
+@pytest.mark.usefixtures("svg_alone")
+def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) -> None:
+    table = load_runs(study)
+    few = table.head(3).copy()
+    few.attrs = table.attrs
+    findings = fit_study(few, resamples=20)
+    assert findings["decoder"].surfaces == ()
+    assert "fewer runs than the law has parameters" in findings["decoder"].refusals[0]
+    page = write_report(few, findings, tmp_path)["index.html"].read_text()
+    assert "No law could be fitted" in page
+    assert "fewer runs than the law has parameters" in page
+    assert "No run was held out, so no forecast was put to the test" in page
+
+
+def test_best_forecast_first_and_no_interval_from_one_trunk(findings: dict[str, Findings]) -> None:
+    part = findings["decoder"]
+    assert [f.fit.name for f in part.forecasts] == [f.name for f in part.surfaces]
+    errors = [f.error for f in part.forecasts]
+    assert errors == sorted(errors)
+    slices = {s.axis: s for s in part.slices}
+    assert set(slices) == {"params", "tokens", "flops"}
+    assert slices["tokens"].fit.n_trunks == 1
+    assert len(slices["tokens"].fit.draws) == 0
+    assert len(slices["params"].fit.draws) > 0
+
+
+def test_the_checklist_guesses_nothing(study: Path, findings: dict[str, Findings]) -> None:
+    full = load_runs(study)
+    assert all(item.stated for item in checklist(full, findings))
+    bare = full[
+        ["run_id", "trunk_id", "family", "objective", "data_fingerprint", "params", "tokens", "flops", "loss"]
+    ]
+    silent = {item.question for item in checklist(bare, {}) if not item.stated}
+    assert {"Which shapes?", "Schedule?", "Learning rate across sizes?", "How exact is a loss?"} <= silent
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(write.os, "replace", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        write._write(tmp_path / "a" / "index.html", b"x")
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
