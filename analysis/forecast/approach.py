@@ -1,0 +1,78 @@
+"""The answer of one approach to the best split of compute: two power laws and their replicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.laws.checks import Doubt
+from analysis.laws.laws import Array
+from analysis.laws.runs import FitError
+
+NAMES = {1: "envelope of runs", 2: "IsoFLOP parabolas", 3: "fitted surface"}
+
+
+@dataclass(frozen=True)
+class Approach:
+    """N* and D* as power laws of compute: log N* = log_n + a log(C / reference), and likewise D* with b.
+
+    `draws` (R, 4) are bootstrap replicates of (a, log_n, b, log_d); replicates without an answer are NaN.
+    """
+
+    number: int
+    a: float
+    b: float
+    log_n: float
+    log_d: float
+    reference: float  # [FLOP]
+    level: float
+    warnings: tuple[Doubt, ...]
+    draws: Array = field(repr=False)
+    budgets: Array = field(repr=False)  # (B,) [FLOP] where it found an optimum
+    sizes: Array = field(repr=False)  # (B,) N* found there
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.number]
+
+    def optimum(self, C: float) -> tuple[float, float]:
+        """N* and D* at C [FLOP]."""
+        step = np.log(C / self.reference)
+        return float(np.exp(self.log_n + self.a * step)), float(np.exp(self.log_d + self.b * step))
+
+    def interval(self, quantity: str, C: float | None = None) -> tuple[float, float]:
+        """Bootstrap interval of a, b, or of N or D at C.
+
+        Raises:
+            FitError: when fewer than 9 in 10 replicates have an answer.
+        """
+        a, log_n, b, log_d = self.draws.T
+        if quantity in ("a", "b"):
+            values = a if quantity == "a" else b
+        elif quantity in ("N", "D") and C is not None:
+            step = np.log(C / self.reference)
+            values = np.exp(log_n + a * step if quantity == "N" else log_d + b * step)
+        else:
+            raise ValueError(f"quantity: a or b, or N or D with a compute C; got {quantity!r}, C={C!r}.")
+        known = values[np.isfinite(values)]
+        if len(known) < 0.9 * len(values) or not len(values):
+            raise FitError(
+                f"approach {self.number}: no interval of {quantity}; {len(values) - len(known)} of "
+                f"{len(values)} bootstrap replicates have no optimum, so the runs do not bound it."
+            )
+        low, high = np.quantile(known, [(1 - self.level) / 2, (1 + self.level) / 2])
+        return float(low), float(high)
+
+
+def power_line(x: Array, y: Array) -> Array:
+    """Slope and level at x = 0 of the line through each row of y (R, B), NaN left out: (R, 2)."""
+    known = np.isfinite(y)
+    count = np.maximum(known.sum(axis=1), 1)
+    middle = np.where(known, x, 0.0).sum(axis=1) / count
+    height = np.where(known, y, 0.0).sum(axis=1) / count
+    dx = np.where(known, x - middle[:, None], 0.0)
+    spread = (dx * dx).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        slope = (dx * np.where(known, y, 0.0)).sum(axis=1) / np.where(spread > 0, spread, np.nan)
+    return np.stack([slope, height - slope * middle], axis=1)
