@@ -15,6 +15,8 @@ from analysis.laws.runs import FitError, Runs, called
 
 FEW_TRUNKS = 6
 FAR = 10.0  # robust standard deviations at which a run is an outlier
+GAP = 100.0  # factor between neighbouring values that suggests two units
+MINORITY = 0.3  # largest share of the runs that is suspected of another unit
 NARROW = 4.0  # range of an input, as a factor, below which an exponent means little
 COLLINEAR = 0.995  # correlation of log params and log tokens: one ray of tokens per parameter
 
@@ -34,7 +36,7 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
         FitError: naming the reason.
     """
     used = runs.weights > 0
-    n = int(used.sum())
+    n = runs.n_distinct
     if n < parameters:
         raise FitError(
             f"fewer runs than the law has parameters: {n} runs, {parameters} parameters ({recipe.law}). "
@@ -60,10 +62,10 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
 def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[Doubt, ...]:
     """Doubts that the runs alone raise."""
     doubts = []
-    n = runs.n
+    n = runs.n_distinct
     if n < 2 * parameters:
         doubts.append(Doubt("few-runs", f"{n} runs for {parameters} parameters: intervals are unreliable."))
-    if runs.n_groups < n and runs.n_groups < FEW_TRUNKS:
+    if runs.n_groups < runs.n and runs.n_groups < FEW_TRUNKS:
         doubts.append(
             Doubt(
                 "few-trunks",
@@ -89,6 +91,7 @@ def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[Doubt,
                     "narrow", f"{called(name)} spans only a factor of {factor:.3g}: its exponent is a guess."
                 )
             )
+    doubts += _units(runs)
     doubts += _design(runs)
     doubts += _rising(runs)
     return tuple(doubts)
@@ -145,6 +148,30 @@ BOUNDS = {
     "beta": "beta lies on its bound: the data term cannot be told from the floor.",
     "log_k": "k lies on its bound: the runs do not say how the two terms join.",
 }
+
+
+def _units(runs: Runs) -> list[Doubt]:
+    """Inputs of which a minority lies a factor of 100 or more away from all the others."""
+    doubts = []
+    for name, x in runs.inputs.items():
+        logs = np.sort(np.log(x))
+        gaps = np.diff(logs)
+        if not gaps.size or gaps.max() < np.log(GAP):
+            continue
+        below = int(gaps.argmax()) + 1
+        few = min(below, len(x) - below)
+        if few <= MINORITY * len(x):
+            cut = float(np.exp(logs[below - 1 : below + 1].mean()))
+            rows = np.sort(runs.order[(x < cut) if below <= len(x) - below else (x > cut)])[:5]
+            side = "smaller" if below <= len(x) - below else "larger"
+            doubts.append(
+                Doubt(
+                    "units",
+                    f"{few} of {len(x)} values of {called(name)} are {np.exp(gaps.max()):.2g} times or more "
+                    f"{side} than all others (rows {', '.join(map(str, rows))}): millions among ones?",
+                )
+            )
+    return doubts
 
 
 def _design(runs: Runs) -> list[Doubt]:

@@ -64,7 +64,7 @@ class Fit:
     @cached_property
     def data(self) -> Data:
         """The runs in the solver's coordinates."""
-        return Data.of(self.runs.inputs, self.runs.loss)
+        return self.recipe.data(self.runs)
 
     @cached_property
     def form(self) -> Form:
@@ -248,7 +248,7 @@ def fit_runs(
         raise ValueError(f"bootstrap: one of {', '.join(BOOTSTRAP_KINDS)}; got {bootstrap!r}.")
     if resamples < 0:
         raise ValueError(f"resamples: 0 or more bootstrap replicates; got {resamples!r}.")
-    data = Data.of(runs.inputs, runs.loss)
+    data = recipe.data(runs)
     form = recipe.form(data)
     refuse(runs, recipe, len(form.names))
     weights = (runs.weights * (runs.n / runs.weights.sum()))[None]
@@ -267,7 +267,7 @@ def fit_runs(
         if bootstrap == "bayes":
             residual = predicted - data.log_loss
             draws = widen(
-                draws, solution.theta[best], runs.n_groups, runs.n, recipe.quadratic_share(residual)
+                draws, solution.theta[best], runs.n_groups, runs.n_distinct, recipe.quadratic_share(residual)
             )
             draws = np.clip(draws, form.lower, form.upper)
         refused = drawn.redrawn

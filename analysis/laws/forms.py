@@ -40,14 +40,15 @@ class Data:
     inputs: dict[str, Array]  # input name → log x minus its mean, (n,)
     centres: dict[str, float]  # input name → mean of log x
     log_loss: Array  # log loss minus its median, (n,)
-    centre: float  # median log loss
+    centre: float  # median log loss, or 0
 
     @classmethod
-    def of(cls, inputs: dict[str, Array], loss: Array) -> Data:
+    def of(cls, inputs: dict[str, Array], loss: Array, centred: bool = True) -> Data:
+        """Logarithms, centred. Not the loss for raw residuals: their delta is in its unit."""
         logs = {name: np.log(x) for name, x in inputs.items()}
         centres = {name: float(x.mean()) for name, x in logs.items()}
         log_loss = np.log(loss)
-        centre = float(np.median(log_loss))
+        centre = float(np.median(log_loss)) if centred else 0.0
         return cls({k: x - centres[k] for k, x in logs.items()}, centres, log_loss - centre, centre)
 
 

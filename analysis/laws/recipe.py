@@ -14,6 +14,7 @@ from analysis.laws.laws import Array
 from analysis.laws.losses import Robust
 from analysis.laws.newton import Solution, Space, minimise, objective
 from analysis.laws.powers import PowerSum
+from analysis.laws.runs import Runs
 
 SCREEN = 65536  # replicates × runs whose grids are computed at a time
 SURFACES = ("chinchilla", "coupled", "gadre", "kaplan", "repeated")
@@ -35,6 +36,10 @@ class Recipe:
             raise ValueError(f"law: one of {', '.join(SURFACES + CURVES)}; got {self.law!r}.")
         if self.space not in ("log", "raw"):
             raise ValueError(f"space: log or raw loss; got {self.space!r}.")
+
+    def data(self, runs: Runs) -> Data:
+        """The runs in the solver's coordinates."""
+        return Data.of(runs.inputs, runs.loss, centred=self.space == "log")
 
     def form(self, data: Data) -> Form:
         """The law on these data, in the solver's coordinates.

@@ -80,6 +80,12 @@ class Runs:
         return len(self.loss)
 
     @property
+    def n_distinct(self) -> int:
+        """Runs that are not copies: what degrees of freedom are counted by."""
+        columns = [*self.inputs.values(), self.loss, self.groups.astype(float)]
+        return len(np.unique(np.stack(columns, axis=1)[self.weights > 0], axis=0))
+
+    @property
     def n_groups(self) -> int:
         return int(self.groups.max()) + 1
 

@@ -1,0 +1,119 @@
+"""What a fit's numbers owe to choices that could have been made otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.laws.fit import Fit
+from analysis.laws.laws import Array
+from analysis.laws.losses import Robust
+from analysis.laws.recipe import Recipe
+from analysis.laws.runs import FitError, Runs
+
+Variation = tuple[str, str, Runs, Recipe]  # kind, what, and what it is fitted to
+
+
+def sensitivity(
+    fit: Fit,
+    quantities: Mapping[str, Callable[[Any], float]] | None = None,
+    *,
+    conventions: Mapping[str, npt.ArrayLike] | None = None,
+    flops: Mapping[str, npt.ArrayLike] | None = None,
+    dropped: tuple[int, ...] = (1, 2, 5),
+    burn_in: tuple[float, ...] = (0.1, 0.25),
+) -> pd.DataFrame:
+    """Refit under every other reasonable choice, one row each; the first row is the fit as it is.
+
+    Args:
+        quantities: name → function of a law, reported beside the law's parameters.
+        conventions: name → another count of parameters, one value a run in the order of the caller's table.
+        flops: name → another count of training FLOP, likewise: tokens become FLOP / (6 × params), which is
+            what a forecast at a budget of that FLOP means.
+        dropped: numbers of runs of largest residual to drop.
+        burn_in: shares of the runs, those of fewest tokens, to drop.
+
+    Columns: kind (fit, loss, delta, outliers, trunk, N, FLOP, burn-in), what, runs, the parameters, the
+    quantities, rms, and reason where the choice cannot be fitted (its numbers are then missing).
+    """
+    rows = []
+    quantities = quantities or {}
+    for kind, what, runs, recipe in _variations(fit, conventions or {}, flops or {}, dropped, burn_in):
+        row: dict[str, Any] = {"kind": kind, "what": what, "runs": runs.n, "reason": ""}
+        try:
+            other = fit if kind == "fit" else fit.again(runs, recipe, resamples=0)
+        except FitError as error:
+            row["reason"] = str(error)
+        else:
+            row |= other.law.parameters
+            row |= {name: _finite(f, other.law) for name, f in quantities.items()}
+            row["rms"] = other.rms
+        rows.append(row)
+    names = [*fit.law.parameters, *quantities]
+    return pd.DataFrame(rows, columns=["kind", "what", "runs", *names, "rms", "reason"])
+
+
+def _variations(
+    fit: Fit,
+    conventions: Mapping[str, npt.ArrayLike],
+    flops: Mapping[str, npt.ArrayLike],
+    dropped: tuple[int, ...],
+    burn_in: tuple[float, ...],
+) -> Iterator[Variation]:
+    runs, recipe = fit.runs, fit.recipe
+    yield "fit", "as it is", runs, recipe
+
+    delta = recipe.robust.delta
+    for robust in (Robust("huber", delta), Robust("l1"), Robust("squared"), Robust("asymmetric", delta)):
+        if robust.kind != recipe.robust.kind:
+            yield "loss", robust.kind, runs, replace(recipe, robust=robust)
+    other = "raw" if recipe.space == "log" else "log"
+    yield "loss", f"{other} loss", runs, replace(recipe, space=other)  # type: ignore[arg-type]
+    if recipe.robust.kind in ("huber", "asymmetric"):
+        for factor in (0.1, 10.0):
+            changed = replace(recipe.robust, delta=delta * factor)
+            yield "delta", f"{delta * factor:g}", runs, replace(recipe, robust=changed)
+
+    residual = np.abs(np.log(runs.loss) - np.log(fit.law(**runs.inputs)))
+    for count in dropped:
+        if count < runs.n:
+            kept = np.sort(np.argsort(residual)[:-count])
+            yield "outliers", f"without the {count} largest", runs.take(kept), recipe
+    if runs.n_groups < runs.n:
+        for trunk in range(runs.n_groups):
+            yield "trunk", f"without trunk {trunk}", runs.take(runs.groups != trunk), recipe
+    for name, column in conventions.items():
+        yield "N", name, _with(runs, "N", _column(name, column, runs)), recipe
+    for name, column in flops.items():
+        tokens = _column(name, column, runs) / (6 * runs.inputs["N"])
+        yield "FLOP", name, _with(runs, "D", tokens), recipe
+    if "D" in runs.inputs:
+        for share in burn_in:
+            keep = runs.inputs["D"] > np.quantile(runs.inputs["D"], share)
+            yield "burn-in", f"without the shortest {100 * share:g} %", runs.take(keep), recipe
+
+
+def _column(name: str, values: npt.ArrayLike, runs: Runs) -> Array:
+    column = np.asarray(values, dtype=float)
+    if column.shape != (runs.n,):
+        raise ValueError(f"{name}: one value a run of the fit, {runs.n} in all; got shape {column.shape}.")
+    if not (np.isfinite(column) & (column > 0)).all():
+        raise ValueError(f"{name}: every value must be positive and finite.")
+    ordered: Array = column[runs.order]
+    return ordered
+
+
+def _with(runs: Runs, name: str, values: Array) -> Runs:
+    return replace(runs, inputs={**runs.inputs, name: values})
+
+
+def _finite(f: Callable[[Any], float], law: Any) -> float:
+    try:
+        return float(f(law))
+    except ValueError:  # no such quantity under this choice: an optimum at a limit
+        return float("nan")

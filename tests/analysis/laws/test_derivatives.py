@@ -1,0 +1,143 @@
+"""Every law: exact derivatives, exact recovery of noise-free data, its published equation."""
+
+import numpy as np
+import pytest
+
+from analysis.laws.curves import M3, M4, BrokenPowerLaw
+from analysis.laws.fit import fit_runs
+from analysis.laws.forms import Data, Form
+from analysis.laws.laws import Array, Chinchilla, Coupled, Law, PowerLaw
+from analysis.laws.losses import ROBUST_KINDS, Robust
+from analysis.laws.newton import minimise, objective
+from analysis.laws.recipe import Recipe
+from analysis.laws.runs import Runs
+from analysis.laws.surfaces import Kaplan, OverTraining, Repeated
+
+N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e4, 1e7, 7), np.geomspace(1e5, 1e8, 6)))
+U = np.minimum(D, np.resize([1e6, 1e7, 1e9], len(D)))
+X = np.geomspace(10, 1e6, 30)
+CASES: dict[str, tuple[Law, dict[str, Array]]] = {
+    "power": (PowerLaw(1.1, 9.0, 0.3), {"x": X}),
+    "power_without_offset": (PowerLaw(0.0, 9.0, 0.1), {"x": X}),
+    "m3": (M3(5.0, 1e-4, 0.2), {"x": X}),
+    "m4": (M4(1.2, 7.0, 80.0, 0.6, 0.45), {"x": X}),
+    "bnsl": (BrokenPowerLaw(0.5, 6.0, 0.08, 0.5, 2e3, 0.3), {"x": X}),
+    "chinchilla": (Chinchilla(1.5, 40.0, 60.0, 0.3, 0.32), {"N": N, "D": D}),
+    "coupled": (Coupled(1.5, 40.0, 60.0, 0.3, 0.32, 2.5), {"N": N, "D": D}),
+    "kaplan": (Kaplan(6.4e13, 1.8e13, 0.076, 0.103), {"N": N, "D": D}),
+    "gadre": (OverTraining(1.8, 60.0, 70.0, 0.15), {"N": N, "D": D}),
+    "repeated": (Repeated(1.5, 40.0, 60.0, 0.3, 0.32, 8.0, 4.0), {"N": N, "D": D, "U": U}),
+}
+
+
+def form_of(name: str) -> tuple[Form, Data]:
+    law, inputs = CASES[name]
+    runs = Runs.of(inputs, law(**inputs))
+    data = Data.of(runs.inputs, runs.loss)
+    return Recipe(name).form(data), data
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_derivatives_are_exact(name: str) -> None:
+    form, data = form_of(name)
+    rng = np.random.default_rng(0)
+    n, p = len(data.log_loss), len(form.names)
+    start = form.starts(np.ones((1, n)), data.log_loss[None], thorough=True)[0]
+    theta = np.clip(start + 0.05 * rng.normal(size=(1, p)), form.lower + 0.01, form.upper - 0.01)
+    first, second = rng.normal(size=(2, 1, n))
+    steps = 1e-5 * np.eye(p)
+    slope = np.array([(form.value(theta + e) - form.value(theta - e))[0] / 2e-5 for e in steps])
+    tape = form.tape(theta)
+    gradient, hessian = tape.sums(first, second)
+    np.testing.assert_allclose(tape.value, form.value(theta), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(gradient[0], slope @ first[0], rtol=1e-6, atol=1e-6)
+    outer = (slope * second) @ slope.T
+    np.testing.assert_allclose(tape.outer(second)[0], outer, rtol=1e-6, atol=1e-6)
+
+    def gradient_at(point: Array) -> Array:
+        return form.tape(point).sums(first, np.zeros_like(first))[0][0]
+
+    bend = np.array([(gradient_at(theta + e) - gradient_at(theta - e)) / 2e-5 for e in steps])
+    np.testing.assert_allclose(hessian[0], bend + outer, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_noise_free_data_are_recovered(name: str) -> None:
+    law, inputs = CASES[name]
+    fit = fit_runs(Runs.of(inputs, law(**inputs)), Recipe(name), resamples=0)
+    assert type(fit.law) is type(law)
+    assert fit.law.parameters == pytest.approx(law.parameters, rel=2e-5)
+    assert fit.certificate.gradient == 0.0
+
+
+@pytest.mark.parametrize("kind", ROBUST_KINDS)
+@pytest.mark.parametrize("space", ["log", "raw"])
+def test_no_start_beats_the_fit(kind: str, space: str) -> None:
+    """Ten random starts, polished, find nothing better under any loss."""
+    truth, inputs = CASES["chinchilla"]
+    loss = truth.sample(np.random.default_rng(1), relative_noise=0.01, **inputs)
+    recipe = Recipe("chinchilla", Robust(kind), space)  # type: ignore[arg-type]
+    fit = fit_runs(Runs.of(inputs, loss), recipe, resamples=0)
+    rng = np.random.default_rng(2)
+    low, high = np.array([-2.0, -4, -4, 0.05, 0.05]), np.array([0.5, 1, 1, 1.2, 1.2])
+    theta = rng.uniform(low, high, size=(10, 5))
+    ones = np.ones((10, fit.n_runs))
+    for robust in recipe.robust.smooth():
+        theta = minimise(fit.form, theta, ones, fit.data.log_loss[None], robust, recipe.space).theta
+    best = objective(fit.form, theta, ones, fit.data.log_loss[None], recipe.robust, recipe.space).min()
+    assert fit.objective <= best * (1 + 1e-6 if kind == "l1" else 1 + 1e-9)
+
+
+def test_asymmetric_loss_follows_the_best_runs() -> None:
+    truth, inputs = CASES["chinchilla"]
+    rng = np.random.default_rng(3)
+    loss = truth(**inputs) * np.exp(np.abs(0.02 * rng.standard_normal(len(N))))  # faults only raise a loss
+    even = fit_runs(Runs.of(inputs, loss), Recipe("chinchilla"), resamples=0)
+    low = fit_runs(Runs.of(inputs, loss), Recipe("chinchilla", Robust("asymmetric", tau=0.9)), resamples=0)
+    bias = [abs(float(f.law(N=1e8, D=1e9)) / float(truth(N=1e8, D=1e9)) - 1) for f in (even, low)]
+    assert bias[1] < bias[0]
+
+
+def test_over_training_is_chinchilla_with_equal_exponents() -> None:
+    law = OverTraining(1.8, 60.0, 70.0, 0.15)
+    C, M = 6 * N * D, D / N
+    np.testing.assert_allclose(law(N=N, D=D), 1.8 + (60 * M**0.15 + 70 * M**-0.15) * C**-0.15, rtol=1e-12)
+    assert OverTraining.of(law.chinchilla).parameters == pytest.approx(law.parameters)
+
+
+def test_m4_satisfies_its_equation() -> None:
+    law = M4(1.2, 7.0, 80.0, 0.6, 0.45)
+    loss = law(x=X)
+    np.testing.assert_allclose((loss - 1.2) / (7.0 - loss) ** 0.6, 80.0 * X**-0.45, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"kind": "tukey"}, "robust: one of huber, l1, squared, asymmetric; got 'tukey'"),
+        ({"delta": 0.0}, "delta: a positive number; got 0.0"),
+        ({"tau": 1.0}, "tau: between 0 and 1 exclusive; got 1.0"),
+    ],
+)
+def test_impossible_losses(how: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Robust(**how)  # type: ignore[arg-type]
+
+
+def test_impossible_recipes() -> None:
+    with pytest.raises(ValueError, match="space: log or raw loss; got 'square'"):
+        Recipe("chinchilla", space="square")  # type: ignore[arg-type]
+    _, data = form_of("chinchilla")
+    with pytest.raises(ValueError, match="fixed: alpha must be a positive number; got -1"):
+        Recipe("chinchilla", fixed={"alpha": -1.0}).form(data)
+    with pytest.raises(ValueError, match="'gamma' cannot be fixed or tied; choose from log_E, log_A"):
+        Recipe("chinchilla", fixed={"gamma": 1.0}).form(data)
+
+
+def test_no_optimum_without_a_surface_or_a_positive_exponent() -> None:
+    with pytest.raises(NotImplementedError, match="power: a law of x has no compute optimum"):
+        PowerLaw(1, 1, 1).optimum(1e20)
+    with pytest.raises(ValueError, match="no finite compute optimum with A=0"):
+        Chinchilla(1, 0, 1, 0.3, 0.3).optimum(1e20)
+    with pytest.raises(ValueError, match="a compute budget is a positive number"):
+        Chinchilla(1, 1, 1, 0.3, 0.3).optimum(0)
