@@ -34,12 +34,12 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = [f"Best use of {self.compute:.3g} FLOP by Chinchilla's three approaches"]
-        for row in self.table.to_dict(orient="records"):
+        for _, row in self.table.iterrows():
+            between = f"[{row['a_lo']:.3f}, {row['a_hi']:.3f}]"
+            size = f"N* {row['N']:.3g}  D* {row['D']:.3g}"
+            wasted = f"wastes {100 * row['regret']:.2g} %"
             lines.append(
-                "  {approach} {name:<17} a {a:.3f} [{a_lo:.3f}, {a_hi:.3f}]  N* {N:.3g}  D* {D:.3g}".format(
-                    **row
-                )
-                + f"  wastes {100 * row['regret']:.2g} %"
+                f"  {row['approach']} {row['name']:<17} a {row['a']:.3f} {between}  {size}  {wasted}"
             )
         for approach in self.approaches:
             lines += [f"  ! approach {approach.number}, {d.code}: {d.message}" for d in approach.warnings]

@@ -115,8 +115,8 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
     enough = [i for i in range(len(grid)) if len(np.unique(table[table[:, 0] == i, 1])) >= sizes]
     if len(enough) < 2:
         raise FitError(
-            f"no curves of equal compute: fewer than 2 budgets have {sizes} sizes, neither as runs that share "
-            f"compute within {100 * TOLERANCE:g} % nor along {len(curves)} trunks with several token counts."
+            f"no curves of equal compute: fewer than 2 budgets have {sizes} sizes, neither as runs whose "
+            f"compute agrees within {100 * TOLERANCE:g} % nor along {len(curves)} trunks with several budgets."
         )
     table = table[np.isin(table[:, 0], enough)]
     return Slices(
