@@ -110,7 +110,7 @@ def decode_record(data: bytes) -> RunRecord:
         DamagedRecord: naming what is wrong: not JSON, another schema, a wrong hash, or wrong fields.
     """
     try:
-        body = json.loads(data)
+        body = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
         raise DamagedRecord(f"not JSON: {error}") from error
     if not isinstance(body, dict):

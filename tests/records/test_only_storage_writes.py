@@ -45,12 +45,13 @@ def writes(source: str) -> Iterator[tuple[int, str]]:
         called = node.func
         if isinstance(called, ast.Attribute):
             owner = called.value.id if isinstance(called.value, ast.Name) else ""
-            if called.attr in WRITERS or called.attr in MODULES.get(owner, ()):
-                yield node.lineno, ast.unparse(called)
             first = 2 if called.attr == "memmap" else OPENERS.get(owner, 0)
-            if called.attr in ("open", "memmap") and _mode(node, first) not in READING:
-                yield node.lineno, ast.unparse(node)
-        elif isinstance(called, ast.Name) and called.id == "open" and _mode(node, first=1) not in READING:
+            opens = called.attr in ("open", "memmap") and _mode(node, first) not in READING
+            found = opens or called.attr in WRITERS or called.attr in MODULES.get(owner, ())
+        else:
+            name = called.id if isinstance(called, ast.Name) else ""
+            found = name == "open" and _mode(node, first=1) not in READING
+        if found:
             yield node.lineno, ast.unparse(node)
 
 
