@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -134,9 +134,14 @@ def warnings_of(table: pd.DataFrame, findings: Mapping[str, Findings]) -> list[R
 def versions() -> str:
     """What computed this report."""
     packages = ("scaling-harness", "numpy", "scipy", "pandas", "matplotlib")
-    return ", ".join(
-        [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in packages)]
-    )
+    return ", ".join([f"Python {platform.python_version()}", *map(_version, packages)])
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:  # a bare checkout on the path
+        return f"{package} (not installed)"
 
 
 def _surface_sentences(part: Findings) -> Iterator[str]:

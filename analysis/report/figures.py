@@ -161,6 +161,7 @@ def plot_isoflop(
     slices = np.geomspace(np.quantile(compute, 0.15), np.quantile(compute, 0.97), budgets)
     nearest = np.argmin(np.abs(np.log(compute)[:, None] - np.log(slices)[None, :]), axis=1)
     tints = shades(family, budgets)
+    ends = []
     sizes = np.geomspace(params.min() / 1.5, params.max() * 1.5, 120)
     shown: list[float] = []
     for k, (C, tint) in enumerate(zip(slices, tints, strict=True)):
@@ -174,21 +175,12 @@ def plot_isoflop(
         optimum = _optimum(law, C)
         if optimum is not None and sizes[0] <= optimum.N <= sizes[-1]:
             ax.plot([optimum.N], [optimum.loss], "D", mfc="white", mec=tint, ms=6, mew=1.4, zorder=4)
-        bottom = int(np.argmin(line))
-        ax.annotate(
-            say_flops(C),
-            (sizes[bottom], line[bottom]),
-            (0, -8),
-            textcoords="offset points",
-            color=tint,
-            fontsize=8.5,
-            ha="center",
-            va="top",
-        )
+        ends.append((float(line[-1]), say_flops(C), tint))
     scale_axis(ax, float(sizes[0]), float(sizes[-1]))
-    ax.set_ylim(min(shown) - 0.16 * float(np.ptp(shown)), max(shown) + 0.15 * float(np.ptp(shown)))
+    ax.set_ylim(min(shown) - 0.08 * float(np.ptp(shown)), max(shown) + 0.15 * float(np.ptp(shown)))
     ax.set_xlabel(AXES["params"])
     linear_axis(ax.yaxis, LOSS)
+    label_ends(ax, "C = 6ND", ends)
     ax.plot([], [], "D", mfc="white", mec=INK, ms=6, mew=1.4, label="optimum of the law")
     ax.plot([], [], "o", color=GREY, ms=4.5, label="run, moved to the slice")
     legend_above(ax)
@@ -292,13 +284,13 @@ def levels(
 ) -> tuple[_Array, NDArray[np.int_]]:
     """The distinct sizes of a column to draw a line for, and which of them each row belongs to (n,).
 
-    Values within 2 % are one level. More than `most` levels are thinned to log-spaced ones, and every row
-    goes to the nearest.
+    Values within 2 % are one level. Of more than `most` levels those nearest to even quantiles of
+    the rows stay, and every row goes to the nearest of them.
     """
     if wanted is None:
         distinct = np.unique(values)
         merged = distinct[np.concatenate([[True], np.diff(np.log(distinct)) > 0.02])]
-        thin = np.geomspace(merged[0], merged[-1], most)
+        thin = np.exp(np.quantile(np.log(values), np.linspace(0.04, 0.96, most)))
         found = (
             merged
             if len(merged) <= most

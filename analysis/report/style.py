@@ -164,16 +164,16 @@ def label_ends(ax: Axes, heading: str, ends: Sequence[tuple[float, str, Any]], g
         gap: least distance between two labels, as a fraction of the height of the axes.
     """
     low, high = ax.get_ylim()
-    heights = [(y - low) / (high - low) for y, _, _ in ends]
-    order = sorted(range(len(ends)), key=lambda i: heights[i])
+    heights = [min(max((y - low) / (high - low), 0.0), 1.0) for y, _, _ in ends]  # lines may leave at the top
+    order = sorted(range(len(ends)), key=lambda i: ends[i][0])
     placed = [heights[i] for i in order]
-    for _ in range(50):  # push neighbours apart until all are; a handful of labels needs a handful of rounds
+    for _ in range(200):  # push neighbours apart until all are; a handful of labels needs a handful of rounds
         for a in range(len(placed) - 1):
             overlap = gap - (placed[a + 1] - placed[a])
             if overlap > 1e-9:
                 placed[a] -= overlap / 2
                 placed[a + 1] += overlap / 2
-    shift = max(0.0, -min(placed, default=0.0))
+    shift = max(0.0, -min(placed, default=0.0)) or min(0.0, 1.0 - max(placed, default=1.0))
     for rank, i in enumerate(order):
         _, text, ink = ends[i]
         _at_right(ax, placed[rank] + shift, text, ink)
