@@ -49,9 +49,11 @@ class _Staged(io.RawIOBase):
         self._refuse_after_error()
         view = memoryview(data).cast("B")
         self._sha256.update(view)
-        self._gathered += view
-        if len(self._gathered) >= CHUNK:
+        if len(view) + len(self._gathered) < CHUNK:
+            self._gathered += view
+        else:  # a large tensor is not copied
             self._drain()
+            self._put(view)
         return len(view)
 
     def sync(self) -> str:
@@ -87,12 +89,15 @@ class _Staged(io.RawIOBase):
                 os.unlink(self.path)
 
     def _drain(self) -> None:
+        self._put(bytes(self._gathered))
+        self._gathered.clear()
+
+    def _put(self, data: bytes | memoryview) -> None:
         try:
-            write_all(self._fd, bytes(self._gathered))
+            write_all(self._fd, data)
         except OSError as error:
             self.error = error
             raise
-        self._gathered.clear()
 
     def _refuse_after_error(self) -> None:
         if self.error is not None:  # and whoever was writing swallowed it
@@ -216,7 +221,7 @@ def sweep_temps(folder: str | Path) -> int:
     return swept
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """`os.write` until everything is written: a full disk first takes a part of it."""
     view = memoryview(data)
     while view:
