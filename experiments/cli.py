@@ -13,6 +13,7 @@ VERBS = {
     "status": "done, diverged, failed and missing runs, and why",
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
+    "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
 

@@ -116,7 +116,7 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
     if len(enough) < 2:
         raise FitError(
             f"no curves of equal compute: fewer than 2 budgets have {sizes} sizes, neither as runs whose "
-            f"compute agrees within {100 * TOLERANCE:g} % nor along {len(curves)} trunks with several budgets."
+            f"compute agrees within {100 * TOLERANCE:g} % nor along {len(curves)} trunks of several budgets."
         )
     table = table[np.isin(table[:, 0], enough)]
     return Slices(
