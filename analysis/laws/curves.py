@@ -80,8 +80,8 @@ def log_odds(target: Array, a: Array) -> Array:
 class BrokenPowerLaw(Law):
     """L = E + A x^-c0 (1 + (x/d)^(1/f))^(-c1 f): slope c0 before x = d, c0 + c1 after; f softens the break.
 
-    Source: Caballero et al. 2022 (arXiv:2210.14891) eq. 1 with one break. A break beyond the data cannot be
-    identified: their noiseless example works from x ≤ 405 and fails at 390 for a break at 613.
+    Source: Caballero et al. 2022 (arXiv:2210.14891) eq. 1 with one break. A break beyond the data is
+    hardly identified: their noiseless example needs x up to 405 for a break at 613, our fit up to 560.
     """
 
     E: float

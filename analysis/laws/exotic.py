@@ -49,7 +49,7 @@ class KaplanForm(JetForm):
     """theta = (log_A, log_B, alpha, beta) of the coupled surface with k = 1/beta and no floor."""
 
     names = ("log_A", "log_B", "alpha", "beta")
-    lower = np.array([LOG_ZERO] * 2 + [EXPONENTS[0], 1e-3])
+    lower = np.array([LOG_ZERO] * 2 + [5e-3] * 2)  # smaller, and Nc is more than a float holds
     upper = np.array([LOG_LARGE] * 2 + [EXPONENTS[1]] * 2)
 
     def jet(self, theta: Array) -> Jet:
@@ -69,10 +69,7 @@ class KaplanForm(JetForm):
         data = self._data
         log_A = a + data.centre + alpha * data.centres["N"]
         log_B = b + data.centre + beta * data.centres["D"]
-        tiny = 1e-12
-        return Kaplan(
-            Nc=float(np.exp(log_A / max(alpha, tiny))), Dc=float(np.exp(log_B / beta)), alpha=alpha, beta=beta
-        )
+        return Kaplan(Nc=float(np.exp(log_A / alpha)), Dc=float(np.exp(log_B / beta)), alpha=alpha, beta=beta)
 
 
 class RepeatedForm(JetForm):
@@ -203,6 +200,7 @@ class BrokenForm(JetForm):
     """theta = (log_E, log_A, c0, c1, log_d, log_f)."""
 
     names = ("log_E", "log_A", "c0", "c1", "log_d", "log_f")
+    patience = 2000  # floor, slope and a break near the last run trade off along a valley of condition 1e9
 
     def __init__(self, data: Data) -> None:
         super().__init__(data)
@@ -219,8 +217,10 @@ class BrokenForm(JetForm):
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         x, loss = self._data.inputs["x"], np.exp(log_loss)
         turns = (-0.5, -0.2, 0.2, 0.6, 2.0, 5.0)
-        candidates = []
-        for d, f in product(np.quantile(x, [0.15, 0.3, 0.5, 0.7, 0.85, 0.95]), (0.08, 0.4, 1.5)):
+        places = []
+        breaks = [*np.quantile(x, [0.15, 0.3, 0.5, 0.7, 0.85, 0.95]), x.max() + 0.2, x.max() + 0.5]
+        for d, f in product(breaks, (0.08, 0.4, 1.5)):
+            candidates = []
             bent = f * np.logaddexp(0.0, (x - d) / f)
             for c1 in turns:
                 error, E, A = project_one(x, COARSE, weights, loss, True, shape=np.exp(-c1 * bent))
@@ -229,7 +229,9 @@ class BrokenForm(JetForm):
                 fixed = [np.full(len(weights), v) for v in (c1, d, np.log(f))]
                 logs = np.log(E[rows, best]), np.log(A[rows, best])
                 candidates.append(np.stack([*logs, COARSE[best], *fixed], axis=1))
-        return self._screen(candidates, weights, log_loss, 8 if thorough else 2)
+            places.append(self._screen(candidates, weights, log_loss, 1)[0])
+        # Where the break lies decides which minimum is reached, so the fit itself starts from every place.
+        return np.stack(places) if thorough else self._screen(places, weights, log_loss, 2)
 
     def law(self, theta: Array) -> BrokenPowerLaw:
         e, a, c0, c1, d, log_f = (float(v) for v in theta)

@@ -58,6 +58,7 @@ class Form(ABC):
     names: tuple[str, ...]  # coordinates; log_X holds the logarithm of X
     lower: Array  # (p,)
     upper: Array  # (p,)
+    patience: int = 200  # Newton steps before a start is given up
 
     @abstractmethod
     def tape(self, theta: Array) -> Tape:
@@ -120,6 +121,10 @@ class Restricted(Form):
     @property
     def upper(self) -> Array:  # type: ignore[override]
         return np.array([self.whole.upper[column > 0].min() for column in self.matrix.T])
+
+    @property
+    def patience(self) -> int:  # type: ignore[override]
+        return self.whole.patience
 
     def tape(self, theta: Array) -> Tape:
         full, M = self.whole.tape(self._expand(theta)), self.matrix

@@ -98,9 +98,11 @@ def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Ar
     return stack(parts)
 
 
-def _polish(recipe: Recipe, form: Form, theta: Array, weights: Array, log_loss: Array) -> Solution:
+def _polish(
+    recipe: Recipe, form: Form, theta: Array, weights: Array, log_loss: Array, steps: int = 200
+) -> Solution:
     for robust in recipe.robust.smooth():
-        solution = minimise(form, theta, weights, log_loss, robust, recipe.space)
+        solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps)
         theta = solution.theta
     if recipe.robust.kind != "l1":
         return solution
@@ -109,7 +111,7 @@ def _polish(recipe: Recipe, form: Form, theta: Array, weights: Array, log_loss: 
 
 def solve_from(recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array) -> Solution:
     """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n)."""
-    return _polish(recipe, form, starts, np.repeat(weights, len(starts), axis=0), log_loss)
+    return _polish(recipe, form, starts, np.repeat(weights, len(starts), axis=0), log_loss, form.patience)
 
 
 def best_of(solutions: Sequence[Solution]) -> Solution:

@@ -209,13 +209,13 @@ def _rank(
 
 
 def _weights(heldout: Array, cuts: int) -> Array:
-    """Weight of each law, proportional to (held-out error)^-2m for m cuts.
+    """Weight of each law, proportional to (held-out error)^-m for m cuts.
 
-    The likelihood of a Gaussian error whose scale is integrated out, with m effective observations where
-    (m times 2, as each cut forecasts many runs) the runs of one cut are nearly one observation: their errors
-    are those of one extrapolated surface.
+    The likelihood of a Gaussian error at its best scale. The runs of one cut count as one observation, for
+    their errors are those of one extrapolated surface. Counting every run instead would put all weight on one
+    law: at k = 1.4 coverage of the nominal 95 % was 92 of 100 with exponent 2m, 97 with m.
     """
-    log_weight = -2.0 * cuts * np.log(np.maximum(heldout, 1e-12))
+    log_weight = -cuts * np.log(np.maximum(heldout, 1e-12))
     weight = np.exp(log_weight - log_weight.max())
     normalised: Array = weight / weight.sum()
     return normalised

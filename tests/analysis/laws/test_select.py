@@ -1,29 +1,115 @@
-"""Forecasts of held-out larger compute."""
+"""Forecasts of held-out larger compute, rankings by them, and the ensemble."""
 
 import numpy as np
 import pytest
 
-from analysis.laws.laws import Chinchilla
-from analysis.laws.select import forecast_heldout
+from analysis.laws.fit import FitError, fit_loss_surface
+from analysis.laws.laws import Chinchilla, Coupled
+from analysis.laws.select import fit_ensemble, forecast_heldout, predict_runs, rank_laws
+from analysis.laws.sensitivity import sensitivity
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
+SHARP = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28, k=2.0)
+N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 5e9, 7), np.geomspace(1e9, 1e11, 6), indexing="ij"))
+TRUNKS = np.repeat(np.arange(7), 6)
+LOSS = TRUTH.sample(np.random.default_rng(0), relative_noise=0.002, N=N, D=D)
 
 
 def test_largest_compute_is_held_out_and_forecast() -> None:
-    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 5e9, 7), np.geomspace(1e9, 1e11, 5)))
-    loss = TRUTH.sample(np.random.default_rng(0), relative_noise=0.002, N=N, D=D)
-    forecast = forecast_heldout(N, D, loss, holdout=6, resamples=100)
+    forecast = forecast_heldout(N, D, LOSS, holdout=6, resamples=100)
     table = forecast.table
+    columns = ["params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error", "row"]
+    assert list(table.columns) == columns
     assert len(table) >= 6
-    assert table["flops"].min() > 6 * forecast.fit.runs.inputs["N"].max() * 1e9
-    np.testing.assert_array_equal(table["loss"], loss[table["row"]])
+    assert table["flops"].min() > 6 * (forecast.fit.runs.inputs["N"] * forecast.fit.runs.inputs["D"]).max()
+    np.testing.assert_array_equal(table["loss"], LOSS[table["row"]])
     assert forecast.error < 0.01
     assert forecast.covered >= len(table) - 2
+    assert forecast.reach > 1
     assert "inside 95 %" in str(forecast)
 
 
-@pytest.mark.parametrize("holdout", [0, 35, 1.5, 0.0])
+def test_counted_flops_decide_what_is_held_out() -> None:
+    flops = np.arange(len(N), 0, -1.0)
+    forecast = forecast_heldout(N, D, LOSS, holdout=3, flops=flops, resamples=20)
+    assert sorted(forecast.table["row"]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("holdout", [0, 42, 1.5, 0.0])
 def test_impossible_holdout(holdout: float) -> None:
-    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 5e9, 7), np.geomspace(1e9, 1e11, 5)))
     with pytest.raises(ValueError, match=r"holdout: a fraction between 0 and 1, or a count"):
-        forecast_heldout(N, D, TRUTH(N, D), holdout=holdout)
+        forecast_heldout(N, D, LOSS, holdout=holdout)
+
+
+def test_one_budget_cannot_be_split() -> None:
+    with pytest.raises(FitError, match="every run has the same compute"):
+        forecast_heldout(N[:7], 1e18 / N[:7], LOSS[:7], holdout=2)
+
+
+def test_a_new_run_is_less_certain_than_the_law() -> None:
+    fit = fit_loss_surface(N, D, LOSS, resamples=200)
+    table = predict_runs(fit, {"N": [1e9, 2e10], "D": [2e10, 1e12]})
+    assert (table["lo"] < table["ci_lo"]).all()
+    assert (table["ci_hi"] < table["hi"]).all()
+    assert table["reach"].tolist() == pytest.approx([1e9 * 2e10 / 5e20, 2e10 * 1e12 / 5e20])
+    with pytest.raises(FitError, match="no prediction interval"):
+        predict_runs(fit.again(resamples=0), {"N": [1e9], "D": [2e10]})
+
+
+def test_ranking_is_by_forecast_and_the_true_form_wins() -> None:
+    loss = SHARP.sample(np.random.default_rng(1), relative_noise=0.001, N=N, D=D)
+    ranking = rank_laws(N, D, loss, groups=TRUNKS)
+    assert ranking["law"][0] == "coupled"
+    assert ranking["heldout"].is_monotonic_increasing
+    assert ranking["weight"].sum() == pytest.approx(1.0)
+    assert (ranking["reach"] > 1).all()
+    with pytest.raises(FitError, match="no cut leaves enough runs"):
+        rank_laws(N[::8], D[::8], loss[::8])
+
+
+def test_the_ensemble_holds_what_one_form_misses() -> None:
+    loss = SHARP.sample(np.random.default_rng(2), relative_noise=0.003, N=N, D=D)
+    far = {"N": 2e10, "D": 4e11}
+    ensemble = fit_ensemble(N, D, loss, resamples=200)
+    truth = float(SHARP(**far))
+    low, high = ensemble.interval(lambda law: law(**far))
+    assert low <= truth <= high
+    alone = next(fit for fit in ensemble.fits if fit.name == "chinchilla")
+    low, high = alone.interval(lambda law: law(**far))
+    assert not low <= truth <= high
+    assert ensemble.best.name == "coupled"
+    assert ensemble.predict(lambda law: law(**far)) == pytest.approx(truth, rel=0.01)
+    assert str(ensemble).startswith("ensemble of coupled 1.00, chinchilla 0.00")
+    with pytest.raises(FitError, match="no law of the ensemble"):
+        ensemble.interval(lambda law: float("nan"))
+
+
+def test_sensitivity_has_a_row_for_every_choice() -> None:
+    loss = LOSS.copy()
+    loss[11] *= 1.2
+    fit = fit_loss_surface(N, D, loss, groups=TRUNKS, resamples=0)
+    table = sensitivity(
+        fit,
+        {"far": lambda law: law(N=2e10, D=1e12)},
+        conventions={"params_total": N + 2e7},
+        flops={"counted": 6.5 * N * D},
+    )
+    assert set(table["kind"]) == {"fit", "loss", "delta", "outliers", "trunk", "N", "FLOP", "burn-in"}
+    assert table["far"][0] == pytest.approx(float(fit.law(N=2e10, D=1e12)))
+    assert (table["kind"] == "trunk").sum() == 7
+    assert (table["reason"] == "").all()
+    without = table[table["what"] == "without the 1 largest"].iloc[0]
+    assert without["runs"] == 41
+    assert without["rms"] < 0.5 * table["rms"][0]
+    with pytest.raises(ValueError, match="params_total: one value a run of the fit, 42 in all"):
+        sensitivity(fit, conventions={"params_total": [1.0]})
+    with pytest.raises(ValueError, match="params_total: every value must be positive"):
+        sensitivity(fit, conventions={"params_total": np.zeros(42)})
+
+
+def test_sensitivity_says_what_cannot_be_fitted() -> None:
+    fit = fit_loss_surface(N[::7], D[::7], LOSS[::7], resamples=0)
+    table = sensitivity(fit)
+    few = table[table["what"] == "without the 2 largest"].iloc[0]
+    assert "fewer runs than the law has parameters" in few["reason"]
+    assert np.isnan(few["alpha"])
