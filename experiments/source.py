@@ -17,13 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source", help="runs/NAME, a .csv, .jsonl or .parquet file, or wandb://entity/project"
     )
     parser.add_argument(
-        "--column",
-        action="append",
-        default=[],
+        "--columns",
+        nargs="+",
         metavar="OURS=THEIRS",
-        help='e.g. --column "params=Model Size" --column "tokens=tokens_b*1e9"',
+        help='e.g. --columns "params=Model Size" "tokens=tokens_b*1e9", or one YAML or JSON file',
     )
-    parser.add_argument("--columns", type=Path, metavar="FILE", help="the same as a small YAML or JSON file")
     parser.add_argument("--law", action="append", metavar="NAME", help=f"default: {' and '.join(LAWS)}")
     parser.add_argument(
         "--holdout",
@@ -40,15 +38,20 @@ def number_or_fraction(text: str) -> float | int:
     return int(text) if text.isdigit() else float(text)
 
 
+def columns(words: list[str] | None) -> list[str] | Path | None:
+    """What was given after --columns: mappings, or one file that holds them."""
+    if words and len(words) == 1 and "=" not in words[0]:
+        return Path(words[0])
+    return words
+
+
 def read(asked: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Findings]]:
     """The table that was named, and everything fitted to it.
 
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
-    if asked.column and asked.columns:
-        raise ValueError("give either --column or --columns FILE, not both.")
-    table = load_runs(asked.source, columns=asked.columns or asked.column or None)
+    table = load_runs(asked.source, columns=columns(asked.columns))
     findings = fit_study(
         table,
         laws=tuple(asked.law or LAWS),

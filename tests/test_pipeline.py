@@ -183,7 +183,6 @@ def test_a_trunk_that_fails_does_not_stop_the_others(
         (["fit", "/nowhere"], "/nowhere"),
         (["report", "/nowhere"], "/nowhere"),
         (["run", "study=nope"], "Could not find 'study/nope'"),
-        (["fit", ".", "--column", "a=b", "--columns", "c"], "give either --column or --columns FILE"),
     ],
 )
 def test_expected_errors_are_one_message(
