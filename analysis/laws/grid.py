@@ -1,8 +1,8 @@
 """Variable projection: with the exponents on a grid, the coefficients of a power law are linear.
 
-For all bootstrap replicates at once. Every sum over runs that the normal equations need is one product of the
-weights (R, n) with a matrix of columns (n, m) that all replicates share, so that 576 grid points for each of
-4,000 replicates cost a fraction of a second.
+For all bootstrap replicates at once. Every sum over runs that the normal equations need is a product of the
+weights (R, n) with columns (n, m) that all replicates share, so that a grid of exponents for each of 4,000
+replicates costs a fraction of a second.
 
 Source: Golub & Pereyra 1973; for scaling laws Czech et al. 2026 (arXiv:2603.22339) section on VPNLS.
 """
@@ -48,17 +48,13 @@ def project_two(
     Returns: squared error, E, A, B; each (R, G, H).
     """
     px, py = np.exp(-np.outer(x, alphas)), np.exp(-np.outer(y, betas))
-    G, H = px.shape[1], py.shape[1]
+    G = px.shape[1]
     W = weights / loss**2
-    cross = (px[:, :, None] * py[:, None, :]).reshape(len(x), -1)
-    sums = W @ np.concatenate([px, py, px**2, py**2, cross], axis=1)
-    cuts = np.cumsum([G, H, G, H])
-    sx, sy, sxx, syy, sxy = np.split(sums, cuts, axis=1)
-    sx, sxx = sx[:, :, None], sxx[:, :, None]
-    sy, syy = sy[:, None, :], syy[:, None, :]
-    sxy = sxy.reshape(-1, G, H)
-    target = (W * loss) @ np.concatenate([px, py], axis=1)
-    sxl, syl = target[:, :G, None], target[:, G:][:, None, :]
+    both = np.concatenate([px, py], axis=1)
+    linear, square, target = W @ both, W @ (both * both), (W * loss) @ both
+    sx, sxx, sxl = (v[:, :G, None] for v in (linear, square, target))
+    sy, syy, syl = (v[:, None, G:] for v in (linear, square, target))
+    sxy = (W[:, None, :] * px.T) @ py
     s1, sl, sll = (v[:, None, None] for v in (W.sum(1), (W * loss).sum(1), weights.sum(1)))
     least, most = SMALLEST_SHARE * sl / s1, LARGEST_SHARE * sl / s1
 
