@@ -40,7 +40,7 @@ def test_ensemble_of_forms_carries_its_best_law_and_weights() -> None:
 
 
 def test_intervals_of_a_new_run_cover_it() -> None:
-    """30 studies, nominal 95 %: fewer than 23 covered has probability 3e-4."""
+    """30 studies, nominal 95 %: fewer than 23 covered has probability 8e-5."""
     covered = 0
     at = {"N": 2e9, "D": 4e10}
     for seed in range(30):
