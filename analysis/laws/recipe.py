@@ -82,20 +82,19 @@ def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Ar
     themselves; with several hints, from the best two of all.
     """
     rows = max(1, SCREEN // weights.shape[1])
-    parts = []
+    loss = recipe.robust.smooth()[0]
+    chosen = []
     for i in range(0, len(weights), rows):
         W = weights[i : i + rows]
         Y = log_loss[i : i + rows] if len(log_loss) > 1 else log_loss
         own = form.starts(W, np.broadcast_to(Y, W.shape), thorough=False)
         candidates = np.concatenate([own, np.broadcast_to(hints[:, None], (len(hints), *own.shape[1:]))])
         candidates = np.clip(candidates, form.lower, form.upper)
-        loss = recipe.robust.smooth()[0]
         value = np.stack([objective(form, theta, W, Y, loss, recipe.space) for theta in candidates])
         kept = np.argsort(value, axis=0)[: 1 + (len(candidates) > 2)]
-        theta = candidates[kept, np.arange(len(W))]
-        solutions = [_polish(recipe, form, start, W, Y) for start in theta]
-        parts.append(best_of(solutions))
-    return stack(parts)
+        chosen.append(candidates[kept, np.arange(len(W))])
+    starts = np.concatenate(chosen, axis=1)
+    return best_of([_polish(recipe, form, start, weights, log_loss) for start in starts])
 
 
 def _polish(
@@ -122,9 +121,3 @@ def best_of(solutions: Sequence[Solution]) -> Solution:
     rows = np.arange(len(winner))
     fields = Solution.__dataclass_fields__
     return Solution(**{f: np.stack([getattr(s, f) for s in solutions])[winner, rows] for f in fields})
-
-
-def stack(parts: Sequence[Solution]) -> Solution:
-    """Solutions of consecutive replicates as one."""
-    fields = Solution.__dataclass_fields__
-    return Solution(**{f: np.concatenate([getattr(part, f) for part in parts]) for f in fields})
