@@ -14,6 +14,7 @@ VERBS = {
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
     "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
+    "verify": "published numbers computed again here, as a table",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
 
