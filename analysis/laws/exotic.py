@@ -16,6 +16,7 @@ from analysis.laws.laws import Array
 from analysis.laws.powers import COARSE, PowerSum, scale
 from analysis.laws.surfaces import Kaplan, Repeated
 
+SATURATED = 40.0
 LOG_SCALE = (-12.0, 12.0)  # log of a scale of x, relative to the middle of the data
 
 
@@ -125,6 +126,8 @@ class RepeatedForm(JetForm):
 
 def _worth(excess: Jet, log_decay: Jet) -> Jet:
     """log of 1 + r (1 - exp(-(e^excess - 1) / r)): by how much repeats multiply what they repeat."""
+    near = (excess.value < SATURATED).astype(float)  # beyond, repeats have given all they can
+    excess = jet.where(near, excess, Jet(np.full((1, 1), SATURATED)))
     decay = jet.exp(log_decay)
     repeats = (jet.exp(excess) - 1.0) * jet.exp(-log_decay)
     return jet.log((jet.exp(-repeats) * -1.0 + 1.0) * decay + 1.0)
