@@ -15,7 +15,7 @@ from analysis.forecast.regret import deadweight
 from analysis.forecast.slices import Slices, slice_runs
 from analysis.laws.checks import Doubt
 from analysis.laws.fit import Fit
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Law
 from analysis.laws.runs import FitError
 
 BINS = 100  # budgets at which approach 1 looks for the best trunk
@@ -85,7 +85,7 @@ def compare_approaches(
                 budgets=BINS if number == 1 else 8,
             )
             follow = approach_1 if number == 1 else approach_2
-            approaches.append(follow(slices, resamples=resamples, seed=seed, level=fit.level, judge=fit))
+            approaches.append(follow(slices, resamples=resamples, seed=seed, level=fit.level, judge=fit.law))
         except FitError as error:
             refusals.append(f"approach {number}: {error}")
     try:
@@ -108,7 +108,7 @@ def approach_1(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    judge: Fit | None = None,
+    judge: Law | None = None,
 ) -> Approach:
     """The run of least loss at each budget, and a line through its log N and log D against log C.
 
@@ -157,7 +157,7 @@ def approach_2(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    judge: Fit | None = None,
+    judge: Law | None = None,
 ) -> Approach:
     """A parabola of loss in log N at each budget, and a line through the minima's log N and log D.
 
@@ -218,7 +218,7 @@ def _lines(
     kept: npt.NDArray[np.bool_],
     level: float,
     doubts: tuple[Doubt, ...],
-    judge: Fit | None,
+    judge: Law | None,
     stretch: float = 1.0,
 ) -> Approach:
     """Lines through the optima (1 + R, B) of the data, first, and its replicates."""
@@ -237,7 +237,7 @@ def _lines(
     approach = Approach(number, a, b, level_n, level_d, reference, level, doubts, draws, budgets, sizes)
     if judge is None:
         return approach
-    exact = replace(slices, loss=np.asarray(judge.law(N=slices.N, D=slices.D), dtype=float))
+    exact = replace(slices, loss=np.asarray(judge(N=slices.N, D=slices.D), dtype=float))
     follow = approach_1 if number == 1 else approach_2
     try:
         bias = _bias(follow(exact, resamples=0), judge, float(budgets.max()))
@@ -253,10 +253,10 @@ def _lines(
     return replace(approach, warnings=(*doubts, biased))
 
 
-def _bias(approach: Approach, judge: Fit, largest: float) -> float:
+def _bias(approach: Approach, judge: Law, largest: float) -> float:
     """Relative error of N* at ten times the largest budget, for the compute that N* and D* come to."""
     N, D = approach.optimum(DECADE * largest)
-    return N / judge.law.optimum(FLOPS_PER_PARAM_TOKEN * N * D).N - 1
+    return N / judge.optimum(FLOPS_PER_PARAM_TOKEN * N * D).N - 1
 
 
 def _row(approach: Approach, fit: Fit, compute: float) -> dict[str, float | str]:

@@ -69,7 +69,7 @@ def test_doubts_about_width(reach: float, code: str) -> None:
 def test_bias_on_exact_data_is_said() -> None:
     N, D = isoflop(TRUTH, reach=16)
     fit = fit_loss_surface(N, D, TRUTH(N, D), resamples=0)
-    biased = approach_2(slice_runs(N, D, TRUTH(N, D)), resamples=0, judge=fit)
+    biased = approach_2(slice_runs(N, D, TRUTH(N, D)), resamples=0, judge=fit.law)
     assert "exact losses of the chinchilla law" in biased.warnings[-1].message
     assert approach_3(fit).a == pytest.approx(0.28 / 0.62, abs=1e-6)
 
