@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from experiments.terminal import Column, duration, table
+from scaling.launch.multirun import share_machine
 from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
 from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import readable
@@ -37,11 +38,9 @@ def main(arguments: list[str]) -> int:
 
 def measure(plan: Plan) -> tuple[list[float], list[Arithmetic]]:
     """Seconds a step and arithmetic of every trunk, timed on this device where not known yet."""
-    training = plan.config.training
-    arithmetics = [
-        choose_arithmetic(t.spec.precision, t.spec.width, training.device, training.threads)
-        for t in plan.trunks
-    ]
+    device = plan.config.training.device
+    _, threads = share_machine(plan)
+    arithmetics = [choose_arithmetic(t.spec.precision, t.spec.width, device, threads) for t in plan.trunks]
     return seconds_per_step(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser()), arithmetics
 
 
@@ -67,7 +66,9 @@ def describe(plan: Plan, steps: list[float], arithmetics: list[Arithmetic]) -> s
             Column("time", [duration(s) for _, _, s, _ in rows]),
         ]
     )
-    total = sum(trunk_seconds(t, s) for t, s in zip(plan.trunks, steps, strict=True))
+    times = [trunk_seconds(t, s) for t, s in zip(plan.trunks, steps, strict=True)]
+    workers, _ = share_machine(plan)
+    total = max(sum(times) / workers, *times)
     shared = sum(map(shared_flops, plan.trunks))
     separate = sum(map(separate_flops, plan.trunks))
     one = arithmetics[0]
@@ -79,7 +80,9 @@ def describe(plan: Plan, steps: list[float], arithmetics: list[Arithmetic]) -> s
             "",
             f"{len(rows)} runs on {len(plan.trunks)} trunks: {shared:.2e} FLOP, {shared / separate:.0%} of "
             f"what separate runs would take",
-            f"about {duration(total)} on {one.device} with {one.threads} threads, one trunk at a time",
+            f"about {duration(total)} on {one.device}: {workers} "
+            f"{'trunk' if workers == 1 else 'trunks'} at a time, {one.threads} "
+            f"{'thread' if one.threads == 1 else 'threads'} each",
         ]
     )
 

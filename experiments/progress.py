@@ -32,7 +32,8 @@ class StudyProgress(Observer):
             for trunk, step in zip(plan.trunks, step_seconds, strict=True)
             for id in (trunk.spec.id, *(run.id for run in trunk.runs))
         }
-        # Of a trunk that was stopped half-way, the finished part is not known here; it passes as very fast.
+        self.reached = {trunk.spec.id: 0 for trunk in plan.trunks}
+        self.reached |= {run.id: run.branch_step for _, run in plan.runs}
         self.total = sum(
             trunk_seconds(trunk, step)
             for trunk, step in zip(plan.trunks, step_seconds, strict=True)
@@ -64,7 +65,7 @@ class StudyProgress(Observer):
 
     def logged(self, id: str, row: Mapping[str, Any]) -> None:
         if "train_loss" in row:
-            self.passed += self.step_seconds[id]
+            self._reach(id, int(row["step"]))
             self._show(id)
 
     def closed(self, id: str, summary: Mapping[str, Any]) -> None:
@@ -73,6 +74,7 @@ class StudyProgress(Observer):
             return
         self.done += 1
         trunk, run = self.runs[id]
+        self._reach(id, run.steps)
         self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
         if summary["status"] == "done":
             result = f"loss {summary['loss']:.4f} ± {summary['loss_se']:.4f}"
@@ -86,6 +88,11 @@ class StudyProgress(Observer):
         )
         if self.bar is None:
             print(f"    {self._times()}", flush=True)
+
+    def _reach(self, id: str, step: int) -> None:
+        """Not every step is told of, and a resumed one starts in the middle."""
+        self.passed += (step - self.reached[id]) * self.step_seconds[id]
+        self.reached[id] = step
 
     def _show(self, id: str) -> None:
         if self.bar:

@@ -20,6 +20,7 @@ from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observers
+from scaling.training.stop import Stopped
 
 
 def main(arguments: list[str]) -> int:
@@ -60,7 +61,10 @@ def run_study(overrides: list[str]) -> Outcome:
     )
     planning = time.monotonic() - begin
     with tracker, StudyProgress(plan, steps, asked & finished) as progress:
-        launch(plan, overrides, Observers(progress, Mirror(tracker)))
+        try:
+            launch(plan, overrides, Observers(progress, Mirror(tracker)))
+        except Stopped as error:
+            raise KeyboardInterrupt from error
     evaluation = progress.evaluation_seconds
     training = time.monotonic() - begin - planning - evaluation
     study = read_study(plan.folder)

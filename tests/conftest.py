@@ -34,6 +34,7 @@ def tiny_study(tiny_corpus: Path, tmp_path: Path, tmp_path_factory: pytest.TempP
         f"runs={tmp_path / 'runs'}",
         f"cache={cache}",
         "tracking=off",
+        "workers=1",
         "data=text",
         f"data.paths=[{tiny_corpus}/*.txt]",
         "data.vocab=256",

@@ -24,7 +24,7 @@ def finished(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     runs = tmp_path_factory.mktemp("runs")
     overrides = [
         *("name=tiny", "question=Does the pipeline work?", f"runs={runs}", f"cache={runs}/cache"),
-        *("tracking=off", "data=text", f"data.paths=[{tiny_corpus}/*.txt]", "data.vocab=256"),
+        *("tracking=off", "workers=1", "data=text", f"data.paths=[{tiny_corpus}/*.txt]", "data.vocab=256"),
         *("data.context=32", "data.heldout_fraction=0.2", "model.params=5e3,6.2e3,8e3,1e4,1.4e4,2e4"),
         *("budget.tokens=[4e3,8e3,1.6e4]", "training.sequences=4", "training.warmup_steps=4"),
         *("training.threads=1", "training.precision=float32", "training.evaluation_tokens=8192"),

@@ -18,7 +18,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scaling.study.config import RunConfig, register
 
-
 Overrides = tuple[str, ...]
 
 

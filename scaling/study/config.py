@@ -170,8 +170,13 @@ class RunConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
+    workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.multirun`
     tracking: Tracking = Tracking.auto
     project: str = "scaling"  # W&B project
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers: at least 1; got {self.workers}.")
 
 
 def _positive(section: str, config: object, keys: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from scaling.data.batches import Batches
 from scaling.records.storage import MetricsLog, load_checkpoint, save_checkpoint
+from scaling.training import stop
 from scaling.training.evaluate import Evaluation
 from scaling.training.observer import Observer
 from scaling.training.state import State, read_checkpoint
@@ -78,6 +79,7 @@ class Segment:
 
         Raises:
             Diverged: naming the step.
+            Stopped: when asked to stop; the step is saved.
         """
         if self.state.step == until:
             return
@@ -95,6 +97,10 @@ class Segment:
                 self._log_evaluation(self.curve())
             now = time.monotonic()
             self.seconds = before + now - started
+            if stop.requested():
+                self._flush()
+                self.save()
+                raise stop.Stopped(f"{self.id}: saved at step {self.state.step}")
             if now - saved > CHECKPOINT_SECONDS and self.state.step < until:
                 self._flush()
                 self.save()

@@ -71,7 +71,7 @@ def new_attempt(folder: str | Path, facts: Mapping[str, Any]) -> int:
     make_folder(folder)
     home = make_folder(folder / ATTEMPTS)
     now = {"host": socket.gethostname(), "pid": os.getpid(), "started": datetime.now(UTC).isoformat()}
-    number = _latest(folder) + 1
+    number = latest_attempt(folder) + 1
     while not write_once(home / f"{number:06d}.json", encode_json({"attempt": number, **now, **facts})):
         number += 1
     return number
@@ -79,11 +79,12 @@ def new_attempt(folder: str | Path, facts: Mapping[str, Any]) -> int:
 
 def is_latest_attempt(folder: str | Path, attempt: int) -> bool:
     """Whether nobody has started after `attempt`. Ask before every commit: locks may lie, numbers do not."""
-    return _latest(Path(folder)) == attempt
+    return latest_attempt(folder) == attempt
 
 
-def _latest(folder: Path) -> int:
-    home = folder / ATTEMPTS
+def latest_attempt(folder: str | Path) -> int:
+    """The highest number taken, 0 where there is none."""
+    home = Path(folder) / ATTEMPTS
     names = [path.stem for path in home.glob("*.json")] if home.is_dir() else []
     return max((int(name) for name in names if name.isdigit()), default=0)
 
@@ -130,7 +131,7 @@ def commit_record(folder: str | Path, record: RunRecord) -> bool:
     home = make_folder(folder / record.run_id)
     if not is_latest_attempt(folder, record.attempts):
         raise StaleAttempt(
-            f"{folder}: attempt {record.attempts} was overtaken by attempt {_latest(folder)}; "
+            f"{folder}: attempt {record.attempts} was overtaken by attempt {latest_attempt(folder)}; "
             f"its record of run {record.run_id} is not written."
         )
     return write_once(home / RECORD_FILE, data)

@@ -1,0 +1,177 @@
+"""Trunks on this machine: in this process, or each in a process of its own, several at a time.
+
+A process a trunk: what one does to its memory or itself never reaches another. Correctness does not rest on
+this file. The trunk's lock keeps two from working on one, and a record is linked once, whoever races.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import multiprocessing
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from scaling.records.storage import LockedError, latest_attempt, record_failure
+from scaling.study.config import DataConfig
+from scaling.study.plan import open_corpus
+from scaling.study.spec import Trunk
+from scaling.training import stop
+from scaling.training.observer import Kind, Observer
+from scaling.training.train import train_trunk
+
+TRIES = 3  # of a trunk whose process fails or dies, before it is listed as failed
+PACE = 0.2  # seconds between two training rows of one trunk that a process tells of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One trunk to train, and what that needs besides its spec."""
+
+    trunk: Trunk
+    data: DataConfig
+    cache: str
+    folder: Path  # of the study
+    study: str
+    device: str
+    threads: int | None
+
+    def train(self, observer: Observer) -> None:
+        """See `train_trunk`."""
+        train_trunk(
+            self.trunk,
+            open_corpus(self.data, self.cache),
+            self.folder,
+            study=self.study,
+            device=self.device,
+            threads=self.threads,
+            observer=observer,
+        )
+
+
+def train_here(tasks: Sequence[Task], observer: Observer) -> None:
+    """One after the other, in this process. A trunk that fails has noted it, and the next one starts."""
+    for task in tasks:
+        try:
+            task.train(observer)
+        except LockedError as error:
+            logger.warning("%s: another process trains it: %s", task.trunk.spec.id, error)
+        except (OSError, RuntimeError, MemoryError, ValueError) as error:
+            logger.error("%s failed: %s", task.trunk.spec.id, error)
+
+
+def train_in_processes(tasks: Sequence[Task], workers: int, observer: Observer) -> None:
+    """Several at a time, most expensive first, so that none is left running alone at the end.
+
+    Raises:
+        Stopped: when asked to stop; every process has then saved and ended.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "scaling.launch.preload"])
+    order = sorted(tasks, key=lambda task: task.trunk.flops_per_token * task.trunk.steps_to_train)
+    waiting = [(task, 1) for task in order]
+    running: dict[Connection, _Child] = {}
+    asked = False
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers and not asked:
+                child = _Child(context, *waiting.pop())
+                running[child.ear] = child
+            for ear in wait(list(running), timeout=0.2):
+                child = running[ear]  # type: ignore[index]
+                if not child.hear(observer):
+                    del running[child.ear]
+                    if child.failed and child.attempt < TRIES and not asked:
+                        waiting.append((child.task, child.attempt + 1))
+            if stop.requested() and not asked:
+                asked = True
+                waiting.clear()
+                for child in running.values():
+                    child.process.terminate()
+    finally:
+        for child in running.values():
+            child.process.kill()
+    if asked:
+        raise stop.Stopped
+
+
+class _Child:
+    """A process that trains one trunk, and the end of the pipe that hears of it."""
+
+    def __init__(self, context: Any, task: Task, attempt: int) -> None:
+        self.task, self.attempt = task, attempt
+        self.failed = False
+        self.ear, mouth = context.Pipe(duplex=False)
+        self.process: BaseProcess = context.Process(target=_train, args=(task, mouth), daemon=True)
+        self.process.start()
+        mouth.close()
+
+    def hear(self, observer: Observer) -> bool:
+        """Pass on one message; False when the process has ended."""
+        try:
+            name, arguments = self.ear.recv()
+        except (EOFError, OSError):
+            self._bury()
+            return False
+        if name == "failed":
+            self.failed = True
+            logger.error("%s failed (try %d): %s", self.task.trunk.spec.id, self.attempt, *arguments)
+        elif name == "warned":
+            logger.warning(*arguments)
+        else:
+            getattr(observer, name)(*arguments)
+        return True
+
+    def _bury(self) -> None:
+        self.ear.close()
+        self.process.join()
+        code = self.process.exitcode or 0
+        if code < 0 and not stop.requested():
+            self.failed = True
+            folder = self.task.folder / self.task.trunk.spec.id
+            message = f"its process was ended by {signal.Signals(-code).name}"
+            logger.error("%s failed (try %d): %s", folder.name, self.attempt, message)
+            record_failure(folder, latest_attempt(folder), "killed", message)
+
+
+class _Teller(Observer):
+    """Tells the parent, in another process; training rows at a pace a person can follow."""
+
+    def __init__(self, mouth: Connection) -> None:
+        self.mouth = mouth
+        self.told = 0.0
+
+    def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
+        self.mouth.send(("opened", (id, kind, config)))
+
+    def logged(self, id: str, row: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if "loss" in row or now - self.told > PACE:
+            self.told = now
+            self.mouth.send(("logged", (id, row)))
+
+    def closed(self, id: str, summary: Mapping[str, Any]) -> None:
+        self.mouth.send(("closed", (id, summary)))
+
+
+def _train(task: Task, mouth: Connection) -> None:
+    """What the process does. It dies with its parent, and leaves Ctrl-C to it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    with stop.on_signals():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            task.train(_Teller(mouth))
+        except stop.Stopped:
+            pass
+        except LockedError as error:
+            mouth.send(("warned", (f"{task.trunk.spec.id}: another process trains it: {error}",)))
+        except (OSError, RuntimeError, MemoryError, ValueError) as error:
+            mouth.send(("failed", (str(error),)))

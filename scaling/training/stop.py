@@ -1,0 +1,41 @@
+"""A polite request to stop: training saves at the next step and raises. Rerunning goes on from there."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # Ctrl-C, schedulers, Slurm's warning
+
+_asked = threading.Event()
+
+
+class Stopped(Exception):
+    """Training was asked to stop, and has saved."""
+
+
+def requested() -> bool:
+    """Whether somebody asked. Read once a step."""
+    return _asked.is_set()
+
+
+@contextmanager
+def on_signals() -> Iterator[None]:
+    """While inside, the first signal asks and the second interrupts at once."""
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if _asked.is_set():
+            raise KeyboardInterrupt
+        _asked.set()
+
+    before = {number: signal.signal(number, ask) for number in SIGNALS}
+    _asked.clear()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _asked.clear()

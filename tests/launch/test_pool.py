@@ -1,0 +1,115 @@
+"""Several processes, one result: the same bits, exactly one record a run, and none taken along by a crash."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.launch.multirun import share_machine
+from scaling.launch.pool import Task, train_here, train_in_processes
+from scaling.records.record import RunRecord, read_study
+from scaling.records.storage import Lock
+from scaling.study.plan import plan_study
+from scaling.training import stop
+from scaling.training.observer import Observer
+
+
+def tasks(overrides: list[str], folder: Path) -> list[Task]:
+    plan = plan_study(overrides)
+    config = plan.config
+    return [Task(t, config.data, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
+
+
+def losses(folder: Path) -> dict[str, float | None]:
+    return {record.run_id: record.loss for record in read_study(folder).records}
+
+
+class Listener(Observer):
+    """Remembers what ended, and may act on the first training row of a trunk."""
+
+    def __init__(self, act: Any = None) -> None:
+        self.ended: list[str] = []
+        self.act = act
+
+    def logged(self, id: str, row: Mapping[str, Any]) -> None:
+        act, self.act = self.act, None
+        if act:
+            act(id)
+
+    def closed(self, id: str, summary: Mapping[str, Any]) -> None:
+        self.ended.append(id)
+
+
+def test_two_processes_give_the_bits_of_one(tiny_study: list[str], tmp_path: Path) -> None:
+    train_here(tasks(tiny_study, tmp_path / "here"), Observer())
+    listener = Listener()
+    train_in_processes(tasks(tiny_study, tmp_path / "apart"), 2, listener)
+    assert len(losses(tmp_path / "here")) == 4
+    assert losses(tmp_path / "apart") == losses(tmp_path / "here")
+    assert set(losses(tmp_path / "here")) < set(listener.ended)  # and the trunks
+
+
+def test_a_killed_process_is_started_again_and_changes_no_bit(tiny_study: list[str], tmp_path: Path) -> None:
+    train_here(tasks(tiny_study, tmp_path / "here"), Observer())
+
+    def kill(id: str) -> None:
+        owner = (tmp_path / "apart" / id / "lock").read_text()
+        pid = next(int(word) for word in owner.replace('"', " ").replace(",", " ").split() if word.isdigit())
+        os.kill(pid, signal.SIGKILL)
+
+    train_in_processes(tasks(tiny_study, tmp_path / "apart"), 2, Listener(kill))
+    assert losses(tmp_path / "apart") == losses(tmp_path / "here")
+    (note,) = (tmp_path / "apart").glob("*/failures/*.json")
+    assert "ended by SIGKILL" in note.read_text()
+
+
+def test_a_trunk_that_another_process_holds_is_left_to_it(
+    tiny_study: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    todo = tasks(tiny_study, tmp_path)
+    held = tmp_path / todo[0].trunk.spec.id
+    held.mkdir()
+    with Lock(held / "lock"):
+        train_in_processes(todo, 2, Observer())
+    assert "another process trains it" in caplog.text
+    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].trunk.spec.id}
+
+
+def test_a_request_to_stop_saves_and_ends_every_process(tiny_study: list[str], tmp_path: Path) -> None:
+    long = [*tiny_study, "budget.tokens=[4e5]"]
+    listener = Listener(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert threading.current_thread() is threading.main_thread()
+    with stop.on_signals(), pytest.raises(stop.Stopped):
+        train_in_processes(tasks(long, tmp_path), 2, listener)
+    with pytest.raises(FileNotFoundError):
+        read_study(tmp_path)  # no record yet, and no plan here
+    assert len(list(tmp_path.glob("*/checkpoints/*.pt"))) >= 1
+    assert not list(tmp_path.glob("*/failures/*"))
+
+
+def test_records_are_finished_by_a_rerun_after_a_stop(tiny_study: list[str], tmp_path: Path) -> None:
+    train_here(tasks(tiny_study, tmp_path / "untouched"), Observer())
+    with stop.on_signals(), pytest.raises(stop.Stopped):
+        train_here(
+            tasks(tiny_study, tmp_path / "stopped"), Listener(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        )
+    done: list[RunRecord] = []
+    train_here(tasks(tiny_study, tmp_path / "stopped"), Observer())
+    done.extend(read_study(tmp_path / "stopped").records)
+    assert {r.run_id: r.loss for r in done} == losses(tmp_path / "untouched")
+
+
+def test_small_models_on_a_cpu_share_the_cores(tiny_study: list[str]) -> None:
+    free = [word for word in tiny_study if not word.startswith(("workers", "training.threads"))]
+    cores = len(os.sched_getaffinity(0))
+    assert share_machine(plan_study(free)) == (min(cores, 2), 1 if cores > 1 else None)
+    assert share_machine(plan_study([*free, "workers=1"])) == (1, None)
+    assert share_machine(plan_study([*free, "workers=9", "training.threads=3"])) == (2, 3)
+    wide = [*free, "model.params=null", "model.depth=2", "model.width=160,192"]
+    assert share_machine(plan_study(wide)) == (1, None)
