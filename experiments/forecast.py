@@ -5,30 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from analysis.forecast.isoflop import Comparison, compare_approaches
-from analysis.forecast.predict import Outlook, compute_doubts, fit_basis, forecast_budget, forecast_run
+from analysis.forecast.isoflop import compare_approaches
+from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
 from analysis.forecast.register import LAWS, register, score
-from analysis.laws.inference import ServingOptimum, serving_optimum
+from analysis.forecast.task import forecast_task
+from analysis.laws.inference import serving_optimum
 from analysis.laws.select import FORMS
 from analysis.table import load_runs, split_comparable
-from experiments.terminal import Column, table
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Everything said about one comparable part of the table."""
-
-    runs: pd.DataFrame
-    outlook: Outlook
-    approaches: Comparison | None
-    served: ServingOptimum | None
+from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -44,6 +32,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--tokens", type=float, help="tokens D of the run")
     parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
     parser.add_argument("--served", type=float, help="tokens to be served: the cheapest model of that loss")
+    parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
+    parser.add_argument("--chance", type=float, default=0.0, help="the task's score of guessing (default 0)")
+    parser.add_argument("--items", type=int, help="questions in the task, for its binomial noise")
     parser.add_argument("--law", action="append", choices=sorted(LAWS), help=f"default: {', '.join(FORMS)}")
     parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
     parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
@@ -67,7 +58,7 @@ def main(arguments: list[str]) -> int:
                 f"--part: {', '.join(map(repr, answers))}."
             )
         only = next(iter(answers.values()))
-        digest = register(only.outlook, only.runs, asked.register)
+        digest = register(only.outlook, only.runs, asked.register, task=only.task)
     if asked.json:
         print(json.dumps(to_dict(runs, answers), indent=1, allow_nan=False))
         return 0
@@ -146,97 +137,20 @@ def answer(runs: pd.DataFrame, asked: argparse.Namespace) -> Answer:
     served = None
     if asked.served is not None:
         served = serving_optimum(outlook.law, loss=outlook.loss.value, served=asked.served)
-    return Answer(runs, outlook, approaches, served)
-
-
-def wrapped(text: str) -> str:
-    """The same with sentences broken at 80 columns; lines of a table are short enough as they are."""
-    lines = []
-    for line in text.split("\n"):
-        indent = line[: len(line) - len(line.lstrip())] + "  "
-        lines += textwrap.wrap(line, 80, subsequent_indent=indent) if len(line) > 80 else [line]
-    return "\n".join(lines)
-
-
-def describe(label: str, found: Answer) -> str:
-    """One part in words."""
-    lines = [f"{label}, {len(found.runs)} runs", str(found.outlook)]
-    if found.approaches is not None:
-        lines += ["", approaches_text(found.approaches)]
-    if found.served is not None:
-        served = found.served
-        lines += [
-            "",
-            f"Cheapest model of loss {found.outlook.loss.value:.4g}, serving included: N {served.N:.4g}, "
-            f"D {served.D:.4g}, {served.flops:.4g} FLOP ({served.training_flops:.4g} to train).",
-        ]
-    return "\n".join(lines)
-
-
-def approaches_text(found: Comparison) -> str:
-    """Chinchilla's three approaches as a table."""
-    rows = found.table
-    columns = [
-        Column(
-            "approach",
-            [f"{n} {name}" for n, name in zip(rows["approach"], rows["name"], strict=True)],
-            left=True,
-        ),
-        Column("a", [f"{v:.3f}" for v in rows["a"]]),
-        Column("interval", [f"[{a:.3f}, {b:.3f}]" for a, b in zip(rows["a_lo"], rows["a_hi"], strict=True)]),
-        Column("N", [f"{v:.3g}" for v in rows["N"]]),
-        Column("D", [f"{v:.3g}" for v in rows["D"]]),
-        Column("wastes", [f"{100 * v:.2g} %" for v in rows["regret"]]),
-    ]
-    lines = [f"Chinchilla's three approaches at {found.compute:.4g} FLOP, N* growing as C^a", table(columns)]
-    for approach in found.approaches:
-        lines += [f"! {approach.number}, {doubt.code}: {doubt.message}" for doubt in approach.warnings]
-    return "\n".join([*lines, *(f"not followed: {reason}" for reason in found.refusals)])
-
-
-def score_text(scored: pd.DataFrame) -> str:
-    """One line a run, and what is doubtful."""
-    intervals = [f"[{a:.4f}, {b:.4f}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
-    rows = table(
-        [
-            Column("run", [str(run)[:24] for run in scored["run_id"]], left=True),
-            Column("loss", [f"{v:.4f}" for v in scored["loss"]]),
-            Column("forecast", [f"{v:.4f}" for v in scored["forecast"]]),
-            Column("of a run", intervals),
-            Column("error", [f"{100 * v:+.2f} %" for v in scored["error"]]),
-            Column("inside", ["yes" if v else "no" for v in scored["inside_run"]]),
-        ]
-    )
-    early = scored["run_id"][scored["early"]]
-    return "\n".join([rows, *(f"! {run} began before the forecast was registered" for run in early)])
-
-
-def to_dict(runs: pd.DataFrame, answers: dict[str, Answer]) -> dict[str, Any]:
-    """Everything that `describe` says, as plain data."""
-    return {
-        "source": str(runs.attrs.get("source", "")),
-        "data_hash": runs.attrs.get("data_hash"),
-        "counts": runs.attrs["counts"],
-        "parts": {
-            label: {
-                "runs": len(found.runs),
-                "forecast": found.outlook.to_dict(),
-                "approaches": None if found.approaches is None else _approaches_dict(found.approaches),
-                "served": None if found.served is None else vars(found.served),
-            }
-            for label, found in answers.items()
-        },
-    }
-
-
-def _approaches_dict(found: Comparison) -> dict[str, Any]:
-    rows = found.table.astype(object).where(found.table.notna(), None).to_dict(orient="records")
-    return {
-        "compute": found.compute,
-        "rows": rows,
-        "warnings": [{"approach": a.number, **vars(d)} for a in found.approaches for d in a.warnings],
-        "refusals": list(found.refusals),
-    }
+    task = None
+    if asked.task is not None:
+        at = (outlook.params.value, outlook.tokens.value)
+        task = forecast_task(
+            runs,
+            asked.task,
+            at,
+            basis,
+            chance=asked.chance,
+            items=asked.items,
+            resamples=asked.resamples,
+            seed=asked.seed,
+        )
+    return Answer(runs, outlook, approaches, served, task)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.forecast.predict import Outlook
+from analysis.forecast.task import TaskForecast
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Chinchilla, Coupled, Law
 from analysis.laws.surfaces import Kaplan, OverTraining
 from scaling.records.record import canonical_json
@@ -25,8 +26,15 @@ NEAR = {"params": 0.15, "tokens": 0.05}  # relative: a size that can be built is
 LAWS: dict[str, type[Law]] = {law.name: law for law in (Chinchilla, Coupled, Kaplan, OverTraining)}
 
 
-def register(outlook: Outlook, table: pd.DataFrame, path: str | Path, *, now: datetime | None = None) -> str:
-    """Write a forecast from the runs of `table`, which no one may have trained yet; returns its sha256.
+def register(
+    outlook: Outlook,
+    table: pd.DataFrame,
+    path: str | Path,
+    *,
+    task: TaskForecast | None = None,
+    now: datetime | None = None,
+) -> str:
+    """Write a forecast, and that of a task's score, made from the runs of `table`; returns its sha256.
 
     Raises:
         FileExistsError: where the file exists: a registered forecast is not rewritten.
@@ -40,6 +48,7 @@ def register(outlook: Outlook, table: pd.DataFrame, path: str | Path, *, now: da
         "comparable": {name: _plain(table[name].iloc[0]) for name in SAME if name in table},
         "runs": sorted(str(run) for run in table["run_id"]),
         "forecast": outlook.to_dict(),
+        "task": None if task is None else task.to_dict(),
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("scaling-harness", "numpy", "scipy")},
@@ -79,6 +88,9 @@ def score(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
 
     One row a run: run_id, params, tokens, loss, forecast, error (forecast / loss - 1), lo, hi (of the law),
     run_lo, run_hi (of a new run), inside_law, inside_run, early (began before the forecast was registered).
+    A registered task adds score, score_forecast, score_lo, score_hi (of a new run at the N and D asked) and
+    inside_score.
+
     The registered law moves the forecast from the N and D asked to those of the run, and its intervals by the
     same factor. Runs lie within 15 % of the params and 5 % of the tokens asked; for a budget, within 15 % of
     its compute, and only the run of least loss is scored.
@@ -113,16 +125,28 @@ def score(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"no run of {what} has come in since {registered['registered']}; {nearest}.")
     if told["optimal"]:
         found = found.loc[[found["loss"].idxmin()]]
-    return pd.DataFrame([_scored(row, law, told, registered["registered"]) for _, row in found.iterrows()])
+    return pd.DataFrame([_scored(row, law, registered) for _, row in found.iterrows()])
 
 
-def _scored(row: pd.Series[Any], law: Law, told: dict[str, Any], registered: str) -> dict[str, Any]:
+def _scored(row: pd.Series[Any], law: Law, registered: dict[str, Any]) -> dict[str, Any]:
+    told = registered["forecast"]
     there = float(law(N=row["params"], D=row["tokens"]))
     moved = there / told["loss"]["value"]
     low, high = told["loss"]["low"] * moved, told["loss"]["high"] * moved
     run_low, run_high = (end * moved for end in told["run"])
     loss = float(row["loss"])
     started = row.get("started")
+    scored: dict[str, Any] = {}
+    task = registered["task"]
+    if task is not None and pd.notna(row.get(task["column"])):
+        low_score, high_score = task["run"]
+        scored = {
+            "score": float(row[task["column"]]),
+            "score_forecast": task["score"]["value"],
+            "score_lo": low_score,
+            "score_hi": high_score,
+            "inside_score": low_score <= float(row[task["column"]]) <= high_score,
+        }
     return {
         "run_id": str(row["run_id"]),
         "params": float(row["params"]),
@@ -136,8 +160,8 @@ def _scored(row: pd.Series[Any], law: Law, told: dict[str, Any], registered: str
         "run_hi": run_high,
         "inside_law": low <= loss <= high,
         "inside_run": run_low <= loss <= run_high,
-        "early": isinstance(started, str) and started < registered,
-    }
+        "early": isinstance(started, str) and started < registered["registered"],
+    } | scored
 
 
 def _plain(cell: Any) -> Any:

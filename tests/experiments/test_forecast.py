@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from analysis.forecast.links import Sigmoid
+from analysis.table import load_runs
 from experiments.cli import main
 from tests.analysis.synthetic import make_record, true_loss, write_record, write_study
 
@@ -85,3 +89,53 @@ def test_register_wants_one_part(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main([*asked, "--register", str(tmp_path / "f.json")]) == 2
     assert "choose one with --part: 'decoder', 'lstm'" in capsys.readouterr().err
     assert main([*asked, "--part", "lstm"]) == 0
+
+
+def with_scores(study: Path, target: Path) -> list[str]:
+    """The study as a CSV with a column of accuracies, its arguments, and one run without a score."""
+    table = load_runs(study)
+    accuracy = Sigmoid(chance=0.25, top=0.9, steepness=2.0, middle=2.7)(table["loss"])
+    accuracy[3] = np.nan
+    table.assign(accuracy=accuracy).to_csv(target, index=False)
+    return ["forecast", str(target), "--params", "1e6", "--tokens", "1e7", *FAST]
+
+
+def test_task_in_words_and_json(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [*with_scores(study, tmp_path / "runs.csv"), "--task", "accuracy", "--chance", "0.25"]
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "accuracy: score 0." in out
+    assert "How each way forecast the runs of largest compute" in out
+    assert "1 of 30 runs have no score" in out
+    assert max(map(len, out.split("\n"))) <= 80
+    assert main([*asked, "--json"]) == 0
+    task = next(iter(json.loads(capsys.readouterr().out)["parts"].values()))["task"]
+    assert task["score"]["low"] <= task["score"]["value"] <= task["score"]["high"]
+    assert {way["how"] for way in task["ways"]} == {"sigmoid", "exponential", "direct", "direct_surface"}
+
+
+def test_registered_task_is_scored(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv, file = tmp_path / "runs.csv", str(tmp_path / "f.json")
+    asked = [*with_scores(study, csv), "--task", "accuracy", "--chance", "0.25", "--items", "500"]
+    assert main([*asked, "--register", file]) == 0
+    table = pd.read_csv(csv)
+    new = {
+        **table.iloc[-1].to_dict(),
+        "run_id": "new",
+        "params": 1_000_000,
+        "tokens": 10_000_000,
+        "accuracy": 0.7,
+    }
+    new |= {"loss": true_loss(1e6, 1e7), "flops": 6e13 * 1.1}
+    pd.concat([table, pd.DataFrame([new])]).to_csv(csv, index=False)
+    capsys.readouterr()
+    assert main(["forecast", str(csv), "--score", file]) == 0
+    assert "new: score 0.7000, forecast" in capsys.readouterr().out
+
+
+def test_task_that_is_none(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["forecast", str(study), "--params", "1e6", "--tokens", "1e7", *FAST, "--task"]
+    assert main([*asked, "mmlu"]) == 2
+    assert "task: the table has no column 'mmlu'; it has run_id" in capsys.readouterr().err
+    assert main([*asked, "schedule"]) == 2
+    assert "task: column 'schedule' holds no number" in capsys.readouterr().err

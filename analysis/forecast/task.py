@@ -1,0 +1,85 @@
+"""The score of one task, a column of a table, forecast by the way that forecast held-out compute best."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.forecast.capability import How, ScoreForecast, compare_ways, fit_capability
+from analysis.laws.checks import Doubt
+from analysis.laws.fit import Fit
+from analysis.laws.runs import FitError
+from analysis.laws.select import Ensemble
+
+
+@dataclass(frozen=True)
+class TaskForecast:
+    """The score of one task at one N and D, by the way that forecast held-out compute best."""
+
+    column: str
+    score: ScoreForecast
+    ways: pd.DataFrame  # of `compare_ways`
+    warnings: tuple[Doubt, ...]
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, ready for JSON."""
+        ways = self.ways.astype(object).where(self.ways.notna(), None)
+        return {
+            "column": self.column,
+            "how": self.score.how,
+            "score": asdict(self.score.score),
+            "run": list(self.score.run),
+            "ways": ways.to_dict(orient="records"),
+            "warnings": [asdict(doubt) for doubt in self.warnings],
+        }
+
+
+def forecast_task(
+    table: pd.DataFrame,
+    column: str,
+    at: tuple[float, float],
+    basis: Ensemble | Fit,
+    *,
+    chance: float = 0.0,
+    items: int | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> TaskForecast:
+    """Forecast the score in a column of a table of runs at (N, D); runs without a score are left out.
+
+    Raises:
+        ValueError: for a column that is absent or holds no numbers.
+        FitError: when no way can be followed.
+    """
+    if column not in table:
+        raise ValueError(
+            f"task: the table has no column {column!r}; it has {', '.join(map(str, table.columns))}."
+        )
+    score = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    known = np.isfinite(score)
+    if not known.any():
+        raise ValueError(f"task: column {column!r} holds no number.")
+    rows = table[known]
+    N, D, loss = (rows[name].to_numpy(dtype=float) for name in ("params", "tokens", "loss"))
+    shared: dict[str, Any] = {
+        "chance": chance,
+        "items": items,
+        "groups": rows["trunk_id"].to_numpy(dtype=str),
+        "resamples": resamples,
+        "seed": seed,
+        "level": basis.level,
+    }
+    ways = compare_ways(N, D, loss, score[known], **shared)
+    if ways["error"].isna().all():
+        raise FitError(f"task: no way to forecast {column!r}: {' '.join(ways['reason'])}")
+    best: How = ways["how"].iloc[0]
+    fit = fit_capability(N, D, loss, score[known], how=best, basis=basis, **shared)
+    doubts = fit.warnings
+    if not known.all():
+        doubts += (
+            Doubt("no-score", f"{(~known).sum()} of {len(table)} runs have no score and are left out."),
+        )
+    return TaskForecast(column, fit.forecast(*at, seed=seed), ways, doubts)

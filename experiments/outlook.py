@@ -1,0 +1,148 @@
+"""What `scaling forecast` found, in words that fit a terminal and as plain data."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.forecast.isoflop import Comparison
+from analysis.forecast.predict import Outlook
+from analysis.forecast.task import TaskForecast
+from analysis.laws.inference import ServingOptimum
+from experiments.terminal import Column, table
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything said about one comparable part of the table."""
+
+    runs: pd.DataFrame
+    outlook: Outlook
+    approaches: Comparison | None = None
+    served: ServingOptimum | None = None
+    task: TaskForecast | None = None
+
+
+def wrapped(text: str) -> str:
+    """The same with sentences broken at 80 columns; lines of a table are short enough as they are."""
+    lines = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())] + "  "
+        lines += textwrap.wrap(line, 80, subsequent_indent=indent) if len(line) > 80 else [line]
+    return "\n".join(lines)
+
+
+def describe(label: str, found: Answer) -> str:
+    """One part in words."""
+    lines = [f"{label}, {len(found.runs)} runs", str(found.outlook)]
+    if found.approaches is not None:
+        lines += ["", approaches_text(found.approaches)]
+    if found.task is not None:
+        lines += ["", task_text(found.task)]
+    if found.served is not None:
+        served = found.served
+        lines += [
+            "",
+            f"Cheapest model of loss {found.outlook.loss.value:.4g}, serving included: N {served.N:.4g}, "
+            f"D {served.D:.4g}, {served.flops:.4g} FLOP ({served.training_flops:.4g} to train).",
+        ]
+    return "\n".join(lines)
+
+
+def approaches_text(found: Comparison) -> str:
+    """Chinchilla's three approaches as a table."""
+    rows = found.table
+    columns = [
+        Column(
+            "approach",
+            [f"{n} {name}" for n, name in zip(rows["approach"], rows["name"], strict=True)],
+            left=True,
+        ),
+        Column("a", [f"{v:.3f}" for v in rows["a"]]),
+        Column("interval", [f"[{a:.3f}, {b:.3f}]" for a, b in zip(rows["a_lo"], rows["a_hi"], strict=True)]),
+        Column("N", [f"{v:.3g}" for v in rows["N"]]),
+        Column("D", [f"{v:.3g}" for v in rows["D"]]),
+        Column("wastes", [f"{100 * v:.2g} %" for v in rows["regret"]]),
+    ]
+    lines = [f"Chinchilla's three approaches at {found.compute:.4g} FLOP, N* growing as C^a", table(columns)]
+    for approach in found.approaches:
+        lines += [f"! {approach.number}, {doubt.code}: {doubt.message}" for doubt in approach.warnings]
+    return "\n".join([*lines, *(f"not followed: {reason}" for reason in found.refusals)])
+
+
+def task_text(found: TaskForecast) -> str:
+    """The score by the way that forecast held-out compute best, and how every way did."""
+    ways = found.ways
+    columns = [
+        Column("way", list(ways["how"]), left=True),
+        Column("error", [f"{v:.4f}" for v in ways["error"]]),
+        Column("bias", [f"{v:+.4f}" for v in ways["bias"]]),
+        Column("inside", [f"{a} of {b}" for a, b in zip(ways["covered"], ways["heldout"], strict=True)]),
+    ]
+    lines = [
+        f"{found.column}: {found.score}",
+        "How each way forecast the runs of largest compute:",
+        table(columns),
+    ]
+    lines += [f"! {doubt.code}: {doubt.message}" for doubt in found.warnings]
+    refused = ways[ways["reason"] != ""]
+    lines += [
+        f"{how} not followed: {why}" for how, why in zip(refused["how"], refused["reason"], strict=True)
+    ]
+    return "\n".join(lines)
+
+
+def score_text(scored: pd.DataFrame) -> str:
+    """One line a run, and what is doubtful."""
+    intervals = [f"[{a:.4f}, {b:.4f}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
+    rows = table(
+        [
+            Column("run", [str(run)[:24] for run in scored["run_id"]], left=True),
+            Column("loss", [f"{v:.4f}" for v in scored["loss"]]),
+            Column("forecast", [f"{v:.4f}" for v in scored["forecast"]]),
+            Column("of a run", intervals),
+            Column("error", [f"{100 * v:+.2f} %" for v in scored["error"]]),
+            Column("inside", ["yes" if v else "no" for v in scored["inside_run"]]),
+        ]
+    )
+    lines = [rows]
+    if "score" in scored:
+        lines += [
+            f"{row['run_id']}: score {row['score']:.4f}, forecast {row['score_forecast']:.4f}, of a run "
+            f"[{row['score_lo']:.4f}, {row['score_hi']:.4f}]"
+            for _, row in scored.iterrows()
+        ]
+    early = scored["run_id"][scored["early"]]
+    return "\n".join([*lines, *(f"! {run} began before the forecast was registered" for run in early)])
+
+
+def to_dict(runs: pd.DataFrame, answers: dict[str, Answer]) -> dict[str, Any]:
+    """Everything that `describe` says, as plain data."""
+    return {
+        "source": str(runs.attrs.get("source", "")),
+        "data_hash": runs.attrs.get("data_hash"),
+        "counts": runs.attrs["counts"],
+        "parts": {
+            label: {
+                "runs": len(found.runs),
+                "forecast": found.outlook.to_dict(),
+                "approaches": None if found.approaches is None else _approaches_dict(found.approaches),
+                "served": None if found.served is None else vars(found.served),
+                "task": None if found.task is None else found.task.to_dict(),
+            }
+            for label, found in answers.items()
+        },
+    }
+
+
+def _approaches_dict(found: Comparison) -> dict[str, Any]:
+    rows = found.table.astype(object).where(found.table.notna(), None).to_dict(orient="records")
+    return {
+        "compute": found.compute,
+        "rows": rows,
+        "warnings": [{"approach": a.number, **vars(d)} for a in found.approaches for d in a.warnings],
+        "refusals": list(found.refusals),
+    }
