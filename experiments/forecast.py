@@ -14,6 +14,7 @@ from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget
 from analysis.forecast.register import LAWS, register, score
 from analysis.forecast.task import forecast_task
 from analysis.laws.inference import serving_optimum
+from analysis.laws.runs import FitError
 from analysis.laws.select import FORMS
 from analysis.table import load_runs, split_comparable
 from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
@@ -50,22 +51,33 @@ def main(arguments: list[str]) -> int:
         scored = score(asked.score, runs)
         print(json.dumps(scored.to_dict(orient="records"), indent=1) if asked.json else score_text(scored))
         return 0
-    answers = {label: answer(part, asked) for label, part in parts_of(runs, asked.part).items()}
+    answers: dict[str, Answer] = {}
+    refusals: dict[str, str] = {}
+    parts = parts_of(runs, asked.part)
+    for label, part in parts.items():
+        try:
+            answers[label] = answer(part, asked)
+        except FitError as error:
+            if len(parts) == 1:
+                raise
+            refusals[label] = str(error)
     if asked.register:
-        if len(answers) > 1:
+        if len(parts) > 1:
             raise ValueError(
-                f"--register: one forecast a file, and the table has {len(answers)} parts; choose one with "
-                f"--part: {', '.join(map(repr, answers))}."
+                f"--register: one forecast a file, and the table has {len(parts)} parts; choose one with "
+                f"--part: {', '.join(map(repr, parts))}."
             )
         only = next(iter(answers.values()))
         digest = register(only.outlook, only.runs, asked.register, task=only.task)
     if asked.json:
-        print(json.dumps(to_dict(runs, answers), indent=1, allow_nan=False))
+        print(json.dumps(to_dict(runs, answers, refusals), indent=1, allow_nan=False))
         return 0
-    print("\n\n".join(wrapped(describe(label, a)) for label, a in answers.items()))
+    said = [wrapped(describe(label, found)) for label, found in answers.items()]
+    said += [wrapped(f"{label}: no forecast: {reason}") for label, reason in refusals.items()]
+    print("\n\n".join(said))
     if asked.register:
         print(f"\nregistered in {asked.register}, sha256 {digest}")
-    return 0
+    return 0 if answers else 1
 
 
 def check(asked: argparse.Namespace) -> None:

@@ -39,7 +39,7 @@ def describe(label: str, found: Answer) -> str:
     """One part in words."""
     lines = [f"{label}, {len(found.runs)} runs", str(found.outlook)]
     if found.approaches is not None:
-        lines += ["", approaches_text(found.approaches)]
+        lines += ["", str(found.approaches)]
     if found.task is not None:
         lines += ["", task_text(found.task)]
     if found.served is not None:
@@ -50,27 +50,6 @@ def describe(label: str, found: Answer) -> str:
             f"D {served.D:.4g}, {served.flops:.4g} FLOP ({served.training_flops:.4g} to train).",
         ]
     return "\n".join(lines)
-
-
-def approaches_text(found: Comparison) -> str:
-    """Chinchilla's three approaches as a table."""
-    rows = found.table
-    columns = [
-        Column(
-            "approach",
-            [f"{n} {name}" for n, name in zip(rows["approach"], rows["name"], strict=True)],
-            left=True,
-        ),
-        Column("a", [f"{v:.3f}" for v in rows["a"]]),
-        Column("interval", [f"[{a:.3f}, {b:.3f}]" for a, b in zip(rows["a_lo"], rows["a_hi"], strict=True)]),
-        Column("N", [f"{v:.3g}" for v in rows["N"]]),
-        Column("D", [f"{v:.3g}" for v in rows["D"]]),
-        Column("wastes", [f"{100 * v:.2g} %" for v in rows["regret"]]),
-    ]
-    lines = [f"Chinchilla's three approaches at {found.compute:.4g} FLOP, N* growing as C^a", table(columns)]
-    for approach in found.approaches:
-        lines += [f"! {approach.number}, {doubt.code}: {doubt.message}" for doubt in approach.warnings]
-    return "\n".join([*lines, *(f"not followed: {reason}" for reason in found.refusals)])
 
 
 def task_text(found: TaskForecast) -> str:
@@ -119,12 +98,13 @@ def score_text(scored: pd.DataFrame) -> str:
     return "\n".join([*lines, *(f"! {run} began before the forecast was registered" for run in early)])
 
 
-def to_dict(runs: pd.DataFrame, answers: dict[str, Answer]) -> dict[str, Any]:
+def to_dict(runs: pd.DataFrame, answers: dict[str, Answer], refusals: dict[str, str]) -> dict[str, Any]:
     """Everything that `describe` says, as plain data."""
     return {
         "source": str(runs.attrs.get("source", "")),
         "data_hash": runs.attrs.get("data_hash"),
         "counts": runs.attrs["counts"],
+        "refusals": refusals,
         "parts": {
             label: {
                 "runs": len(found.runs),

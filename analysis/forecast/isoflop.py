@@ -33,16 +33,19 @@ class Comparison:
     table: pd.DataFrame
 
     def __str__(self) -> str:
-        lines = [f"Best use of {self.compute:.3g} FLOP by Chinchilla's three approaches"]
+        lines = [
+            f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a",
+            f"  {'approach':<22}{'a':>5}  {'interval':<16}{'N*':>9}{'D*':>10}{'wastes':>10}",
+        ]
         for _, row in self.table.iterrows():
             between = f"[{row['a_lo']:.3f}, {row['a_hi']:.3f}]"
-            size = f"N* {row['N']:.3g}  D* {row['D']:.3g}"
-            wasted = f"wastes {100 * row['regret']:.2g} %"
+            wasted = f"{100 * row['regret']:.2g} %"
             lines.append(
-                f"  {row['approach']} {row['name']:<17} a {row['a']:.3f} {between}  {size}  {wasted}"
+                f"  {row['approach']} {row['name']:<20}{row['a']:.3f}  {between:<16}"
+                f"{row['N']:>9.3g}{row['D']:>10.3g}{wasted:>10}"
             )
         for approach in self.approaches:
-            lines += [f"  ! approach {approach.number}, {d.code}: {d.message}" for d in approach.warnings]
+            lines += [f"  ! {approach.number}, {d.code}: {d.message}" for d in approach.warnings]
         return "\n".join([*lines, *(f"  not followed: {reason}" for reason in self.refusals)])
 
 

@@ -22,7 +22,7 @@ def compute_for(law: Law, loss: float, below: float) -> float:
         raise ValueError(
             f"loss {loss:.6g} is out of reach of {below:.4g} FLOP: the {law.name} law's best is {best:.6g}."
         )
-    if loss <= best:
+    if loss <= best * (1 + 1e-13):
         return below
 
     def surplus(log_compute: float) -> float:

@@ -139,3 +139,17 @@ def test_task_that_is_none(study: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "task: the table has no column 'mmlu'; it has run_id" in capsys.readouterr().err
     assert main([*asked, "schedule"]) == 2
     assert "task: column 'schedule' holds no number" in capsys.readouterr().err
+
+
+def test_a_part_that_cannot_be_fitted_spoils_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_study(tmp_path / "demo")
+    for width in (16, 24, 36):
+        write_record(tmp_path / "demo", make_record(width, 100_000, family="lstm"))
+    asked = ["forecast", str(tmp_path / "demo"), "--params", "1e6", "--tokens", "1e7", *FAST]
+    assert main(asked) == 0
+    assert "lstm: no forecast: fewer runs than the law has parameters" in capsys.readouterr().out
+    assert main([*asked, "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["refusals"]) == ["lstm"]
+    assert main([*asked, "--part", "lstm"]) == 2

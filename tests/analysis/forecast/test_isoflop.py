@@ -43,6 +43,7 @@ def test_all_approaches_agree_on_a_symmetric_surface() -> None:
     assert found.table["regret"].to_numpy() == pytest.approx(0, abs=1e-8)
     assert not found.refusals
     assert "wastes" in str(found)
+    assert all(len(line) <= 80 for line in str(found).split("\n") if "!" not in line)
 
 
 @pytest.mark.parametrize(
