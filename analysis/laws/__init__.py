@@ -1,0 +1,14 @@
+"""Scaling laws as values, and fits of them with doubts.
+
+Start at `fit.py` (`fit_loss_surface`, `fit_power_law`) and `select.py` (which law, by held-out compute).
+
+    laws, surfaces, curves      the laws: each makes data and is what a fit estimates
+    forms, slots, powers,       a law as the solver sees it, with exact derivatives
+      coupled, exotic, jet
+    grid, newton, losses        where to start, and how to arrive
+    runs, checks, certificate   what is refused, doubted and certified
+    resample, uncertainty       intervals
+    heldout, select,            larger compute, choice of form, other choices
+      sensitivity
+    inference                   the optimum of a model that will be served
+"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit
 
 from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
 from analysis.laws.laws import Array, Coupled
@@ -42,7 +43,7 @@ class CoupledForm(Form):
         # ∇u = (q, 1 - q, v) by (size, data, log k), ∇²u = k q (1 - q) (1, -1, t)(1, -1, t)ᵀ - diag(0, 0, v).
         floor, by_size, by_data, k = self._terms(theta)
         gap = by_size - by_data
-        size_share = 1.0 / (1.0 + np.exp(-k * gap))
+        size_share = expit(k * gap)
         data_share = 1.0 - size_share
         u = np.logaddexp(k * by_size, k * by_data) / k
         v = size_share * by_size + data_share * by_data - u

@@ -58,7 +58,7 @@ class Form(ABC):
     names: tuple[str, ...]  # coordinates; log_X holds the logarithm of X
     lower: Array  # (p,)
     upper: Array  # (p,)
-    patience: int = 200  # Newton steps before a start is given up
+    patience: int = 1000  # Newton steps before a start of the fit itself is given up
 
     @abstractmethod
     def tape(self, theta: Array) -> Tape:

@@ -24,6 +24,7 @@ BLOCK = 32768  # replicates × runs at a time: the working set stays in a core's
 FIRST_PASS = 10
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.03
+LEAST_DAMPING = 1e-8  # small enough not to slow a direction that the runs hardly determine
 LONGEST_STEP = 3.0  # in log coefficients and exponents
 ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
@@ -108,10 +109,12 @@ def _minimise_block(
         matrix = hessian[active] + damped[:, None, None] * safe[active] * tilt
         step, solvable = _newton_step(matrix, slope, held=slope == 0)
         promise = -np.einsum("rp,rp->r", step, slope)
-        step *= np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))[:, None]
+        part = np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))
+        step *= part[:, None]
         there = np.clip(here + step, form.lower, form.upper)
         new = _derivatives(form, there, W, Y, robust, space, with_safe=bool(damped.any()))
         better = solvable & (new[0] <= value[active] * (1 + 4e-16)) & ~done[active]
+        gained = value[active] - new[0]
         taken = active[better]
         theta[taken], value[taken], gradient[taken], hessian[taken] = (
             there[better],
@@ -119,10 +122,13 @@ def _minimise_block(
         )
         if damped.any():  # undamped, the last IRLS Hessian stays: positive, which is all that damping needs
             safe[taken] = new[3][better]
-        damping[taken] *= 0.1
-        damping[damping < 1e-3] = 0.0
-        refused = active[~better & ~done[active]]
-        damping[refused] = np.maximum(4 * damping[refused], 1e-2)
+        # A step is as good as its quadratic model: what it gained against what the model promised.
+        trusted = gained >= 0.25 * promise * part * (1 - 0.5 * part)
+        well = active[better & trusted]
+        damping[well] *= 0.1
+        damping[damping < LEAST_DAMPING] = 0.0
+        badly = active[~(better & trusted) & ~done[active]]
+        damping[badly] = np.maximum(16 * damping[badly], 10 * LEAST_DAMPING)
         iterations[active] += ~done[active]
         settled = solvable & (promise <= np.maximum(SETTLED * value[active], floor[active])) & (damped < 1)
         converged[active[settled]] = True
