@@ -11,13 +11,14 @@ import pandas as pd
 
 from analysis.laws.select import Forecast
 from analysis.report.findings import Findings
-from experiments.source import add_arguments, read
+from experiments.source import add_fit, add_table, read
 from experiments.terminal import Column, table
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling fit", description=__doc__)
-    add_arguments(parser)
+    add_table(parser)
+    add_fit(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     runs, findings = read(asked)

@@ -16,19 +16,14 @@ from analysis.forecast.task import forecast_task
 from analysis.laws.inference import serving_optimum
 from analysis.laws.runs import FitError
 from analysis.laws.select import FORMS
-from analysis.table import load_runs, split_comparable
+from analysis.table import split_comparable
 from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
+from experiments.source import add_table, read_table
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling forecast", description=__doc__)
-    parser.add_argument(
-        "source", metavar="TABLE", help="runs/NAME, a file of runs, or wandb://entity/project"
-    )
-    parser.add_argument(
-        "--column", action="append", default=[], metavar="OURS=THEIRS", help="as in scaling fit"
-    )
-    parser.add_argument("--columns", type=Path, metavar="FILE", help="the same as a small YAML or JSON file")
+    add_table(parser)
     parser.add_argument("--params", type=float, help="parameters N of the run (with --tokens)")
     parser.add_argument("--tokens", type=float, help="tokens D of the run")
     parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
@@ -46,7 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     check(asked)
-    runs = load_runs(asked.source, columns=asked.columns or asked.column or None)
+    runs = read_table(asked)
     if asked.score:
         scored = score(asked.score, runs)
         print(json.dumps(scored.to_dict(orient="records"), indent=1) if asked.json else score_text(scored))
@@ -95,8 +90,6 @@ def check(asked: argparse.Namespace) -> None:
         )
     if asked.score and asked.register:
         raise ValueError("--register puts a new forecast in writing, --score judges an old one; give one.")
-    if asked.column and asked.columns:
-        raise ValueError("give either --column or --columns FILE, not both.")
 
 
 def parts_of(runs: pd.DataFrame, label: str | None) -> dict[str, pd.DataFrame]:

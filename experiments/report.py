@@ -9,13 +9,14 @@ from pathlib import Path
 
 from analysis.report.content import known
 from analysis.report.write import write_report
-from experiments.source import add_arguments, read
+from experiments.source import add_fit, add_table, read
 from experiments.terminal import duration
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling report", description=__doc__)
-    add_arguments(parser)
+    add_table(parser)
+    add_fit(parser)
     parser.add_argument("--out", type=Path, help="folder to write (default: SOURCE/report, or ./report)")
     asked = parser.parse_args(arguments)
     begin = time.monotonic()

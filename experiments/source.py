@@ -1,4 +1,4 @@
-"""The arguments that `fit` and `report` share: a table, its columns, and how to fit it."""
+"""The arguments that commands share: a table, its columns, and how to fit it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from analysis.report.findings import LAWS, Findings, fit_study
 from analysis.table import load_runs
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add them."""
+def add_table(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name a table and its columns."""
     parser.add_argument(
-        "source", help="runs/NAME, a .csv, .jsonl or .parquet file, or wandb://entity/project"
+        "source",
+        metavar="TABLE",
+        help="runs/NAME, a .csv, .jsonl or .parquet file, or wandb://entity/project",
     )
     parser.add_argument(
         "--columns",
@@ -22,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OURS=THEIRS",
         help='e.g. --columns "params=Model Size" "tokens=tokens_b*1e9", or one YAML or JSON file',
     )
+
+
+def add_fit(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say how `read` fits it."""
     parser.add_argument("--law", action="append", metavar="NAME", help=f"default: {' and '.join(LAWS)}")
     parser.add_argument(
         "--holdout",
@@ -45,13 +51,22 @@ def columns(words: list[str] | None) -> list[str] | Path | None:
     return words
 
 
+def read_table(asked: argparse.Namespace) -> pd.DataFrame:
+    """The table that was named.
+
+    Raises:
+        ValueError, FileNotFoundError: for a source that holds no usable run.
+    """
+    return load_runs(asked.source, columns=columns(asked.columns))
+
+
 def read(asked: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Findings]]:
     """The table that was named, and everything fitted to it.
 
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
-    table = load_runs(asked.source, columns=columns(asked.columns))
+    table = read_table(asked)
     findings = fit_study(
         table,
         laws=tuple(asked.law or LAWS),

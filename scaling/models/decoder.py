@@ -58,16 +58,16 @@ def counts(shape: Shape, vocab: int, context: int) -> Counts:
 
 
 def _ladder() -> list[Shape]:
-    """One dial: depth follows width, 2 + width / 100, so that a law along N is a law along one curve.
+    """One dial: depth follows width, a layer per 64 and at least 2, so that a law along N is one curve of shapes.
 
-    Widths step by an eighth and by at most 32, and both depths are offered where that rule lies between two
+    Widths step by an eighth and by at most 32, and both depths are offered where the rule lies between two
     integers: any size between the ends is then within 15 %.
     """
     shapes: list[Shape] = []
     width = 14
-    while width <= 2048:
-        depth = 2 + width / 100
-        near = {math.floor(depth + 0.25), math.floor(depth + 0.75)}
+    while width <= 1792:
+        depth = width / 64
+        near = {max(2, math.floor(depth + 0.25)), max(2, math.floor(depth + 0.75))}
         shapes.extend(Shape(width, d) for d in sorted(near))
         width += min(max(2, 2 ** (width.bit_length() - 4)), 32)
     return shapes

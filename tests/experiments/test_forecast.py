@@ -72,7 +72,6 @@ def test_registered_then_scored(study: Path, tmp_path: Path, capsys: pytest.Capt
         (["--params", "1e6"], "give one question"),
         (["--params", "1e6", "--tokens", "1e7", "--compute", "1e15"], "give one question"),
         (["--score", "a.json", "--register", "b.json"], "judges an old one; give one"),
-        (["--compute", "1e14", "--column", "a=b", "--columns", "c.yaml"], "either --column or --columns"),
         (["--compute", "1e14", "--part", "lstm"], "--part: 'lstm' is none of 'decoder'"),
     ],
 )
