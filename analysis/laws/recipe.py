@@ -16,6 +16,7 @@ from analysis.laws.newton import Solution, Space, minimise, objective
 from analysis.laws.powers import PowerSum
 from analysis.laws.runs import Runs
 
+QUICK = 1e-7  # promised decrease at which a replicate, unlike the fit itself, may stop
 SCREEN = 65536  # replicates × runs whose grids are computed at a time
 SURFACES = ("chinchilla", "coupled", "gadre", "kaplan", "repeated")
 CURVES = ("power", "power_without_offset", "m3", "m4", "bnsl")
@@ -94,14 +95,20 @@ def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Ar
         kept = np.argsort(value, axis=0)[: 1 + (len(candidates) > 2)]
         chosen.append(candidates[kept, np.arange(len(W))])
     starts = np.concatenate(chosen, axis=1)
-    return best_of([_polish(recipe, form, start, weights, log_loss) for start in starts])
+    return best_of([_polish(recipe, form, start, weights, log_loss, quick=QUICK) for start in starts])
 
 
 def _polish(
-    recipe: Recipe, form: Form, theta: Array, weights: Array, log_loss: Array, steps: int = 200
+    recipe: Recipe,
+    form: Form,
+    theta: Array,
+    weights: Array,
+    log_loss: Array,
+    steps: int = 200,
+    quick: float = 0.0,
 ) -> Solution:
     for robust in recipe.robust.smooth():
-        solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps)
+        solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps, quick)
         theta = solution.theta
     if recipe.robust.kind != "l1":
         return solution

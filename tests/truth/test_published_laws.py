@@ -58,7 +58,7 @@ def test_hoffmann_optimum() -> None:
 
 
 def test_bnsl_noiseless_example() -> None:
-    """Caballero et al. 2022 (arXiv:2210.14891): their noiseless curve, seen only up to 560 of a break at 613."""
+    """Caballero et al. 2022 (arXiv:2210.14891): their noiseless curve, seen up to 560 of a break at 613."""
     truth = BrokenPowerLaw(E=0.413885, A=2.277272, c0=0.0550773, c1=5.662904, d=612.5837, f=0.0591930)
     x = np.unique(np.geomspace(10, 560, 60).round())
     fit = fit_runs(Runs.of({"x": x}, truth(x=x)), Recipe("bnsl"), resamples=0)
