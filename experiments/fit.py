@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 
+from analysis.laws.fit import Fit
 from analysis.laws.select import Forecast
 from analysis.report.findings import Findings
 from experiments.source import add_fit, add_table, read
@@ -19,7 +21,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling fit", description=__doc__)
     add_table(parser)
     add_fit(parser)
+    parser.add_argument("--sensitivity", action="store_true", help="the first law under every other choice")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument("--draws", action="store_true", help="with --json: every bootstrap replicate too")
     asked = parser.parse_args(arguments)
     runs, findings = read(asked)
     print(
@@ -45,6 +49,8 @@ def describe(runs: pd.DataFrame, findings: dict[str, Findings]) -> str:
             lines += ["", str(fit)]
         for line in part.slices:
             lines += ["", f"along {line.axis}, {line.where}: {line.fit}"]
+        if part.approaches is not None:
+            lines += ["", str(part.approaches)]
         lines += [f"not fitted: {reason}" for reason in part.refusals]
     return "\n".join(lines)
 
@@ -66,9 +72,14 @@ def forecast_text(forecast: Forecast) -> str:
     return f"{forecast}\n{rows}"
 
 
-def to_dict(runs: pd.DataFrame, findings: dict[str, Findings]) -> dict[str, Any]:
-    """Everything that `describe` says, as plain data."""
+def to_dict(runs: pd.DataFrame, findings: dict[str, Findings], draws: bool = False) -> dict[str, Any]:
+    """Everything that `describe` says, as plain data; with `draws`, the parameters of every replicate."""
+
+    def law(fit: Fit) -> dict[str, Any]:
+        return {**fit.to_dict(), **({"draws": [d.parameters for d in fit.draws]} if draws else {})}
+
     return {
+        "versions": {name: version(name) for name in ("numpy", "scipy", "pandas")},
         "source": str(runs.attrs.get("source", "")),
         "data_hash": runs.attrs.get("data_hash"),
         "counts": runs.attrs["counts"],
@@ -78,7 +89,7 @@ def to_dict(runs: pd.DataFrame, findings: dict[str, Findings]) -> dict[str, Any]
         "parts": {
             label: {
                 "runs": len(part.runs),
-                "laws": [fit.to_dict() for fit in part.surfaces],
+                "laws": [law(fit) for fit in part.surfaces],
                 "forecasts": [
                     {
                         "law": forecast.fit.name,
@@ -92,11 +103,19 @@ def to_dict(runs: pd.DataFrame, findings: dict[str, Findings]) -> dict[str, Any]
                 "slices": [
                     {"axis": line.axis, "where": line.where, **line.fit.to_dict()} for line in part.slices
                 ],
+                "approaches": plain(None if part.approaches is None else part.approaches.table),
+                "sensitivity": plain(part.sensitivity),
                 "refusals": list(part.refusals),
             }
             for label, part in findings.items()
         },
     }
+
+
+def plain(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Rows without NaN, which JSON has no number for."""
+    rows = [] if frame is None else frame.to_dict(orient="records")
+    return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows]
 
 
 if __name__ == "__main__":

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
 
 from analysis.report.content import known
 from analysis.report.write import write_report
+from experiments.fit import to_dict
 from experiments.source import add_fit, add_table, read
 from experiments.terminal import duration
 
@@ -17,6 +19,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling report", description=__doc__)
     add_table(parser)
     add_fit(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--out", type=Path, help="folder to write (default: SOURCE/report, or ./report)")
     asked = parser.parse_args(arguments)
     begin = time.monotonic()
@@ -26,6 +29,10 @@ def main(arguments: list[str]) -> int:
     out = asked.out or (Path(asked.source) / "report" if is_folder else Path("report"))
     source = asked.source if is_folder else runs
     files = write_report(source, findings, out)
+    if asked.json:
+        written = {name: str(path) for name, path in files.items()}
+        print(json.dumps({**to_dict(runs, findings), "files": written}, indent=1, allow_nan=False))
+        return 0
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
     print(f"{len(files)} files; open {files['index.html']}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.laws.fit import Fit, FitError, fit_loss_surface, fit_power_law
 from analysis.laws.select import Forecast, forecast_heldout
+from analysis.laws.sensitivity import sensitivity
 from analysis.table import split_comparable
 
 LAWS = ("chinchilla", "coupled")
@@ -33,6 +36,8 @@ class Findings:
     surfaces: tuple[Fit, ...] = ()  # best first: by forecast where there is one
     forecasts: tuple[Forecast, ...] = ()  # best first
     slices: tuple[Slice, ...] = ()
+    approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
+    sensitivity: pd.DataFrame | None = None  # the first surface under every other choice
     refusals: tuple[str, ...] = ()  # fits that could not be made, and why
 
     @property
@@ -107,14 +112,38 @@ def _fit_part(
             refusals.append(f"power law along {axis}, {where}: {error}")
     best = sorted(forecasts, key=lambda law: forecasts[law].error)
     order = [*best, *(law for law in surfaces if law not in forecasts)]
+    approaches = None
+    if order:
+        try:
+            approaches = compare_approaches(
+                *columns, fit=surfaces[order[0]], groups=trunks, resamples=resamples, seed=seed
+            )
+        except (FitError, ValueError) as error:
+            refusals.append(f"approaches 1 to 3: {error}")
     return Findings(
         label,
         runs,
         tuple(surfaces[law] for law in order),
         tuple(forecasts[law] for law in best),
         tuple(slices),
+        approaches,
+        _other_choices(surfaces[order[0]], runs) if order else None,
         tuple(refusals),
     )
+
+
+def _other_choices(fit: Fit, runs: pd.DataFrame) -> pd.DataFrame:
+    """Refits under other losses, runs and conventions of N and C, with what they do to the optimum."""
+    compute = 10 * float(runs["flops"].max())
+    quantities: dict[str, Callable[[Any], float]] = {
+        "a": lambda law: law.beta / (law.alpha + law.beta),
+        "N*": lambda law: law.optimum(C=compute).N,
+        "L*": lambda law: law.optimum(C=compute).loss,
+    }
+    kept = [name for name in ("params_matmul", "params_total") if name in runs and runs[name].notna().all()]
+    conventions = {name: runs[name].to_numpy(dtype=float) for name in kept}
+    flops = {"counted": runs["flops"].to_numpy(dtype=float)}
+    return sensitivity(fit, quantities, conventions=conventions, flops=flops)
 
 
 def _slices(runs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.report.checklist import Item
 from analysis.report.content import Facts, Remark
-from analysis.report.tables import Table
+from analysis.report.formats import Table
 
 _TEMPLATE = "page.html.jinja"
 

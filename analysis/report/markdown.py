@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.report.content import Facts
+from analysis.report.formats import escape_markdown, to_markdown
 from analysis.report.html import Page
-from analysis.report.tables import escape_markdown, to_markdown
 
 
 def render_markdown(page: Page) -> str:

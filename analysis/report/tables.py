@@ -1,109 +1,16 @@
-"""Tables as values, and as Markdown, LaTeX (booktabs) and CSV that no text in them can break out of."""
+"""What a report tabulates: forecasts, laws, approaches, other choices, parameters, optima and counts."""
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.laws.fit import Fit, FitError
 from analysis.report.findings import Findings
-from analysis.report.style import say, say_flops
-
-Cell = str | float | int | bool | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells keep their values: CSV writes them in full, the other formats as one says them."""
-
-    name: str  # also the file name
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    note: str = ""
-
-    @property
-    def numeric(self) -> list[bool]:
-        """Which columns hold numbers and nothing else."""
-        return [not _is_text(self, j) for j in range(len(self.header))]
-
-    def shown(self) -> list[list[str]]:
-        """The cells as text for people, by what their column holds."""
-        return [[_show(name, cell) for name, cell in zip(self.header, row, strict=True)] for row in self.rows]
-
-
-def to_markdown(table: Table) -> str:
-    """A pipe table under a heading."""
-    lines = [f"### {escape_markdown(table.title)}", ""]
-    lines.append("| " + " | ".join(map(escape_markdown, table.header)) + " |")
-    lines.append(
-        "|" + "|".join(":--" if _is_text(table, j) else "--:" for j in range(len(table.header))) + "|"
-    )
-    lines += ["| " + " | ".join(map(escape_markdown, row)) + " |" for row in table.shown()]
-    if table.note:
-        lines += ["", escape_markdown(table.note)]
-    return "\n".join(lines) + "\n"
-
-
-def to_latex(table: Table) -> str:
-    r"""A booktabs table; needs \usepackage{booktabs}."""
-    columns = "".join("l" if _is_text(table, j) else "r" for j in range(len(table.header)))
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.title)}}}"]
-    lines += [rf"\label{{tab:{table.name}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [" & ".join(map(escape_latex, table.header)) + r" \\", r"\midrule"]
-    lines += [" & ".join(map(escape_latex, row)) + r" \\" for row in table.shown()]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    if table.note:
-        lines.append(rf"\par\smallskip\footnotesize {escape_latex(table.note)}")
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def to_csv(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """CSV with numbers in full, and text that a spreadsheet cannot take for a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([plain_text(name) for name in header])
-    writer.writerows([[_csv_cell(cell) for cell in row] for row in rows])
-    return buffer.getvalue()
-
-
-def frame_to_csv(frame: pd.DataFrame) -> str:
-    """A whole table of runs as CSV."""
-    columns = [frame[name].tolist() for name in frame.columns]
-    return to_csv([str(name) for name in frame.columns], list(zip(*columns, strict=True)))
-
-
-def plain_text(text: str) -> str:
-    """Text for a CSV cell: with a leading ' where it would start a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is: no markup, no HTML, no end of cell."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"[\r\n]+", " ", re.sub(r"([\\`*_\[\]{}|#!~])", r"\\\1", text))
-
-
-def escape_latex(text: str) -> str:
-    """Text that LaTeX sets as it is."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "×": r"$\times$",
-        "≥": r"$\geq$",
-        "…": r"\dots{}",
-        "–": "--",
-        "→": r"$\to$",
-    } | {c: f"\\{c}" for c in "&%$#_{}"}
-    return "".join(special.get(c, c) for c in re.sub(r"[\r\n]+", " ", text))
+from analysis.report.formats import Cell, Table
+from analysis.report.style import say
 
 
 def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None) -> Table:
@@ -168,6 +75,40 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
     )
     note = "Rms: of the law on its own runs. Forecast error: rms relative error on the held-out runs."
     return Table("fits", "Fitted laws", header, tuple(rows), note)
+
+
+def approach_table(findings: Mapping[str, Findings]) -> Table:
+    """Chinchilla's three approaches at ten times the largest compute, and what following each would waste."""
+    rows: list[tuple[Cell, ...]] = []
+    for part in findings.values():
+        if part.approaches is not None:
+            for row in part.approaches.table.to_dict(orient="records"):
+                numbers = tuple(row[name] for name in ("a", "a_lo", "a_hi", "N", "D"))
+                rows.append((part.label, f"{row['approach']} {row['name']}", *numbers, 100 * row["regret"]))
+    header = ("part", "approach", "a", "a from", "a to", "N", "D", "wasted %")
+    note = (
+        "N, D: advised at ten times the largest compute; best N grows as compute to the power a. Wasted: "
+        "share of that compute lost by following the advice, if the first law is true (approach 3 follows it). "
+        "Source: Hoffmann et al. 2022, sections 3.1 to 3.3; Czech et al. 2026 for the waste."
+    )
+    return Table("approaches", "Chinchilla's three approaches", header, tuple(rows), note)
+
+
+def sensitivity_table(findings: Mapping[str, Findings]) -> Table:
+    """The first law of each part, refitted under every other reasonable choice."""
+    rows: list[tuple[Cell, ...]] = []
+    for part in findings.values():
+        if part.sensitivity is not None:
+            for row in part.sensitivity.to_dict(orient="records"):
+                numbers = tuple(row.get(name) for name in ("E", "alpha", "beta", "a", "N*", "L*"))
+                rms = None if row["reason"] else 100 * row["rms"]
+                rows.append((part.label, row["kind"], row["what"], row["runs"], *numbers, rms, row["reason"]))
+    header = ("part", "choice", "what", "runs", "E", "alpha", "beta", "a", "N*", "L*", "rms %", "not fitted")
+    note = (
+        "N*, L*: best size and loss at ten times the largest compute. A conclusion that moves with a row of "
+        "this table rests on that choice."
+    )
+    return Table("sensitivity", "Other choices", header, tuple(rows), note)
 
 
 def parameter_table(findings: Mapping[str, Findings]) -> Table:
@@ -254,37 +195,3 @@ def _span(fit: Fit, C: float, name: str) -> str:
     except FitError:
         return "not bounded"
     return f"{low:#.4g}–{high:#.4g}" if name == "loss" else f"{say(low)}–{say(high)}"
-
-
-def _show(column: str, cell: Cell) -> str:
-    if cell is None:
-        return "–"
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, str):
-        return cell
-    if not np.isfinite(cell):
-        return str(cell)
-    if column in ("C", "flops", "flops_6nd"):
-        return say_flops(float(cell))
-    if column in ("N", "D", "D/N", "params", "tokens"):
-        return say(float(cell))
-    if column.endswith("%"):
-        return f"{cell:+.2f}" if column == "error %" else f"{cell:.2g}"
-    return str(cell) if isinstance(cell, int) else f"{cell:#.4g}".rstrip(".")
-
-
-def _is_text(table: Table, j: int) -> bool:
-    return any(isinstance(row[j], str | bool) for row in table.rows)
-
-
-def _csv_cell(cell: Any) -> Any:
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
-        return ""
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    return (
-        plain_text(cell)
-        if isinstance(cell, str)
-        else (repr(float(cell)) if isinstance(cell, float) else cell)
-    )

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.report import content, tables
+from analysis.report import content, formats, tables
 from analysis.report.checklist import checklist
 from analysis.report.findings import Findings, fit_study
+from analysis.report.formats import Table
 from analysis.report.gallery import draw_all
 from analysis.report.html import Image, Page, render_html
 from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
-from analysis.report.tables import Table
 from analysis.table import load_curves, load_runs
 
 _RUN_COLUMNS = (
@@ -66,10 +66,10 @@ def write_report(
     page = _page(table, curves, findings, images, question)
     every_forecast = tables.forecast_table(findings)
     for each in (every_forecast, *page.results, page.counts, page.quarantine):
-        files[f"{each.name}.csv"] = tables.to_csv(each.header, each.rows).encode()
-    files["runs.csv"] = tables.frame_to_csv(table).encode()
+        files[f"{each.name}.csv"] = formats.to_csv(each.header, each.rows).encode()
+    files["runs.csv"] = formats.frame_to_csv(table).encode()
     shown = [each for each in (page.forecast, *page.results, page.counts) if each.rows]
-    files["tables.tex"] = "\n".join(map(tables.to_latex, shown)).encode()
+    files["tables.tex"] = "\n".join(map(formats.to_latex, shown)).encode()
     files["report.md"] = render_markdown(page).encode()
     files["index.html"] = render_html(page).encode()
     return {name: _write(Path(out) / name, data) for name, data in files.items()}
@@ -96,6 +96,8 @@ def _page(
         results=[
             tables.fits_table(findings),
             tables.optimum_table(findings),
+            tables.approach_table(findings),
+            tables.sensitivity_table(findings),
             tables.parameter_table(findings),
         ],
         remarks=content.warnings_of(table, findings),

@@ -15,7 +15,7 @@ import pytest
 from analysis.report import Findings, fit_study, write, write_report
 from analysis.report.checklist import checklist
 from analysis.report.style import save
-from analysis.report.tables import (
+from analysis.report.formats import (
     Table,
     escape_latex,
     escape_markdown,
