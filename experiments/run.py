@@ -14,7 +14,7 @@ from experiments.progress import StudyProgress
 from experiments.status import counts, describe
 from experiments.terminal import duration
 from scaling.launch.mirror import Mirror
-from scaling.launch.multirun import launch
+from scaling.launch.multirun import launch, share_machine
 from scaling.records.record import PLAN_FILE, read_study
 from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker
@@ -65,12 +65,13 @@ def run_study(overrides: list[str]) -> Outcome:
             launch(plan, overrides, Observers(progress, Mirror(tracker)))
         except Stopped as error:
             raise KeyboardInterrupt from error
-    evaluation = progress.evaluation_seconds
+    workers, _ = share_machine(plan)
+    evaluation = progress.evaluation_seconds / workers  # of the wall clock, as they run side by side
     training = time.monotonic() - begin - planning - evaluation
     study = read_study(plan.folder)
     print(
         f"\n{describe(study)}\n\nplanning {duration(planning)}, training {duration(training)}, "
-        f"evaluation {duration(evaluation)}; the plan said {duration(progress.total)} for both"
+        f"evaluation {duration(evaluation)}; the plan said {duration(progress.total / workers)} for both"
     )
     number = counts(study)
     if number["failed"] or number["missing"]:

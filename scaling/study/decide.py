@@ -50,7 +50,8 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             seed=config.seed,
             sequences=sequences,
             microbatch=int(training.microbatch or sequences),
-            learning_rate=training.learning_rate or default_learning_rate(family.name, size.params),
+            learning_rate=training.learning_rate
+            or default_learning_rate(family.name, size.params, sequences * context),
             weight_decay=training.weight_decay,
             beta1=training.beta1,
             beta2=training.beta2,

@@ -17,6 +17,12 @@ def test_the_default_is_what_the_kept_study_says() -> None:
         assert cell.low < default_learning_rate("decoder", cell.params) < cell.high
 
 
+def test_the_rate_follows_the_root_of_the_batch() -> None:
+    assert default_learning_rate("decoder", 10**5, 4096) == pytest.approx(
+        2 * default_learning_rate("decoder", 10**5, 1024), rel=1e-2
+    )
+
+
 def test_a_family_without_a_rule_must_be_told_its_rate() -> None:
     with pytest.raises(
         ValueError, match=r"no learning rate was measured for family 'rnn'.*training\.learning_rate"
