@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import expit
 
 from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
 from analysis.laws.laws import Array, Coupled
@@ -30,8 +29,10 @@ class CoupledForm(Form):
 
     def value(self, theta: Array) -> Array:
         floor, by_size, by_data, k = self._terms(theta)
-        total: Array = np.logaddexp(floor, np.logaddexp(k * by_size, k * by_data) / k)
-        return total
+        joined, _, _ = _join(by_size, by_data, k)
+        np.exp(joined, out=joined)
+        joined += np.exp(floor)
+        return np.log(joined, out=joined)
 
     def _terms(self, theta: Array) -> tuple[Array, Array, Array, Array]:
         """Logs of the floor, of both terms, and k; each broadcasts to (R, n)."""
@@ -39,34 +40,44 @@ class CoupledForm(Form):
         return floor, a - alpha * self._n, b - beta * self._d, np.exp(log_k)
 
     def tape(self, theta: Array) -> Tape:
-        # With u the log of the joined terms, q the share of the size term in it, t the gap between the terms:
-        # ∇u = (q, 1 - q, v) by (size, data, log k), ∇²u = k q (1 - q) (1, -1, t)(1, -1, t)ᵀ - diag(0, 0, v).
+        # With u the log of the joined terms, q and r the shares of size and data in them, t the gap between
+        # the two: ∇u = (q, r, v) by (size, data, log k), ∇²u = k q r (1, -1, t)(1, -1, t)ᵀ - diag(0, 0, v).
         floor, by_size, by_data, k = self._terms(theta)
+        u, q, r = _join(by_size, by_data, k)
         gap = by_size - by_data
-        size_share = expit(k * gap)
-        data_share = 1.0 - size_share
-        u = np.logaddexp(k * by_size, k * by_data) / k
-        v = size_share * by_size + data_share * by_data - u
-        value = np.logaddexp(floor, u)
-        share = np.exp(u - value)
-        slopes = np.stack([1.0 - share, share * size_share, share * data_share, share * v])
-        bend = k * size_share * data_share
+        v = q * gap
+        v += by_data
+        v -= u
+        joined = np.exp(u)
+        total = joined + np.exp(floor)
+        value = np.log(total)
+        share = np.divide(joined, total, out=joined)  # of the joined terms in the loss
+        rest = 1.0 - share  # of the floor
+        slopes = np.stack([rest, share * q, share * r, share * v])
+        slots = self._slots
 
-        def bends(first: Array, second: Array, outer: Array) -> Array:
-            by_pair = outer * second
-            joined = first * share
-            spread = joined * (1.0 - share)  # the floor against the joined terms
-            turn = joined * bend  # one joined term against the other
-            turns = (0.0, 1.0, -1.0, gap)
-            ends = (-1.0, size_share, data_share, v)
-            for place, (i, j) in enumerate(self._slots.pairs):
-                by_pair[place] += spread * (ends[i] * ends[j])
-                if i:
-                    by_pair[place] += turn * (turns[i] * turns[j])
-            by_pair[-1] -= joined * v
-            return by_pair
+        def sums(first: Array, second: Array) -> tuple[Array, Array]:
+            # ∇f = (rest, share ∇u) and ∇²f = share rest (-1, ∇u)(-1, ∇u)ᵀ + share ∇²u.
+            spread = first * rest
+            across = slopes[1:] * (second * rest - spread)
+            within = slopes[1:] * (second * share + spread)
+            turn = first * slopes[1]
+            turn *= r
+            turn *= k
+            tilt = turn * gap
+            by_pair = np.empty((len(slots.pairs), *value.shape))
+            by_pair[0] = spread * share + second * rest * rest
+            by_pair[1:4] = across
+            for place, (i, j, bend) in enumerate(
+                ((0, q, turn), (0, r, -turn), (0, v, tilt), (1, r, turn), (1, v, -tilt), (2, v, tilt * gap)),
+                4,
+            ):
+                np.multiply(within[i], j, out=by_pair[place])
+                by_pair[place] += bend
+            by_pair[-1] -= first * slopes[3]
+            return slots.gradient(slopes * first), slots.hessian(by_pair)
 
-        return self._slots.tape(value, slopes, bends)
+        return Tape(value, sums, lambda weights: slots.outer(slopes, weights))
 
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         additive = self._additive.starts(weights, log_loss, thorough)[0]
@@ -84,3 +95,19 @@ class CoupledForm(Form):
             beta=beta,
             k=float(np.exp(log_k)),
         )
+
+
+def _join(a: Array, b: Array, k: Array) -> tuple[Array, Array, Array]:
+    """log (e^(k a) + e^(k b)) / k, and the shares of both in the sum; arrays (R, n), k (R, 1)."""
+    gap = a - b
+    less = np.abs(gap)
+    less *= -k
+    np.exp(less, out=less)  # the smaller over the larger
+    total = 1.0 + less
+    larger = 1.0 / total
+    less *= larger
+    joined = np.log(total, out=total)
+    joined /= k
+    joined += np.maximum(a, b)
+    ahead = gap > 0
+    return joined, np.where(ahead, larger, less), np.where(ahead, less, larger)

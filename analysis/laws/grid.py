@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.laws.laws import Array
 
+CHUNK = 1024  # runs whose columns are made at a time
 LARGEST_SHARE = 1e3
 SMALLEST_SHARE = 1e-3  # a coefficient the grid finds ≤ 0 starts at this share of the loss instead
 
@@ -54,7 +55,7 @@ def project_two(
     linear, square, target = W @ both, W @ (both * both), (W * loss) @ both
     sx, sxx, sxl = (v[:, :G, None] for v in (linear, square, target))
     sy, syy, syl = (v[:, None, G:] for v in (linear, square, target))
-    sxy = (W[:, None, :] * px.T) @ py
+    sxy = _pair_sums(W, px, py)
     s1, sl, sll = (v[:, None, None] for v in (W.sum(1), (W * loss).sum(1), weights.sum(1)))
     least, most = SMALLEST_SHARE * sl / s1, LARGEST_SHARE * sl / s1
 
@@ -75,6 +76,19 @@ def project_two(
     error = sll + A * (A * sxx - 2 * sxl + 2 * E * sx) + B * (B * syy - 2 * syl + 2 * E * sy)
     error += 2 * A * B * sxy + E * (E * s1 - 2 * sl)
     return np.maximum(error, 0.0), E, A, B
+
+
+def _pair_sums(W: Array, px: Array, py: Array) -> Array:
+    """sum_i W_ri px_ig py_ih, (R, G, H); W (R, n), px (n, G), py (n, H)."""
+    R, G, H = len(W), px.shape[1], py.shape[1]
+    if R < G:
+        few: Array = (W[:, None, :] * px.T) @ py
+        return few
+    sums = np.zeros((R, G * H))
+    for i in range(0, len(px), CHUNK):  # the columns of all pairs, shared by all replicates
+        rows = slice(i, i + CHUNK)
+        sums += W[:, rows] @ (px[rows, :, None] * py[rows, None, :]).reshape(-1, G * H)
+    return sums.reshape(R, G, H)
 
 
 def best_cells(error: Array, count: int) -> Array:

@@ -20,14 +20,18 @@ from analysis.laws.losses import Robust
 
 Bools = npt.NDArray[np.bool_]
 Space = Literal["log", "raw"]
-BLOCK = 32768  # replicates × runs at a time: the working set stays in a core's cache
-FIRST_PASS = 10
+BLOCK = 16384  # replicates × runs at a time: the working set stays in a core's cache
+FRESH = 1e-2  # damping below which, as long as steps succeed, the IRLS Hessian of an earlier one will do
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.03
 LEAST_DAMPING = 1e-8  # small enough not to slow a direction that the runs hardly determine
 LONGEST_STEP = 3.0  # in log coefficients and exponents
 ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
+
+# glibc gives freed blocks above 128 KB back to the system, and to take their pages anew costs as much as the
+# sums over runs. Once it freed a larger block it keeps what is smaller: mallopt(3), M_MMAP_THRESHOLD.
+np.empty(31 * 2**20, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -54,30 +58,55 @@ def minimise(
 ) -> Solution:
     """Minimise from theta (R, p), with weights (R, n) and log losses (R, n), or (1, n) for all alike.
 
-    In blocks that fit a core's cache. Most replicates need 8 steps and a few need 30, so those that are not
-    done after FIRST_PASS go on together, not each in its own block.
-
     A replicate is done when the step just taken promised less than SETTLED of its objective; or `quick`, if
-    it also kept its promise: convergence is quadratic, so what is left is about the square of that.
+    it also kept its promise: convergence is quadratic, so what is left is about the square of that. Most need
+    6 steps and a few need 30, so those that are done leave the batch.
     """
-    rows = max(1, BLOCK // weights.shape[1])
-    first = min(steps, FIRST_PASS) if len(theta) > rows else steps
-    parts = []
-    for i in range(0, len(theta), rows):
-        block = slice(i, i + rows)
-        Y = log_loss[block] if len(log_loss) > 1 else log_loss
-        parts.append(_minimise_block(form, theta[block], weights[block], Y, robust, space, first, quick))
-    fields = Solution.__dataclass_fields__
-    solution = Solution(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in fields})
-    late = np.flatnonzero(~solution.converged)
-    if first == steps or not late.size:
-        return solution
-    Y = log_loss[late] if len(log_loss) > 1 else log_loss
-    rest = minimise(form, solution.theta[late], weights[late], Y, robust, space, steps - first, quick)
-    for name in fields:
-        getattr(solution, name)[late] = getattr(rest, name)
-    solution.iterations[late] += first
-    return solution
+    problem = _Problem(form, weights, log_loss, robust, space)
+    here = np.maximum(form.lower, np.minimum(form.upper, theta))
+    R, p = here.shape
+    tilt = 1 + TILT * np.eye(p)
+    floor = ROUNDING * weights.sum(axis=1)
+    damping = np.full(R, FIRST_DAMPING)
+    active = np.arange(R)
+    rough = np.ones(R, dtype=bool)  # where the IRLS Hessian is needed afresh
+    value, slope, hessian, safe = problem.derivatives(active, here, rough)
+    out = Solution(
+        here.copy(), value.copy(), slope.copy(), hessian.copy(), np.zeros(R, int), np.zeros(R, bool)
+    )
+    for taken in range(1, steps + 1):
+        matrix = hessian + damping[:, None, None] * safe * tilt
+        step, solvable = _newton_step(matrix, slope, held=slope == 0)
+        promise = -np.einsum("rp,rp->r", step, slope)
+        part = np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))
+        there = np.maximum(form.lower, np.minimum(form.upper, here + part[:, None] * step))
+        new = problem.derivatives(active, there, rough)
+        better = solvable & (new[0] <= value * (1 + 4e-16))
+        # A step is as good as its quadratic model: what it gained against what the model promised.
+        trusted = better & (value - new[0] >= 0.25 * promise * part * (1 - 0.5 * part))
+        least = np.where(trusted & (damping < 1e-5), max(quick, SETTLED), SETTLED) * value
+        settled = solvable & (promise <= np.maximum(least, floor)) & (damping < 1)
+        fresh = better & rough
+        here[better], value[better], slope[better], hessian[better] = (
+            there[better],
+            *(v[better] for v in new[:3]),
+        )
+        safe[fresh] = new[3][fresh]
+        damping = np.where(trusted, 0.1 * damping, np.maximum(16 * damping, 10 * LEAST_DAMPING))
+        damping[damping < LEAST_DAMPING] = 0.0
+        rough = ~trusted | (damping >= FRESH)
+        leaving = settled | (damping > 1e14) | (taken == steps)
+        if leaving.any():
+            gone, stay = active[leaving], ~leaving
+            out.theta[gone], out.objective[gone] = here[leaving], value[leaving]
+            out.gradient[gone], out.hessian[gone] = slope[leaving], hessian[leaving]
+            out.iterations[gone], out.converged[gone] = taken, settled[leaving]
+            if len(gone) == len(active):
+                break
+            active, here, value, slope = active[stay], here[stay], value[stay], slope[stay]
+            hessian, safe, damping = hessian[stay], safe[stay], damping[stay]
+            rough, floor = rough[stay], floor[stay]
+    return out
 
 
 def objective(
@@ -90,115 +119,74 @@ def objective(
     return total
 
 
-def _minimise_block(
-    form: Form,
-    theta: Array,
-    weights: Array,
-    log_loss: Array,
-    robust: Robust,
-    space: Space,
-    steps: int,
-    quick: float,
-) -> Solution:
-    R, tilt = len(theta), 1 + TILT * np.eye(theta.shape[1])
-    theta = np.clip(theta, form.lower, form.upper)
-    value, gradient, hessian, safe = _derivatives(form, theta, weights, log_loss, robust, space)
-    damping = np.full(R, FIRST_DAMPING)
-    iterations = np.zeros(R, dtype=int)
-    converged = np.zeros(R, dtype=bool)
-    done = np.zeros(R, dtype=bool)
-    floor = ROUNDING * weights.sum(axis=1)
-    active = np.arange(R)
-    W, Y = weights, log_loss
-    for _ in range(steps):
-        if done[active].sum() > 0.2 * len(active):  # copying the runs of the rest costs less than solving on
-            active = active[~done[active]]
-            W, Y = weights[active], log_loss[active] if len(log_loss) > 1 else log_loss
-        here = theta[active]
-        slope = _free_gradient(form, here, gradient[active])
-        damped = damping[active]
-        matrix = hessian[active] + damped[:, None, None] * safe[active] * tilt
-        step, solvable = _newton_step(matrix, slope, held=slope == 0)
-        promise = -np.einsum("rp,rp->r", step, slope)
-        part = np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))
-        step *= part[:, None]
-        there = np.clip(here + step, form.lower, form.upper)
-        new = _derivatives(form, there, W, Y, robust, space, with_safe=bool(damped.any()))
-        better = solvable & (new[0] <= value[active] * (1 + 4e-16)) & ~done[active]
-        gained = value[active] - new[0]
-        taken = active[better]
-        theta[taken], value[taken], gradient[taken], hessian[taken] = (
-            there[better],
-            *(v[better] for v in new[:3]),
-        )
-        if damped.any():  # undamped, the last IRLS Hessian stays: positive, which is all that damping needs
-            safe[taken] = new[3][better]
-        # A step is as good as its quadratic model: what it gained against what the model promised.
-        trusted = gained >= 0.25 * promise * part * (1 - 0.5 * part)
-        well = active[better & trusted]
-        damping[well] *= 0.1
-        damping[damping < LEAST_DAMPING] = 0.0
-        badly = active[~(better & trusted) & ~done[active]]
-        damping[badly] = np.maximum(16 * damping[badly], 10 * LEAST_DAMPING)
-        iterations[active] += ~done[active]
-        least = np.where(better & trusted & (damped < 1e-5), max(quick, SETTLED), SETTLED) * value[active]
-        settled = solvable & (promise <= np.maximum(least, floor[active])) & (damped < 1)
-        converged[active[settled]] = True
-        done[active[settled | (damping[active] > 1e14)]] = True
-        if done[active].all():
-            break
-    return Solution(theta, value, _free_gradient(form, theta, gradient), hessian, iterations, converged)
+@dataclass(frozen=True)
+class _Problem:
+    """The objectives of R replicates."""
 
+    form: Form
+    weights: Array  # (R, n)
+    log_loss: Array  # (R, n) or (1, n)
+    robust: Robust
+    space: Space
 
-def _derivatives(
-    form: Form,
-    theta: Array,
-    weights: Array,
-    log_loss: Array,
-    robust: Robust,
-    space: Space,
-    with_safe: bool = True,
-) -> tuple[Array, Array, Array, Array]:
-    """Objective (R,), gradient (R, p), exact Hessian and, if asked, IRLS Hessian (R, p, p)."""
-    tape = form.tape(theta)
-    if space == "log":
-        rho, psi, bend, irls = robust.slopes(tape.value - log_loss)
-        first, second = weights * psi, weights * bend
-        safe = np.multiply(weights, irls, out=irls)
-    else:
-        predicted = np.exp(tape.value)
-        rho, psi, bend, irls = robust.slopes(predicted - np.exp(log_loss))
-        first = weights * psi * predicted
-        second = first + weights * bend * predicted * predicted
-        safe = weights * irls * predicted * predicted
-    gradient, hessian = tape.sums(first, second)
-    value = np.einsum("rn,rn->r", weights, rho)
-    return value, gradient, hessian, tape.outer(safe) if with_safe else hessian
+    def derivatives(
+        self, rows: npt.NDArray[np.int64], theta: Array, rough: Bools
+    ) -> tuple[Array, Array, Array, Array]:
+        """Objective (r,), free gradient (r, p), exact and IRLS Hessian (r, p, p) of some replicates at theta.
 
-
-def _free_gradient(form: Form, theta: Array, gradient: Array) -> Array:
-    """The gradient, 0 where a bound holds the coordinate against it."""
-    below, above = theta <= form.lower, theta >= form.upper
-    return np.where((below & (gradient > 0)) | (above & (gradient < 0)), 0.0, gradient)
+        The IRLS Hessian only in blocks that hold a rough one; those come first. A block fits a core's cache.
+        """
+        r, p = theta.shape
+        size = max(1, BLOCK // self.weights.shape[1])
+        value, gradient = np.empty(r), np.empty((r, p))
+        hessian, safe = np.empty((2, r, p, p))
+        order = np.argsort(~rough, kind="stable")
+        for i in range(0, r, size):
+            block = order[i : i + size]
+            W = self.weights[rows[block]]
+            Y = self.log_loss[rows[block]] if len(self.log_loss) > 1 else self.log_loss
+            tape = self.form.tape(theta[block])
+            if self.space == "log":
+                rho, psi, bend, irls = self.robust.slopes(tape.value - Y)
+                first, second = W * psi, W * bend
+            else:
+                predicted = np.exp(tape.value)
+                rho, psi, bend, irls = self.robust.slopes(predicted - np.exp(Y))
+                first = W * psi * predicted
+                second = first + W * bend * predicted * predicted
+                irls = irls * predicted * predicted
+            value[block] = np.einsum("rn,rn->r", W, rho)
+            gradient[block], hessian[block] = tape.sums(first, second)
+            if rough[block[0]]:
+                safe[block] = tape.outer(np.multiply(W, irls, out=irls))
+        gradient[
+            ((theta <= self.form.lower) & (gradient > 0)) | ((theta >= self.form.upper) & (gradient < 0))
+        ] = 0
+        return value, gradient, hessian, safe
 
 
 def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools]:
-    """Solve matrix · step = -slope (R, p) for the free coordinates; False where matrix is not positive."""
-    p = slope.shape[1]
-    scale = np.sqrt(np.maximum(np.abs(np.einsum("rii->ri", matrix)), 1e-300))
-    scaled = matrix / (scale[:, :, None] * scale[:, None, :])
-    off = held[:, :, None] | held[:, None, :]
-    scaled = np.where(off, 0.0, scaled)
-    diagonal = np.einsum("rii->ri", scaled)
-    diagonal[held] = 1.0
+    """Solve matrix · step = -slope (R, p) for the free coordinates; False where matrix is not positive.
+
+    By elimination without row exchanges, stable for positive matrices, whose pivots show that they are; one
+    coordinate at a time for all replicates, for LAPACK spends 4 times as long on calls for each of them.
+    """
+    R, p = slope.shape
+    scale = np.sqrt(np.maximum(np.abs(np.einsum("rii->ir", matrix)), 1e-300))
+    free = (~held.T) / scale
+    system = np.empty((p, p + 1, R))  # the matrix and its right side
+    np.multiply(matrix.transpose(1, 2, 0), free[:, None], out=system[:, :p])
+    system[:, :p] *= free
+    np.multiply(slope.T, -free, out=system[:, p])
+    diagonal = np.einsum("iir->ir", system[:, :p])
+    diagonal[held.T] = 1.0
     diagonal += 1e-14 * p  # a singular direction gets a finite step, which the objective then judges
-    try:
-        np.linalg.cholesky(scaled)
-        positive = np.ones(len(slope), dtype=bool)
-    except np.linalg.LinAlgError:
-        positive = np.linalg.eigvalsh(scaled)[:, 0] > 0
-    step = np.zeros_like(slope)
-    if positive.any():
-        right = (-slope / scale)[positive, :, None]
-        step[positive] = np.linalg.solve(scaled[positive], right)[:, :, 0] / scale[positive]
-    return step, positive
+    pivots = np.empty((p, R))
+    with np.errstate(all="ignore"):  # what is not positive overflows here, and is no step
+        for i in range(p):
+            pivots[i] = system[i, i]
+            row = system[i, i + 1 :] / pivots[i]
+            system[i, i] -= 1.0  # the row is divided by its pivot in the same sweep as it leaves the others
+            system[:, i + 1 :] -= system[:, i, None] * row
+        positive: Bools = np.asarray((pivots > 0).all(axis=0))
+    return np.where(positive, system[:, p] * free, 0.0).T, positive

@@ -41,12 +41,11 @@ class PowerSum(Form):
         terms = range(offset, offset + J)
         coordinates = [Coordinate(s) for s in range(offset + J)] + [Coordinate(s, power=1) for s in terms]
         self._slots = Slots(slots, coordinates, self._x.shape[1])
-        self._diagonal = [self._slots.pairs.index((s, s)) for s in range(offset + J)]
         self.lower = np.array([LOG_ZERO] * (offset + J) + [EXPONENTS[0]] * J)
         self.upper = np.array([LOG_LARGE] * (offset + J) + [EXPONENTS[1]] * J)
 
-    def _terms(self, theta: Array) -> Array:
-        """The size of each term, (J + offset, R, n)."""
+    def _terms(self, theta: Array) -> tuple[Array, Array]:
+        """The size of each term (J + offset, R, n), and their sum (R, n)."""
         first, J = int(self._offset), len(self._inputs)
         terms = np.empty((first + J, len(theta), self._x.shape[1]))
         if first:
@@ -56,25 +55,29 @@ class PowerSum(Form):
             np.multiply(theta[:, first + J + j, None], -self._x[j], out=slot)
             slot += theta[:, first + j, None]
             np.exp(slot, out=slot)
-        return terms
+        total = terms[0] + terms[1] if first + J > 1 else terms[0].copy()
+        for term in terms[2:]:
+            total += term
+        return terms, total
 
     def value(self, theta: Array) -> Array:
-        total: Array = np.log(self._terms(theta).sum(axis=0))
-        return total
+        _, total = self._terms(theta)
+        return np.log(total, out=total)
 
     def tape(self, theta: Array) -> Tape:
-        terms = self._terms(theta)
-        total = terms.sum(axis=0)
+        shares, total = self._terms(theta)
         value = np.log(total)
-        shares = np.multiply(terms, 1.0 / total, out=terms)
+        shares *= np.divide(1.0, total, out=total)
+        slots = self._slots
 
-        def bends(first: Array, second: Array, outer: Array) -> Array:
-            second_by_pair = outer * (second - first)  # ∇² log sum e^z = diag(shares) - shares sharesᵀ
-            for s, place in enumerate(self._diagonal):
-                second_by_pair[place] += first * shares[s]
-            return second_by_pair
+        def sums(first: Array, second: Array) -> tuple[Array, Array]:
+            slopes = shares * first
+            by_pair = slots.products(shares * (second - first), shares)
+            for s, place in enumerate(slots.diagonal):  # ∇² log sum e^z = diag(shares) - shares sharesᵀ
+                by_pair[place] += slopes[s]
+            return slots.gradient(slopes), slots.hessian(by_pair)
 
-        return self._slots.tape(value, shares, bends)
+        return Tape(value, sums, lambda weights: slots.outer(shares, weights))
 
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         loss = np.exp(log_loss)

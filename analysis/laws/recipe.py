@@ -82,7 +82,7 @@ def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Ar
     Each replicate starts from the better of its own grid minimum and the hints (H, p), minima of the data
     themselves; with several hints, from the best two of all.
     """
-    rows = max(1, SCREEN // weights.shape[1])
+    rows = max(64, SCREEN // weights.shape[1])
     loss = recipe.robust.smooth()[0]
     chosen = []
     for i in range(0, len(weights), rows):

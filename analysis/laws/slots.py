@@ -7,15 +7,12 @@ monomials that every replicate shares, instead of one pass over runs an entry.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.laws.forms import Tape
 from analysis.laws.laws import Array
-
-Bends = Callable[[Array, Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Slots:
         self._monomials = np.stack(columns, axis=1)  # (n, K)
         self.pairs = [(a, b) for a in range(S) for b in range(a, S)]
         place = {pair: i for i, pair in enumerate(self.pairs)}
+        self.diagonal = [place[s, s] for s in range(S)]
 
         def column(u: Coordinate, v: Coordinate) -> int:
             if u.power and v.power:
@@ -71,20 +69,17 @@ class Slots:
         """Weighted second derivatives by pair of slots (P, R, n) → Hessian (R, p, p)."""
         sums = by_pair @ self._monomials
         entries = sums[self._pair, :, self._columns]  # (p, p, R)
-        hessian: Array = np.ascontiguousarray((entries * self._signs[:, :, None]).transpose(2, 0, 1))
+        entries *= self._signs[:, :, None]
+        hessian: Array = entries.transpose(2, 0, 1)
         return hessian
 
-    def tape(self, value: Array, slopes: Array, bends: Bends) -> Tape:
-        """Record log loss f (R, n) with its derivatives by slot, slopes (S, R, n).
-
-        `bends(first, second, outer)` returns first × ∂²f + second × outer for each pair of slots (P, R, n);
-        outer holds the products of slopes.
-        """
-        outer = np.empty((len(self.pairs), *value.shape))
+    def products(self, left: Array, right: Array) -> Array:
+        """left × right for each pair of slots: (S, R, n) each → (P, R, n)."""
+        by_pair = np.empty((len(self.pairs), *left.shape[1:]))
         for place, (a, b) in enumerate(self.pairs):
-            np.multiply(slopes[a], slopes[b], out=outer[place])
+            np.multiply(left[a], right[b], out=by_pair[place])
+        return by_pair
 
-        def sums(first: Array, second: Array) -> tuple[Array, Array]:
-            return self.gradient(slopes * first), self.hessian(bends(first, second, outer))
-
-        return Tape(value, sums, lambda weights: self.hessian(outer * weights))
+    def outer(self, slopes: Array, weights: Array) -> Array:
+        """Sum of weights (R, n) × ∇f ∇fᵀ (R, p, p), from the slopes of f by slot (S, R, n)."""
+        return self.hessian(self.products(slopes * weights, slopes))
