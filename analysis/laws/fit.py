@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analysis.laws.certificate import Certificate, certify
 from analysis.laws.checks import Doubt, doubts_about_fit, doubts_about_runs, refuse
-from analysis.laws.forms import Data, Form
+from analysis.laws.forms import LOG_ZERO, Data, Form
 from analysis.laws.laws import Array, Law
 from analysis.laws.losses import Robust, RobustKind
 from analysis.laws.newton import Space
@@ -266,9 +266,10 @@ def fit_runs(
         draws = solve(recipe, form, drawn.counts * weights, drawn.log_loss, solution.theta[[best]]).theta
         if bootstrap == "bayes":
             residual = predicted - data.log_loss
-            draws = widen(
-                draws, solution.theta[best], runs.n_groups, runs.n_distinct, recipe.quadratic_share(residual)
-            )
+            centre = solution.theta[best]
+            may_be_zero = np.array([name == "log_E" for name in form.names]) | (centre <= LOG_ZERO)
+            share = recipe.quadratic_share(residual)
+            draws = widen(draws, centre, runs.n_groups, runs.n_distinct, share, may_be_zero)
             draws = np.clip(draws, form.lower, form.upper)
         refused = drawn.redrawn
     fit = Fit(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from analysis.laws.laws import Array
@@ -69,8 +70,13 @@ def replicates(
     raise ValueError(f"bootstrap: one of {', '.join(BOOTSTRAP_KINDS)}; got {kind!r}.")
 
 
-def widen(draws: Array, centre: Array, groups: int, runs: int, quadratic: float) -> Array:
+def widen(
+    draws: Array, centre: Array, groups: int, runs: int, quadratic: float, natural: npt.NDArray[np.bool_]
+) -> Array:
     """Correct random-weight draws (R, p) for small samples by stretching them about the estimate (p,).
+
+    `natural` (p,) marks logarithms of what may be zero, such as the floor E: these are stretched on their own
+    scale, and stay above zero. In logs, the way from E = 0 to E = 1 has no length to stretch.
 
     With G trunks, by sqrt(G / (G - 1)). And where the loss is quadratic, a fit shrinks each residual by its
     leverage, p / n on average, which the weights do not see: by n / (n - p), the jackknife's (HC3)
@@ -84,6 +90,8 @@ def widen(draws: Array, centre: Array, groups: int, runs: int, quadratic: float)
     leverage = runs / freedom * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
     stretch = np.sqrt(groups / max(groups - 1, 1)) * (1 + quadratic * (leverage - 1))
     stretched: Array = centre + stretch * (draws - centre)
+    amount, at = np.exp(draws[:, natural]), np.exp(centre[natural])
+    stretched[:, natural] = np.log(np.maximum(at + stretch * (amount - at), np.finfo(float).tiny))
     return stretched
 
 
