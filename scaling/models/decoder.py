@@ -58,7 +58,7 @@ def counts(shape: Shape, vocab: int, context: int) -> Counts:
 
 
 def _ladder() -> list[Shape]:
-    """One dial: depth follows width, a layer per 64 and at least 2, so that a law along N is one curve of shapes.
+    """One dial: depth follows width, a layer per 64 and at least 2, so that sizes lie on one curve of shapes.
 
     Widths step by an eighth and by at most 32, and both depths are offered where the rule lies between two
     integers: any size between the ends is then within 15 %.
