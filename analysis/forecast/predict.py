@@ -13,7 +13,7 @@ from analysis.laws.checks import Doubt
 from analysis.laws.fit import Fit, fit_loss_surface
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Law
 from analysis.laws.runs import FitError
-from analysis.laws.select import FORMS, Ensemble, fit_ensemble
+from analysis.laws.select import FORMS, Ensemble, fit_ensemble, noise
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
 UNEVEN = 1.5  # ratio of counted to 6 N D compute worth a word
@@ -176,8 +176,7 @@ def compute_doubts(flops: npt.ArrayLike, params: npt.ArrayLike, tokens: npt.Arra
 
 def noise_of(fit: Fit) -> npt.NDArray[np.float64]:
     """Log residuals as a new run may have them: centred, and widened by sqrt(n / (n - p))."""
-    n, p = fit.n_runs, len(fit.theta)
-    return np.asarray((fit.residuals - np.median(fit.residuals)) * np.sqrt(n / max(n - p, 1)))
+    return noise(fit)
 
 
 def _best(basis: Ensemble | Fit) -> Fit:
@@ -194,7 +193,7 @@ def _outlook(
     seed: int,
 ) -> Outlook:
     best = _best(basis)
-    noise = noise_of(best)
+    errors = noise_of(best)
     rng = np.random.default_rng(seed)
     N, D = params.value, tokens.value
     reach = _reach(best, N, D)
@@ -210,7 +209,7 @@ def _outlook(
         params=params,
         tokens=tokens,
         loss=Interval(loss(best.law), *basis.interval(loss)),
-        run=basis.interval(lambda law: loss(law) * float(np.exp(rng.choice(noise)))),
+        run=basis.interval(lambda law: loss(law) * float(np.exp(rng.choice(errors)))),
         level=basis.level,
         reach=reach,
         law=best.law,

@@ -120,10 +120,8 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
     if not fit.draws:
         raise FitError("no prediction interval: the fit was made with resamples=0; use resamples=1000.")
     columns = {name: np.atleast_1d(np.asarray(inputs[name], dtype=float)) for name in fit.law.inputs}
-    n, p = fit.n_runs, len(fit.theta)
-    noise = (fit.residuals - np.median(fit.residuals)) * np.sqrt(n / max(n - p, 1))
     curves = np.log(np.array([law(**columns) for law in fit.draws]))
-    new = curves + np.random.default_rng(seed).choice(noise, size=curves.shape)
+    new = curves + np.random.default_rng(seed).choice(noise(fit), size=curves.shape)
     ends = [(1 - fit.level) / 2, (1 + fit.level) / 2]
     ci = np.exp(np.quantile(curves, ends, axis=0))
     run = np.exp(np.quantile(new, ends, axis=0))
@@ -137,6 +135,17 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
             "reach": _size(columns) / _size(fit.runs.inputs).max(),
         }
     )
+
+
+def noise(fit: Fit) -> Array:
+    """Log residuals (n,) as a new run may have them: centred, and widened by sqrt(n / (n - p)).
+
+    The median is taken off because a robust fit lets some runs lie far to one side; p parameters fitted to
+    n runs leave residuals that are too small by that root on average.
+    """
+    n, p = fit.n_runs, len(fit.theta)
+    widened: Array = (fit.residuals - np.median(fit.residuals)) * np.sqrt(n / max(n - p, 1))
+    return widened
 
 
 def compute_of(runs: Runs, flops: npt.ArrayLike | None) -> Array:

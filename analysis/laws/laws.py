@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
+from math import exp, log
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 FLOPS_PER_PARAM_TOKEN = 6.0  # Kaplan et al. 2020 (arXiv:2001.08361), section 2.1: forward 2, backward 4
+LARGEST_LOG = 709.0  # e^709 is the most that a float holds
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,10 @@ class Surface(Law):
         return 1.0
 
     def __call__(self, N: npt.ArrayLike, D: npt.ArrayLike) -> Array:
-        with np.errstate(
-            divide="ignore"
-        ):  # a term that a fit found to be 0 is log 0 = -inf, and adds nothing
-            by_size = np.log(self.A) - self.alpha * np.log(np.asarray(N, float))
-            by_data = np.log(self.B) - self.beta * np.log(np.asarray(D, float))
+        return self._loss(np.log(np.asarray(N, float)), np.log(np.asarray(D, float)))
+
+    def _loss(self, log_n: Array | float, log_d: Array | float) -> Array:
+        by_size, by_data = _log(self.A) - self.alpha * log_n, _log(self.B) - self.beta * log_d
         k = self.sharpness
         return np.asarray(self.E + np.exp(np.logaddexp(k * by_size, k * by_data) / k))[()]
 
@@ -120,11 +121,11 @@ class Surface(Law):
             )
         k = self.sharpness
         total = self.alpha + self.beta
-        log_g = (np.log(self.alpha / self.beta) / k + np.log(self.A) - np.log(self.B)) / total
-        log_c = np.log(C / FLOPS_PER_PARAM_TOKEN)
-        N = float(np.exp(log_g + self.beta / total * log_c))
-        D = float(np.exp(-log_g + self.alpha / total * log_c))
-        return Optimum(N=N, D=D, loss=float(self(N=N, D=D)))
+        log_g = (log(self.alpha / self.beta) / k + log(self.A) - log(self.B)) / total
+        log_c = log(C / FLOPS_PER_PARAM_TOKEN)
+        log_n = log_g + self.beta / total * log_c
+        log_d = -log_g + self.alpha / total * log_c
+        return Optimum(N=_exp(log_n), D=_exp(log_d), loss=float(self._loss(log_n, log_d)))
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,13 @@ class Coupled(Surface):
     @property
     def sharpness(self) -> float:
         return self.k
+
+
+def _log(coefficient: float) -> float:
+    """The logarithm; of a term that a fit found to be 0 it is -inf, and the term adds nothing."""
+    return log(coefficient) if coefficient > 0 else float("-inf")
+
+
+def _exp(x: float) -> float:
+    """e^x, infinite where a float cannot hold it, as for the optimum of an exponent near 0."""
+    return exp(x) if x < LARGEST_LOG else float("inf")

@@ -59,7 +59,8 @@ class Robust:
         """rho, psi = rho', psi', and psi/r (the weight of iteratively reweighted least squares)."""
         if self.kind == "squared":
             return 0.5 * r * r, r, np.ones_like(r), np.ones_like(r)
-        clipped = np.clip(r, -self.delta, self.delta)
+        clipped = np.minimum(r, self.delta)
+        np.maximum(clipped, -self.delta, out=clipped)
         rho = r - 0.5 * clipped
         rho *= clipped
         weight = np.abs(r)

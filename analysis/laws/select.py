@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.laws.fit import Fit, fit_runs
-from analysis.laws.heldout import Forecast, compute_of, forecast_heldout, largest, predict_runs
+from analysis.laws.heldout import Forecast, compute_of, forecast_heldout, largest, noise, predict_runs
 from analysis.laws.laws import Array, Law
 from analysis.laws.losses import Robust
 from analysis.laws.recipe import Recipe
@@ -24,11 +24,13 @@ __all__ = [
     "Forecast",
     "fit_ensemble",
     "forecast_heldout",
+    "noise",
     "predict_runs",
     "rank_laws",
 ]
 
 FORMS = ("chinchilla", "coupled", "kaplan")
+MOST = 0.9  # share of the weight of all draws that must have a quantity for it to have an interval
 CUTS = (0.2, 0.3, 0.4, 0.5)  # shares of the runs, by compute, that the rolling forecasts hold out
 
 
@@ -133,20 +135,30 @@ class Ensemble:
     def interval(self, f: Callable[[Any], float], level: float | None = None) -> tuple[float, float]:
         """Interval of f(law) over laws and replicates: quantiles of the weighted draws of every law.
 
+        Draws on which f is not finite are left out where they are few.
+
         Raises:
-            FitError: when no law yields a finite value.
+            FitError: when the fits were made with resamples=0, or f is not finite on most draws.
+            ValueError: for a level that is no probability.
         """
         level = self.level if level is None else level
+        if not 0 < level < 1:
+            raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {level!r}.")
+        if not any(len(fit.theta_draws) for fit in self.fits):
+            raise FitError("no interval: the ensemble was made with resamples=0; use resamples=1000.")
         values, weights = [], []
         for fit, weight in zip(self.fits, self.weights, strict=True):
-            drawn = np.array([_finite(f, law) for law in fit.draws])
-            drawn = drawn[np.isfinite(drawn)]
-            if drawn.size and weight > 0:
-                values.append(drawn)
-                weights.append(np.full(drawn.size, weight / drawn.size))
-        if not values:
-            raise FitError("no interval: no law of the ensemble has a finite value of this quantity.")
+            values.append(np.array([_finite(f, law) for law in fit.draws]))
+            weights.append(np.full(len(values[-1]), weight / len(values[-1])))
         value, share = np.concatenate(values), np.concatenate(weights)
+        finite = np.isfinite(value)
+        lacking = float(share[~finite].sum() / share.sum())
+        if lacking > 1 - MOST:
+            raise FitError(
+                f"no interval: the quantity is not finite on {int((~finite).sum())} of {len(value)} draws of "
+                f"the ensemble, {100 * lacking:.0f} % of its weight, so the runs do not bound it."
+            )
+        value, share = value[finite], share[finite]
         order = np.argsort(value)
         cumulative = (np.cumsum(share[order]) - 0.5 * share[order]) / share.sum()
         low, high = np.interp([(1 - level) / 2, (1 + level) / 2], cumulative, value[order])

@@ -38,7 +38,7 @@ class Slots:
                 if a <= b:
                     product[a, b] = product[b, a] = len(columns)
                     columns.append(columns[single[a]] * columns[single[b]])
-        self._monomials = np.stack(columns, axis=1)  # (n, K)
+        self._monomials = np.stack(columns)  # (K, n)
         self.pairs = [(a, b) for a in range(S) for b in range(a, S)]
         place = {pair: i for i, pair in enumerate(self.pairs)}
         self.diagonal = [place[s, s] for s in range(S)]
@@ -50,28 +50,33 @@ class Slots:
                 return single[u.slot if u.power else v.slot]
             return 0
 
-        self._slot = np.array([u.slot for u in coordinates])
-        self._column = np.array([column(u, Coordinate(u.slot)) for u in coordinates])
+        K = len(columns)
         self._sign = np.array([-1.0 if u.power else 1.0 for u in coordinates])
-        self._pair = np.array(
-            [[place[min(u.slot, v.slot), max(u.slot, v.slot)] for v in coordinates] for u in coordinates]
-        )
-        self._columns = np.array([[column(u, v) for v in coordinates] for u in coordinates])
-        self._signs = np.outer(self._sign, self._sign)
+        self._entry = np.array([u.slot * K + column(u, Coordinate(u.slot)) for u in coordinates])
+        pairs = [
+            place[min(u.slot, v.slot), max(u.slot, v.slot)] * K + column(u, v)
+            for u in coordinates
+            for v in coordinates
+        ]
+        self._entries = np.array(pairs)
+        self._signs = np.outer(self._sign, self._sign).reshape(-1, 1)
 
     def gradient(self, by_slot: Array) -> Array:
         """Weighted first derivatives by slot (S, R, n) → gradient (R, p)."""
-        sums = by_slot @ self._monomials
-        gradient: Array = sums[self._slot, :, self._column].T * self._sign
+        gradient: Array = self._sums(by_slot)[self._entry].T * self._sign
         return gradient
 
     def hessian(self, by_pair: Array) -> Array:
         """Weighted second derivatives by pair of slots (P, R, n) → Hessian (R, p, p)."""
-        sums = by_pair @ self._monomials
-        entries = sums[self._pair, :, self._columns]  # (p, p, R)
-        entries *= self._signs[:, :, None]
-        hessian: Array = entries.transpose(2, 0, 1)
+        p = len(self._sign)
+        entries = self._sums(by_pair)[self._entries] * self._signs
+        hessian: Array = entries.reshape(p, p, -1).transpose(2, 0, 1)
         return hessian
+
+    def _sums(self, weights: Array) -> Array:
+        """Sums over runs of weights (S, R, n) × each of K monomials, (S K, R)."""
+        sums: Array = self._monomials @ weights.transpose(0, 2, 1)
+        return sums.reshape(-1, weights.shape[1])
 
     def products(self, left: Array, right: Array) -> Array:
         """left × right for each pair of slots: (S, R, n) each → (P, R, n)."""

@@ -141,3 +141,10 @@ def test_no_optimum_without_a_surface_or_a_positive_exponent() -> None:
         Chinchilla(1, 0, 1, 0.3, 0.3).optimum(1e20)
     with pytest.raises(ValueError, match="a compute budget is a positive number"):
         Chinchilla(1, 1, 1, 0.3, 0.3).optimum(0)
+
+
+def test_an_exponent_near_zero_puts_the_optimum_beyond_every_float() -> None:
+    best = Chinchilla(1.0, 3.0, 2.0, 1e-6, 1e-6).optimum(1e20)
+    assert np.isinf(best.N)
+    assert best.D == 0.0
+    assert best.loss == pytest.approx(1 + 2 * np.sqrt(3 * 2), rel=1e-4)  # both terms alike, their product AB

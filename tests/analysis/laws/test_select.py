@@ -5,7 +5,7 @@ import pytest
 
 from analysis.laws.fit import FitError, fit_loss_surface
 from analysis.laws.laws import Chinchilla, Coupled
-from analysis.laws.select import fit_ensemble, forecast_heldout, predict_runs, rank_laws
+from analysis.laws.select import fit_ensemble, forecast_heldout, noise, predict_runs, rank_laws
 from analysis.laws.sensitivity import sensitivity
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -80,8 +80,36 @@ def test_the_ensemble_holds_what_one_form_misses() -> None:
     assert ensemble.best.name == "coupled"
     assert ensemble.predict(lambda law: law(**far)) == pytest.approx(truth, rel=0.01)
     assert str(ensemble).startswith("ensemble of coupled ")
-    with pytest.raises(FitError, match="no law of the ensemble"):
+    with pytest.raises(
+        FitError, match=r"not finite on 600 of 600 draws of the ensemble, 100 % of its weight"
+    ):
         ensemble.interval(lambda law: float("nan"))
+    with pytest.raises(ValueError, match=r"level: a probability between 0 and 1, e\.g\. 0\.95; got 95"):
+        ensemble.interval(lambda law: law.alpha, level=95)
+    with pytest.raises(FitError, match="the ensemble was made with resamples=0"):
+        fit_ensemble(N, D, loss, resamples=0).interval(lambda law: law.alpha)
+
+
+def test_no_interval_of_what_most_draws_lack() -> None:
+    """As for one law: a tenth of the draws may lack a quantity, by weight; more, and it is not bounded."""
+    ensemble = fit_ensemble(N, D, LOSS, resamples=40)
+    middle = {fit.name: np.median([law.alpha for law in fit.draws]) for fit in ensemble.fits}
+
+    def half(law: object) -> float:
+        above = law.alpha > middle[law.name]  # type: ignore[attr-defined]
+        return float("nan") if above else 1.0
+
+    with pytest.raises(FitError, match=r"not finite on 60 of 120 draws of the ensemble, 50 % of its weight"):
+        ensemble.interval(half)
+    lowest = {fit.name: min(law.alpha for law in fit.draws) for fit in ensemble.fits}
+    few = ensemble.interval(lambda law: law.alpha if law.alpha > lowest[law.name] else float("nan"))
+    assert few[0] < ensemble.best.law.parameters["alpha"] < few[1]
+
+
+def test_noise_of_a_new_run_is_centred_and_wider_than_residuals() -> None:
+    fit = fit_loss_surface(N, D, LOSS, resamples=0)
+    assert np.median(noise(fit)) == 0.0
+    assert np.std(noise(fit)) == pytest.approx(np.std(fit.residuals) * np.sqrt(42 / 37))
 
 
 def test_sensitivity_has_a_row_for_every_choice() -> None:
