@@ -199,10 +199,10 @@ def _rising(runs: Runs) -> list[Doubt]:
     """Inputs with which loss rises: the partial slope of log loss is above 0 by 3 standard errors."""
     names = [name for name in runs.inputs if name != "U"]
     X = np.stack([np.ones(runs.n), *(np.log(runs.inputs[name]) for name in names)], axis=1)
-    if runs.n <= X.shape[1] or np.linalg.matrix_rank(X) < X.shape[1]:
-        return []
     y = np.log(runs.loss)
-    slope = np.linalg.lstsq(X, y, rcond=None)[0]
+    slope, _, rank, _ = np.linalg.lstsq(X, y, rcond=None)
+    if runs.n <= X.shape[1] or rank < X.shape[1]:
+        return []
     residual = y - X @ slope
     variance = float(residual @ residual) / (runs.n - X.shape[1])
     error = np.sqrt(variance * np.diag(np.linalg.inv(X.T @ X)))

@@ -71,7 +71,12 @@ def replicates(
 
 
 def widen(
-    draws: Array, centre: Array, groups: int, runs: int, quadratic: float, natural: npt.NDArray[np.bool_]
+    draws: Array,
+    centre: Array,
+    groups: int,
+    runs: int,
+    quadratic: float,
+    natural: npt.NDArray[np.bool_] | None = None,
 ) -> Array:
     """Correct random-weight draws (R, p) for small samples by stretching them about the estimate (p,).
 
@@ -90,6 +95,8 @@ def widen(
     leverage = runs / freedom * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
     stretch = np.sqrt(groups / max(groups - 1, 1)) * (1 + quadratic * (leverage - 1))
     stretched: Array = centre + stretch * (draws - centre)
+    if natural is None:
+        return stretched
     amount, at = np.exp(draws[:, natural]), np.exp(centre[natural])
     stretched[:, natural] = np.log(np.maximum(at + stretch * (amount - at), np.finfo(float).tiny))
     return stretched

@@ -81,8 +81,10 @@ class Slots:
     def products(self, left: Array, right: Array) -> Array:
         """left × right for each pair of slots: (S, R, n) each → (P, R, n)."""
         by_pair = np.empty((len(self.pairs), *left.shape[1:]))
-        for place, (a, b) in enumerate(self.pairs):
-            np.multiply(left[a], right[b], out=by_pair[place])
+        for a, place in enumerate(
+            self.diagonal
+        ):  # from there on, the pairs of a with itself and those after it
+            np.multiply(left[a], right[a:], out=by_pair[place : place + len(right) - a])
         return by_pair
 
     def outer(self, slopes: Array, weights: Array) -> Array:
