@@ -43,49 +43,6 @@ _DRAWS = 200  # bootstrap laws behind a drawn band; a picture needs no more
 _Array = NDArray[np.float64]
 
 
-def plot_learning_curves(curves: pd.DataFrame, *, against: str = "tokens", ax: Axes | None = None) -> Axes:
-    """Held-out loss along every trunk and cooldown, against `tokens` or `flops`, with the lower envelope.
-
-    Args:
-        curves: as `load_curves` returns. Lines without an evaluation are left out.
-    """
-    ax = axes_or_new(ax)
-    seen = curves[np.isfinite(curves["loss"]) & (curves[against] > 0)]
-    if seen.empty:
-        return _empty(ax, "no evaluation along training was logged")
-    ends = []
-    for family, of_family in seen.groupby("family", sort=True):
-        sizes = np.unique(of_family["params"].dropna())
-        for size, tint in zip(sizes, shades(str(family), len(sizes)), strict=True):
-            lines = of_family[of_family["params"] == size]
-            trunks = lines[lines["part"] == "trunk"]
-            for _, line in trunks.groupby("trunk_id", sort=True):
-                ax.plot(line[against], line["loss"], color=tint, lw=1.2)
-            for _, line in lines[lines["part"] == "cooldown"].groupby("run_id", sort=True):
-                ax.plot(line[against], line["loss"], color=tint, lw=0.9)
-                ax.plot(line[against].iloc[-1:], line["loss"].iloc[-1:], "o", color=tint, ms=3.5)
-            last = lines.loc[lines[against].idxmax()]
-            ends.append((float(last["loss"]), say(float(size)), tint))
-    ordered = seen.sort_values(against, kind="stable")
-    if against == "flops":
-        ax.plot(
-            ordered[against], ordered["loss"].cummin(), color=INK, lw=1.1, ls=(0, (4, 2)), label="envelope"
-        )
-        legend_above(ax)
-    # The first steps fall from ln V and would flatten all that is of interest: show what the runs came to.
-    results = seen.groupby(["trunk_id", "run_id"], dropna=False)["loss"].last()
-    least, top = float(seen["loss"].min()), float(results.max())
-    top += 0.25 * (top - least) or 0.1 * top
-    shown = seen[seen["loss"] <= top]
-    scale_axis(ax, float(shown[against].min()), float(shown[against].max()), _words(against))
-    ax.set_ylim(least - 0.06 * (top - least), top)
-    ax.set_xlabel(AXES[against])
-    linear_axis(ax.yaxis, LOSS)
-    if against == "tokens":
-        label_ends(ax, "N", ends)
-    return ax
-
-
 def plot_loss_vs_params(
     table: pd.DataFrame, fits: Sequence[Fit], *, tokens: Sequence[float] | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -153,7 +110,7 @@ def plot_isoflop(
     """
     ax = axes_or_new(ax)
     if not fits:
-        return _empty(ax, "no law could be fitted")
+        return empty(ax, "no law could be fitted")
     law = fits[0].law
     family = str(table["family"].iloc[0])
     compute = table["flops_6nd"].to_numpy(dtype=float)
@@ -193,7 +150,7 @@ def plot_residuals(
     """What the first law leaves unexplained [%], against `params`, `tokens` or the `fitted` loss."""
     ax = axes_or_new(ax)
     if not fits:
-        return _empty(ax, "no law could be fitted")
+        return empty(ax, "no law could be fitted")
     fit = fits[0]
     left = 100 * np.expm1(np.asarray(fit.residuals, dtype=float))
     if against == "fitted":
@@ -203,7 +160,7 @@ def plot_residuals(
         linear_axis(ax.xaxis, "fitted loss [nats/token]", most=5)
     else:
         x = table[against].to_numpy(dtype=float)
-        scale_axis(ax, float(x.min()), float(x.max()), _words(against))
+        scale_axis(ax, float(x.min()), float(x.max()), words(against))
         ax.set_xlabel(AXES[against])
     ax.axhline(0, color=INK, lw=0.8)
     ax.plot(x, left, "o", color=colour(str(table["family"].iloc[0])), ms=4, alpha=0.75, mew=0)
@@ -217,7 +174,7 @@ def plot_forecast(forecasts: Sequence[tuple[str, str, Forecast]], *, ax: Axes | 
     """Forecast against measured loss of held-out runs, (label, family, forecast) each, with intervals."""
     ax = axes_or_new(ax)
     if not forecasts:
-        return _empty(ax, "no run was held out")
+        return empty(ax, "no run was held out")
     markers = markers_of([family for _, family, _ in forecasts])
     ends: list[float] = []
     for (label, family, forecast), marker in zip(forecasts, markers, strict=True):
@@ -344,7 +301,7 @@ def _loss_along(
     return ax
 
 
-def _words(column: str) -> Callable[[float], str]:
+def words(column: str) -> Callable[[float], str]:
     return say_flops if column.startswith("flops") else say
 
 
@@ -361,7 +318,7 @@ def _optimum(law: Any, C: float) -> Any:
         return None
 
 
-def _empty(ax: Axes, reason: str) -> Axes:
+def empty(ax: Axes, reason: str) -> Axes:
     """Say in the picture why there is nothing in it."""
     ax.text(0.5, 0.5, reason, ha="center", va="center", transform=ax.transAxes, color=GREY)
     ax.set_axis_off()

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report import figures
+from analysis.report.curves import plot_learning_curves
 from analysis.report.findings import Findings
 from analysis.report.style import panels
 
@@ -110,7 +111,7 @@ def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
 def _curves(curves: pd.DataFrame, against: str, words: str) -> Picture:
     caption = f"Held-out loss along every trunk and its cooldowns against {words}. "
     caption += "A dot ends a cooldown: it is what enters a fit."
-    ax = figures.plot_learning_curves(curves, against=against)
+    ax = plot_learning_curves(curves, against=against)
     return _picture(f"curves-vs-{against}", "Learning curves", caption, ax)
 
 

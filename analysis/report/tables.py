@@ -88,7 +88,7 @@ def approach_table(findings: Mapping[str, Findings]) -> Table:
     header = ("part", "approach", "a", "a from", "a to", "N", "D", "wasted %")
     note = (
         "N, D: advised at ten times the largest compute; best N grows as compute to the power a. Wasted: "
-        "share of that compute lost by following the advice, if the first law is true (approach 3 follows it). "
+        "share of that compute lost by following the advice, if the first law is true (approach 3 does). "
         "Source: Hoffmann et al. 2022, sections 3.1 to 3.3; Czech et al. 2026 for the waste."
     )
     return Table("approaches", "Chinchilla's three approaches", header, tuple(rows), note)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from scaling.records.record import StudyRecords, read_study
+from scaling.records.record import RunRecord, StudyRecords, read_study
 
 METRICS_FILE = "metrics.jsonl"
 _NUMBERS = ("step", "tokens", "flops", "train_loss", "loss", "loss_se", "learning_rate")
@@ -18,6 +18,8 @@ _COLUMNS = ("trunk_id", "run_id", "part", "family", "params", *_NUMBERS)
 
 def load_curves(folder: str | Path) -> pd.DataFrame:
     """Read metrics.jsonl of all trunks and cooldowns that the plan or a record of the study names.
+
+    A run ends with a row for the held-out loss of its record.
 
     Returns:
         trunk_id, run_id (None for a trunk), part (`trunk` or `cooldown`), family, params [count], step,
@@ -37,6 +39,7 @@ def load_curves(folder: str | Path) -> pd.DataFrame:
         for run_id in sorted(_runs_of(study, trunk_id)):
             run = {"trunk_id": trunk_id, "run_id": run_id, "part": "cooldown", **about}
             rows += _read(study.folder / trunk_id / run_id / METRICS_FILE, run, study.folder, notes)
+            rows += [{**run, **_result(r)} for r in study.done if r.run_id == run_id]
     curves = pd.DataFrame(rows, columns=list(_COLUMNS))
     curves[list(_NUMBERS)] = curves[list(_NUMBERS)].astype(float)
     curves.attrs = {"study": study.name, "notes": notes}
@@ -52,6 +55,13 @@ def _trunks(study: StudyRecords) -> dict[str, dict[str, Any]]:
     for record in study.records:
         about[record.trunk_id] = {"family": record.family, "params": record.params}
     return dict(sorted(about.items()))
+
+
+def _result(record: RunRecord) -> dict[str, Any]:
+    """Where a run's curve ends: at its record."""
+    return {name: getattr(record, name) for name in ("tokens", "flops", "loss", "loss_se")} | {
+        "step": record.steps
+    }
 
 
 def _runs_of(study: StudyRecords, trunk_id: str) -> set[str]:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from analysis.report import Findings, figures, fit_study
+from analysis.report.curves import plot_learning_curves
 from analysis.report.style import colour, label_ends, log_ticks, panels, save, say, say_flops, shades, styled
 from analysis.table import load_curves, load_runs
 from tests.analysis.synthetic import BUDGETS, WIDTHS, write_study
@@ -123,7 +124,7 @@ def test_parameter_bar_is_the_interval(parts: dict[str, Findings]) -> None:
 
 
 def test_envelope_never_rises(study: Path) -> None:
-    ax = figures.plot_learning_curves(load_curves(study), against="flops")
+    ax = plot_learning_curves(load_curves(study), against="flops")
     (envelope,) = [line for line in ax.lines if line.get_label() == "envelope"]
     assert (np.diff(envelope.get_ydata()) <= 0).all()
     loss = load_curves(study)["loss"]
@@ -173,7 +174,7 @@ def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
     empty = pd.DataFrame(
         columns=["trunk_id", "run_id", "part", "family", "params", "tokens", "flops", "loss"], dtype=float
     )
-    assert texts(figures.plot_learning_curves(empty)) == ["no evaluation along training was logged"]
+    assert texts(plot_learning_curves(empty)) == ["no evaluation along training was logged"]
     assert texts(figures.plot_forecast([])) == ["no run was held out"]
     assert texts(figures.plot_isoflop(runs, [])) == ["no law could be fitted"]
     assert texts(figures.plot_residuals(runs, [])) == ["no law could be fitted"]

@@ -14,7 +14,6 @@ import pytest
 
 from analysis.report import Findings, fit_study, write, write_report
 from analysis.report.checklist import checklist
-from analysis.report.style import save
 from analysis.report.formats import (
     Table,
     escape_latex,
@@ -24,6 +23,7 @@ from analysis.report.formats import (
     to_latex,
     to_markdown,
 )
+from analysis.report.style import save
 from analysis.table import load_runs
 from tests.analysis.synthetic import write_study
 
@@ -72,6 +72,8 @@ def test_every_file_is_there(written: dict[str, Path]) -> None:
     }
     texts = {
         "index.html",
+        "approaches.csv",
+        "sensitivity.csv",
         "report.md",
         "tables.tex",
         "runs.csv",
@@ -170,7 +172,7 @@ def test_the_other_formats_hold_the_same_numbers(
     assert f"{fit.law.parameters['alpha']:#.4g}" in written["report.md"].read_text()
     latex = written["tables.tex"].read_text()
     assert f"{fit.law.parameters['alpha']:#.4g}" in latex
-    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 5
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 7
     assert len(pd.read_csv(written["runs.csv"])) == 27
 
 

@@ -440,7 +440,7 @@ def test_curves_of_trunks_and_cooldowns(tmp_path: Path) -> None:
     curves = load_curves(tmp_path / "demo")
     assert curves["trunk_id"].nunique() == 6
     assert (curves["part"] == "trunk").sum() == 6 * 120
-    assert (curves["part"] == "cooldown").sum() == 30 * 16
+    assert (curves["part"] == "cooldown").sum() == 30 * (16 + 1)  # and the record that ends each
     assert set(curves.loc[curves["part"] == "cooldown", "run_id"]) == set(
         load_runs(tmp_path / "demo")["run_id"]
     )
@@ -454,7 +454,9 @@ def test_a_plan_cannot_lead_out_of_the_study(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "demo" / "plan.json").read_text())
     plan["runs"].append({"run_id": "x", "trunk_id": "..", "family": "decoder", "params": 1})
     (tmp_path / "demo" / "plan.json").write_text(json.dumps(plan))
-    assert load_curves(tmp_path / "demo").empty
+    curves = load_curves(tmp_path / "demo")
+    assert ".." not in set(curves["trunk_id"])
+    assert len(curves) == 30  # no metrics were written: the records alone
 
 
 # --- scale ----------------------------------------------------------------------------------------------
