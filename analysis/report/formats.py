@@ -115,11 +115,13 @@ def _show(column: str, cell: Cell) -> str:
         return str(cell)
     if column in ("C", "flops", "flops_6nd"):
         return say_flops(float(cell))
-    if column in ("N", "D", "D/N", "params", "tokens"):
+    if column in ("N", "N*", "D", "D/N", "params", "tokens"):
         return say(float(cell))
     if column.endswith("%"):
         return f"{cell:+.2f}" if column == "error %" else f"{cell:.2g}"
-    return str(cell) if isinstance(cell, int) else f"{cell:#.4g}".rstrip(".")
+    if isinstance(cell, int):
+        return str(cell)
+    return "0" if abs(cell) < 1e-12 else f"{cell:#.4g}".rstrip(".")
 
 
 def _is_text(table: Table, j: int) -> bool:
