@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from scaling.data.dataset import Dataset
 from scaling.launch.pool import Task, train_here, train_in_processes
 from scaling.study.compose import config_folder
 from scaling.study.config import RunConfig, register
@@ -30,12 +31,16 @@ def launch(plan: Plan, overrides: Sequence[str], observer: Observer) -> None:
     """
     trunks = {trunk.spec.id: trunk for trunk in plan.trunks}
     tasks: dict[str, Task] = {}
+    corpora: dict[str, Dataset] = {}  # opening one looks at every file of it: once, not once a job
     workers, threads = share_machine(plan)
 
     def job(composed: DictConfig) -> None:
         config = OmegaConf.to_object(composed)
         assert isinstance(config, RunConfig)
-        for decided in decide(config, open_corpus(config.data, config.cache)):
+        key = f"{config.data} {config.cache}"
+        if key not in corpora:
+            corpora[key] = open_corpus(config.data, config.cache)
+        for decided in decide(config, corpora[key]):
             trunk = trunks[decided.spec.id]  # with every budget that any job asks of it
             tasks[trunk.spec.id] = Task(
                 trunk, config.data, config.cache, plan.folder, plan.name, config.training.device, threads
