@@ -67,6 +67,20 @@ def rotations(context: int, head_width: int) -> Tensor:
     return torch.polar(torch.ones_like(angles), angles)
 
 
+def positions(turn: Tensor, start: int, count: int) -> Tensor:
+    """`rotations` of `count` tokens from position `start` on.
+
+    Raises:
+        ValueError: past the context that `turn` was made for.
+    """
+    if start + count > len(turn):
+        raise ValueError(
+            f"{start} tokens and {count} more are past the model's context of {len(turn)}. "
+            f"Start again without a state, from the last {len(turn) - count} tokens or fewer."
+        )
+    return turn[start : start + count]
+
+
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
     """Turn each pair of neighbouring channels by its angle.
 
@@ -90,6 +104,9 @@ def rotate_real(pairs: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
+Cache = tuple[Tensor, Tensor]  # keys and values of the tokens so far, each (batch, heads, tokens, head_width)
+
+
 class Attention(nn.Module):
     """Causal or bidirectional self-attention with rotary positions."""
 
@@ -101,14 +118,28 @@ class Attention(nn.Module):
         self.out = Linear(width, width)
 
     def forward(self, x: Tensor, turn: Tensor) -> Tensor:
+        q, k, v = self._project(x, turn)
+        return self._mix(F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
+
+    def extend(self, x: Tensor, turn: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
+        """Causal attention of new tokens to the past ones and themselves; `turn` is that of the new ones."""
+        q, k, v = self._project(x, turn)
+        if past is not None:
+            k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
+        new, total = q.shape[2], k.shape[2]
+        seen = torch.ones(new, total, dtype=torch.bool, device=x.device).tril(total - new)
+        return self._mix(F.scaled_dot_product_attention(q, k, v, attn_mask=seen)), (k, v)
+
+    def _project(self, x: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (batch, heads, tokens, head_width)."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
         q, k = rotate(q, turn), rotate(k, turn)
         # Flash attention in bfloat16 spends two thirds of a step in its backward pass on a CPU, where
         # `rotate` returns float32; elsewhere it returns what it was given.
         v = v.type_as(q)
-        mixed = F.scaled_dot_product_attention(
-            q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal=self.causal
-        )
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _mix(self, mixed: Tensor) -> Tensor:
         return self.out(mixed.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
 
@@ -124,7 +155,14 @@ class Block(nn.Module):
         self.down = Linear(4 * width, width)
 
     def forward(self, x: Tensor, turn: Tensor) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), turn)
+        return self._feed(x + self.attention(self.attention_norm(x), turn))
+
+    def extend(self, x: Tensor, turn: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
+        """The same for new tokens after those in `past`, and what the next ones need."""
+        mixed, past = self.attention.extend(self.attention_norm(x), turn, past)
+        return self._feed(x + mixed), past
+
+    def _feed(self, x: Tensor) -> Tensor:
         return x + self.down(F.gelu(self.up(self.mlp_norm(x))))  # type: ignore[no-any-return]
 
 

@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scaling.models.family import Counts, Family, Shape
+from scaling.models.family import Counts, Family, Shape, input_lengths
 from scaling.models.registry import get_family
 
 
@@ -19,18 +19,19 @@ def count_built(family: Family, shape: Shape, vocab: int, context: int) -> Count
     """Count one sequence through the model that `family.build` returns."""
     with torch.device("meta"):
         model = family.build(shape, vocab, context)
-        tokens = torch.zeros(1, context, dtype=torch.long)
-    named = dict(model.named_parameters())
-    total = sum(p.numel() for p in named.values())
-    output = sum(p.numel() for name, p in named.items() if name.startswith("head."))
-    embedding = sum(p.numel() for name, p in named.items() if name.startswith("embedding."))
+        lengths = input_lengths(family.objective, context)
+        inputs = [torch.zeros(1, length, dtype=torch.long) for length in lengths]
+    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
+    total = sum(p.numel() for p in model.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(tokens)
+        model(*inputs)
     return Counts(
-        params=total - output - embedding,
-        params_matmul=total - embedding,
+        params=total - sizes["head"] - sizes["embedding"],
+        params_matmul=total - sizes["embedding"],
         params_total=total,
         forward_flops=counter.get_total_flops() / context,
+        params_encoder=sizes.get("encoder"),
+        params_decoder=sizes.get("decoder"),
     )
 
 

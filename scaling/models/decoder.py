@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from scaling.models.blocks import Block, Linear, Norm, heads_for, initialise, rotations
+from scaling.models.blocks import Block, Cache, Linear, Norm, heads_for, initialise, positions, rotations
 from scaling.models.family import Counts, Family, Shape
 
 
@@ -28,13 +28,30 @@ class Decoder(nn.Module):
 
     def features(self, tokens: Tensor) -> Tensor:
         """What the output layer reads, (batch, tokens, width)."""
-        x = self.embedding(tokens)
+        x = self.embedding(tokens.clamp(min=0))
         for block in self.blocks:
             x = block(x, self.turn[: tokens.shape[1]])
         return self.norm(x)  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.features(tokens))  # type: ignore[no-any-return]
+
+    def extend(self, tokens: Tensor, state: list[Cache] | None = None) -> tuple[Tensor, list[Cache]]:
+        """Logits of new tokens (batch, tokens) after those that `state` stands for, and the state after them.
+
+        Raises:
+            ValueError: past the context. Positions beyond it were never trained, and keys in `state` cannot
+                be moved to earlier ones: start again with a shorter past.
+        """
+        start = state[0][0].shape[2] if state else 0
+        turn = positions(self.turn, start, tokens.shape[1])
+        x = self.embedding(tokens.clamp(min=0))
+        after: list[Cache] = []
+        for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            x, past = block.extend(x, turn, state[index] if state else None)
+            after.append(past)
+        return self.head(self.norm(x)), after
 
 
 def counts(shape: Shape, vocab: int, context: int) -> Counts:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+NOTHING = -1  # in inputs: padding, no token here; in targets: nothing is predicted here
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -26,18 +28,27 @@ class Counts:
 
     `params` excludes embedding and output layer (Kaplan), `params_matmul` adds the output layer,
     `params_total` is everything (Hoffmann). `forward_flops` is per token of a full context,
-    multiply-add = 2, attention counted over the whole context (no causal discount).
+    multiply-add = 2, attention counted over the whole context (no causal discount). The two halves of an
+    encoder_decoder are counted separately too (Ghorbani et al. 2021, arXiv:2109.07740); they sum to `params`.
     """
 
     params: int
     params_matmul: int
     params_total: int
     forward_flops: float  # [FLOP/token]
+    params_encoder: int | None = None
+    params_decoder: int | None = None
 
     @property
     def training_flops(self) -> float:
         """[FLOP/token]: the backward pass costs twice the forward pass."""
         return 3 * self.forward_flops
+
+
+def input_lengths(objective: str, context: int) -> tuple[int, ...]:
+    """Tokens of each input of a model in a full context; seq2seq reads its first half and writes the rest."""
+    half = context // 2
+    return (half, context - half) if objective == "seq2seq" else (context,)
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,27 @@ def test_the_order_of_a_batch_changes_nothing(family: Family) -> None:
 
 
 @every_family
+@pytest.mark.parametrize("cuts", [[1] * CONTEXT, [5, 1, CONTEXT - 6]], ids=["one by one", "in three pieces"])
+def test_a_sequence_in_pieces_is_the_sequence_whole(family: Family, cuts: list[int]) -> None:
+    if family.objective != "causal":
+        pytest.skip("only causal families promise this")
+    model, tokens = build(family), some_tokens(3)
+    whole = model(tokens)
+    state, pieces = None, []
+    for piece in tokens.split(cuts, dim=1):
+        logits, state = model.extend(piece, state)
+        pieces.append(logits)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_a_position_past_the_context_is_refused() -> None:
+    model = build(FAMILIES["decoder"])
+    _, state = model.extend(some_tokens(1))
+    with pytest.raises(ValueError, match=r"24 tokens and 1 more are past the model's context of 24\. Start"):
+        model.extend(torch.zeros(1, 1, dtype=torch.long), state)
+
+
+@every_family
 def test_it_overfits_one_batch(family: Family) -> None:
     torch.manual_seed(0)
     model = build(family, family.shape_for(2e4))
