@@ -3,5 +3,6 @@
 from analysis.table.comparable import split_comparable
 from analysis.table.curves import load_curves
 from analysis.table.load import data_hash, load_runs
+from analysis.table.scores import load_evaluations
 
-__all__ = ["data_hash", "load_curves", "load_runs", "split_comparable"]
+__all__ = ["data_hash", "load_curves", "load_evaluations", "load_runs", "split_comparable"]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.table.cells import read_numbers
 from analysis.table.columns import COUNTS, NUMBERS, Columns, Origin, resolve
+from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import Raw, read_file
 from analysis.table.wandb_runs import read_wandb
@@ -39,6 +40,7 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFram
         - `counts`: used, quarantined (unreadable, damaged, in wrong units), diverged, failed (the last try
           left an error), missing (planned, nothing there yet). Each run is in one of them only.
         - `quarantine`: [{row, reason}]; `notes`: what was derived or assumed; `warnings`: what to look at.
+        - `tasks`: of a runs folder with scores of tasks, what each of these columns is (see `add_scores`).
         - `data_hash`: sha256 of the rows used, whatever their order; `source`, `study`, `columns`, and of a
           runs folder the `question` that its plan asks.
 
@@ -56,6 +58,7 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFram
         origins = {name: Origin(name) for name in _RECORD}
         table = _table(_from_study(study), origins, study.name, external=False)
         table.attrs["question"] = _question(path)
+        add_scores(table, study)
         return table
     elif path.is_file():
         raw = read_file(path)

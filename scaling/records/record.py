@@ -7,7 +7,6 @@ pandas, so a laptop can read a study.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -15,6 +14,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from scaling.records.evaluation import Evaluation, read_evaluations
+from scaling.records.seal import DamagedRecord as DamagedRecord
+from scaling.records.seal import canonical_json as canonical_json
+from scaling.records.seal import seal, unseal
 
 SCHEMA = 1
 RECORD_FILE = "record.json"
@@ -64,6 +68,8 @@ class RunRecord:
     attempts: int
     started: str  # ISO 8601, UTC
     finished: str
+    params_encoder: int | None = None  # of `params`, where a family has two sides (Ghorbani)
+    params_decoder: int | None = None
     reason: str | None = None  # why and at which step a run diverged
     versions: dict[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete
@@ -77,30 +83,9 @@ class RunRecord:
             raise ValueError(f"run {self.run_id}: a diverged record carries no loss; got {self.loss!r}.")
 
 
-class DamagedRecord(ValueError):
-    """A record file whose content cannot be trusted."""
-
-
-def canonical_json(value: Any) -> bytes:
-    """The one serialisation that hashes are taken of: sorted keys, no spaces, no NaN.
-
-    Raises:
-        ValueError: for NaN or infinity, which JSON has no number for.
-        TypeError: for anything that is not plain data.
-    """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
-
-
 def encode_record(record: RunRecord) -> bytes:
-    """The bytes of `record.json`: a line a field, and at the end the sha256 of their own canonical form.
-
-    Without its line breaks and the blank after each the file *is* the canonical form (no JSON string holds a
-    raw line break), so that a reader checks the hash without serialising again.
-    """
-    body = {"schema": SCHEMA, **asdict(record)}
-    digest = hashlib.sha256(canonical_json(body)).hexdigest()
-    lines = [canonical_json({key: body[key]})[1:-1] for key in sorted(body)]
-    return b"{\n " + b",\n ".join(lines) + _tail(digest)
+    """The bytes of `record.json`: a line a field, and at the end the sha256 of its content."""
+    return seal({"schema": SCHEMA, **asdict(record)})
 
 
 def decode_record(data: bytes) -> RunRecord:
@@ -109,39 +94,11 @@ def decode_record(data: bytes) -> RunRecord:
     Raises:
         DamagedRecord: naming what is wrong: not JSON, another schema, a wrong hash, or wrong fields.
     """
-    try:
-        body = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        raise DamagedRecord(f"not JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise DamagedRecord(f"a record is a JSON object; got {type(body).__name__}")
-    digest = body.pop("sha256", None)
-    if not _spells_out(data, digest):
-        # Laid out otherwise, by hand or by another tool: only then serialise again.
-        try:
-            expected = hashlib.sha256(canonical_json(body)).hexdigest()
-        except ValueError as error:
-            raise DamagedRecord(f"holds a number JSON has no place for: {error}") from error
-        if digest != expected:
-            raise DamagedRecord(f"sha256 says {str(digest)[:12]}…, content hashes to {expected[:12]}…")
-    schema = body.pop("schema", None)
-    if schema != SCHEMA:
-        raise DamagedRecord(f"schema {schema!r}; this version reads schema {SCHEMA}")
+    body = unseal(data, SCHEMA)
     try:
         return _build(body)
     except (TypeError, ValueError) as error:
         raise DamagedRecord(str(error)) from error
-
-
-def _spells_out(data: bytes, digest: object) -> bool:
-    """Whether `data` is laid out as `encode_record` does, and its canonical form has this sha256."""
-    tail = _tail(digest)
-    canonical = data.removesuffix(tail).replace(b"\n ", b"") + b"}"
-    return data.endswith(tail) and hashlib.sha256(canonical).hexdigest() == digest
-
-
-def _tail(digest: object) -> bytes:
-    return f',\n "sha256":"{digest}"\n}}\n'.encode()
 
 
 def _build(values: dict[str, Any]) -> RunRecord:
@@ -178,6 +135,8 @@ class StudyRecords:
     failures: dict[str, Failure]  # trunk_id → its last failure, where runs are missing
     damaged: dict[str, str]  # path inside the folder → why it was not believed
     quarantined: dict[str, str] = field(default_factory=dict)  # path inside the folder → why it was set aside
+    evaluations: tuple[Evaluation, ...] = ()  # of runs with a record, ordered by run and file
+    damaged_evaluations: dict[str, str] = field(default_factory=dict)  # path inside the folder → why
 
     @property
     def done(self) -> tuple[RunRecord, ...]:
@@ -264,7 +223,12 @@ def read_study(folder: str | Path) -> StudyRecords:
         for place in [*trunks, *runs]
         for path, why in _read_quarantine(place)
     }
-    return StudyRecords(folder, name, ordered, expected, failures, damaged, aside)
+    lost: dict[str, str] = {}
+    scores = tuple(
+        score for run in runs if os.path.basename(run) in records for score in read_evaluations(run, lost)
+    )
+    lost = {os.path.relpath(path, folder): why for path, why in lost.items()}
+    return StudyRecords(folder, name, ordered, expected, failures, damaged, aside, scores, lost)
 
 
 def _read_quarantine(folder: str) -> Iterator[tuple[str, str]]:

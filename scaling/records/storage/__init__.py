@@ -18,6 +18,7 @@ from scaling.records.storage.attempts import (
     write_spec_once,
 )
 from scaling.records.storage.checkpoints import load_checkpoint, save_checkpoint
+from scaling.records.storage.evaluations import commit_evaluation, load_evaluation
 from scaling.records.storage.files import (
     atomic_file,
     make_folder,
@@ -37,10 +38,12 @@ __all__ = [
     "MetricsLog",
     "StaleAttempt",
     "atomic_file",
+    "commit_evaluation",
     "commit_record",
     "is_latest_attempt",
     "latest_attempt",
     "load_checkpoint",
+    "load_evaluation",
     "load_record",
     "make_folder",
     "new_attempt",

@@ -21,6 +21,7 @@ from scaling.records.record import QUARANTINE
 
 TEMP_PREFIX = ".tmp-"
 LOCK_FILE = "lock"
+KINDS = ("checkpoints", "attempts", "failures", "evaluations")  # folders in that of a trunk or run
 CHUNK = 1 << 20  # bytes gathered before a write: torch.save writes many pieces of 64 bytes
 
 logger = logging.getLogger(__name__)
@@ -188,11 +189,11 @@ def make_folder(folder: str | Path) -> Path:
 def quarantine(path: str | Path, reason: str) -> Path:
     """Set a damaged file aside, into `quarantine/` of its trunk or run folder, with a note that says why.
 
-    A checkpoint, attempt or failure goes one level up first. Returns the new place. Nothing is ever deleted,
-    and a name that is taken gets a number.
+    What lies in a folder for its kind goes one level up first. Returns the new place. Nothing is ever
+    deleted, and a name that is taken gets a number.
     """
     path = Path(path)
-    home = path.parent.parent if path.parent.name in ("checkpoints", "attempts", "failures") else path.parent
+    home = path.parent.parent if path.parent.name in KINDS else path.parent
     folder = make_folder(home / QUARANTINE)
     target, number = folder / path.name, 1
     while target.exists():

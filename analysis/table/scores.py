@@ -1,0 +1,91 @@
+"""What runs can do, as columns of their table; and every score under every setting, one row each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from scaling.records.evaluation import Evaluation
+from scaling.records.record import StudyRecords, read_study
+
+_COLUMNS = (
+    *("run_id", "trunk_id", "family", "objective", "params", "params_total", "tokens", "flops", "loss"),
+    *("task", "metric", "value", "se", "chance", "items"),
+)
+
+
+def load_evaluations(folder: str | Path) -> pd.DataFrame:
+    """Every score of a study's finished runs, those of compressed copies included: one row a score.
+
+    Returns:
+        run_id, trunk_id, family, objective, params, params_total, tokens, flops and loss of the run as
+        trained; task, metric, value, se, chance, items; a column a key of the settings (`quantise`, `prune`;
+        NaN where the setting has no such key, so in all of them as trained); a column a detail (`logprob`,
+        `margin`, `bits`, …). Ordered by run and task. `attrs`: `notes` names what was damaged or outdated.
+
+    Raises:
+        FileNotFoundError: no such study folder.
+    """
+    study = read_study(folder)
+    records = {record.run_id: record for record in study.done}
+    scores, notes = _current(study, study.evaluations)
+    rows: list[dict[str, Any]] = []
+    for score in scores:
+        record = records[score.run_id]
+        about = {name: getattr(record, name) for name in _COLUMNS[:9]}
+        said = {name: getattr(score, name) for name in _COLUMNS[10:]}
+        rows.append({**about, "task": score.name, **said, **score.setting, **score.details})
+    keys = dict.fromkeys(key for score in scores for key in (*score.setting, *score.details))
+    table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, "quantise", "prune", *keys])))
+    table.attrs = {"study": study.name, "notes": notes}
+    return table
+
+
+def add_scores(table: pd.DataFrame, study: StudyRecords) -> None:
+    """Put the scores of runs as they were trained into their table, in place.
+
+    A task gives its value under its own name, and `<task>_se`, `<task>_logprob`, …; NaN for a run that has no
+    score. `attrs["tasks"]` says metric, chance and items of each. Settings never mix with these.
+    """
+    plain = [score for score in study.evaluations if not score.setting and score.name != "loss"]
+    scores, notes = _current(study, plain)
+    found: dict[str, dict[str, float]] = {}
+    tasks: dict[str, dict[str, Any]] = {}
+    for score in scores:
+        name = f"{score.name} (task)" if score.name in table.columns else score.name
+        said = {name: score.value, f"{name}_se": score.se}
+        said |= {f"{name}_{key}": value for key, value in score.details.items()}
+        for key, value in said.items():
+            found.setdefault(key, {})[score.run_id] = value
+        tasks[name] = {"metric": score.metric, "chance": score.chance, "items": score.items}
+    for key in sorted(found):
+        values = [found[key].get(run_id, np.nan) for run_id in table["run_id"]]
+        table[key] = np.array(values, dtype=float)
+    if tasks:
+        table.attrs["tasks"] = tasks
+    table.attrs["notes"] = [*table.attrs["notes"], *notes]
+
+
+def _current(study: StudyRecords, scores: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
+    """Scores of done runs by the newest definition of each task: two definitions are two scales."""
+    done = {record.run_id for record in study.done}
+    scores = [score for score in scores if score.run_id in done]
+    newest: dict[str, Evaluation] = {}
+    for score in sorted(scores, key=lambda score: (score.finished, score.definition)):
+        newest[score.name] = score
+    kept = [score for score in scores if score.definition == newest[score.name].definition]
+    old = Counter(score.name for score in scores if score.definition != newest[score.name].definition)
+    notes = [
+        f"{name}: {count} scores by an older definition of the task are left out"
+        for name, count in old.items()
+    ]
+    return kept, notes + _damaged(study.damaged_evaluations.items())
+
+
+def _damaged(items: Iterable[tuple[str, str]]) -> list[str]:
+    return [f"damaged score left out: {path}: {why}" for path, why in items]
