@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> int:
     dataset = open_corpus(config.data, config.cache)
     spent["data"] = time.monotonic() - begin
     print(
-        f"{config.question}\n{dataset.name}: {len(dataset.train):,} tokens to train on, "
-        f"{len(dataset.heldout):,} held out, fingerprint {dataset.fingerprint}\n",
+        f"{config.question}\n{dataset.name}: {dataset.facts['tokens']['train']:,} tokens to train on, "
+        f"{dataset.facts['tokens']['heldout']:,} held out, fingerprint {dataset.fingerprint}\n",
         flush=True,
     )
     outcome = run_study(overrides)

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-TokenArray = NDArray[np.integer[Any]]
+from scaling.data.layout import Ids, TokenArray
 
 
-class Batches:
-    """Training batches as a pure function of (seed, step): there is nothing to save and nothing to restore.
+class Batches(Protocol):
+    """Training rows as a pure function of (seed, step): there is nothing to save and nothing to restore."""
+
+    def batch(self, step: int) -> Ids:
+        """(sequences, context + 1) ids, `NOTHING` behind the end of a shorter row."""
+
+    def tokens(self, steps: int) -> int:
+        """Tokens in the first `steps` batches, repeats included."""
+
+    def tokens_unique(self, steps: int) -> int:
+        """Distinct tokens in the first `steps` batches."""
+
+    def epochs(self, steps: int) -> float:
+        """How often the first `steps` batches go through the corpus; above 1, tokens repeat."""
+
+
+class WindowBatches:
+    """Batches of equal windows.
 
     The array is cut into windows of `context` predicted tokens. Each epoch serves every window once, in an
     order of its own; a batch may hold the end of one epoch and the start of the next.
@@ -34,20 +50,24 @@ class Batches:
                 f"training split: {len(tokens):,} tokens do not fill one window of context + 1 = "
                 f"{context + 1:,}. Give more text or a shorter context."
             )
-        self.tokens = tokens
+        self.ids = tokens
         self.context = context
         self.sequences = sequences
         self.seed = seed
         self._orders: dict[int, NDArray[np.int64]] = {}
 
-    def batch(self, step: int) -> NDArray[np.int64]:
+    def batch(self, step: int) -> Ids:
         """(sequences, context + 1): columns 0 … context-1 are inputs, columns 1 … context their targets."""
         if step < 0:
             raise ValueError(f"step: counted from 0; got {step}.")
         places = np.arange(step * self.sequences, (step + 1) * self.sequences)
         epochs, places = np.divmod(places, self.windows)
         windows = np.concatenate([self._order(int(e))[places[epochs == e]] for e in np.unique(epochs)])
-        return _gather(self.tokens, windows, self.context)
+        return _gather(self.ids, windows, self.context)
+
+    def tokens(self, steps: int) -> int:
+        """Tokens predicted in the first `steps` batches, repeats included."""
+        return steps * self.sequences * self.context
 
     def tokens_unique(self, steps: int) -> int:
         """Distinct tokens predicted in the first `steps` batches."""
@@ -67,7 +87,7 @@ class Batches:
 
 def heldout_batches(
     heldout: TokenArray, context: int, sequences: int, tokens: int | None = None
-) -> list[NDArray[np.int64]]:
+) -> list[Ids]:
     """A fixed set of held-out batches, the same in every run with the same sizes.
 
     Windows are spread evenly over the held-out split and share no predicted token. There are
@@ -81,7 +101,7 @@ def heldout_batches(
         tokens: how many tokens to predict; None for as many as there are.
 
     Returns:
-        Arrays of shape (sequences, context + 1), laid out as in `Batches.batch`.
+        Arrays of shape (sequences, context + 1), laid out as in `WindowBatches.batch`.
 
     Raises:
         ValueError: when the split does not fill one batch, or a size is not positive.
@@ -91,7 +111,7 @@ def heldout_batches(
         raise ValueError(
             f"held-out split: {len(heldout):,} tokens are too few for one batch of {sequences} sequences of "
             f"{context} tokens, which takes {sequences * context + 1:,}. Hold out a larger fraction "
-            "(heldout_fraction), give more text, or evaluate in smaller batches."
+            "(data.heldout_fraction), give more text, or a smaller data.context."
         )
     batches = windows // sequences
     if tokens is not None:
@@ -109,6 +129,6 @@ def _count_windows(tokens: TokenArray, context: int, sequences: int) -> int:
     return max(len(tokens) - 1, 0) // context
 
 
-def _gather(tokens: TokenArray, windows: NDArray[np.int64], context: int) -> NDArray[np.int64]:
+def _gather(tokens: TokenArray, windows: NDArray[np.int64], context: int) -> Ids:
     """Neighbouring windows share one token: the last target of one is the first input of the next."""
     return np.asarray(tokens[windows[:, None] * context + np.arange(context + 1)], dtype=np.int64)

@@ -1,54 +1,126 @@
-"""A corpus as token arrays: the one thing that training needs from text."""
+"""A corpus as training needs it: rows of ids by (seed, step), a fixed held-out set, what ids stand for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.data.batches import Batches, WindowBatches, heldout_batches
 from scaling.data.cache import Request, find_or_build
 from scaling.data.corpora import Options, find_source
+from scaling.data.layout import Ids, Layout
 from scaling.data.split import RULE
 from scaling.data.tokenizer import Tokenizer, check_vocab
 from scaling.data.tokenset import json_digest
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Both splits of a corpus as token ids, and what they stand for.
+class Truth(Protocol):
+    """What is known of a corpus whose probabilities are known."""
+
+    @property
+    def floor(self) -> float:
+        """The least loss that any model can have [nats per predicted token]."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether `losses` over the held-out set are the population's, with no sampling error."""
+
+    def losses(
+        self, log_probs: NDArray[np.float64], ids: Ids
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Loss of each held-out row with less noise than its own tokens give, and its weight, both (n,).
+
+        Args:
+            log_probs: (n, context, vocab), the model's.
+            ids: (n, context + 1).
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """What training needs of a corpus, read or generated.
 
     Attributes:
         name: the corpus, e.g. "python_source".
-        fingerprint: 16 hex digits of the text of both splits in order, the tokenizer and the split rule.
-            Losses of runs with different fingerprints are not comparable.
-        vocab: every id is below it.
-        train: (n,) memory-mapped ids, uint16 or uint32.
-        heldout: (n,) the same.
-        token_bytes: (vocab,) bytes of text that an id stands for; 0 for the end of a document. Their sum over
-            a split is its text in bytes, to the byte, which makes bits per byte exact.
-        facts: documents, bytes and tokens per split, what was dropped and why, where the text is from; JSON.
+        fingerprint: 16 hex digits of everything that decides its rows. Losses of runs with different
+            fingerprints are not comparable.
+        layout: how its rows are to be read.
+        token_bytes: (vocab,) bytes of text that an id stands for; 0 for the end of a document, and for all
+            ids of a corpus that is no text. Their sum over a split is its text in bytes, to the byte, which
+            makes bits per byte exact.
+        facts: what to tell a reader of a report about where it is from; JSON.
+        tokenizer: None where ids are not text.
+        truth: what is known of a generated corpus.
     """
 
     name: str
     fingerprint: str
-    vocab: int
-    train: NDArray[np.unsignedinteger[Any]]
-    heldout: NDArray[np.unsignedinteger[Any]]
+    layout: Layout
     token_bytes: NDArray[np.int64]
     facts: dict[str, Any]
-    tokenizer: Tokenizer = field(repr=False)
+    tokenizer: Tokenizer | None = field(default=None, repr=False)
+    truth: Truth | None = None
+
+    @property
+    def vocab(self) -> int:
+        return self.layout.vocab
+
+    @abstractmethod
+    def batches(self, context: int, sequences: int, seed: int) -> Batches:
+        """Training batches of `sequences` rows of `context` + 1 ids."""
+
+    @abstractmethod
+    def heldout_batches(self, context: int, sequences: int, tokens: int | None = None) -> list[Ids]:
+        """A fixed held-out set of about `tokens` tokens, the same in every run with the same sizes.
+
+        Raises:
+            ValueError: when the corpus cannot fill one batch.
+        """
+
+    def row_tokens(self, context: int) -> float:
+        """Tokens of a training row, on average."""
+        return context
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of `ids`. The end of a document is no text; half a character shows as U+FFFD."""
-        return self.tokenizer.decode(ids)
+        """Text of `ids`. The end of a document is no text; half a character shows as U+FFFD.
+
+        Raises:
+            ValueError: for a corpus that is no text.
+        """
+        return self._text().decode(ids)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`, with no end of a document."""
-        return self.tokenizer.encode(text)
+        """Ids of `text`, with no end of a document.
+
+        Raises:
+            ValueError: for a corpus that is no text.
+        """
+        return self._text().encode(text)
+
+    def _text(self) -> Tokenizer:
+        if self.tokenizer is None:
+            raise ValueError(f"corpus {self.name!r} is generated: its ids stand for no text.")
+        return self.tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenDataset(Dataset):
+    """Both splits of a text as one stream of ids each: (n,) memory-mapped, uint16 or uint32."""
+
+    train: NDArray[np.unsignedinteger[Any]]
+    heldout: NDArray[np.unsignedinteger[Any]]
+
+    def batches(self, context: int, sequences: int, seed: int) -> Batches:
+        return WindowBatches(self.train, context=context, sequences=sequences, seed=seed)
+
+    def heldout_batches(self, context: int, sequences: int, tokens: int | None = None) -> list[Ids]:
+        return heldout_batches(self.heldout, context, sequences, tokens)
 
 
 def open_dataset(
@@ -63,6 +135,7 @@ def open_dataset(
     subset: str | None = None,
     split: str = "train",
     revision: str | None = None,
+    settings: Mapping[str, float] | None = None,
     verify: bool = False,
 ) -> Dataset:
     """The token arrays of a corpus, from the cache where its files are unchanged, and built there otherwise.
@@ -78,6 +151,7 @@ def open_dataset(
         subset: `huggingface`: the configuration of a data set that has several.
         split: `huggingface`: the split to read; the held-out documents are taken from it too.
         revision: `huggingface`: branch, tag or commit.
+        settings: numbers that decide a generated corpus; text has none.
         verify: also hash cached token files, where otherwise only their sizes are compared.
 
     Raises:
@@ -85,6 +159,11 @@ def open_dataset(
         FileNotFoundError: for paths that name nothing.
         ModuleNotFoundError: naming the extra that installs a missing package.
     """
+    if settings:
+        raise ValueError(
+            f"data.settings: corpus {corpus!r} is text and has none; got {dict(settings)}. "
+            "They belong to a generated corpus."
+        )
     check_vocab(vocab)
     if not 0 < heldout_fraction < 1:
         raise ValueError(f"heldout_fraction: must lie between 0 and 1; got {heldout_fraction!r}.")
@@ -96,10 +175,10 @@ def open_dataset(
     found, facts = find_or_build(request, Path(cache), verify=verify)
     tokenizer = found.load_tokenizer()
     identity = {"rule": RULE, "content": found.content, "vocab": vocab, "tokenizer": tokenizer.digest}
-    return Dataset(
+    return TokenDataset(
         name=source.name,
         fingerprint=json_digest(identity)[:16],
-        vocab=vocab,
+        layout=Layout(vocab),
         train=found.memory_map("train"),
         heldout=found.memory_map("heldout"),
         token_bytes=np.array([len(piece) for piece in tokenizer.table], dtype=np.int64),

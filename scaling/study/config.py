@@ -6,6 +6,7 @@ refuses `1e6`. Range checks live in `__post_init__`; what they leave open is dec
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -29,6 +30,13 @@ class Precision(Enum):
     auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class Loss(Enum):
+    """What is trained on. The held-out loss of a record is always cross-entropy."""
+
+    cross_entropy = "cross_entropy"
+    squared = "squared"
 
 
 class Tracking(Enum):
@@ -77,6 +85,7 @@ class DataConfig:
     subset: str | None = None  # of a hub data set
     split: str = "train"
     revision: str | None = None
+    settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
 
     def __post_init__(self) -> None:
         _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction"))
@@ -124,6 +133,8 @@ class BudgetConfig:
 class TrainingConfig:
     """The recipe. Null learning_rate follows the measured rule in `scaling.study.rates`."""
 
+    objective: str | None = None  # causal, masked or seq2seq; null: the family's, the only legal one
+    loss: Loss = Loss.cross_entropy
     sequences: float = 8  # a step
     microbatch: float | None = None  # sequences at once; fewer than a step's means gradient accumulation
     learning_rate: float | None = None
@@ -171,6 +182,7 @@ class RunConfig:
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.multirun`
+    tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run
     tracking: Tracking = Tracking.auto
     project: str = "scaling"  # W&B project
 

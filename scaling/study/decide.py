@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaling.data.dataset import Dataset
-from scaling.models import Shape, get_family
+from scaling.models import FAMILIES, Counts, Family, Shape, get_family
 from scaling.study.config import ModelConfig, RunConfig, Schedule
 from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
@@ -18,16 +18,14 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
     """
     training = config.training
     shape = _shape(config.model)
-    vocab, context = int(config.data.vocab), int(config.data.context)
+    vocab, context = dataset.vocab, int(config.data.context)
     family = get_family(config.model.family)
+    _check_objective(family, training.objective)
     size = family.counts(shape, vocab, context)
     sequences = int(training.sequences)
-    if len(dataset.heldout) <= EVALUATION_SEQUENCES * context:
-        raise ValueError(
-            f"data: the held-out split has {len(dataset.heldout):,} tokens, too few for one batch of "
-            f"{EVALUATION_SEQUENCES} x {context}. Give more text, a larger data.heldout_fraction "
-            f"(now {config.data.heldout_fraction:g}), or a smaller data.context."
-        )
+    row_tokens = dataset.row_tokens(context)
+    batch_tokens = round(sequences * row_tokens)
+    dataset.heldout_batches(context, EVALUATION_SEQUENCES, 1)  # or it is too small: raises
 
     def trunk(horizon: int | None) -> TrunkSpec:
         return TrunkSpec(
@@ -46,19 +44,22 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
                 subset=config.data.subset,
                 split=config.data.split,
                 revision=config.data.revision,
+                settings=tuple(sorted(config.data.settings.items())),
+                row_tokens=None if row_tokens == context else row_tokens,
             ),
             seed=config.seed,
             sequences=sequences,
             microbatch=int(training.microbatch or sequences),
             learning_rate=training.learning_rate
-            or default_learning_rate(family.name, size.params, sequences * context),
+            or default_learning_rate(family.name, size.params, batch_tokens),
             weight_decay=training.weight_decay,
             beta1=training.beta1,
             beta2=training.beta2,
             clip=training.clip,
-            warmup_steps=warmup_steps(int(training.warmup_steps), size.params, sequences * context),
+            warmup_steps=warmup_steps(int(training.warmup_steps), size.params, batch_tokens),
             horizon=horizon,
             precision=training.precision.value,
+            loss=training.loss.value,
         )
 
     def run(spec: TrunkSpec, steps: int) -> RunSpec:
@@ -72,7 +73,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
         return RunSpec(spec, steps, cooldown, int(training.evaluation_tokens))
 
     amounts = config.budget.amounts()
-    steps = sorted({_steps(config, amount, size.training_flops, size.params) for amount in amounts})
+    steps = sorted({_steps(config, amount, size, batch_tokens) for amount in amounts})
     groups: list[tuple[TrunkSpec, list[RunSpec]]]
     if training.schedule is Schedule.cosine:
         groups = [(spec, [run(spec, n)]) for n in steps for spec in (trunk(n),)]
@@ -88,6 +89,8 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             params_total=size.params_total,
             flops_per_token=size.training_flops,
             objective=family.objective,
+            params_encoder=size.params_encoder,
+            params_decoder=size.params_decoder,
             curve_steps=curve_steps(int(training.curve_evaluations), spec, max(r.branch_step for r in runs)),
             curve_tokens=int(training.curve_tokens),
         )
@@ -120,10 +123,23 @@ def _shape(model: ModelConfig) -> Shape:
     return get_family(model.family).shape_for(model.params)
 
 
-def _steps(config: RunConfig, amount: float, flops_per_token: float, params: int) -> int:
+def _steps(config: RunConfig, amount: float, size: Counts, batch_tokens: int) -> int:
     tokens = {
         "tokens": amount,
-        "tokens_per_param": amount * params,
-        "compute": amount / flops_per_token,
+        "tokens_per_param": amount * size.params,
+        "compute": amount / size.training_flops,
     }[config.budget.kind]
-    return max(1, round(tokens / int(config.training.sequences) / int(config.data.context)))
+    return max(1, round(tokens / batch_tokens))
+
+
+def _check_objective(family: Family, asked: str | None) -> None:
+    if asked not in (None, family.objective):
+        raise ValueError(
+            f"training.objective: family {family.name!r} is trained by the {family.objective} objective; "
+            f"got {asked!r}. Families by objective: "
+            + "; ".join(
+                f"{kind}: {', '.join(f.name for f in FAMILIES.values() if f.objective == kind)}"
+                for kind in sorted({f.objective for f in FAMILIES.values()})
+            )
+            + "."
+        )

@@ -63,6 +63,7 @@ def open_corpus(data: DataConfig, cache: str) -> Dataset:
         subset=data.subset,
         split=data.split,
         revision=data.revision,
+        settings=data.settings,
     )
 
 

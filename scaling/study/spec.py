@@ -7,7 +7,7 @@ changed question can never be answered by an old record. Needs neither Hydra nor
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from scaling.records.record import SCHEMA, canonical_json
@@ -30,6 +30,8 @@ class DataSpec:
     subset: str | None = None
     split: str = "train"
     revision: str | None = None
+    settings: tuple[tuple[str, float], ...] = ()  # of a generated corpus
+    row_tokens: float | None = None  # tokens of a row, where rows are shorter than the context
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,23 @@ class TrunkSpec:
     warmup_steps: int
     horizon: int | None  # steps of a cosine; None is a constant rate
     precision: str  # as asked: auto is resolved where it trains, and recorded
+    loss: str = "cross_entropy"  # trained on; the held-out loss is always cross-entropy
 
     @property
     def batch_tokens(self) -> int:
-        return self.sequences * self.data.context
+        return self.tokens(1)
+
+    def tokens(self, steps: int) -> int:
+        """Tokens in `steps` batches; where rows differ in length, as many as are expected."""
+        return round(steps * self.sequences * (self.data.row_tokens or self.data.context))
 
     @property
     def id(self) -> str:
-        return f"{self.family}-{self.width}x{self.depth}-{_digest(asdict(self))}"
+        return f"{self.family}-{self.width}x{self.depth}-{_digest(self.to_dict())}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for `spec.json` and the id."""
+        return _identity(self)
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,7 @@ class RunSpec:
 
     @property
     def tokens(self) -> int:
-        return self.steps * self.trunk.batch_tokens
+        return self.trunk.tokens(self.steps)
 
     @property
     def schedule(self) -> str:
@@ -92,11 +103,11 @@ class RunSpec:
     @property
     def id(self) -> str:
         shape = f"{self.trunk.family}-{self.trunk.width}x{self.trunk.depth}"
-        return f"{shape}-{readable(self.tokens)}-{_digest(asdict(self))}"
+        return f"{shape}-{readable(self.tokens)}-{_digest(self.to_dict())}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for `spec.json` and the record."""
-        return asdict(self)
+        return _identity(self)
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,8 @@ class Trunk:
     params_total: int
     flops_per_token: float  # training, counted
     objective: str
+    params_encoder: int | None = None
+    params_decoder: int | None = None
     curve_steps: tuple[int, ...] = ()  # where the trunk's held-out curve is measured
     curve_tokens: int = 0
 
@@ -133,3 +146,17 @@ def readable(count: float) -> str:
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(canonical_json({"schema": SCHEMA, **content})).hexdigest()[:10]
+
+
+def _identity(spec: Any) -> dict[str, Any]:
+    """Every field but later options at their default: so a new option leaves old runs their ids."""
+    found = {}
+    for field in fields(spec):
+        value = getattr(spec, field.name)
+        if field.name in _LATER and value == field.default:
+            continue
+        found[field.name] = _identity(value) if is_dataclass(value) else value
+    return found
+
+
+_LATER = frozenset({"settings", "row_tokens", "loss"})  # fields that the first records did not have

@@ -3,54 +3,82 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from scaling.training.objectives import Objective
+from scaling.data.dataset import Dataset
+from scaling.data.layout import NOTHING, Batch, Ids
+from scaling.training.objectives import OBJECTIVES, cross_entropy
+
+HELDOUT_KEY = 2**32 - 1  # seeds the masks of held-out rows, which are the same in every run
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """A held-out loss."""
 
-    loss: float  # [nats/token]
-    loss_se: float  # standard error of the mean over sequences
-    bits_per_byte: float
-    tokens: int
+    loss: float  # [nats per predicted token]
+    loss_se: float  # standard error of the mean over rows
+    bits_per_byte: float | None  # None where tokens are no text
+    tokens: int  # predicted
 
 
 def evaluate(
-    model: nn.Module,
-    objective: Objective,
-    batches: Iterable[NDArray[np.int64]],
-    token_bytes: NDArray[np.int64],
-    device: str,
+    model: nn.Module, objective: str, rows: Iterable[Ids], dataset: Dataset, device: str
 ) -> Evaluation:
-    """Mean loss over every predicted token of `batches`, each (n, t + 1).
+    """Mean cross-entropy over every predicted token of `rows`, each array (n, context + 1).
 
-    The standard error treats sequences as independent, not tokens: losses within a sequence go together.
+    The standard error is that of a ratio of sums over rows: losses within a row go together.
+    Source: Cochran 1977, Sampling Techniques, section 6.3, the ratio estimator.
     """
-    model.eval()
-    per_sequence: list[float] = []
+    sums: list[NDArray[np.float64]] = []
+    weights: list[NDArray[np.float64]] = []
     tokens = 0
     text_bytes = 0
-    with torch.inference_mode():
-        for batch in batches:
-            losses, targets = objective(model, torch.from_numpy(batch).to(device))
-            per_sequence.extend(losses.double().mean(dim=1).tolist())
-            tokens += targets.numel()
-            text_bytes += int(token_bytes[targets.cpu().numpy()].sum())
-    model.train()
-    values = np.array(per_sequence)
-    loss = float(values.mean())
+    for ids, batch, logits in predictions(model, objective, rows, dataset, device):
+        predicted = batch.targets[batch.targets != NOTHING]
+        tokens += len(predicted)
+        text_bytes += int(dataset.token_bytes[predicted].sum())
+        if dataset.truth is not None:
+            found, weight = dataset.truth.losses(torch.log_softmax(logits.double(), -1).cpu().numpy(), ids)
+            sums.append(found * weight)
+            weights.append(weight)
+        else:
+            losses = cross_entropy(logits, torch.from_numpy(batch.targets).to(device))
+            sums.append(losses.double().sum(dim=1).cpu().numpy())
+            weights.append((batch.targets != NOTHING).sum(axis=1).astype(np.float64))
+    s, n = np.concatenate(sums), np.concatenate(weights)
+    loss = float(s.sum() / n.sum())
     return Evaluation(
         loss=loss,
-        loss_se=float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan,
-        bits_per_byte=loss * tokens / math.log(2) / text_bytes,
+        loss_se=0.0 if dataset.truth and dataset.truth.exact else _standard_error(s, n),
+        bits_per_byte=float(s.sum()) / math.log(2) / text_bytes if text_bytes else None,
         tokens=tokens,
     )
+
+
+def _standard_error(sums: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Of sum(sums) / sum(weights), over independent rows."""
+    rows = len(sums)
+    if rows < 2:
+        return math.nan
+    residuals = sums - weights * sums.sum() / weights.sum()
+    return math.sqrt(float(residuals @ residuals) * rows / (rows - 1)) / float(weights.sum())
+
+
+def predictions(
+    model: nn.Module, objective: str, rows: Iterable[Ids], dataset: Dataset, device: str
+) -> Iterator[tuple[Ids, Batch, Tensor]]:
+    """Every held-out array with its batch and the model's logits (n, t, vocab), in evaluation mode."""
+    arrange = OBJECTIVES[objective]
+    model.eval()
+    with torch.inference_mode():
+        for index, ids in enumerate(rows):
+            batch = arrange(ids, dataset.layout, (HELDOUT_KEY, index))
+            yield ids, batch, model(*(torch.from_numpy(x).to(device) for x in batch.inputs))
+    model.train()

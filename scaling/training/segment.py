@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from scaling.data.batches import Batches
+from scaling.data.layout import Batch
 from scaling.records.storage import MetricsLog, load_checkpoint, save_checkpoint
 from scaling.training import stop
 from scaling.training.evaluate import Evaluation
@@ -34,7 +34,7 @@ class Segment:
         folder: Path,
         *,
         id: str,
-        batches: Batches,
+        batch: Callable[[int], Batch],
         rate: Callable[[int], float],
         flops_per_token: float,
         observer: Observer,
@@ -44,7 +44,7 @@ class Segment:
         self.state = state
         self.folder = folder
         self.id = id
-        self.batches = batches
+        self.batch = batch
         self.rate = rate
         self.flops_per_token = flops_per_token
         self.observer = observer
@@ -88,7 +88,7 @@ class Segment:
         while self.state.step < until:
             step = self.state.step
             rate = self.rate(step)
-            loss, norm = self.state.train_step(self.batches.batch(step), rate)
+            loss, norm = self.state.train_step(self.batch(step), rate)
             self._pending.append((self.state.step, rate, loss, norm))
             if self.state.step % FLUSH_STEPS == 0 or self.state.step == until:
                 self._flush()
@@ -124,7 +124,7 @@ class Segment:
         self._write({**self._axes(self.state.step), "loss": found.loss, "loss_se": found.loss_se})
 
     def _axes(self, step: int) -> dict[str, float]:
-        tokens = step * self.state.spec.batch_tokens
+        tokens = self.state.spec.tokens(step)
         return {"step": step, "tokens": tokens, "flops": tokens * self.flops_per_token}
 
     def _write(self, row: dict[str, float]) -> None:

@@ -6,14 +6,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from scaling.data.layout import NOTHING, Batch, Ids
 from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
-from scaling.training.objectives import OBJECTIVES
+from scaling.training.objectives import LOSSES
 
 
 class State:
@@ -31,22 +31,20 @@ class State:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
             model = family.build(Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
-        self.objective = OBJECTIVES[family.objective]
+        self.loss = LOSSES[spec.loss]
         self.model = model.to(arithmetic.device)
         set_compute_dtype(self.model, arithmetic.compute_dtype)
         self.optimizer = make_optimizer(self.model, spec)
 
-    def train_step(self, batch: NDArray[np.int64], rate: float) -> tuple[Tensor, Tensor]:
-        """One optimizer step on (sequences, context + 1) ids: mean loss [nats/token] and gradient norm."""
+    def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
+        """One optimizer step: mean training loss per predicted token, and the gradient's norm."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        tokens = torch.from_numpy(batch)
-        if self.arithmetic.device != "cpu":
-            tokens = tokens.pin_memory().to(self.arithmetic.device, non_blocking=True)
-        parts = torch.split(tokens, self.spec.microbatch)
-        total = torch.zeros((), device=tokens.device)
-        for part in parts:
-            loss = self.objective(self.model, part)[0].mean() / len(parts)
+        predicted = int((batch.targets != NOTHING).sum())
+        total = torch.zeros((), device=self.arithmetic.device)
+        for part in batch.split(self.spec.microbatch):
+            logits = self.model(*(self._move(x) for x in part.inputs))
+            loss = self.loss(logits, self._move(part.targets)).sum() / predicted
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
@@ -54,6 +52,12 @@ class State:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return total, norm
+
+    def _move(self, ids: Ids) -> Tensor:
+        tokens = torch.from_numpy(np.ascontiguousarray(ids))
+        if self.arithmetic.device == "cpu":
+            return tokens
+        return tokens.pin_memory().to(self.arithmetic.device, non_blocking=True)
 
     def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
         """Write a checkpoint; `extra` is plain data that must go back in time with it."""

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scaling.data.layout import Layout
 from scaling.records.record import canonical_json
 from scaling.records.storage import make_folder, write_json
 from scaling.study.spec import Trunk
 from scaling.training.device import Arithmetic
+from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import State
 
 MEASURED = 0.25  # seconds of steps to time, at least three
@@ -51,7 +53,8 @@ def time_step(trunk: Trunk, arithmetic: Arithmetic) -> float:
     state = State(trunk.spec, arithmetic)
     data = trunk.spec.data
     shape = (trunk.spec.sequences, data.context + 1)
-    batch = np.random.default_rng(0).integers(0, data.vocab, shape)
+    ids = np.random.default_rng(0).integers(0, data.vocab, shape)
+    batch = OBJECTIVES[trunk.objective](ids, Layout(data.vocab), (0,))
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < 5 or time.perf_counter() - begin < MEASURED:

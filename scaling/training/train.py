@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from scaling.data.batches import Batches, heldout_batches
 from scaling.data.dataset import Dataset
+from scaling.data.layout import Batch
 from scaling.models import Shape
 from scaling.models.counting import check_counts
 from scaling.records.record import RunRecord
@@ -37,6 +37,7 @@ from scaling.records.storage import (
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training.device import Arithmetic, choose_arithmetic
 from scaling.training.evaluate import Evaluation, evaluate
+from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
 from scaling.training.schedule import run_rate, trunk_rate
 from scaling.training.segment import Diverged, Segment
@@ -73,7 +74,7 @@ def train_trunk(
     make_folder(folder)
     with Lock(folder / "lock"):
         sweep_temps(folder)
-        write_spec_once(folder / "spec.json", asdict(trunk.spec))
+        write_spec_once(folder / "spec.json", trunk.spec.to_dict())
         records = {run.id: load_record(folder, run.id) for run in trunk.runs}
         if any(record is None for record in records.values()):
             check_counts(
@@ -112,9 +113,7 @@ class _Work:
         torch.set_num_threads(arithmetic.threads)
         spec = trunk.spec
         self.state = State(spec, arithmetic)
-        self.batches = Batches(
-            dataset.train, context=spec.data.context, sequences=spec.sequences, seed=spec.seed
-        )
+        self.batches = dataset.batches(spec.data.context, spec.sequences, spec.seed)
         self.started = _now()
         self.accounted = 0.0  # trunk seconds that a record has claimed
         self.evaluation_seconds = 0.0
@@ -129,7 +128,7 @@ class _Work:
             curve=lambda: self._evaluate(self.trunk.curve_tokens),
             curve_steps=self.trunk.curve_steps,
         )
-        self.observer.opened(spec.id, "trunk", asdict(spec))
+        self.observer.opened(spec.id, "trunk", spec.to_dict())
         with main.log:
             main.resume(at_most=pending[0].branch_step)
             self.accounted = main.seconds
@@ -183,7 +182,7 @@ class _Work:
             self.state,
             folder,
             id=id,
-            batches=self.batches,
+            batch=self._batch,
             rate=rate,
             flops_per_token=self.trunk.flops_per_token,
             observer=self.observer,
@@ -191,13 +190,14 @@ class _Work:
             curve_steps=curve_steps,
         )
 
+    def _batch(self, step: int) -> Batch:
+        arrange = OBJECTIVES[self.trunk.objective]
+        return arrange(self.batches.batch(step), self.dataset.layout, (self.trunk.spec.seed, step))
+
     def _evaluate(self, tokens: int) -> Evaluation:
-        context = self.trunk.spec.data.context
         started = time.monotonic()
-        batches = heldout_batches(self.dataset.heldout, context, EVALUATION_SEQUENCES, tokens)
-        found = evaluate(
-            self.state.model, self.state.objective, batches, self.dataset.token_bytes, self.arithmetic.device
-        )
+        rows = self.dataset.heldout_batches(self.trunk.spec.data.context, EVALUATION_SEQUENCES, tokens)
+        found = evaluate(self.state.model, self.trunk.objective, rows, self.dataset, self.arithmetic.device)
         self.evaluation_seconds += time.monotonic() - started
         return found
 
@@ -215,11 +215,13 @@ class _Work:
             params=trunk.params,
             params_matmul=trunk.params_matmul,
             params_total=trunk.params_total,
-            tokens=run.tokens,
+            params_encoder=trunk.params_encoder,
+            params_decoder=trunk.params_decoder,
+            tokens=self.batches.tokens(run.steps),
             tokens_unique=self.batches.tokens_unique(run.steps),
             epochs=self.batches.epochs(run.steps),
-            flops=trunk.flops_per_token * run.tokens,
-            flops_6nd=6.0 * trunk.params * run.tokens,
+            flops=trunk.flops_per_token * self.batches.tokens(run.steps),
+            flops_6nd=6.0 * trunk.params * self.batches.tokens(run.steps),
             loss=found.loss if found else None,
             loss_se=found.loss_se if found else None,
             bits_per_byte=found.bits_per_byte if found else None,

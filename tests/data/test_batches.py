@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.data.batches import Batches, heldout_batches
+from scaling.data.batches import WindowBatches, heldout_batches
 
 sizes = st.tuples(st.integers(2, 400), st.integers(1, 9), st.integers(1, 7), st.integers(0, 5))
 
 
-def served(batches: Batches, steps: int) -> np.ndarray:
+def served(batches: WindowBatches, steps: int) -> np.ndarray:
     """The targets of the first steps, in order. Tokens here are their own positions."""
     return np.concatenate([batches.batch(step)[:, 1:].ravel() for step in range(steps)])
 
@@ -20,7 +20,7 @@ def test_no_token_is_served_twice_before_all_were_served_once(drawn: tuple[int, 
     n, context, sequences, seed = drawn
     if n < context + 1:
         return
-    batches = Batches(np.arange(n), context=context, sequences=sequences, seed=seed)
+    batches = WindowBatches(np.arange(n), context=context, sequences=sequences, seed=seed)
     per_epoch = batches.windows * context
     steps = -(-2 * batches.windows // sequences)
     targets = served(batches, steps)
@@ -35,14 +35,14 @@ def test_repeats_are_counted_as_they_happen(drawn: tuple[int, int, int, int], st
     n, context, sequences, seed = drawn
     if n < context + 1:
         return
-    batches = Batches(np.arange(n), context=context, sequences=sequences, seed=seed)
+    batches = WindowBatches(np.arange(n), context=context, sequences=sequences, seed=seed)
     targets = served(batches, steps)
     assert batches.tokens_unique(steps) == len(set(targets.tolist()))
     assert batches.epochs(steps) == pytest.approx(len(targets) / (batches.windows * context))
 
 
 def test_targets_follow_inputs_in_the_text() -> None:
-    batch = Batches(np.arange(1000, dtype=np.uint16), context=8, sequences=4, seed=0).batch(3)
+    batch = WindowBatches(np.arange(1000, dtype=np.uint16), context=8, sequences=4, seed=0).batch(3)
     assert batch.shape == (4, 9)
     assert batch.dtype == np.int64
     assert (np.diff(batch, axis=1) == 1).all()
@@ -50,23 +50,23 @@ def test_targets_follow_inputs_in_the_text() -> None:
 
 def test_a_batch_depends_on_seed_and_step_only() -> None:
     tokens = np.arange(500)
-    forward = Batches(tokens, context=4, sequences=3, seed=1)
+    forward = WindowBatches(tokens, context=4, sequences=3, seed=1)
     batches = [forward.batch(step) for step in range(100)]  # more than two epochs
-    backward = Batches(tokens, context=4, sequences=3, seed=1)
+    backward = WindowBatches(tokens, context=4, sequences=3, seed=1)
     for step in reversed(range(100)):
         assert (backward.batch(step) == batches[step]).all()
-    assert (Batches(tokens, context=4, sequences=3, seed=2).batch(0) != batches[0]).any()
+    assert (WindowBatches(tokens, context=4, sequences=3, seed=2).batch(0) != batches[0]).any()
 
 
 def test_epochs_have_orders_of_their_own() -> None:
-    batches = Batches(np.arange(401), context=4, sequences=100, seed=0)
+    batches = WindowBatches(np.arange(401), context=4, sequences=100, seed=0)
     assert sorted(batches.batch(0)[:, 0]) == sorted(batches.batch(1)[:, 0])
     assert (batches.batch(0) != batches.batch(1)).any()
 
 
 def test_the_order_is_the_one_of_every_record_so_far() -> None:
     """NumPy may change its streams between versions; then no old run could be repeated, and we must know."""
-    first = Batches(np.arange(81), context=8, sequences=10, seed=0).batch(0)[:, 0] // 8
+    first = WindowBatches(np.arange(81), context=8, sequences=10, seed=0).batch(0)[:, 0] // 8
     assert first.tolist() == ORDER
 
 
@@ -74,25 +74,26 @@ ORDER = [4, 6, 2, 7, 3, 5, 9, 0, 8, 1]
 
 
 def test_one_window_is_enough_and_less_is_refused() -> None:
-    assert Batches(np.arange(9), context=8, sequences=2, seed=0).batch(0).tolist() == [list(range(9))] * 2
+    only = WindowBatches(np.arange(9), context=8, sequences=2, seed=0)
+    assert only.batch(0).tolist() == [list(range(9))] * 2
     with pytest.raises(
         ValueError, match=r"training split: 8 tokens do not fill one window of context \+ 1 = 9"
     ):
-        Batches(np.arange(8), context=8, sequences=2, seed=0)
+        WindowBatches(np.arange(8), context=8, sequences=2, seed=0)
 
 
 @pytest.mark.parametrize("name", ["context", "sequences"])
 def test_sizes_must_be_positive(name: str) -> None:
     options = {"context": 4, "sequences": 2, name: 0}
     with pytest.raises(ValueError, match=f"{name}: must be at least 1; got 0"):
-        Batches(np.arange(100), seed=0, **options)
+        WindowBatches(np.arange(100), seed=0, **options)
     with pytest.raises(ValueError, match=f"{name}: must be at least 1; got 0"):
         heldout_batches(np.arange(100), **options)
 
 
 def test_steps_are_counted_from_zero() -> None:
     with pytest.raises(ValueError, match="step: counted from 0; got -1"):
-        Batches(np.arange(100), context=4, sequences=2, seed=0).batch(-1)
+        WindowBatches(np.arange(100), context=4, sequences=2, seed=0).batch(-1)
 
 
 @given(sizes, st.none() | st.integers(1, 500))

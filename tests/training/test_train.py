@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from scaling.data.batches import heldout_batches
 from scaling.data.dataset import Dataset
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock, LockedError
@@ -21,7 +20,8 @@ from scaling.study.plan import open_corpus, plan_study
 from scaling.study.spec import Trunk
 from scaling.training import segment
 from scaling.training.device import Arithmetic, choose_arithmetic
-from scaling.training.evaluate import evaluate
+from scaling.training.evaluate import evaluate, predictions
+from scaling.training.objectives import OBJECTIVES, cross_entropy
 from scaling.training.observer import Observer
 from scaling.training.state import State
 from scaling.training.train import train_trunk
@@ -175,8 +175,8 @@ def test_a_loss_above_guessing_is_divergence(case: Case, tmp_path: Path) -> None
 
 
 def test_gradient_accumulation_equals_one_batch(case: Case) -> None:
-    trunk, _ = case
-    batch = np.random.default_rng(0).integers(0, 256, (4, 33))
+    trunk, dataset = case
+    batch = OBJECTIVES["causal"](np.random.default_rng(0).integers(0, 256, (4, 33)), dataset.layout, ())
     arithmetic = Arithmetic("cpu", "float32", 1)
     whole = State(trunk.spec, arithmetic)
     parts = State(replace(trunk.spec, microbatch=1), arithmetic)
@@ -192,8 +192,8 @@ def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
     trunk, dataset = case
     state = State(trunk.spec, Arithmetic("cpu", "float32", 1))
     torch.nn.init.zeros_(state.model.head.weight)  # type: ignore[arg-type, union-attr]
-    batches = heldout_batches(dataset.heldout, 32, 16, 2048)
-    found = evaluate(state.model, state.objective, batches, dataset.token_bytes, "cpu")
+    batches = dataset.heldout_batches(32, 16, 2048)
+    found = evaluate(state.model, "causal", batches, dataset, "cpu")
     assert found.loss == pytest.approx(math.log(256), rel=1e-6)
     assert found.loss_se == pytest.approx(0, abs=1e-6)
     assert found.tokens == 2048
@@ -204,10 +204,15 @@ def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
 def test_standard_error_is_over_sequences(case: Case) -> None:
     trunk, dataset = case
     state = State(trunk.spec, Arithmetic("cpu", "float32", 1))
-    batches = heldout_batches(dataset.heldout, 32, 16, 2048)
+    batches = dataset.heldout_batches(32, 16, 2048)
     with torch.no_grad():
-        rows = torch.cat([state.objective(state.model, torch.from_numpy(b))[0].mean(1) for b in batches])
-    found = evaluate(state.model, state.objective, batches, dataset.token_bytes, "cpu")
+        rows = torch.cat(
+            [
+                cross_entropy(logits, torch.from_numpy(batch.targets)).mean(1)
+                for _, batch, logits in predictions(state.model, "causal", batches, dataset, "cpu")
+            ]
+        )
+    found = evaluate(state.model, "causal", batches, dataset, "cpu")
     assert found.loss == pytest.approx(rows.mean().item(), rel=1e-6)
     assert found.loss_se == pytest.approx(rows.std().item() / math.sqrt(len(rows)), rel=1e-5)
 
