@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scaling.models.family import NOTHING
+
 
 class Norm(nn.Module):
     """LayerNorm with a gain and no bias."""
@@ -104,6 +106,15 @@ def rotate_real(pairs: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
 
 
+def attendable(tokens: Tensor) -> Tensor | None:
+    """Which tokens (batch, tokens) may be attended to, (batch, 1, 1, tokens); None where none is padding.
+
+    None lets PyTorch take the kernel without a mask, which is faster. The meta device holds no padding.
+    """
+    seen = tokens != NOTHING
+    return None if tokens.is_meta or bool(seen.all()) else seen[:, None, None]
+
+
 Cache = tuple[Tensor, Tensor]  # keys and values of the tokens so far, each (batch, heads, tokens, head_width)
 
 
@@ -117,18 +128,22 @@ class Attention(nn.Module):
         self.qkv = Linear(width, 3 * width)
         self.out = Linear(width, width)
 
-    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
+    def forward(self, x: Tensor, turn: Tensor, seen: Tensor | None = None) -> Tensor:
+        """`seen` is `attendable` of a bidirectional batch; causal ones, padded on the right, need none."""
         q, k, v = self._project(x, turn)
-        return self._mix(F.scaled_dot_product_attention(q, k, v, is_causal=self.causal))
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=self.causal)
+        return self._mix(mixed)
 
     def extend(self, x: Tensor, turn: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         """Causal attention of new tokens to the past ones and themselves; `turn` is that of the new ones."""
         q, k, v = self._project(x, turn)
+        seen = None
         if past is not None:
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
-        new, total = q.shape[2], k.shape[2]
-        seen = torch.ones(new, total, dtype=torch.bool, device=x.device).tril(total - new)
-        return self._mix(F.scaled_dot_product_attention(q, k, v, attn_mask=seen)), (k, v)
+            new, total = q.shape[2], k.shape[2]
+            seen = torch.ones(new, total, dtype=torch.bool, device=x.device).tril(total - new)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None)
+        return self._mix(mixed), (k, v)
 
     def _project(self, x: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, heads, tokens, head_width)."""
@@ -154,8 +169,8 @@ class Block(nn.Module):
         self.up = Linear(width, 4 * width)
         self.down = Linear(4 * width, width)
 
-    def forward(self, x: Tensor, turn: Tensor) -> Tensor:
-        return self._feed(x + self.attention(self.attention_norm(x), turn))
+    def forward(self, x: Tensor, turn: Tensor, seen: Tensor | None = None) -> Tensor:
+        return self._feed(x + self.attention(self.attention_norm(x), turn, seen))
 
     def extend(self, x: Tensor, turn: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         """The same for new tokens after those in `past`, and what the next ones need."""
@@ -166,17 +181,17 @@ class Block(nn.Module):
         return x + self.down(F.gelu(self.up(self.mlp_norm(x))))  # type: ignore[no-any-return]
 
 
-def initialise(model: nn.Module, depth: int) -> None:
-    """Normal weights with variance 1/fan_in; residual outputs shrunk by sqrt(2 depth).
+def initialise(model: nn.Module, additions: int) -> None:
+    """Normal weights with variance 1/fan_in; residual outputs shrunk by the root of their number.
 
-    The shrinking keeps the residual stream's variance independent of depth. Source: Radford et al. 2019
-    (GPT-2), section 2.3.
+    `additions` to the residual stream, two a block: so its variance is independent of depth.
+    Source: Radford et al. 2019 (GPT-2), section 2.3.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):
             std = module.in_features**-0.5
             if name.endswith((".out", ".down")):
-                std /= math.sqrt(2 * depth)
+                std /= math.sqrt(additions)
             nn.init.normal_(module.weight, std=std)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=EMBEDDING_STD)

@@ -51,6 +51,14 @@ def input_lengths(objective: str, context: int) -> tuple[int, ...]:
     return (half, context - half) if objective == "seq2seq" else (context,)
 
 
+def widths(first: int, last: int) -> list[int]:
+    """Even widths from `first` to `last` in steps of about an eighth, and of 32 at most."""
+    found = [first]
+    while found[-1] < last:
+        found.append(found[-1] + min(max(2, 2 ** (found[-1].bit_length() - 4)), 32))
+    return found
+
+
 @dataclass(frozen=True)
 class Family:
     """One registration. `counts` is the closed form; a test holds it to the built model."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from scaling.models import decoder
+from scaling.models import decoder, encoder_decoder, feedforward, lstm, masked
 from scaling.models.family import Family
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (decoder.FAMILY,)}
+FAMILIES: dict[str, Family] = {
+    module.FAMILY.name: module.FAMILY for module in (decoder, lstm, feedforward, masked, encoder_decoder)
+}
 
 
 def get_family(name: str) -> Family:

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import io
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from scaling.models import FAMILIES, Family, Shape, get_family
-from scaling.models.counting import check_counts, count_built
+from scaling.models import FAMILIES, NOTHING, Family, Shape, get_family, input_lengths
+from scaling.models.blocks import set_compute_dtype
+from scaling.models.counting import AllSteps, check_counts, count_built
+from scaling.models.feedforward import WINDOW
+from scaling.records.storage import load_checkpoint, save_checkpoint
 
 VOCAB, CONTEXT = 61, 24
+CAUSAL = {name: family for name, family in FAMILIES.items() if family.objective == "causal"}
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+every_causal_family = pytest.mark.parametrize("family", CAUSAL.values(), ids=CAUSAL)
 
 
-def build(family: Family, shape: Shape | None = None) -> torch.nn.Module:
+def build(family: Family, shape: Shape | None = None, seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return family.build(shape or family.ladder[2], VOCAB, CONTEXT)
 
 
-def some_tokens(rows: int = 3, seed: int = 1) -> torch.Tensor:
-    return torch.randint(VOCAB, (rows, CONTEXT), generator=torch.Generator().manual_seed(seed))
+def some_tokens(rows: int, length: int = CONTEXT, seed: int = 1) -> Tensor:
+    return torch.randint(VOCAB, (rows, length), generator=torch.Generator().manual_seed(seed))
+
+
+def some_inputs(family: Family, rows: int = 3) -> tuple[Tensor, ...]:
+    """Random tokens for each input of the model, the full context in all."""
+    lengths = input_lengths(family.objective, CONTEXT)
+    return tuple(some_tokens(rows, length, seed) for seed, length in enumerate(lengths))
+
+
+def embedded(model: nn.Module) -> list[Tensor]:
+    """Fills, as `model` is called, with what its embedding returned; gradients are kept there."""
+    found: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
+        output.retain_grad()
+        found.append(output)
+
+    model.get_submodule("embedding").register_forward_hook(keep)
+    return found
 
 
 @every_family
 def test_untrained_loss_is_that_of_guessing(family: Family) -> None:
-    tokens = some_tokens(64)
-    logits = build(family, family.shape_for(1e5))(tokens)
-    loss = F.cross_entropy(logits.flatten(0, 1), torch.randint(VOCAB, (logits.shape[0] * logits.shape[1],)))
+    logits = build(family, family.shape_for(1e5))(*some_inputs(family, 64)).flatten(0, 1)
+    loss = F.cross_entropy(logits, some_tokens(1, len(logits), seed=9)[0])
     assert loss.item() == pytest.approx(math.log(VOCAB), abs=0.05)
 
 
@@ -39,16 +65,31 @@ def test_untrained_loss_is_that_of_guessing(family: Family) -> None:
 @pytest.mark.parametrize("position", [0.0, 0.3, 0.6])
 def test_closed_form_is_what_the_built_model_has(family: Family, position: float) -> None:
     shape = sorted(family.ladder, key=family.params)[int(position * len(family.ladder))]
-    for vocab, context in ((61, 24), (257, 128)):
+    for vocab, context in ((61, 25), (257, 128)):
         assert family.counts(shape, vocab, context) == count_built(family, shape, vocab, context)
+
+
+def test_an_lstm_counted_in_one_product_has_the_flops_of_its_steps() -> None:
+    with torch.device("meta"):
+        lstm, x = nn.LSTM(6, 6, 3, batch_first=True), torch.zeros(2, 5, 6)
+    counted = []
+    for module in (lstm, AllSteps(lstm)):
+        with FlopCounterMode(display=False) as counter:
+            module(x, None)
+        counted.append(counter.get_total_flops())
+    assert counted[0] == counted[1] > 0
 
 
 @every_family
 def test_parameters_are_those_of_a_model_in_memory(family: Family) -> None:
-    model = build(family)
-    assert family.counts(family.ladder[2], VOCAB, CONTEXT).params_total == sum(
-        p.numel() for p in model.parameters()
-    )
+    model, counts = build(family), family.counts(family.ladder[2], VOCAB, CONTEXT)
+    assert counts.params_total == sum(p.numel() for p in model.parameters())
+    if family.objective == "seq2seq":
+        assert counts.params_encoder == sum(p.numel() for p in model.get_submodule("encoder").parameters())
+        assert counts.params == (counts.params_encoder or 0) + (counts.params_decoder or 0)
+    else:
+        assert counts.params_encoder is None
+        assert counts.params_decoder is None
 
 
 def test_a_wrong_closed_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,45 +103,83 @@ def test_a_wrong_closed_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @every_family
-def test_an_output_sees_no_later_token(family: Family) -> None:
-    """By gradient: the loss at position t has none with respect to the embedding of a later token."""
-    if family.objective != "causal":
-        pytest.skip("only causal families promise this")
+def test_which_tokens_an_output_sees(family: Family) -> None:
+    """By gradient: causal ones none that is later, bidirectional ones all, a source is seen whole."""
     model = build(family)
-    tokens = some_tokens(1)
-    embedded: list[torch.Tensor] = []
-    handle = model.get_submodule("embedding").register_forward_hook(
-        lambda _module, _inputs, output: embedded.append(output) or output.retain_grad()
-    )
-    place = CONTEXT // 2
-    model(tokens)[0, place].square().sum().backward()
-    handle.remove()
-    gradient = embedded[0].grad
-    assert gradient is not None
-    reach = gradient[0].abs().sum(dim=-1)
-    assert reach[place] > 0
-    assert torch.count_nonzero(reach[place + 1 :]) == 0
+    found = embedded(model)
+    logits = model(*some_inputs(family, 1))
+    place = logits.shape[1] // 2
+    logits[0, place].square().sum().backward()
+    reach = [(x.grad[0].abs().sum(dim=-1) > 0).tolist() for x in found if x.grad is not None]
+    before = [family.name != "feedforward" or place - i < WINDOW for i in range(place + 1)]
+    causal = before + [False] * (logits.shape[1] - place - 1)
+    expected = {
+        "causal": [causal],
+        "masked": [[True] * CONTEXT],
+        "seq2seq": [[True] * (CONTEXT // 2), causal],
+    }
+    assert reach == expected[family.objective]
+
+
+def test_the_window_of_feedforward_ends_where_it_says() -> None:
+    """At the last position there are tokens before the window: none of them is seen, and all inside are."""
+    model = build(FAMILIES["feedforward"])
+    found = embedded(model)
+    model(some_tokens(1))[0, -1].square().sum().backward()
+    assert found[0].grad is not None
+    reach = found[0].grad[0].abs().sum(dim=-1) > 0
+    assert reach.tolist() == [False] * (CONTEXT - WINDOW) + [True] * WINDOW
 
 
 @every_family
 def test_the_order_of_a_batch_changes_nothing(family: Family) -> None:
-    model, tokens = build(family), some_tokens(5)
+    model, inputs = build(family), some_inputs(family, 5)
     order = torch.tensor([3, 0, 4, 1, 2])
-    torch.testing.assert_close(model(tokens)[order], model(tokens[order]), rtol=1e-5, atol=1e-6)
+    whole, shuffled = model(*inputs), model(*(x[order] for x in inputs))
+    torch.testing.assert_close(whole[order], shuffled, rtol=1e-5, atol=1e-6)
 
 
 @every_family
+def test_padding_changes_nothing(family: Family) -> None:
+    """A short row among long ones gives, where it has tokens, the logits that it gives alone."""
+    model, inputs = build(family), some_inputs(family, 3)
+    lengths = [x.shape[1] // 2 + 1 for x in inputs]
+    alone = model(*(x[1:2, :n] for x, n in zip(inputs, lengths, strict=True)))
+    for x, n in zip(inputs, lengths, strict=True):
+        x[1, n:] = NOTHING
+    among = model(*inputs)[1:2, : lengths[-1]]
+    torch.testing.assert_close(among, alone, rtol=1e-5, atol=1e-5)
+
+
+@every_family
+def test_gradients_are_numbers_where_a_row_is_all_padding(family: Family) -> None:
+    model, inputs = build(family), some_inputs(family, 2)
+    inputs[0][0] = NOTHING
+    model(*inputs).square().mean().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@every_causal_family
 @pytest.mark.parametrize("cuts", [[1] * CONTEXT, [5, 1, CONTEXT - 6]], ids=["one by one", "in three pieces"])
 def test_a_sequence_in_pieces_is_the_sequence_whole(family: Family, cuts: list[int]) -> None:
-    if family.objective != "causal":
-        pytest.skip("only causal families promise this")
+    """State carried across segments equals one long pass, whatever the state is."""
     model, tokens = build(family), some_tokens(3)
-    whole = model(tokens)
     state, pieces = None, []
     for piece in tokens.split(cuts, dim=1):
         logits, state = model.extend(piece, state)
         pieces.append(logits)
-    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(tokens), rtol=1e-5, atol=1e-5)
+
+
+def test_a_target_in_pieces_is_the_target_whole() -> None:
+    family = FAMILIES["encoder_decoder"]
+    model, (source, tokens) = build(family), some_inputs(family)
+    source[0, 7:] = NOTHING
+    memory, state, pieces = model.encode(source), None, []
+    for piece in tokens.split([1, 4, 1, CONTEXT // 2 - 6], dim=1):
+        logits, state = model.extend(piece, state, memory)
+        pieces.append(logits)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), model(source, tokens), rtol=1e-5, atol=1e-5)
 
 
 def test_a_position_past_the_context_is_refused() -> None:
@@ -113,15 +192,45 @@ def test_a_position_past_the_context_is_refused() -> None:
 @every_family
 def test_it_overfits_one_batch(family: Family) -> None:
     torch.manual_seed(0)
-    model = build(family, family.shape_for(2e4))
-    tokens = some_tokens(2)
+    model, inputs = build(family, family.shape_for(2e4)), some_inputs(family, 2)
+    targets = some_tokens(2, inputs[-1].shape[1], seed=9).flatten()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+        loss = F.cross_entropy(model(*inputs).flatten(0, 1), targets)
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
+
+
+@every_family
+def test_saved_and_loaded_it_gives_the_same_logits(family: Family, tmp_path: Path) -> None:
+    model, inputs = build(family), some_inputs(family)
+    save_checkpoint(tmp_path, 7, lambda file: torch.save(model.state_dict(), file))
+
+    def read(file: io.BufferedIOBase) -> dict[str, Tensor]:
+        return dict(torch.load(file, weights_only=True))
+
+    found = load_checkpoint(tmp_path, read)
+    assert found is not None
+    other = build(family, seed=1)
+    assert not torch.equal(other(*inputs), model(*inputs))
+    other.load_state_dict(found[1])
+    assert torch.equal(other(*inputs), model(*inputs))
+
+
+@every_family
+def test_matrix_products_in_bfloat16_stay_near_float32_and_leave_weights_alone(family: Family) -> None:
+    model, inputs = build(family, family.shape_for(1e5)), some_inputs(family)
+    exact = model(*inputs)
+    set_compute_dtype(model, torch.bfloat16)
+    rough = model(*inputs)
+    rough.float().square().mean().backward()
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert not torch.equal(exact, rough.float())
+    torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.05)
+    set_compute_dtype(model, None)
+    assert torch.equal(model(*inputs), exact)
 
 
 @every_family

@@ -1,0 +1,185 @@
+"""The translator of Vaswani et al.: a bidirectional encoder, and a causal decoder that attends to it."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scaling.models.blocks import (
+    EMBEDDING_STD,
+    Block,
+    Cache,
+    Linear,
+    Norm,
+    attendable,
+    heads_for,
+    initialise,
+    positions,
+    rotate,
+    rotations,
+)
+from scaling.models.family import Counts, Family, Shape, input_lengths, widths
+
+
+class Memory(NamedTuple):
+    """What a source is to the decoder."""
+
+    caches: list[Cache]  # keys and values, one pair a decoder layer
+    seen: Tensor | None  # `attendable` of the source
+
+
+class CrossAttention(nn.Module):
+    """From each target token to every source token, with rotary positions as if the target came after it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.heads = heads_for(width)
+        self.query = Linear(width, width)
+        self.key_value = Linear(width, 2 * width)
+        self.out = Linear(width, width)
+
+    def remember(self, source: Tensor, turn: Tensor) -> Cache:
+        """Keys and values of an encoded source (batch, tokens, width)."""
+        k, v = self.key_value(source).unflatten(-1, (2, self.heads, -1)).unbind(-3)
+        k = rotate(k, turn)
+        return k.transpose(1, 2), v.type_as(k).transpose(1, 2)
+
+    def forward(self, x: Tensor, turn: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
+        q = rotate(self.query(x).unflatten(-1, (self.heads, -1)), turn).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(q, *cache, attn_mask=seen)
+        return self.out(mixed.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
+
+
+class CrossBlock(Block):
+    """A causal block that looks at the source between its attention and its feed-forward."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, causal=True)
+        self.cross_norm = Norm(width)
+        self.cross = CrossAttention(width)
+
+    def read(self, x: Tensor, turn: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
+        """Cross-attention and feed-forward, after self-attention has been added to `x`."""
+        return self._feed(x + self.cross(self.cross_norm(x), turn, cache, seen))
+
+
+class Stack(nn.Module):
+    """Blocks and the norm after them: one side."""
+
+    def __init__(self, blocks: list[Block], width: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = Norm(width)
+
+
+class EncoderDecoder(nn.Module):
+    """Source (batch, s), target so far (batch, t) → logits (batch, t, vocab). One embedding for both sides.
+
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3; pre-norm and rotary positions as in `decoder`.
+    """
+
+    turn: Tensor
+
+    def __init__(self, shape: Shape, vocab: int, context: int) -> None:
+        super().__init__()
+        width, depth = shape.width, shape.depth
+        self.context = context
+        self.embedding = nn.Embedding(vocab, width)
+        self.encoder = Stack([Block(width, causal=False) for _ in range(depth)], width)
+        self.decoder = Stack([CrossBlock(width) for _ in range(depth)], width)
+        self.head = Linear(width, vocab)
+        self.start = input_lengths("seq2seq", context)[0]  # of the target, to cross-attention
+        turn = rotations(context + self.start, width // heads_for(width))
+        self.register_buffer("turn", turn, persistent=False)
+        initialise(self.encoder, additions=2 * depth)
+        initialise(self.decoder, additions=3 * depth)
+        nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
+        nn.init.normal_(self.head.weight, std=1 / width)
+
+    def encode(self, source: Tensor) -> Memory:
+        """What the decoder needs of a source (batch, tokens), which NOTHING may pad."""
+        seen = attendable(source)
+        turn = self.turn[: source.shape[1]]
+        x = self.embedding(source.clamp(min=0))
+        for block in self.encoder.blocks:
+            x = block(x, turn, seen)
+        x = self.encoder.norm(x)
+        return Memory([block.cross.remember(x, turn) for block in self._layers()], seen)
+
+    def features(self, source: Tensor, tokens: Tensor) -> Tensor:
+        """What the output layer reads, (batch, tokens, width)."""
+        return self._decode(tokens, None, self.encode(source))[0]
+
+    def forward(self, source: Tensor, tokens: Tensor) -> Tensor:
+        return self.head(self.features(source, tokens))  # type: ignore[no-any-return]
+
+    def extend(self, tokens: Tensor, state: list[Cache] | None, memory: Memory) -> tuple[Tensor, list[Cache]]:
+        """Logits of new target tokens after those that `state` stands for, and the state after them.
+
+        Raises:
+            ValueError: past the context.
+        """
+        features, after = self._decode(tokens, state, memory)
+        return self.head(features), after
+
+    def _decode(
+        self, tokens: Tensor, state: list[Cache] | None, memory: Memory
+    ) -> tuple[Tensor, list[Cache]]:
+        start = state[0][0].shape[2] if state else 0
+        turn = positions(self.turn[: self.context], start, tokens.shape[1])
+        across = positions(self.turn, self.start + start, tokens.shape[1])
+        x = self.embedding(tokens.clamp(min=0))
+        after: list[Cache] = []
+        for index, block in enumerate(self._layers()):
+            past = state[index] if state else None
+            mixed, past = block.attention.extend(block.attention_norm(x), turn, past)
+            x = block.read(x + mixed, across, memory.caches[index], memory.seen)
+            after.append(past)
+        return self.decoder.norm(x), after
+
+    def _layers(self) -> list[CrossBlock]:
+        return [block for block in self.decoder.blocks if isinstance(block, CrossBlock)]
+
+
+def counts(shape: Shape, vocab: int, context: int) -> Counts:
+    """Closed form per token of the context, of which the source is the first half and the target the rest.
+
+    A layer has 12 width² weights in the encoder and 16 width² in the decoder, of which source tokens go
+    through the 2 width² of cross-attention's keys and values. Attention of n to m tokens costs 4 n m width.
+    """
+    width, depth = shape.width, shape.depth
+    source, target = input_lengths("seq2seq", context)
+    encoder = depth * (12 * width**2 + 2 * width) + width
+    decoder = depth * (16 * width**2 + 3 * width) + width
+    matmul = source * 14 * depth * width**2 + target * (14 * depth * width**2 + vocab * width)
+    attention = 4 * depth * width * (source**2 + target**2 + source * target)
+    params = encoder + decoder
+    return Counts(
+        params=params,
+        params_matmul=params + vocab * width,
+        params_total=params + 2 * vocab * width,
+        forward_flops=(2 * matmul + attention) / context,
+        params_encoder=encoder,
+        params_decoder=decoder,
+    )
+
+
+def _ladder() -> list[Shape]:
+    """A layer on each side per 128 of width: the way through both is as deep as a decoder of this width.
+
+    Both depths are offered where the rule lies between two integers, as in `transformer.ladder`.
+    """
+    shapes: list[Shape] = []
+    for width in widths(12, 1792):
+        depth = width / 128
+        near = {max(1, math.floor(depth + 0.25)), max(1, math.floor(depth + 0.75))}
+        shapes.extend(Shape(width, d) for d in sorted(near))
+    return shapes
+
+
+FAMILY = Family(
+    name="encoder_decoder", objective="seq2seq", ladder=_ladder(), counts=counts, build=EncoderDecoder
+)
