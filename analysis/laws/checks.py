@@ -177,10 +177,10 @@ def _units(runs: Runs) -> list[Doubt]:
 def _design(runs: Runs) -> list[Doubt]:
     if not {"N", "D"} <= set(runs.inputs) or runs.n < 3:
         return []
-    n, d = np.log(runs.inputs["N"]), np.log(runs.inputs["D"])
+    n, d = (x - x.mean() for x in (np.log(runs.inputs["N"]), np.log(runs.inputs["D"])))
     if np.ptp(n) == 0 or np.ptp(d) == 0:
         return []
-    correlation = float(np.corrcoef(n, d)[0, 1])
+    correlation = float(n @ d / np.sqrt((n @ n) * (d @ d)))
     if abs(correlation) < COLLINEAR:
         return []
     if np.std(d - n) < 0.05 * np.std(n):
@@ -198,20 +198,23 @@ def _design(runs: Runs) -> list[Doubt]:
 def _rising(runs: Runs) -> list[Doubt]:
     """Inputs with which loss rises: the partial slope of log loss is above 0 by 3 standard errors."""
     names = [name for name in runs.inputs if name != "U"]
-    X = np.stack([np.ones(runs.n), *(np.log(runs.inputs[name]) for name in names)], axis=1)
-    y = np.log(runs.loss)
-    slope, _, rank, _ = np.linalg.lstsq(X, y, rcond=None)
-    if runs.n <= X.shape[1] or rank < X.shape[1]:
+    X = np.log(np.stack([*(runs.inputs[name] for name in names), runs.loss]))
+    X -= X.mean(axis=1, keepdims=True)
+    X, y = X[:-1], X[-1]
+    freedom = runs.n - len(names) - 1
+    values, vectors = np.linalg.eigh(X @ X.T)
+    if freedom < 1 or values[0] <= 1e-12 * values[-1]:
         return []
-    residual = y - X @ slope
-    variance = float(residual @ residual) / (runs.n - X.shape[1])
-    error = np.sqrt(variance * np.diag(np.linalg.inv(X.T @ X)))
+    inverse = (vectors / values) @ vectors.T
+    slope = inverse @ (X @ y)
+    residual = y - slope @ X
+    error = np.sqrt(residual @ residual / freedom * np.diag(inverse))
     return [
         Doubt(
             "rising",
             f"loss rises with {called(name)} (slope {s:+.3g} of log loss): diverged runs, swapped columns, "
             "or a learning rate that was not tuned. No scaling law describes this.",
         )
-        for name, s, e in zip(names, slope[1:], error[1:], strict=True)
+        for name, s, e in zip(names, slope, error, strict=True)
         if s > max(3 * e, 1e-9)
     ]

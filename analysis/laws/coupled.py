@@ -75,7 +75,7 @@ class CoupledForm(Form):
                 np.multiply(within[i], j, out=by_pair[place])
                 by_pair[place] += bend
             by_pair[-1] -= first * slopes[3]
-            return slots.gradient(slopes * first), slots.hessian(by_pair)
+            return slots.gradient(slopes * first)[0], slots.hessian(by_pair)
 
         return Tape(value, sums, lambda weights: slots.outer(slopes, weights))
 

@@ -15,7 +15,7 @@ ROBUST_KINDS: tuple[RobustKind, ...] = ("huber", "l1", "squared", "asymmetric")
 
 @dataclass(frozen=True)
 class Robust:
-    """rho(r), its derivative psi, and the two weights that the solver needs.
+    """rho(r), and what the solver needs of its derivative psi.
 
     huber: r²/2 up to delta, then delta (|r| - delta/2). l1: |r|. squared: r²/2.
     asymmetric: Huber times 2 tau where the law lies above the run, 2 (1 - tau) where it lies below; with tau
@@ -55,22 +55,29 @@ class Robust:
         huber: Array = clipped * (r - 0.5 * clipped)
         return huber if self.kind == "huber" else huber * self._side(r)
 
-    def slopes(self, r: Array) -> tuple[Array, Array, Array, Array]:
-        """rho, psi = rho', psi', and psi/r (the weight of iteratively reweighted least squares)."""
+    def slopes(self, r: Array) -> tuple[Array, Array, Array]:
+        """psi = rho', psi', and rho/psi, so that a sum of psi gives the sum of rho in one more product."""
         if self.kind == "squared":
-            return 0.5 * r * r, r, np.ones_like(r), np.ones_like(r)
-        clipped = np.minimum(r, self.delta)
-        np.maximum(clipped, -self.delta, out=clipped)
-        rho = r - 0.5 * clipped
-        rho *= clipped
-        weight = np.abs(r)
-        inside = (weight <= self.delta).astype(float)
-        np.maximum(weight, self.delta, out=weight)
-        np.divide(self.delta, weight, out=weight)
+            return r, np.ones_like(r), 0.5 * r
+        psi = np.minimum(r, self.delta)
+        np.maximum(psi, -self.delta, out=psi)
+        bend = (psi == r).astype(float)
+        lever = -0.5 * psi
+        lever += r
         if self.kind == "asymmetric":
             side = self._side(r)
-            return rho * side, clipped * side, inside * side, weight * side
-        return rho, clipped, inside, weight
+            psi *= side
+            bend *= side
+        return psi, bend, lever
+
+    def reweighting(self, r: Array) -> Array:
+        """psi/r, the weight of iteratively reweighted least squares."""
+        if self.kind == "squared":
+            return np.ones_like(r)
+        weight = np.abs(r)
+        np.maximum(weight, self.delta, out=weight)
+        np.divide(self.delta, weight, out=weight)
+        return weight * self._side(r) if self.kind == "asymmetric" else weight
 
     def _side(self, r: Array) -> Array:
         return np.where(r > 0, 2 * self.tau, 2 * (1 - self.tau))

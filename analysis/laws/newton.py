@@ -9,7 +9,7 @@ descend. Each replicate takes H + lambda IRLS with its own lambda, which goes to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from analysis.laws.losses import Robust
 Bools = npt.NDArray[np.bool_]
 Space = Literal["log", "raw"]
 BLOCK = 16384  # replicates × runs at a time: the working set stays in a core's cache
+FEW = 8  # replicates at a time that LAPACK solves faster than elimination written in NumPy
 FRESH = 1e-2  # damping below which, as long as steps succeed, the IRLS Hessian of an earlier one will do
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.03
@@ -87,10 +88,8 @@ def minimise(
         least = np.where(trusted & (damping < 1e-5), max(quick, SETTLED), SETTLED) * value
         settled = solvable & (promise <= np.maximum(least, floor)) & (damping < 1)
         fresh = better & rough
-        here[better], value[better], slope[better], hessian[better] = (
-            there[better],
-            *(v[better] for v in new[:3]),
-        )
+        for old, now in zip((here, value, slope, hessian), (there, *new), strict=False):
+            old[better] = now[better]
         safe[fresh] = new[3][fresh]
         damping = np.where(trusted, 0.1 * damping, np.maximum(16 * damping, 10 * LEAST_DAMPING))
         damping[damping < LEAST_DAMPING] = 0.0
@@ -140,53 +139,74 @@ class _Problem:
         size = max(1, BLOCK // self.weights.shape[1])
         value, gradient = np.empty(r), np.empty((r, p))
         hessian, safe = np.empty((2, r, p, p))
-        order = np.argsort(~rough, kind="stable")
-        for i in range(0, r, size):
-            block = order[i : i + size]
+        if r <= size:
+            blocks: list[Any] = [slice(None)]
+        else:
+            order = np.argsort(~rough, kind="stable")
+            blocks = [order[i : i + size] for i in range(0, r, size)]
+        for block in blocks:
             W = self.weights[rows[block]]
             Y = self.log_loss[rows[block]] if len(self.log_loss) > 1 else self.log_loss
             tape = self.form.tape(theta[block])
             if self.space == "log":
-                rho, psi, bend, irls = self.robust.slopes(tape.value - Y)
-                first, second = W * psi, W * bend
+                residual = tape.value - Y
+                psi, bend, lever = self.robust.slopes(residual)
+                psi *= W
+                bend *= W
             else:
                 predicted = np.exp(tape.value)
-                rho, psi, bend, irls = self.robust.slopes(predicted - np.exp(Y))
-                first = W * psi * predicted
-                second = first + W * bend * predicted * predicted
-                irls = irls * predicted * predicted
-            value[block] = np.einsum("rn,rn->r", W, rho)
-            gradient[block], hessian[block] = tape.sums(first, second)
-            if rough[block[0]]:
-                safe[block] = tape.outer(np.multiply(W, irls, out=irls))
-        gradient[
-            ((theta <= self.form.lower) & (gradient > 0)) | ((theta >= self.form.upper) & (gradient < 0))
-        ] = 0
+                residual = predicted - np.exp(Y)
+                psi, bend, lever = self.robust.slopes(residual)
+                lever /= predicted
+                psi *= W
+                psi *= predicted
+                bend *= W
+                bend *= predicted * predicted
+                bend += psi
+            value[block] = np.einsum("rn,rn->r", psi, lever)
+            gradient[block], hessian[block] = tape.sums(psi, bend)
+            if rough[block].any():
+                W *= self.robust.reweighting(residual)
+                if self.space == "raw":
+                    W *= predicted * predicted
+                safe[block] = tape.outer(W)
+        down, up = theta <= self.form.lower, theta >= self.form.upper
+        if down.any() or up.any():
+            gradient[(down & (gradient > 0)) | (up & (gradient < 0))] = 0
         return value, gradient, hessian, safe
 
 
 def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools]:
     """Solve matrix · step = -slope (R, p) for the free coordinates; False where matrix is not positive.
 
-    By elimination without row exchanges, stable for positive matrices, whose pivots show that they are; one
-    coordinate at a time for all replicates, for LAPACK spends 4 times as long on calls for each of them.
+    The matrix is scaled to a unit diagonal. A few are solved by their eigenvectors; many by elimination
+    without row exchanges, stable for positive matrices, whose pivots show that they are: one coordinate at a
+    time for all replicates, for LAPACK spends 4 times as long on calls for each of them.
     """
     R, p = slope.shape
-    scale = np.sqrt(np.maximum(np.abs(np.einsum("rii->ir", matrix)), 1e-300))
-    free = (~held.T) / scale
-    system = np.empty((p, p + 1, R))  # the matrix and its right side
-    np.multiply(matrix.transpose(1, 2, 0), free[:, None], out=system[:, :p])
-    system[:, :p] *= free
-    np.multiply(slope.T, -free, out=system[:, p])
-    diagonal = np.einsum("iir->ir", system[:, :p])
-    diagonal[held.T] = 1.0
-    diagonal += 1e-14 * p  # a singular direction gets a finite step, which the objective then judges
-    pivots = np.empty((p, R))
+    scale = np.sqrt(np.maximum(np.abs(np.einsum("rii->ri", matrix)), 1e-300))
+    free = ~held / scale
     with np.errstate(all="ignore"):  # what is not positive overflows here, and is no step
-        for i in range(p):
-            pivots[i] = system[i, i]
-            row = system[i, i + 1 :] / pivots[i]
-            system[i, i] -= 1.0  # the row is divided by its pivot in the same sweep as it leaves the others
-            system[:, i + 1 :] -= system[:, i, None] * row
-        positive: Bools = np.asarray((pivots > 0).all(axis=0))
-    return np.where(positive, system[:, p] * free, 0.0).T, positive
+        right = -slope * free
+        matrix = matrix * free[:, :, None] * free[:, None, :]
+        # A singular direction gets a finite step, which the objective then judges.
+        np.einsum("rii->ri", matrix)[...] += held + 1e-14 * p
+        if R <= FEW and np.isfinite(matrix).all():
+            values, vectors = np.linalg.eigh(matrix)
+            along = (right[:, None] @ vectors) / values[:, None]
+            positive: Bools = values[:, 0] > 0
+            step = (along @ vectors.transpose(0, 2, 1))[:, 0]
+        else:
+            system = np.empty((p, p + 1, R))  # the matrix and its right side
+            system[:, :p], system[:, p] = matrix.transpose(1, 2, 0), right.T
+            pivots = np.empty((p, R))
+            for i in range(p):
+                pivots[i] = system[i, i]
+                row = system[i, i + 1 :] / pivots[i]
+                system[i, i] -= (
+                    1.0  # the row is divided by its pivot in the sweep in which it leaves the others
+                )
+                system[:, i + 1 :] -= system[:, i, None] * row
+            positive = np.asarray((pivots > 0).all(axis=0))
+            step = system[:, p].T
+        return np.where(positive[:, None], step * free, 0.0), positive

@@ -30,6 +30,7 @@ class PowerSum(Form):
         self._data = data
         self._inputs = tuple(data.inputs)
         self._x = np.stack([data.inputs[name] for name in self._inputs])  # (J, n)
+        self._minus_x = -self._x[:, None]
         self._offset = offset
         self._tied = tied
         self._over_training = over_training
@@ -45,19 +46,17 @@ class PowerSum(Form):
         self.upper = np.array([LOG_LARGE] * (offset + J) + [EXPONENTS[1]] * J)
 
     def _terms(self, theta: Array) -> tuple[Array, Array]:
-        """The size of each term (J + offset, R, n), and their sum (R, n)."""
+        """The size of each term (offset + J, R, n), that of the floor left blank, and their sum (R, n)."""
         first, J = int(self._offset), len(self._inputs)
         terms = np.empty((first + J, len(theta), self._x.shape[1]))
+        powers = terms[first:]
+        coefficients, exponents = theta.T[first : first + J, :, None], theta.T[first + J :, :, None]
+        np.multiply(exponents, self._minus_x, out=powers)
+        powers += coefficients
+        np.exp(powers, out=powers)
+        total: Array = np.add.reduce(powers, axis=0)
         if first:
-            terms[0] = np.exp(theta[:, :1])
-        for j in range(J):
-            slot = terms[first + j]
-            np.multiply(theta[:, first + J + j, None], -self._x[j], out=slot)
-            slot += theta[:, first + j, None]
-            np.exp(slot, out=slot)
-        total = terms[0] + terms[1] if first + J > 1 else terms[0].copy()
-        for term in terms[2:]:
-            total += term
+            total += np.exp(theta[:, :1])
         return terms, total
 
     def value(self, theta: Array) -> Array:
@@ -67,15 +66,16 @@ class PowerSum(Form):
     def tape(self, theta: Array) -> Tape:
         shares, total = self._terms(theta)
         value = np.log(total)
-        shares *= np.divide(1.0, total, out=total)
+        np.divide(1.0, total, out=total)
+        shares[int(self._offset) :] *= total
+        if self._offset:
+            np.multiply(total, np.exp(theta[:, :1]), out=shares[0])
         slots = self._slots
 
         def sums(first: Array, second: Array) -> tuple[Array, Array]:
-            slopes = shares * first
-            by_pair = slots.products(shares * (second - first), shares)
-            for s, place in enumerate(slots.diagonal):  # ∇² log sum e^z = diag(shares) - shares sharesᵀ
-                by_pair[place] += slopes[s]
-            return slots.gradient(slopes), slots.hessian(by_pair)
+            # ∇² log sum e^z = diag(shares) - shares sharesᵀ
+            gradient, diagonal = slots.gradient(shares * first)
+            return gradient, slots.hessian(slots.products(shares * (second - first), shares), diagonal)
 
         return Tape(value, sums, lambda weights: slots.outer(shares, weights))
 

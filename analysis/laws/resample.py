@@ -117,7 +117,9 @@ def _pairs(runs: Runs, size: int, rng: np.random.Generator) -> tuple[Array, int]
     todo = np.arange(size)
     redrawn = 0
     for _ in range(TRIES):
-        counts[todo] = rng.multinomial(G, np.full(G, 1 / G), size=len(todo))[:, runs.groups]
+        drawn = rng.integers(0, G, (len(todo), G)) + G * np.arange(len(todo))[:, None]
+        times = np.bincount(drawn.ravel(), minlength=G * len(todo)).reshape(-1, G)
+        counts[todo] = times[:, runs.groups]
         poor = np.zeros(len(todo), dtype=bool)
         for member in membership:
             poor |= ((counts[todo] @ member) > 0).sum(axis=1) < min(3, member.shape[1])

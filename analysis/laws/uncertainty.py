@@ -153,7 +153,7 @@ def _scale(fit: Fit) -> float:
     if robust.kind == "l1":
         # psi² = 1; psi' is twice the density of the residuals at 0, from the middle half of them.
         return 0.5 / max(float(np.median(np.abs(r))), 1e-300)
-    _, psi, bend, _ = robust.slopes(r)
+    psi, bend, _ = robust.slopes(r)
     freedom = max(fit.n_runs - len(fit.theta), 1) / fit.n_runs
     squares = max(float(weights @ psi**2), 1e-300)
     scale: float = float(weights @ bend) / squares * freedom
@@ -177,7 +177,7 @@ def _covariance(fit: Fit) -> Array:
     if fit.recipe.robust.kind == "l1":
         inside = _scale(fit)  # psi² = 1, so the scale is mean psi' itself
     else:
-        inside = max(float(np.mean(fit.recipe.robust.slopes(_residuals(fit))[2])), 1e-9)
+        inside = max(float(np.mean(fit.recipe.robust.slopes(_residuals(fit))[1])), 1e-9)
     covariance[np.ix_(free, free)] = np.linalg.inv(block) / (_scale(fit) * inside)
     return np.asarray(covariance)
 
