@@ -9,6 +9,7 @@ from scaling.data.huggingface import huggingface
 from scaling.data.python_source import python_source
 from scaling.data.source import Source
 from scaling.data.text import text_files
+from scaling.data.truth.sources import SOURCES
 
 
 @dataclass(frozen=True)
@@ -47,5 +48,5 @@ def find_source(corpus: str, options: Options) -> Source:
         FileNotFoundError: for paths that name nothing.
     """
     if corpus not in CORPORA:
-        raise ValueError(f"no corpus {corpus!r}. There are: {', '.join(sorted(CORPORA))}.")
+        raise ValueError(f"no corpus {corpus!r}. There are: {', '.join(sorted([*CORPORA, *SOURCES]))}.")
     return CORPORA[corpus](options)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +18,8 @@ from scaling.data.layout import Ids, Layout
 from scaling.data.split import RULE
 from scaling.data.tokenizer import Tokenizer, check_vocab
 from scaling.data.tokenset import json_digest
-
-
-class Truth(Protocol):
-    """What is known of a corpus whose probabilities are known."""
-
-    @property
-    def floor(self) -> float:
-        """The least loss that any model can have [nats per predicted token]."""
-
-    @property
-    def exact(self) -> bool:
-        """Whether `losses` over the held-out set are the population's, with no sampling error."""
-
-    def losses(
-        self, log_probs: NDArray[np.float64], ids: Ids
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Loss of each held-out row with less noise than its own tokens give, and its weight, both (n,).
-
-        Args:
-            log_probs: (n, context, vocab), the model's.
-            ids: (n, context + 1).
-        """
+from scaling.data.truth.law import Truth
+from scaling.data.truth.sources import SOURCES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +66,10 @@ class Dataset(ABC):
     def row_tokens(self, context: int) -> float:
         """Tokens of a training row, on average."""
         return context
+
+    def reading(self, context: int) -> float:
+        """Tokens that a model reads for each one that counts as a token of D."""
+        return 1.0
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of `ids`. The end of a document is no text; half a character shows as U+FFFD.
@@ -141,7 +125,7 @@ def open_dataset(
     """The token arrays of a corpus, from the cache where its files are unchanged, and built there otherwise.
 
     Args:
-        corpus: a name in `CORPORA`.
+        corpus: a name in `CORPORA`, or in `SOURCES` for a generated one.
         vocab: 256 for raw bytes, or more for byte-level BPE of exactly that vocabulary.
         cache: folder of the token files; processes may share it.
         paths: `text`: files, folders or globs. `huggingface`: one hub name or local folder.
@@ -159,6 +143,11 @@ def open_dataset(
         FileNotFoundError: for paths that name nothing.
         ModuleNotFoundError: naming the extra that installs a missing package.
     """
+    if corpus in SOURCES:
+        # Here, because a generated corpus is a Dataset too.
+        from scaling.data.truth.generated import open_generated
+
+        return open_generated(corpus, vocab, settings or {})
     if settings:
         raise ValueError(
             f"data.settings: corpus {corpus!r} is text and has none; got {dict(settings)}. "

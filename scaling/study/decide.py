@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scaling.data.dataset import Dataset
-from scaling.models import FAMILIES, Counts, Family, Shape, get_family
+from scaling.models import FAMILIES, Family, Shape, get_family
 from scaling.study.config import ModelConfig, RunConfig, Schedule
 from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
@@ -25,6 +25,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
     sequences = int(training.sequences)
     row_tokens = dataset.row_tokens(context)
     batch_tokens = round(sequences * row_tokens)
+    flops_per_token = size.training_flops * dataset.reading(context)
     dataset.heldout_batches(context, EVALUATION_SEQUENCES, 1)  # or it is too small: raises
 
     def trunk(horizon: int | None) -> TrunkSpec:
@@ -73,7 +74,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
         return RunSpec(spec, steps, cooldown, int(training.evaluation_tokens))
 
     amounts = config.budget.amounts()
-    steps = sorted({_steps(config, amount, size, batch_tokens) for amount in amounts})
+    steps = sorted({_steps(config, amount, flops_per_token, size.params, batch_tokens) for amount in amounts})
     groups: list[tuple[TrunkSpec, list[RunSpec]]]
     if training.schedule is Schedule.cosine:
         groups = [(spec, [run(spec, n)]) for n in steps for spec in (trunk(n),)]
@@ -87,7 +88,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             params=size.params,
             params_matmul=size.params_matmul,
             params_total=size.params_total,
-            flops_per_token=size.training_flops,
+            flops_per_token=flops_per_token,
             objective=family.objective,
             params_encoder=size.params_encoder,
             params_decoder=size.params_decoder,
@@ -123,11 +124,11 @@ def _shape(model: ModelConfig) -> Shape:
     return get_family(model.family).shape_for(model.params)
 
 
-def _steps(config: RunConfig, amount: float, size: Counts, batch_tokens: int) -> int:
+def _steps(config: RunConfig, amount: float, flops_per_token: float, params: int, batch_tokens: int) -> int:
     tokens = {
         "tokens": amount,
-        "tokens_per_param": amount * size.params,
-        "compute": amount / size.training_flops,
+        "tokens_per_param": amount * params,
+        "compute": amount / flops_per_token,
     }[config.budget.kind]
     return max(1, round(tokens / batch_tokens))
 

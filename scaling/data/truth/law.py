@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,10 @@ class Truth(ABC):
     """A source of rows. Its fields are its settings, numbers all, with defaults.
 
     A row is `context` + 1 ids. Everything a source is follows from its settings, so that two processes that
-    agree on them hold the same source.
+    agree on them hold the same source. `version` counts changes of the code that change its rows.
     """
+
+    version: ClassVar[int] = 1
 
     @classmethod
     def of(cls, name: str, settings: Mapping[str, float]) -> Self:

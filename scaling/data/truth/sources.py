@@ -1,0 +1,9 @@
+"""The sources by the name of their corpus."""
+
+from __future__ import annotations
+
+from scaling.data.truth.law import Truth
+from scaling.data.truth.zipf_facts import ZipfFacts
+from scaling.data.truth.zipf_markov import ZipfMarkov
+
+SOURCES: dict[str, type[Truth]] = {"zipf_facts": ZipfFacts, "zipf_markov": ZipfMarkov}
