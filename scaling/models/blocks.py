@@ -77,8 +77,8 @@ def positions(turn: Tensor, start: int, count: int) -> Tensor:
     """
     if start + count > len(turn):
         raise ValueError(
-            f"{start} tokens and {count} more are past the model's context of {len(turn)}. "
-            f"Start again without a state, from the last {len(turn) - count} tokens or fewer."
+            f"{start + count} tokens do not fit the model's context of {len(turn)}. "
+            "Give it the last of them, as many as fit, and no state."
         )
     return turn[start : start + count]
 

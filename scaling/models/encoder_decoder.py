@@ -100,9 +100,13 @@ class EncoderDecoder(nn.Module):
         nn.init.normal_(self.head.weight, std=1 / width)
 
     def encode(self, source: Tensor) -> Memory:
-        """What the decoder needs of a source (batch, tokens), which NOTHING may pad."""
+        """What the decoder needs of a source (batch, tokens), which NOTHING may pad.
+
+        Raises:
+            ValueError: for a source longer than the context.
+        """
         seen = attendable(source)
-        turn = self.turn[: source.shape[1]]
+        turn = positions(self.turn[: self.context], 0, source.shape[1])
         x = self.embedding(source.clamp(min=0))
         for block in self.encoder.blocks:
             x = block(x, turn, seen)

@@ -20,6 +20,8 @@ class Feedforward(nn.Module):
     Source: Bengio et al. 2003 (JMLR 3), section 2; ReLU for tanh, no biases, no direct connections.
     """
 
+    context: int | None = None  # no limit
+
     def __init__(self, shape: Shape, vocab: int, context: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab, shape.width)

@@ -18,6 +18,8 @@ class Lstm(nn.Module):
     float32: bfloat16 gained nothing up to width 256 and lost a third at 512.
     """
 
+    context: int | None = None  # no limit
+
     def __init__(self, shape: Shape, vocab: int, context: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab, shape.width)

@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from scaling.models.blocks import Block, Linear, Norm, attendable, heads_for, initialise, rotations
+from scaling.models.blocks import Block, Linear, Norm, attendable, heads_for, initialise, positions, rotations
 from scaling.models.family import Counts, Shape, widths
 
 
@@ -21,6 +21,7 @@ class Transformer(nn.Module):
     def __init__(self, shape: Shape, vocab: int, context: int, *, causal: bool, extra: int = 0) -> None:
         super().__init__()
         self.causal = causal
+        self.context = context
         self.embedding = nn.Embedding(vocab + extra, shape.width)
         self.blocks = nn.ModuleList(Block(shape.width, causal) for _ in range(shape.depth))
         self.norm = Norm(shape.width)
@@ -31,11 +32,16 @@ class Transformer(nn.Module):
         nn.init.normal_(self.head.weight, std=1 / shape.width)  # untrained loss is ln(vocab) to 1/width
 
     def features(self, tokens: Tensor) -> Tensor:
-        """What the output layer reads, (batch, tokens, width)."""
+        """What the output layer reads, (batch, tokens, width).
+
+        Raises:
+            ValueError: for more tokens than the context.
+        """
+        turn = positions(self.turn, 0, tokens.shape[1])
         seen = None if self.causal else attendable(tokens)
         x = self.embedding(tokens.clamp(min=0))
         for block in self.blocks:
-            x = block(x, self.turn[: tokens.shape[1]], seen)
+            x = block(x, turn, seen)
         return self.norm(x)  # type: ignore[no-any-return]
 
     def forward(self, tokens: Tensor) -> Tensor:

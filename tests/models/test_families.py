@@ -182,11 +182,22 @@ def test_a_target_in_pieces_is_the_target_whole() -> None:
     torch.testing.assert_close(torch.cat(pieces, dim=1), model(source, tokens), rtol=1e-5, atol=1e-5)
 
 
-def test_a_position_past_the_context_is_refused() -> None:
+@every_family
+def test_positions_end_with_the_context(family: Family) -> None:
+    model, one_more = build(family), some_tokens(1, CONTEXT + 1)
+    inputs = (one_more, one_more[:, :1]) if family.objective == "seq2seq" else (one_more,)
+    if model.context is None:
+        assert model(*inputs).shape[1] == CONTEXT + 1
+        return
+    with pytest.raises(ValueError, match=r"25 tokens do not fit the model's context of 24\. Give it"):
+        model(*inputs)
+
+
+def test_a_cache_that_is_full_takes_no_more() -> None:
     model = build(FAMILIES["decoder"])
     _, state = model.extend(some_tokens(1))
-    with pytest.raises(ValueError, match=r"24 tokens and 1 more are past the model's context of 24\. Start"):
-        model.extend(torch.zeros(1, 1, dtype=torch.long), state)
+    with pytest.raises(ValueError, match="25 tokens do not fit"):
+        model.extend(some_tokens(1, 1), state)
 
 
 @every_family
