@@ -5,50 +5,67 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict, astuple
 from pathlib import Path
 
+from experiments.design import check_plan
 from experiments.terminal import Column, duration, table
 from scaling.launch.multirun import share_machine
 from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
 from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import readable
 from scaling.training.device import Arithmetic, choose_arithmetic
-from scaling.training.throughput import seconds_per_step
+from scaling.training.throughput import StepTime, time_steps
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling plan", description=__doc__)
     parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument(
+        "--simulate", action="store_true", help="also the intervals to expect, by fitting simulated studies"
+    )
+    parser.add_argument(
+        "--prior", metavar="TABLE", help="runs whose law is simulated (default: the kept demo, or Chinchilla)"
+    )
     asked = parser.parse_args(arguments)
     plan = plan_study(asked.overrides)
-    steps, arithmetics = measure(plan)
+    times, arithmetics = measure(plan)
+    design = check_plan(plan, 200 if asked.simulate else 0, asked.prior)
     if asked.json:
         rows = [
-            {**row, "step_seconds": step, **vars(arithmetic)}
-            for (trunk, step, arithmetic) in zip(plan.trunks, steps, arithmetics, strict=True)
+            {**row, "step_seconds": time.median, **vars(arithmetic)}
+            for (trunk, time, arithmetic) in zip(plan.trunks, times, arithmetics, strict=True)
             for row in plan.to_dict()["runs"]
             if row["trunk_id"] == trunk.spec.id
         ]
-        print(json.dumps({**plan.to_dict(), "runs": rows}, indent=1))
+        found = [asdict(check) for check in design]
+        print(json.dumps({**plan.to_dict(), "runs": rows, "design": found}, indent=1))
         return 0
-    print(describe(plan, steps, arithmetics))
+    print(describe(plan, times, arithmetics))
+    for check in design:
+        print(f"\n{check}")
     return 0
 
 
-def measure(plan: Plan) -> tuple[list[float], list[Arithmetic]]:
-    """Seconds a step and arithmetic of every trunk, timed on this device where not known yet."""
+def measure(plan: Plan) -> tuple[list[StepTime], list[Arithmetic]]:
+    """Time of a step and arithmetic of every trunk, timed on this device where not known yet."""
     device = plan.config.training.device
     _, threads = share_machine(plan)
     arithmetics = [choose_arithmetic(t.spec.precision, t.spec.width, device, threads) for t in plan.trunks]
-    return seconds_per_step(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser()), arithmetics
+    return time_steps(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser()), arithmetics
 
 
-def describe(plan: Plan, steps: list[float], arithmetics: list[Arithmetic]) -> str:
+def describe(plan: Plan, times: list[StepTime], arithmetics: list[Arithmetic]) -> str:
     """The table of runs, and the totals below it."""
     rows = [
-        (trunk, run, trunk_seconds(trunk, step) * run.steps / sum(r.steps for r in trunk.runs), arithmetic)
-        for trunk, step, arithmetic in zip(plan.trunks, steps, arithmetics, strict=True)
+        (
+            trunk,
+            run,
+            trunk_seconds(trunk, t.median) * run.steps / sum(r.steps for r in trunk.runs),
+            arithmetic,
+        )
+        for trunk, t, arithmetic in zip(plan.trunks, times, arithmetics, strict=True)
         for run in trunk.runs
     ]
     text = table(
@@ -66,9 +83,11 @@ def describe(plan: Plan, steps: list[float], arithmetics: list[Arithmetic]) -> s
             Column("time", [duration(s) for _, _, s, _ in rows]),
         ]
     )
-    times = [trunk_seconds(t, s) for t, s in zip(plan.trunks, steps, strict=True)]
     workers, _ = share_machine(plan)
-    total = max(sum(times) / workers, *times)
+    total, least, most = (
+        wall_seconds([trunk_seconds(t, s) for t, s in zip(plan.trunks, steps, strict=True)], workers)
+        for steps in zip(*(astuple(time) for time in times), strict=True)
+    )
     shared = sum(map(shared_flops, plan.trunks))
     separate = sum(map(separate_flops, plan.trunks))
     one = arithmetics[0]
@@ -80,11 +99,19 @@ def describe(plan: Plan, steps: list[float], arithmetics: list[Arithmetic]) -> s
             "",
             f"{len(rows)} runs on {len(plan.trunks)} trunks: {shared:.2e} FLOP, {shared / separate:.0%} of "
             f"what separate runs would take",
-            f"about {duration(total)} on {one.device}: {workers} "
+            f"about {duration(total)} ({duration(least)} to {duration(most)}) on {one.device}: {workers} "
             f"{'trunk' if workers == 1 else 'trunks'} at a time, {one.threads} "
             f"{'thread' if one.threads == 1 else 'threads'} each",
         ]
     )
+
+
+def wall_seconds(trunks: list[float], workers: int) -> float:
+    """How long trunks of these seconds take when they are handed out largest first."""
+    ends = [0.0] * workers
+    for seconds in sorted(trunks, reverse=True):
+        ends[ends.index(min(ends))] += seconds
+    return max(ends)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,12 @@ class StudyProgress(Observer):
         }
         self.reached = {trunk.spec.id: 0 for trunk in plan.trunks}
         self.reached |= {run.id: run.branch_step for _, run in plan.runs}
-        self.total = sum(
+        self.seconds = [
             trunk_seconds(trunk, step)
             for trunk, step in zip(plan.trunks, step_seconds, strict=True)
             if not finished.issuperset(run.id for run in trunk.runs)
-        )
+        ]
+        self.total = sum(self.seconds)
         self.passed = 0.0
         self.started = time.monotonic()
         self.evaluation_seconds = 0.0

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.plan import measure
+from experiments.plan import measure, wall_seconds
 from experiments.progress import StudyProgress
 from experiments.status import counts, describe
 from experiments.terminal import duration
@@ -18,9 +18,10 @@ from scaling.launch.multirun import launch, share_machine
 from scaling.records.record import PLAN_FILE, read_study
 from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker
+from scaling.study.cost import shared_flops
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observers
-from scaling.training.stop import Stopped
+from scaling.training.stop import Stopped, after
 
 
 def main(arguments: list[str]) -> int:
@@ -54,24 +55,28 @@ def run_study(overrides: list[str]) -> Outcome:
         return Outcome(0, plan.folder, time.monotonic() - begin)
     if asked & finished:
         print(f"{plan.name}: {len(asked & finished)} of {len(asked)} runs are done already.")
-
-    steps, _ = measure(plan)
+    plan = afford(plan)
+    times, _ = measure(plan)
     tracker = open_tracker(
         plan.config.tracking.value, study=plan.name, folder=plan.folder, project=plan.config.project
     )
     planning = time.monotonic() - begin
-    with tracker, StudyProgress(plan, steps, asked & finished) as progress:
+    limit = None if plan.config.max_hours is None else 3600 * plan.config.max_hours
+    with tracker, StudyProgress(plan, [t.median for t in times], asked & finished) as progress, after(limit):
         try:
             launch(plan, overrides, Observers(progress, Mirror(tracker)))
         except Stopped as error:
-            raise KeyboardInterrupt from error
+            if limit is None or time.monotonic() - begin - planning < limit:
+                raise KeyboardInterrupt from error
+            print(f"{plan.name}: max_hours={plan.config.max_hours:g} are over; everything is saved.")
     workers, _ = share_machine(plan)
     evaluation = progress.evaluation_seconds / workers  # of the wall clock, as they run side by side
     training = time.monotonic() - begin - planning - evaluation
     study = read_study(plan.folder)
+    said, took = wall_seconds(progress.seconds, workers), training + evaluation
     print(
-        f"\n{describe(study)}\n\nplanning {duration(planning)}, training {duration(training)}, "
-        f"evaluation {duration(evaluation)}; the plan said {duration(progress.total / workers)} for both"
+        f"\n{describe(study)}\n\nplanning {duration(planning)}, training {duration(training)}, evaluation "
+        f"{duration(evaluation)}; the plan said {duration(said)} for both: {took / said - 1:+.0%}"
     )
     number = counts(study)
     if number["failed"] or number["missing"]:
@@ -79,6 +84,26 @@ def run_study(overrides: list[str]) -> Outcome:
         return Outcome(1, plan.folder, planning, training, evaluation)
     print(f"next: scaling report {plan.folder}")
     return Outcome(0, plan.folder, planning, training, evaluation)
+
+
+def afford(plan: Plan) -> Plan:
+    """The part of a plan that its `max_flops` pays for, and a line about the rest.
+
+    Raises:
+        ValueError: when not even the cheapest trunk is paid for.
+    """
+    kept = plan.affordable()
+    if not kept.trunks:
+        least = min(map(shared_flops, plan.trunks))
+        raise ValueError(
+            f"max_flops: the cheapest trunk takes {least:.2e} FLOP; got {plan.config.max_flops:.2e}."
+        )
+    if len(kept.trunks) < len(plan.trunks):
+        print(
+            f"{plan.name}: max_flops={plan.config.max_flops:.3g} pays for {len(kept.runs)} of "
+            f"{len(plan.runs)} runs; the others stay missing."
+        )
+    return kept
 
 
 def save_plan(plan: Plan) -> None:

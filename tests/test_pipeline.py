@@ -212,3 +212,28 @@ def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 2
     assert "unknown command 'fitt'" in err
     assert "usage: scaling" in err
+
+
+def test_a_time_limit_saves_and_the_same_command_goes_on(
+    tiny_study: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = [*tiny_study, "model.params=5e3", "budget.tokens=[6e4]"]
+    assert main(["run", *long, "max_hours=1e-5"]) == 1
+    assert "max_hours=1e-05 are over; everything is saved." in capsys.readouterr().out
+    assert not read_study(tmp_path / "runs" / "tiny").records
+    assert main(["run", *long]) == 0
+    (record,) = read_study(tmp_path / "runs" / "tiny").records
+    assert record.attempts == 2
+
+
+def test_limited_data_are_repeated_and_judged_on_the_same_text(tiny_study: list[str], tmp_path: Path) -> None:
+    assert main(["run", *tiny_study, "data.train_tokens=null,2000", "model.params=5e3"]) == 0
+    whole, limited = sorted(
+        (r for r in read_study(tmp_path / "runs" / "tiny").records if r.tokens > 4000),
+        key=lambda r: r.epochs,
+    )
+    assert whole.tokens == limited.tokens
+    assert whole.tokens_unique == whole.tokens
+    assert limited.tokens_unique == 1999 // 32 * 32
+    assert limited.epochs == pytest.approx(limited.tokens / limited.tokens_unique)
+    assert limited.data_fingerprint == whole.data_fingerprint

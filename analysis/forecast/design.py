@@ -99,9 +99,7 @@ def check_design(
         Interval(value, *(float(end) for end in np.quantile(column, ends)))
         for value, column in zip(truth, columns, strict=True)
     )
-    condition = linear_condition(N, D, prior)
-    doubts = _ray_doubts(N, D, prior, condition)
-    doubts += _isoflop_doubts(N, D, exact, prior)
+    condition, doubts = check_grid(N, D, prior)
     doubts += _vague_doubts(size, lost, level, compute)
     return DesignCheck(
         runs=len(N),
@@ -115,6 +113,19 @@ def check_design(
         level=level,
         warnings=doubts,
     )
+
+
+def check_grid(
+    params: npt.ArrayLike, tokens: npt.ArrayLike, prior: Chinchilla = PRIOR
+) -> tuple[float, tuple[Doubt, ...]]:
+    """What can be said of a design without simulating it: its condition number, and what is wrong with it.
+
+    A single ray of tokens per parameter; IsoFLOP grids that are too narrow or off their centre.
+    """
+    N, D = (np.asarray(v, dtype=float) for v in (params, tokens))
+    exact = np.asarray(prior(N=N, D=D), dtype=float)
+    condition = linear_condition(N, D, prior)
+    return condition, _ray_doubts(N, D, prior, condition) + _isoflop_doubts(N, D, exact, prior)
 
 
 def _advice(law: Law, compute: float) -> tuple[float, float, float] | None:

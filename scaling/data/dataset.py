@@ -120,6 +120,7 @@ def open_dataset(
     split: str = "train",
     revision: str | None = None,
     settings: Mapping[str, float] | None = None,
+    train_tokens: int | None = None,
     verify: bool = False,
 ) -> Dataset:
     """The token arrays of a corpus, from the cache where its files are unchanged, and built there otherwise.
@@ -136,6 +137,8 @@ def open_dataset(
         split: `huggingface`: the split to read; the held-out documents are taken from it too.
         revision: `huggingface`: branch, tag or commit.
         settings: numbers that decide a generated corpus; text has none.
+        train_tokens: only the first so many tokens of the training split, to study their repetition; the
+            held-out split and the fingerprint stay what they are.
         verify: also hash cached token files, where otherwise only their sizes are compared.
 
     Raises:
@@ -147,6 +150,10 @@ def open_dataset(
         # Here, because a generated corpus is a Dataset too.
         from scaling.data.truth.generated import open_generated
 
+        if train_tokens is not None:
+            raise ValueError(
+                f"data.train_tokens: corpus {corpus!r} is generated and never repeats; give null."
+            )
         return open_generated(corpus, vocab, settings or {})
     if settings:
         raise ValueError(
@@ -168,9 +175,18 @@ def open_dataset(
         name=source.name,
         fingerprint=json_digest(identity)[:16],
         layout=Layout(vocab),
-        train=found.memory_map("train"),
+        train=_first(found.memory_map("train"), train_tokens),
         heldout=found.memory_map("heldout"),
         token_bytes=np.array([len(piece) for piece in tokenizer.table], dtype=np.int64),
         facts={**facts, "tokens": found.tokens},
         tokenizer=tokenizer,
     )
+
+
+def _first(ids: NDArray[np.unsignedinteger[Any]], tokens: int | None) -> NDArray[np.unsignedinteger[Any]]:
+    if tokens is not None and tokens > len(ids):
+        raise ValueError(
+            f"data.train_tokens: the training split has {len(ids):,} tokens; got {tokens:,}. "
+            "Ask for fewer, or give more text."
+        )
+    return ids[:tokens]

@@ -13,6 +13,7 @@ from scaling.data.dataset import Dataset
 from scaling.launch.pool import Task, train_here, train_in_processes
 from scaling.study.compose import config_folder
 from scaling.study.config import RunConfig, register
+from scaling.study.cost import shared_flops
 from scaling.study.decide import decide
 from scaling.study.plan import Plan, open_corpus
 from scaling.training import stop
@@ -41,6 +42,8 @@ def launch(plan: Plan, overrides: Sequence[str], observer: Observer) -> None:
         if key not in corpora:
             corpora[key] = open_corpus(config.data, config.cache)
         for decided in decide(config, corpora[key]):
+            if decided.spec.id not in trunks:
+                continue  # beyond what max_flops affords
             trunk = trunks[decided.spec.id]  # with every budget that any job asks of it
             tasks[trunk.spec.id] = Task(
                 trunk, config.data, config.cache, plan.folder, plan.name, config.training.device, threads
@@ -48,10 +51,15 @@ def launch(plan: Plan, overrides: Sequence[str], observer: Observer) -> None:
 
     with stop.on_signals():
         run_job(job, overrides)
+        # The largest first, so that none is left running alone at the end; under a time limit the cheapest,
+        # so that it ends with as many runs as it can.
+        in_order = sorted(
+            tasks.values(), key=lambda t: shared_flops(t.trunk), reverse=plan.config.max_hours is None
+        )
         if workers > 1:
-            train_in_processes(list(tasks.values()), workers, observer)
+            train_in_processes(in_order, workers, observer)
         else:
-            train_here(list(tasks.values()), observer)
+            train_here(in_order, observer)
 
 
 def share_machine(plan: Plan) -> tuple[int, int | None]:

@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import signal
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -69,21 +70,20 @@ def train_here(tasks: Sequence[Task], observer: Observer) -> None:
 
 
 def train_in_processes(tasks: Sequence[Task], workers: int, observer: Observer) -> None:
-    """Several at a time, most expensive first, so that none is left running alone at the end.
+    """Several at a time, in the order given.
 
     Raises:
         Stopped: when asked to stop; every process has then saved and ended.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "scaling.launch.preload"])
-    order = sorted(tasks, key=lambda task: task.trunk.flops_per_token * task.trunk.steps_to_train)
-    waiting = [(task, 1) for task in order]
+    waiting = deque((task, 1) for task in tasks)
     running: dict[Connection, _Child] = {}
     asked = False
     try:
         while waiting or running:
             while waiting and len(running) < workers and not asked:
-                child = _Child(context, *waiting.pop())
+                child = _Child(context, *waiting.popleft())
                 running[child.ear] = child
             for ear in wait(list(running), timeout=0.2):
                 child = running[ear]  # type: ignore[index]

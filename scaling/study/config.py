@@ -85,10 +85,11 @@ class DataConfig:
     subset: str | None = None  # of a hub data set
     split: str = "train"
     revision: str | None = None
+    train_tokens: float | None = None  # so many tokens, again and again; held-out stays as it is
     settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
 
     def __post_init__(self) -> None:
-        _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction"))
+        _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction", "train_tokens"))
         if self.heldout_fraction >= 0.5:
             raise ValueError(f"data.heldout_fraction: below 0.5; got {self.heldout_fraction}.")
 
@@ -182,6 +183,8 @@ class RunConfig:
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.multirun`
+    max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
+    max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run
     tracking: Tracking = Tracking.auto
     project: str = "scaling"  # W&B project
@@ -189,13 +192,16 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: at least 1; got {self.workers}.")
+        _positive("", self, ("max_flops", "max_hours"))
 
 
 def _positive(section: str, config: object, keys: Iterable[str]) -> None:
     for key in keys:
         value = getattr(config, key)
         if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{section}.{key}: a positive, finite number is needed; got {value}.")
+            raise ValueError(
+                f"{section}{'.' if section else ''}{key}: a positive, finite number is needed; got {value}."
+            )
 
 
 def register() -> None:

@@ -47,6 +47,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
                 revision=config.data.revision,
                 settings=tuple(sorted(config.data.settings.items())),
                 row_tokens=None if row_tokens == context else row_tokens,
+                train_tokens=None if config.data.train_tokens is None else int(config.data.train_tokens),
             ),
             seed=config.seed,
             sequences=sequences,

@@ -14,6 +14,7 @@ from scaling.data.dataset import Dataset, open_dataset
 from scaling.records.record import SCHEMA
 from scaling.study.compose import Overrides, PlanError, compose_jobs, report_problems
 from scaling.study.config import DataConfig, RunConfig
+from scaling.study.cost import shared_flops
 from scaling.study.decide import decide
 from scaling.study.spec import RunSpec, Trunk
 
@@ -31,6 +32,19 @@ class Plan:
     @property
     def runs(self) -> list[tuple[Trunk, RunSpec]]:
         return [(trunk, run) for trunk in self.trunks for run in trunk.runs]
+
+    def affordable(self) -> Plan:
+        """The cheapest trunks that `max_flops` pays for together, or all of them."""
+        if self.config.max_flops is None:
+            return self
+        kept: list[Trunk] = []
+        left = self.config.max_flops
+        for trunk in sorted(self.trunks, key=shared_flops):
+            left -= shared_flops(trunk)
+            if left < 0:
+                break
+            kept.append(trunk)
+        return replace(self, trunks=tuple(trunk for trunk in self.trunks if trunk in kept))
 
     def to_dict(self) -> dict[str, Any]:
         """`plan.json`: what is expected, so that missing runs can be counted."""
@@ -64,6 +78,7 @@ def open_corpus(data: DataConfig, cache: str) -> Dataset:
         split=data.split,
         revision=data.revision,
         settings=data.settings,
+        train_tokens=None if data.train_tokens is None else int(data.train_tokens),
     )
 
 

@@ -32,6 +32,7 @@ class DataSpec:
     revision: str | None = None
     settings: tuple[tuple[str, float], ...] = ()  # of a generated corpus
     row_tokens: float | None = None  # tokens of a row, where rows are shorter than the context
+    train_tokens: int | None = None  # so many tokens of the training split, repeated
 
 
 @dataclass(frozen=True)
@@ -159,4 +160,6 @@ def _identity(spec: Any) -> dict[str, Any]:
     return found
 
 
-_LATER = frozenset({"settings", "row_tokens", "loss"})  # fields that the first records did not have
+_LATER = frozenset(
+    {"settings", "row_tokens", "train_tokens", "loss"}
+)  # fields that the first records did not have

@@ -23,6 +23,19 @@ def requested() -> bool:
 
 
 @contextmanager
+def after(seconds: float | None) -> Iterator[None]:
+    """While inside, and when it has lasted so long, ask."""
+    timer = threading.Timer(seconds or 0, _asked.set)
+    timer.daemon = True
+    if seconds is not None:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
 def on_signals() -> Iterator[None]:
     """While inside, the first signal asks and the second interrupts at once."""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-import statistics
 import time
-from dataclasses import asdict
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +20,30 @@ from scaling.training.device import Arithmetic
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import State
 
+
+@dataclass(frozen=True)
+class StepTime:
+    """Seconds of one training step: the median of those timed, and the range of nine in ten."""
+
+    median: float
+    low: float
+    high: float
+
+    def scaled(self, factor: float) -> StepTime:
+        return StepTime(self.median * factor, self.low * factor, self.high * factor)
+
+
 MEASURED = 0.25  # seconds of steps to time, at least three
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
 
-def seconds_per_step(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) -> list[float]:
-    """Seconds of one training step for each trunk, each distinct shape timed once and kept in `cache`.
+def time_steps(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) -> list[StepTime]:
+    """Time of one training step for each trunk, each distinct shape timed once and kept in `cache`.
 
     A step too large to be tried is extrapolated from the FLOP rate of the largest that was.
     """
     store = cache / "throughput.json"
-    known: dict[str, float] = _read(store)
+    known = _read(store)
     keys = [_key(trunk, arithmetic) for trunk, arithmetic in zip(trunks, arithmetics, strict=True)]
     flops = [trunk.flops_per_token * trunk.spec.batch_tokens for trunk in trunks]
     order = sorted(range(len(trunks)), key=lambda i: flops[i])
@@ -42,13 +54,16 @@ def seconds_per_step(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: 
             fresh = True
     if fresh:
         make_folder(cache)
-        write_json(store, known)
-    rates = [flops[i] / known[keys[i]] for i in order if keys[i] in known]
-    return [known.get(key, f / rates[-1]) for key, f in zip(keys, flops, strict=True)]
+        write_json(store, {key: list(astuple(time)) for key, time in known.items()})
+    largest = max((i for i in order if keys[i] in known), key=lambda i: flops[i])
+    return [
+        known.get(key, known[keys[largest]].scaled(f / flops[largest]))
+        for key, f in zip(keys, flops, strict=True)
+    ]
 
 
-def time_step(trunk: Trunk, arithmetic: Arithmetic) -> float:
-    """Median seconds of a training step on random tokens, after two steps that warm up."""
+def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:
+    """Time of a training step on random tokens, after two steps that warm up."""
     torch.set_num_threads(arithmetic.threads)
     state = State(trunk.spec, arithmetic)
     data = trunk.spec.data
@@ -64,7 +79,7 @@ def time_step(trunk: Trunk, arithmetic: Arithmetic) -> float:
         times.append(time.perf_counter() - start)
         if len(times) >= 3 and time.perf_counter() - begin > 20 * MEASURED:
             break
-    return statistics.median(times[2:])
+    return StepTime(*(float(t) for t in np.quantile(times[2:], [0.5, 0.05, 0.95])))
 
 
 def _key(trunk: Trunk, arithmetic: Arithmetic) -> str:
@@ -74,9 +89,10 @@ def _key(trunk: Trunk, arithmetic: Arithmetic) -> str:
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:16]
 
 
-def _read(store: Path) -> dict[str, float]:
+def _read(store: Path) -> dict[str, StepTime]:
     """What was measured before; a file that cannot be read is measured anew."""
     try:
-        return {str(key): float(value) for key, value in json.loads(store.read_bytes()).items()}
+        content = json.loads(store.read_bytes())
+        return {str(key): StepTime(*map(float, value)) for key, value in content.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}
