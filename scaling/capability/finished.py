@@ -1,0 +1,135 @@
+"""A finished run, opened: its record, its weights in its model, and the corpus that it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from scaling.data.dataset import Dataset, open_dataset
+from scaling.models import Shape, get_family
+from scaling.models.blocks import set_compute_dtype
+from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
+from scaling.records.storage import load_checkpoint
+from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
+from scaling.training.device import Arithmetic
+from scaling.training.state import read_checkpoint
+
+CACHE = "~/.cache/scaling"  # as in `scaling.study.config.RunConfig`, which needs Hydra
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model under test, and what it takes to ask it anything."""
+
+    model: nn.Module  # in evaluation mode
+    objective: str
+    context: int
+    dataset: Dataset
+    rate: float  # peak learning rate that it was trained at
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run with a record that says done."""
+
+    folder: Path
+    record: RunRecord
+    spec: RunSpec
+    subject: Subject
+
+
+def open_finished(
+    folder: str | Path, *, cache: str | Path = CACHE, device: str = "cpu", dataset: Dataset | None = None
+) -> Finished:
+    """Open the run in `folder`, runs/<study>/<trunk>/<run>. Matrix products run in the record's precision.
+
+    Args:
+        dataset: its corpus where it is open already.
+
+    Raises:
+        FileNotFoundError: when the folder holds no record or no whole checkpoint.
+        ValueError: for a damaged record, a diverged run, or a corpus that is no longer the one trained on.
+    """
+    folder = Path(folder)
+    record = read_done(folder)
+    spec = read_spec(record)
+    dataset = dataset or open_corpus_of(record, cache)
+    found = load_checkpoint(folder, read_checkpoint)
+    if found is None or found[0] != record.steps:
+        raise FileNotFoundError(
+            f"{folder}: no whole checkpoint of step {record.steps}; its weights are gone. Train it again in "
+            "another study."
+        )
+    trunk = spec.trunk
+    model = get_family(trunk.family).build(
+        Shape(trunk.width, trunk.depth), trunk.data.vocab, trunk.data.context
+    )
+    model.load_state_dict(found[1]["model"])
+    model = model.to(device).eval()
+    set_compute_dtype(model, Arithmetic(device, record.precision, record.threads).compute_dtype)
+    subject = Subject(model, record.objective, record.context, dataset, record.learning_rate, device)
+    return Finished(folder, record, spec, subject)
+
+
+def read_done(folder: Path) -> RunRecord:
+    """The record of a run that is done.
+
+    Raises:
+        FileNotFoundError: when the folder holds no record.
+        ValueError: for a damaged record or a diverged run.
+    """
+    path = folder / RECORD_FILE
+    try:
+        record = decode_record(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder}: no {RECORD_FILE}, so no finished run. A run's folder is runs/STUDY/TRUNK/RUN."
+        ) from None
+    except DamagedRecord as error:
+        raise ValueError(f"{path}: damaged ({error}); nothing is measured on it.") from error
+    if record.status != "done":
+        raise ValueError(f"{folder}: the run is {record.status} ({record.reason}); there is nothing to use.")
+    return record
+
+
+def read_spec(record: RunRecord) -> RunSpec:
+    """The decided run, out of the plain data that its record holds."""
+    run: dict[str, Any] = dict(record.spec)
+    trunk: dict[str, Any] = dict(run.pop("trunk"))
+    data: dict[str, Any] = dict(trunk.pop("data"))
+    data["paths"] = tuple(data["paths"])
+    data["settings"] = tuple((str(key), value) for key, value in data.get("settings", ()))
+    return RunSpec(trunk=TrunkSpec(data=DataSpec(**data), **trunk), **run)
+
+
+def open_corpus_of(record: RunRecord, cache: str | Path = CACHE) -> Dataset:
+    """The corpus that a run was trained on.
+
+    Raises:
+        ValueError: when the text or the tokenizer is another now.
+    """
+    spec = read_spec(record).trunk.data
+    dataset = open_dataset(
+        spec.corpus,
+        vocab=spec.vocab,
+        cache=Path(cache).expanduser(),
+        paths=spec.paths,
+        field=spec.field,
+        limit_bytes=spec.limit_bytes,
+        heldout_fraction=spec.heldout_fraction,
+        subset=spec.subset,
+        split=spec.split,
+        revision=spec.revision,
+        settings=dict(spec.settings),
+    )
+    if dataset.fingerprint != spec.fingerprint:
+        raise ValueError(
+            f"run {record.run_id} was trained on data {spec.fingerprint}, but corpus {spec.corpus!r} now is "
+            f"{dataset.fingerprint}: its held-out text may hold what the run has seen. Bring the old files "
+            "or package versions back, or train again."
+        )
+    return dataset
