@@ -133,5 +133,5 @@ def test_paired_evaluation_on_a_stream_agrees_with_the_plain_one() -> None:
 def test_bad_settings_are_refused_before_training(overrides: list[str], complaint: str) -> None:
     with pytest.raises(PlanError, match=complaint):
         plan(*overrides)
-    with pytest.raises(ValueError, match="no corpus 'zipf_fact'. There are: .*zipf_facts, zipf_markov"):
+    with pytest.raises(ValueError, match=r"no corpus .zipf_fact.\. There are: .*zipf_facts, zipf_markov"):
         open_dataset("zipf_fact", vocab=256, cache="unused")
