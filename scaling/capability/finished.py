@@ -57,7 +57,7 @@ def open_finished(
     folder = Path(folder)
     record = read_done(folder)
     spec = read_spec(record)
-    dataset = dataset or open_corpus_of(record, cache)
+    dataset = dataset or open_corpus_of(spec.trunk.data, cache)
     found = load_checkpoint(folder, read_checkpoint)
     if found is None or found[0] != record.steps:
         raise FileNotFoundError(
@@ -106,13 +106,12 @@ def read_spec(record: RunRecord) -> RunSpec:
     return RunSpec(trunk=TrunkSpec(data=DataSpec(**data), **trunk), **run)
 
 
-def open_corpus_of(record: RunRecord, cache: str | Path = CACHE) -> Dataset:
+def open_corpus_of(spec: DataSpec, cache: str | Path = CACHE) -> Dataset:
     """The corpus that a run was trained on.
 
     Raises:
         ValueError: when the text or the tokenizer is another now.
     """
-    spec = read_spec(record).trunk.data
     dataset = open_dataset(
         spec.corpus,
         vocab=spec.vocab,
@@ -128,8 +127,8 @@ def open_corpus_of(record: RunRecord, cache: str | Path = CACHE) -> Dataset:
     )
     if dataset.fingerprint != spec.fingerprint:
         raise ValueError(
-            f"run {record.run_id} was trained on data {spec.fingerprint}, but corpus {spec.corpus!r} now is "
-            f"{dataset.fingerprint}: its held-out text may hold what the run has seen. Bring the old files "
-            "or package versions back, or train again."
+            f"trained on data {spec.fingerprint}, but corpus {spec.corpus!r} now is {dataset.fingerprint}: "
+            "its held-out text may hold what a run has seen. Bring the old files or package versions back, "
+            "or train again."
         )
     return dataset

@@ -54,6 +54,7 @@ class Task:
     name: str
     needs: Needs
     make: Callable[[Dataset, DataSpec], Questions]
+    tunes: bool = False  # a copy of the model is trained for it
 
     def check(self, objective: str) -> None:
         """

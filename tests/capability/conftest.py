@@ -91,7 +91,7 @@ class Oracle:
 
 @pytest.fixture(scope="session")
 def oracle(code: Dataset) -> Oracle:
-    return Oracle(bytes(np.asarray(code.train[:150_000], dtype=np.uint8)))  # type: ignore[attr-defined]
+    return Oracle(bytes(np.asarray(code.train[:100_000], dtype=np.uint8)))  # type: ignore[attr-defined]
 
 
 def is_python(text: str) -> bool:

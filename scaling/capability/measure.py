@@ -1,0 +1,164 @@
+"""Finished runs → scores beside their records. What has been measured is not measured again."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from scaling.capability.compress import check_setting, compress
+from scaling.capability.finished import Subject, open_corpus_of, open_finished, read_done, read_spec
+from scaling.capability.score import Score
+from scaling.capability.tasks import Questions, Task, define
+from scaling.records.evaluation import Evaluation, evaluation_file
+from scaling.records.record import StudyRecords
+from scaling.records.storage import commit_evaluation, load_evaluation
+from scaling.study.spec import EVALUATION_SEQUENCES
+from scaling.training.evaluate import evaluate
+
+Setting = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HeldoutLoss:
+    """The loss of the record, asked of a compressed copy."""
+
+    tokens: int
+
+    def score(self, subject: Subject) -> Score:
+        rows = subject.dataset.heldout_batches(subject.context, EVALUATION_SEQUENCES, self.tokens)
+        found = evaluate(subject.model, subject.objective, rows, subject.dataset, subject.device)
+        subject.model.eval()
+        details = {} if found.bits_per_byte is None else {"bits_per_byte": found.bits_per_byte}
+        chance = math.log(subject.dataset.vocab)
+        return Score(found.loss, found.loss_se, chance, found.tokens, "nats/token", details)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question set under one setting."""
+
+    name: str
+    questions: Questions
+    definition: str
+    setting: Setting
+
+    @property
+    def file(self) -> str:
+        return evaluation_file(self.name, self.setting, self.definition)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one finished run is asked; plain data, so that it can go to another process."""
+
+    folder: Path
+    run_id: str
+    asked: tuple[Asked, ...]
+    cache: str
+    device: str
+
+    def missing(self) -> list[Asked]:
+        """What has no believable score yet."""
+        return [asked for asked in self.asked if load_evaluation(self.folder, asked.file) is None]
+
+    def measure(self) -> list[Evaluation]:
+        """Every score of the job; those that were missing are written now."""
+        missing = self.missing()
+        if missing:
+            dataset = _open_corpus(read_spec(read_done(self.folder)).trunk.data, self.cache)
+            subject = open_finished(self.folder, dataset=dataset, device=self.device).subject
+            model, bits, setting = subject.model, 0.0, None
+            for asked in missing:
+                if asked.setting != setting:
+                    setting = asked.setting
+                    model, bits = compress(subject.model, setting)
+                started = time.perf_counter()
+                score = asked.questions.score(replace(subject, model=model))
+                self._commit(asked, score, bits, time.perf_counter() - started)
+        scores = [load_evaluation(self.folder, asked.file) for asked in self.asked]
+        return [score for score in scores if score is not None]
+
+    def _commit(self, asked: Asked, score: Score, bits: float, seconds: float) -> None:
+        evaluation = Evaluation(
+            run_id=self.run_id,
+            name=asked.name,
+            value=score.value,
+            se=score.se,
+            chance=score.chance,
+            items=score.items,
+            metric=score.metric,
+            definition=asked.definition,
+            setting=asked.setting,
+            details={**score.details, "bits": bits} if asked.name == "loss" else score.details,
+            seconds=seconds,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        commit_evaluation(self.folder, evaluation)
+
+
+@dataclass(frozen=True)
+class Work:
+    """Jobs of a study, largest models first, and what could not be asked."""
+
+    jobs: tuple[Job, ...]
+    refused: tuple[str, ...]
+
+
+def plan_work(
+    study: StudyRecords,
+    tasks: Sequence[Task],
+    settings: Sequence[Setting] = (),
+    *,
+    cache: str,
+    device: str = "cpu",
+) -> Work:
+    """What every finished run of a study is asked: each task, and under each setting the loss and tasks.
+
+    A task that fine-tunes is asked of runs as trained only: a compressed copy would become another model.
+
+    Raises:
+        ValueError: for a setting out of range, a study without a finished run, questions that a corpus does
+            not give, or tasks of which no run can be asked a single one.
+    """
+    for setting in settings:
+        check_setting(setting)
+    if not study.done:
+        raise ValueError(f"{study.folder}: no finished run to evaluate. Train first: scaling run study=NAME.")
+    made: dict[tuple[str, str], tuple[Questions, str]] = {}
+    refused: dict[str, None] = {}
+    jobs = []
+    for record in sorted(study.done, key=lambda record: -record.flops):
+        able = []
+        for task in tasks:
+            try:
+                task.check(record.objective)
+                able.append(task)
+            except ValueError as error:
+                refused[f"family {record.family!r}: {error}"] = None
+        spec = read_spec(record).trunk.data
+        key = record.data_fingerprint
+        for task in able:
+            if (key, task.name) not in made:
+                questions = task.make(_open_corpus(spec, cache), spec)
+                made[key, task.name] = questions, define(questions)
+        asked = [Asked(task.name, *made[key, task.name], {}) for task in able]
+        if settings:
+            loss = HeldoutLoss(int(record.spec["evaluation_tokens"]))
+            plain = Asked("loss", loss, define(loss), {})
+            again = [plain, *(a for a, task in zip(asked, able, strict=True) if not task.tunes)]
+            asked = [*asked, plain, *(replace(a, setting=setting) for setting in settings for a in again)]
+        if asked:
+            folder = study.folder / record.trunk_id / record.run_id
+            jobs.append(Job(folder, record.run_id, tuple(asked), cache, device))
+    if not jobs:
+        raise ValueError(" ".join(refused) or "nothing is asked: give --tasks, --quantise or --prune.")
+    return Work(tuple(jobs), tuple(refused))
+
+
+_open_corpus = lru_cache(maxsize=2)(open_corpus_of)  # of this process, which measures run after run
