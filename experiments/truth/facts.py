@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.forecast.rates import best_rates
 from analysis.laws.fit import Fit, fit_loss_surface
 from analysis.laws.heldout import forecast_heldout
 from analysis.laws.lack import LackOfFit, lack_of_fit
 from analysis.laws.runs import FitError
-from analysis.report.style import INK, axes_or_new, colour, legend_above, say, scale_axis
+from analysis.report.style import INK, axes_or_new, colour, legend_above, log_ticks, say, scale_axis
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table
@@ -115,6 +116,9 @@ def plot_learning(best: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     limit = [loss - SOURCE.floor for loss, _ in bayes_curve(SOURCE, budgets, draws=2)]
     ax.plot(budgets, limit, color=INK, linestyle="--", label="best learner")
     ax.set_yscale("log")
+    ax.yaxis.set_major_locator(FixedLocator(log_ticks(limit[-1], best["loss"].max() - SOURCE.floor, 8)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
     scale_axis(ax, budgets[0] * 0.8, budgets[-1] * 1.25, say)
     ax.set_xlabel("D [facts seen]")
     ax.set_ylabel("loss above the true floor [nats]")
@@ -145,7 +149,8 @@ def describe(best: pd.DataFrame, cuts: Sequence[Cut]) -> str:
         holds = "contains" if low <= SOURCE.floor <= high else "does not contain"
         said.append(
             f"D ≥ {at.tokens:,}, {at.chosen} (forecasts best): "
-            f"E {estimate:.4f}, 95 % [{low:.4f}, {high:.4f}], half-width {(high - low) / 2:.4f}: {holds} the true {SOURCE.floor:.6f}"
+            f"E {estimate:.4f}, 95 % [{low:.4f}, {high:.4f}], "
+            f"half-width {(high - low) / 2:.4f}: {holds} the true {SOURCE.floor:.6f}"
         )
     return "\n".join(said)
 

@@ -1,0 +1,46 @@
+"""`python -m experiments.truth [RUNS]`: what is kept in this folder, made again.
+
+With RUNS (runs/truth after `scaling run study=truth`), runs.csv is written anew first.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from analysis.report.style import save, styled
+from analysis.report.write import write_report
+from analysis.table import load_runs
+from experiments.cli import expected_errors
+from experiments.truth import facts, leaks
+from scaling.records.storage import make_folder, write_atomic
+
+HERE = Path(__file__).parent
+QUESTION = "Does a sweep of small transformers, fitted like any other, find the floor that its source has?"
+
+
+def main(arguments: list[str]) -> int:
+    leaking = leaks.main([arguments[0], str(facts.KEPT)]) if arguments else 0
+    best = facts.best_of_rates(load_runs(facts.KEPT))
+    cuts = facts.fit_cuts(best)
+    print(facts.describe(best, cuts))
+    after = best[best["tokens"] >= facts.CUT].reset_index(drop=True)
+    after.attrs = {**best.attrs, "question": QUESTION}
+    write_report(after, out=HERE / "report", question=QUESTION)
+    figures = make_folder(HERE / "report" / "figures")
+    with styled():
+        for name, axes in (
+            ("stability", facts.plot_stability(cuts)),
+            ("learning", facts.plot_learning(best)),
+        ):
+            figure = axes.get_figure(root=True)
+            assert isinstance(figure, Figure)
+            write_atomic(figures / f"{name}.png", save(figure, ("png",))["png"])
+    print(f"report: {HERE / 'report' / 'index.html'}")
+    return leaking
+
+
+if __name__ == "__main__":
+    sys.exit(expected_errors("truth", lambda: main(sys.argv[1:])))
