@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -9,6 +10,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -69,8 +71,28 @@ def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
     return cells
 
 
-def fit_rule(cells: Sequence[BestRate]) -> tuple[float, float]:
-    """(rate at 1e5 parameters, exponent) of rate = r (N / 1e5)^-p, by least squares in logs.
+@dataclass(frozen=True)
+class Rule:
+    """rate = r (N / 1e5)^-p, each with its 95 % interval, NaN where two optima fix the line."""
+
+    rate: float
+    exponent: float
+    rate_interval: tuple[float, float]
+    exponent_interval: tuple[float, float]
+    optima: int  # that it is fitted to; those at the edge of their grid are left out
+    edges: int
+
+    def __str__(self) -> str:
+        r, p = self.rate_interval, self.exponent_interval
+        left_out = f"; {self.edges} at an edge left out" if self.edges else ""
+        return (
+            f"{self.rate:.3g} [{r[0]:.2g}, {r[1]:.2g}] (N / 1e5)^-{self.exponent:.3f} "
+            f"[{p[0]:.2f}, {p[1]:.2f}] from {self.optima} optima{left_out}"
+        )
+
+
+def fit_rule(cells: Sequence[BestRate]) -> Rule:
+    """The rule of one family, by least squares in logs; intervals by Student's t about the line.
 
     Cells whose optimum lies at the edge of their grid say only a bound, and are left out.
 
@@ -84,8 +106,22 @@ def fit_rule(cells: Sequence[BestRate]) -> tuple[float, float]:
             "widen the grid of learning rates."
         )
     x = np.log([cell.params / 1e5 for cell in inner])
-    slope, offset = np.polyfit(x, np.log([cell.rate for cell in inner]), 1)
-    return float(np.exp(offset)), float(-slope)
+    y = np.log([cell.rate for cell in inner])
+    slope, offset = np.polyfit(x, y, 1)
+    free = len(x) - 2
+    spread = float(np.sum((y - offset - slope * x) ** 2) / free) if free else math.nan
+    off_centre = np.sum((x - x.mean()) ** 2)
+    t = float(stats.t.ppf(0.975, free)) if free else math.nan
+    of_slope = t * math.sqrt(spread / off_centre)
+    of_offset = t * math.sqrt(spread * (1 / len(x) + x.mean() ** 2 / off_centre))
+    return Rule(
+        rate=math.exp(offset),
+        exponent=float(-slope),
+        rate_interval=(math.exp(offset - of_offset), math.exp(offset + of_offset)),
+        exponent_interval=(float(-slope - of_slope), float(-slope + of_slope)),
+        optima=len(inner),
+        edges=len(cells) - len(inner),
+    )
 
 
 def _vertex(x: Array, y: Array) -> tuple[float, float]:

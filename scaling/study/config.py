@@ -32,6 +32,14 @@ class Precision(Enum):
     bfloat16 = "bfloat16"
 
 
+class Parametrisation(Enum):
+    """How rates and initial weights go with width and depth; see `scaling.training.optim`."""
+
+    standard = "standard"
+    mup = "mup"
+    completep = "completep"
+
+
 class Loss(Enum):
     """What is trained on. The held-out loss of a record is always cross-entropy."""
 
@@ -132,10 +140,11 @@ class BudgetConfig:
 
 @dataclass
 class TrainingConfig:
-    """The recipe. Null learning_rate follows the measured rule in `scaling.study.rates`."""
+    """The recipe. Null learning_rate follows the family's rule in `rates`."""
 
     objective: str | None = None  # causal, masked or seq2seq; null: the family's, the only legal one
     loss: Loss = Loss.cross_entropy
+    parametrisation: Parametrisation = Parametrisation.standard
     sequences: float = 8  # a step
     microbatch: float | None = None  # sequences at once; fewer than a step's means gradient accumulation
     learning_rate: float | None = None
@@ -170,6 +179,16 @@ class TrainingConfig:
 
 
 @dataclass
+class RateRule:
+    """Peak learning rate of a family as a power law; see `scaling.study.rates`."""
+
+    rate: float  # at 1e5 parameters, 1e6 tokens and batches of 1,024 tokens
+    params_exponent: float  # how fast it falls with size
+    tokens_exponent: float = 0.0  # how fast it grows with data
+    batch_exponent: float = 0.5
+
+
+@dataclass
 class RunConfig:
     """One Hydra job: one model, one corpus, one recipe, and every budget its trunk passes."""
 
@@ -180,6 +199,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     budget: BudgetConfig = MISSING
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    rates: dict[str, RateRule] = field(default_factory=dict)  # conf/rates/<name>.yaml, by family
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.multirun`

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from scaling.data.dataset import Dataset
 from scaling.models import FAMILIES, Family, Shape, get_family
-from scaling.study.config import ModelConfig, RunConfig, Schedule
-from scaling.study.rates import default_learning_rate
+from scaling.study.config import ModelConfig, Parametrisation, RunConfig, Schedule
+from scaling.study.rates import BASE, default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
 
 
@@ -27,6 +27,11 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
     batch_tokens = round(sequences * row_tokens)
     flops_per_token = size.training_flops * dataset.reading(context)
     dataset.heldout_batches(context, EVALUATION_SEQUENCES, 1)  # or it is too small: raises
+
+    amounts = config.budget.amounts()
+    steps = sorted({_steps(config, amount, flops_per_token, size.params, batch_tokens) for amount in amounts})
+    standard = training.parametrisation is Parametrisation.standard
+    sized = size if standard else family.counts(BASE, vocab, context)  # whose rate carries over
 
     def trunk(horizon: int | None) -> TrunkSpec:
         return TrunkSpec(
@@ -53,7 +58,9 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             sequences=sequences,
             microbatch=int(training.microbatch or sequences),
             learning_rate=training.learning_rate
-            or default_learning_rate(family.name, size.params, batch_tokens),
+            or default_learning_rate(
+                config.rates, family.name, sized.params, (horizon or steps[-1]) * batch_tokens, batch_tokens
+            ),
             weight_decay=training.weight_decay,
             beta1=training.beta1,
             beta2=training.beta2,
@@ -61,6 +68,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             warmup_steps=warmup_steps(int(training.warmup_steps), size.params, batch_tokens),
             horizon=horizon,
             precision=training.precision.value,
+            parametrisation=training.parametrisation.value,
             loss=training.loss.value,
         )
 
@@ -74,8 +82,6 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             )
         return RunSpec(spec, steps, cooldown, int(training.evaluation_tokens))
 
-    amounts = config.budget.amounts()
-    steps = sorted({_steps(config, amount, flops_per_token, size.params, batch_tokens) for amount in amounts})
     groups: list[tuple[TrunkSpec, list[RunSpec]]]
     if training.schedule is Schedule.cosine:
         groups = [(spec, [run(spec, n)]) for n in steps for spec in (trunk(n),)]

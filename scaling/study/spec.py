@@ -54,6 +54,7 @@ class TrunkSpec:
     warmup_steps: int
     horizon: int | None  # steps of a cosine; None is a constant rate
     precision: str  # as asked: auto is resolved where it trains, and recorded
+    parametrisation: str = "standard"
     loss: str = "cross_entropy"  # trained on; the held-out loss is always cross-entropy
 
     @property
@@ -160,6 +161,5 @@ def _identity(spec: Any) -> dict[str, Any]:
     return found
 
 
-_LATER = frozenset(
-    {"settings", "row_tokens", "train_tokens", "loss"}
-)  # fields that the first records did not have
+# Options that the first records did not have.
+_LATER = frozenset({"settings", "row_tokens", "train_tokens", "parametrisation", "loss"})

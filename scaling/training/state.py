@@ -14,6 +14,7 @@ from scaling.models.blocks import set_compute_dtype
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
 from scaling.training.objectives import LOSSES
+from scaling.training.optim import make_optimizer, parametrise
 
 
 class State:
@@ -31,27 +32,38 @@ class State:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
             model = family.build(Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
+        parametrise(model, spec)
         self.loss = LOSSES[spec.loss]
-        self.model = model.to(arithmetic.device)
+        self.model = self._place(model)
         set_compute_dtype(self.model, arithmetic.compute_dtype)
         self.optimizer = make_optimizer(self.model, spec)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One optimizer step: mean training loss per predicted token, and the gradient's norm."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        predicted = int((batch.targets != NOTHING).sum())
-        total = torch.zeros((), device=self.arithmetic.device)
-        for part in batch.split(self.spec.microbatch):
-            logits = self.model(*(self._move(x) for x in part.inputs))
-            loss = self.loss(logits, self._move(part.targets)).sum() / predicted
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+            group["lr"] = rate * group.get("factor", 1.0)  # the first checkpoints know no factor
+        total = self._backward(batch, int((batch.targets != NOTHING).sum()))
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return total, norm
+
+    def _place(self, model: nn.Module) -> nn.Module:
+        return model.to(self.arithmetic.device)
+
+    def _backward(self, batch: Batch, predicted: int) -> Tensor:
+        """Gradients of the mean loss over `predicted` tokens; returns that mean."""
+        total = torch.zeros((), device=self.arithmetic.device)
+        for part in batch.split(self.spec.microbatch):
+            loss = self._sum_of_losses(self.model, part) / predicted
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        return total
+
+    def _sum_of_losses(self, model: nn.Module, part: Batch) -> Tensor:
+        logits = model(*(self._move(x) for x in part.inputs))
+        return self.loss(logits, self._move(part.targets)).sum()
 
     def _move(self, ids: Ids) -> Tensor:
         tokens = torch.from_numpy(np.ascontiguousarray(ids))
@@ -80,14 +92,3 @@ class State:
 def read_checkpoint(file: BinaryIO) -> dict[str, Any]:
     """What `State.save` wrote. Runs no code from the file."""
     return dict(torch.load(file, weights_only=True, map_location="cpu"))
-
-
-def make_optimizer(model: nn.Module, spec: TrunkSpec) -> torch.optim.AdamW:
-    """AdamW, fused; matrices decay, gains do not.
-
-    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), decoupled weight decay, scaled by the rate.
-    """
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=spec.learning_rate, betas=(spec.beta1, spec.beta2), fused=True)
