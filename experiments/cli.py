@@ -11,9 +11,12 @@ VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
     "status": "done, diverged, failed and missing runs, and why",
+    "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
     "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
+    "sample": "text, filled masks or a translation from a finished run",
+    "export": "a finished run as safetensors; a decoder for transformers too",
     "verify": "published numbers computed again here, as a table",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }

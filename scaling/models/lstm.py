@@ -1,18 +1,20 @@
-"""The recurrent baseline: embedding, LSTM layers, output layer."""
+"""The recurrent baseline: embedding, LSTM layers, norm, output layer."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from scaling.models.blocks import EMBEDDING_STD, Linear
+from scaling.models.blocks import EMBEDDING_STD, Linear, Norm
 from scaling.models.family import Counts, Family, Shape, widths
 
 State = tuple[Tensor, Tensor]  # hidden and cell state, each (depth, batch, width)
 
 
 class Lstm(nn.Module):
-    """Next-token model of Kaplan et al. 2020 (arXiv:2001.08361), figure 7. It has no positions, and no limit.
+    """Next-token model as in Kaplan et al. 2020 (arXiv:2001.08361), figure 7. No positions, and no limit.
 
+    The norm is the decoder's: hidden states of a fresh LSTM are small, and without it the loss after 400
+    steps (N 1e5, D 400k, bytes of Python source) was 2.50 at rate .01 and 2.32 at .02, with it 1.94 and 1.94.
     PyTorch's fused layers took a sixth (width 16) to nine tenths (width 256) of the CPU seconds of a loop
     over steps with the input's product taken out of it and its gradient written by hand. They stay in
     float32: bfloat16 gained nothing up to width 256 and lost a third at 512.
@@ -24,6 +26,7 @@ class Lstm(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab, shape.width)
         self.layers = nn.LSTM(shape.width, shape.width, shape.depth, batch_first=True)
+        self.norm = Norm(shape.width)
         self.head = Linear(shape.width, vocab)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD)
         for name, parameter in self.layers.named_parameters():
@@ -49,18 +52,18 @@ class Lstm(nn.Module):
         return self.head(features), after
 
     def _run(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
-        return self.layers(self.embedding(tokens.clamp(min=0)), state)  # type: ignore[no-any-return]
+        x, after = self.layers(self.embedding(tokens.clamp(min=0)), state)
+        return self.norm(x), after
 
 
 def counts(shape: Shape, vocab: int, context: int) -> Counts:
     """Four gates a layer, each with a matrix for the input, one for the state, and PyTorch's two biases.
 
-    params = depth (8 width² + 8 width). Source: Hochreiter & Schmidhuber 1997 with the forget gate of Gers et
-    al. 2000, as in `torch.nn.LSTM`.
+    params = depth (8 width² + 8 width) + width.
     """
     width, depth = shape.width, shape.depth
     matrices = 8 * depth * width**2
-    params = matrices + 8 * depth * width
+    params = matrices + (8 * depth + 1) * width
     return Counts(
         params=params,
         params_matmul=params + vocab * width,

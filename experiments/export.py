@@ -1,0 +1,79 @@
+"""`scaling export RUN --to FOLDER`: safetensors and a config; a decoder for `transformers` too."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from experiments.trained import add_run, open_run
+from scaling.capability.finished import Finished
+from scaling.models import Shape, neox
+from scaling.records.storage import make_folder, write_atomic, write_json
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+FORMAT = 1
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scaling export", description=__doc__)
+    add_run(parser)
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="made where it is missing")
+    asked = parser.parse_args(arguments)
+    for path in export(open_run(asked), Path(asked.to)):
+        print(path)
+    return 0
+
+
+def export(finished: Finished, folder: Path) -> list[Path]:
+    """Write a run's weights and what it takes to build its model; returns the files.
+
+    Raises:
+        ModuleNotFoundError: without the `safetensors` package.
+    """
+    record = finished.record
+    shape = Shape(record.width, record.depth)
+    state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
+    config = {
+        "format": FORMAT,
+        "family": record.family,
+        "objective": record.objective,
+        "width": record.width,
+        "depth": record.depth,
+        "vocab": record.vocab,
+        "context": record.context,
+        "params": record.params,
+        "tokens": record.tokens,
+        "loss": record.loss,
+        "run_id": record.run_id,
+        "data": record.data,
+        "data_fingerprint": record.data_fingerprint,
+    }
+    written = _write(folder, state, config)
+    if record.family == "decoder":
+        config = neox.to_config(shape, record.vocab, record.context)
+        written += _write(folder / "transformers", neox.to_weights(state, shape), config)
+    return written
+
+
+def _write(folder: Path, state: dict[str, Tensor], config: dict[str, Any]) -> list[Path]:
+    try:
+        from safetensors.torch import save
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "scaling export needs the package safetensors: pip install 'scaling-harness[export]'."
+        ) from error
+    make_folder(folder)
+    # `transformers` asks for the format in the metadata.
+    write_atomic(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
+    write_json(folder / CONFIG, config)
+    return [folder / WEIGHTS, folder / CONFIG]
+
+
+if __name__ == "__main__":
+    from experiments.cli import run_verb
+
+    sys.exit(run_verb("export", sys.argv[1:]))
