@@ -7,10 +7,11 @@ excess over the floor is (ln V - floor) times the frequency of all others: there
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,8 +106,13 @@ def describe(rows: Sequence[Trained]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    rows = [train_readout(SOURCE, features) for features in map(int, arguments or FEATURES)]
-    print(describe(rows))
+    parser = argparse.ArgumentParser(prog="python -m experiments.truth.features", description=__doc__)
+    parser.add_argument("features", nargs="*", type=int, default=FEATURES, help="numbers of features")
+    parser.add_argument("--exponent", type=float, default=SOURCE.exponent, help="of the facts (default 0.7)")
+    parser.add_argument("--seed", type=int, default=0, help="of the features (default 0)")
+    asked = parser.parse_args(arguments)
+    source = replace(SOURCE, exponent=asked.exponent)
+    print(describe([train_readout(source, features, asked.seed) for features in asked.features]))
     return 0
 
 
