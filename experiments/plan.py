@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({**plan.to_dict(), "runs": rows, "design": found}, indent=1))
         return 0
     print(describe(plan, times, arithmetics))
-    for check in design:
+    for check in filter(None, map(str, design)):
         print(f"\n{check}")
     return 0
 
