@@ -21,13 +21,16 @@ from scaling.records.tracking import open_tracker
 from scaling.study.cost import shared_flops
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observers
+from scaling.training.parallel import crew
 from scaling.training.stop import Stopped, after
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling run", description=__doc__)
     parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override, sweeps included")
-    return run_study(parser.parse_args(arguments).overrides).code
+    asked = parser.parse_args(arguments)
+    with crew() as leads:  # under torchrun, one of its processes; else alone
+        return run_study(asked.overrides).code if leads else 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from scaling.data.dataset import Dataset
 from scaling.launch.pool import Task, train_here, train_in_processes
 from scaling.study.compose import config_folder
-from scaling.study.config import RunConfig, register
+from scaling.study.config import Parallel, RunConfig, register
 from scaling.study.cost import shared_flops
 from scaling.study.decide import decide
 from scaling.study.plan import Plan, open_corpus
@@ -46,7 +46,14 @@ def launch(plan: Plan, overrides: Sequence[str], observer: Observer) -> None:
                 continue  # beyond what max_flops affords
             trunk = trunks[decided.spec.id]  # with every budget that any job asks of it
             tasks[trunk.spec.id] = Task(
-                trunk, config.data, config.cache, plan.folder, plan.name, config.training.device, threads
+                trunk,
+                config.data,
+                config.cache,
+                plan.folder,
+                plan.name,
+                config.training.device,
+                threads,
+                config.training.parallel.value,
             )
 
     with stop.on_signals():
@@ -70,6 +77,8 @@ def share_machine(plan: Plan) -> tuple[int, int | None]:
     two threads comes to a standstill as soon as anything else wants a core. A GPU gets one trunk at a time.
     """
     training, asked = plan.config.training, plan.config.workers
+    if training.parallel is not Parallel.none:
+        return 1, training.threads
     widest = max(trunk.spec.width for trunk in plan.trunks)
     on_cpu = choose_arithmetic("float32", widest, training.device).device == "cpu"
     small = on_cpu and widest <= 128 and training.threads in (None, 1)

@@ -44,6 +44,7 @@ class Task:
     study: str
     device: str
     threads: int | None
+    parallel: str = "none"
 
     def train(self, observer: Observer) -> None:
         """See `train_trunk`."""
@@ -54,6 +55,7 @@ class Task:
             study=self.study,
             device=self.device,
             threads=self.threads,
+            parallel=self.parallel,
             observer=observer,
         )
 

@@ -47,6 +47,14 @@ class Loss(Enum):
     squared = "squared"
 
 
+class Parallel(Enum):
+    """How the processes that torchrun starts share one model: copies of it, or a part each."""
+
+    none = "none"
+    ddp = "ddp"
+    fsdp = "fsdp"
+
+
 class Tracking(Enum):
     """The W&B mirror. `auto` is online where the user is logged in, else offline."""
 
@@ -157,6 +165,7 @@ class TrainingConfig:
     cooldown: float = 0.2  # part of a run's steps
     precision: Precision = Precision.auto
     device: str = "auto"
+    parallel: Parallel = Parallel.none  # one model over several devices, started by torchrun
     threads: int | None = None  # null: the rule in `scaling.training.device`
     evaluation_tokens: float = 131072  # held-out tokens of a final loss
     curve_evaluations: float = 12  # held-out points on a trunk's curve, evenly spaced in log steps

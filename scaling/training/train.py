@@ -35,10 +35,11 @@ from scaling.records.storage import (
     write_spec_once,
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
-from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.device import choose_arithmetic
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
+from scaling.training.parallel import open_state, ranks
 from scaling.training.schedule import run_rate, trunk_rate
 from scaling.training.segment import Diverged, Segment
 from scaling.training.state import State
@@ -52,6 +53,7 @@ def train_trunk(
     study: str,
     device: str = "auto",
     threads: int | None = None,
+    parallel: str = "none",
     observer: Observer | None = None,
 ) -> list[RunRecord]:
     """Train what of `trunk` has no record yet.
@@ -84,9 +86,12 @@ def train_trunk(
                 trunk.spec.data.context,
             )
             arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
-            attempt = new_attempt(folder, {**asdict(arithmetic), "versions": _versions()})
-            work = _Work(trunk, dataset, folder, study, arithmetic, attempt, observer or Observer())
+            versions = _versions(parallel)
+            attempt = new_attempt(folder, {**asdict(arithmetic), "versions": versions})
+            torch.set_num_threads(arithmetic.threads)
             try:
+                state = open_state(trunk.spec, arithmetic, parallel)
+                work = _Work(trunk, dataset, folder, study, state, attempt, versions, observer or Observer())
                 work.train([run for run in trunk.runs if records[run.id] is None])
             except (OSError, RuntimeError, MemoryError) as error:
                 record_failure(folder, attempt, _kind(error), traceback.format_exc())
@@ -104,15 +109,15 @@ class _Work:
         dataset: Dataset,
         folder: Path,
         study: str,
-        arithmetic: Arithmetic,
+        state: State,
         attempt: int,
+        versions: dict[str, str],
         observer: Observer,
     ) -> None:
         self.trunk, self.dataset, self.folder, self.study = trunk, dataset, folder, study
-        self.arithmetic, self.attempt, self.observer = arithmetic, attempt, observer
-        torch.set_num_threads(arithmetic.threads)
+        self.state, self.arithmetic = state, state.arithmetic
+        self.attempt, self.versions, self.observer = attempt, versions, observer
         spec = trunk.spec
-        self.state = State(spec, arithmetic)
         self.batches = dataset.batches(spec.data.context, spec.sequences, spec.seed)
         self.started = _now()
         self.accounted = 0.0  # trunk seconds that a record has claimed
@@ -243,7 +248,7 @@ class _Work:
             started=self.started,
             finished=_now(),
             reason=reason,
-            versions=_versions(),
+            versions=self.versions,
             spec=run.to_dict(),
         )
         make_folder(safe_child(self.folder, run.id))
@@ -251,13 +256,15 @@ class _Work:
         self.observer.closed(run.id, asdict(record))
 
 
-def _versions() -> dict[str, str]:
-    return {
+def _versions(parallel: str) -> dict[str, str]:
+    """What a result depends on besides spec and arithmetic."""
+    found = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
     }
+    return found if parallel == "none" else {**found, "parallel": f"{parallel} x {ranks()}"}
 
 
 def _kind(error: BaseException) -> str:
