@@ -18,7 +18,6 @@ from scaling.models.blocks import (
     heads_for,
     initialise,
     positions,
-    rotate,
     rotations,
 )
 from scaling.models.family import Counts, Family, Shape, input_lengths, widths
@@ -32,7 +31,11 @@ class Memory(NamedTuple):
 
 
 class CrossAttention(nn.Module):
-    """From each target token to every source token, with rotary positions as if the target came after it."""
+    """From each target token to every source token, by content alone.
+
+    With rotary positions, the target's as if it came after the source, the held-out loss was the same: 1.841
+    against 1.838 without (N 1e5, D 3.1M, bytes of Python source).
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,16 +44,21 @@ class CrossAttention(nn.Module):
         self.key_value = Linear(width, 2 * width)
         self.out = Linear(width, width)
 
-    def remember(self, source: Tensor, turn: Tensor) -> Cache:
+    def remember(self, source: Tensor) -> Cache:
         """Keys and values of an encoded source (batch, tokens, width)."""
         k, v = self.key_value(source).unflatten(-1, (2, self.heads, -1)).unbind(-3)
-        k = rotate(k, turn)
-        return k.transpose(1, 2), v.type_as(k).transpose(1, 2)
+        return _mixable(k), _mixable(v)
 
-    def forward(self, x: Tensor, turn: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
-        q = rotate(self.query(x).unflatten(-1, (self.heads, -1)), turn).transpose(1, 2)
+    def forward(self, x: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
+        q = _mixable(self.query(x).unflatten(-1, (self.heads, -1)))
         mixed = F.scaled_dot_product_attention(q, *cache, attn_mask=seen)
         return self.out(mixed.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
+
+
+def _mixable(x: Tensor) -> Tensor:
+    """(batch, tokens, heads, ·) → (batch, heads, tokens, ·), in float32 on a CPU, as in `Attention`."""
+    x = x.transpose(1, 2)
+    return x.float() if x.device.type == "cpu" else x
 
 
 class CrossBlock(Block):
@@ -61,9 +69,9 @@ class CrossBlock(Block):
         self.cross_norm = Norm(width)
         self.cross = CrossAttention(width)
 
-    def read(self, x: Tensor, turn: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
+    def read(self, x: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
         """Cross-attention and feed-forward, after self-attention has been added to `x`."""
-        return self._feed(x + self.cross(self.cross_norm(x), turn, cache, seen))
+        return self._feed(x + self.cross(self.cross_norm(x), cache, seen))
 
 
 class Stack(nn.Module):
@@ -91,8 +99,7 @@ class EncoderDecoder(nn.Module):
         self.encoder = Stack([Block(width, causal=False) for _ in range(depth)], width)
         self.decoder = Stack([CrossBlock(width) for _ in range(depth)], width)
         self.head = Linear(width, vocab)
-        self.start = input_lengths("seq2seq", context)[0]  # of the target, to cross-attention
-        turn = rotations(context + self.start, width // heads_for(width))
+        turn = rotations(context, width // heads_for(width))
         self.register_buffer("turn", turn, persistent=False)
         initialise(self.encoder, additions=2 * depth)
         initialise(self.decoder, additions=3 * depth)
@@ -106,12 +113,12 @@ class EncoderDecoder(nn.Module):
             ValueError: for a source longer than the context.
         """
         seen = attendable(source)
-        turn = positions(self.turn[: self.context], 0, source.shape[1])
+        turn = positions(self.turn, 0, source.shape[1])
         x = self.embedding(source.clamp(min=0))
         for block in self.encoder.blocks:
             x = block(x, turn, seen)
         x = self.encoder.norm(x)
-        return Memory([block.cross.remember(x, turn) for block in self._layers()], seen)
+        return Memory([block.cross.remember(x) for block in self._layers()], seen)
 
     def features(self, source: Tensor, tokens: Tensor) -> Tensor:
         """What the output layer reads, (batch, tokens, width)."""
@@ -133,14 +140,13 @@ class EncoderDecoder(nn.Module):
         self, tokens: Tensor, state: list[Cache] | None, memory: Memory
     ) -> tuple[Tensor, list[Cache]]:
         start = state[0][0].shape[2] if state else 0
-        turn = positions(self.turn[: self.context], start, tokens.shape[1])
-        across = positions(self.turn, self.start + start, tokens.shape[1])
+        turn = positions(self.turn, start, tokens.shape[1])
         x = self.embedding(tokens.clamp(min=0))
         after: list[Cache] = []
         for index, block in enumerate(self._layers()):
             past = state[index] if state else None
             mixed, past = block.attention.extend(block.attention_norm(x), turn, past)
-            x = block.read(x + mixed, across, memory.caches[index], memory.seen)
+            x = block.read(x + mixed, memory.caches[index], memory.seen)
             after.append(past)
         return self.decoder.norm(x), after
 
