@@ -26,12 +26,35 @@ class Batches(Protocol):
         """How often the first `steps` batches go through the corpus; above 1, tokens repeat."""
 
 
-class WindowBatches:
-    """Batches of equal windows.
+class Shuffle:
+    """Which rows a step takes: each epoch takes every row once, in an order of its own.
 
-    The array is cut into windows of `context` predicted tokens. Each epoch serves every window once, in an
-    order of its own; a batch may hold the end of one epoch and the start of the next.
+    A batch may hold the end of one epoch and the start of the next.
     """
+
+    def __init__(self, rows: int, sequences: int, seed: int) -> None:
+        self.rows, self.sequences, self.seed = rows, sequences, seed
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def batch(self, step: int) -> NDArray[np.int64]:
+        """Rows (sequences,) of a step, counted from 0."""
+        if step < 0:
+            raise ValueError(f"step: counted from 0; got {step}.")
+        places = np.arange(step * self.sequences, (step + 1) * self.sequences)
+        epochs, places = np.divmod(places, self.rows)
+        return np.concatenate([self.order(int(e))[places[epochs == e]] for e in np.unique(epochs)])
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Every row, as this epoch takes them."""
+        if epoch not in self._orders:
+            # Steps go forward, and a batch may straddle two epochs: older orders are not asked for again.
+            self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
+            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        return self._orders[epoch]
+
+
+class WindowBatches:
+    """Batches of equal windows, of `context` predicted tokens, that the array is cut into."""
 
     def __init__(self, tokens: TokenArray, *, context: int, sequences: int, seed: int) -> None:
         """
@@ -53,17 +76,11 @@ class WindowBatches:
         self.ids = tokens
         self.context = context
         self.sequences = sequences
-        self.seed = seed
-        self._orders: dict[int, NDArray[np.int64]] = {}
+        self._shuffle = Shuffle(self.windows, sequences, seed)
 
     def batch(self, step: int) -> Ids:
         """(sequences, context + 1): columns 0 … context-1 are inputs, columns 1 … context their targets."""
-        if step < 0:
-            raise ValueError(f"step: counted from 0; got {step}.")
-        places = np.arange(step * self.sequences, (step + 1) * self.sequences)
-        epochs, places = np.divmod(places, self.windows)
-        windows = np.concatenate([self._order(int(e))[places[epochs == e]] for e in np.unique(epochs)])
-        return _gather(self.ids, windows, self.context)
+        return _gather(self.ids, self._shuffle.batch(step), self.context)
 
     def tokens(self, steps: int) -> int:
         """Tokens predicted in the first `steps` batches, repeats included."""
@@ -76,13 +93,6 @@ class WindowBatches:
     def epochs(self, steps: int) -> float:
         """How often the first `steps` batches go through the corpus; above 1, tokens repeat."""
         return steps * self.sequences / self.windows
-
-    def _order(self, epoch: int) -> NDArray[np.int64]:
-        if epoch not in self._orders:
-            # Steps go forward, and a batch may straddle two epochs: older orders are not asked for again.
-            self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
-            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.windows)
-        return self._orders[epoch]
 
 
 def heldout_batches(

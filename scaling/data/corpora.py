@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scaling.data.huggingface import huggingface
+from scaling.data.pairs import pair_files
 from scaling.data.python_source import python_source
 from scaling.data.source import Source
 from scaling.data.text import text_files
@@ -35,6 +36,7 @@ def _python_source(options: Options) -> Source:
 CORPORA: dict[str, Callable[[Options], Source]] = {
     "python_source": _python_source,
     "text": lambda options: text_files(options.paths, options.field),
+    "pairs": lambda options: pair_files(options.paths, options.field),
     "huggingface": lambda options: huggingface(
         options.paths, options.field, options.subset, options.split, options.revision
     ),

@@ -15,6 +15,7 @@ from scaling.data.batches import Batches, WindowBatches, heldout_batches
 from scaling.data.cache import Request, find_or_build
 from scaling.data.corpora import Options, find_source
 from scaling.data.layout import Ids, Layout
+from scaling.data.pairs import find_separator
 from scaling.data.split import RULE
 from scaling.data.tokenizer import Tokenizer, check_vocab
 from scaling.data.tokenset import json_digest
@@ -129,8 +130,9 @@ def open_dataset(
         corpus: a name in `CORPORA`, or in `SOURCES` for a generated one.
         vocab: 256 for raw bytes, or more for byte-level BPE of exactly that vocabulary.
         cache: folder of the token files; processes may share it.
-        paths: `text`: files, folders or globs. `huggingface`: one hub name or local folder.
-        field: the field or column that holds the text, in .jsonl, .parquet and `huggingface`.
+        paths: `text` and `pairs`: files, folders or globs. `huggingface`: one hub name or local folder.
+        field: the field or column that holds the text, in .jsonl, .parquet and `huggingface`; of `pairs`, the
+            two fields of .jsonl, as in "source,target".
         limit_bytes: stop after so much kept text, both splits together.
         heldout_fraction: expected fraction of the documents that is held out.
         subset: `huggingface`: the configuration of a data set that has several.
@@ -171,10 +173,15 @@ def open_dataset(
     found, facts = find_or_build(request, Path(cache), verify=verify)
     tokenizer = found.load_tokenizer()
     identity = {"rule": RULE, "content": found.content, "vocab": vocab, "tokenizer": tokenizer.digest}
-    return TokenDataset(
+    kind, separator = TokenDataset, None
+    if corpus == "pairs":
+        from scaling.data.rows import PairDataset
+
+        kind, separator = PairDataset, find_separator(tokenizer)
+    return kind(
         name=source.name,
         fingerprint=json_digest(identity)[:16],
-        layout=Layout(vocab),
+        layout=Layout(vocab, separator),
         train=_first(found.memory_map("train"), train_tokens),
         heldout=found.memory_map("heldout"),
         token_bytes=np.array([len(piece) for piece in tokenizer.table], dtype=np.int64),

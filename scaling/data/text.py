@@ -6,7 +6,7 @@ import glob
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,17 @@ def text_files(paths: Sequence[str], field: str) -> Source:
     """
     if not paths:
         raise ValueError(f"corpus 'text' needs paths: files, folders or globs of {LEGAL}.")
-    files = sorted({pair for pattern in paths for pair in _match(pattern)})
+    return read_files("text", paths, field, _READ, LEGAL)
+
+
+Reader = Callable[[str, str, str], Iterator[Document]]  # path, name, field
+
+
+def read_files(
+    corpus: str, paths: Sequence[str], field: str, readers: Mapping[str, Reader], legal: str
+) -> Source:
+    """The source of the files that `paths` name, each read by the reader of its suffix."""
+    files = sorted({pair for pattern in paths for pair in _match(corpus, pattern, readers, legal)})
     stamps = []
     for name, path in files:
         status = os.stat(path)
@@ -41,8 +51,10 @@ def text_files(paths: Sequence[str], field: str) -> Source:
 
     def documents() -> Iterator[Document]:
         for name, path in files:
+            kind = _kind(path, readers)
+            assert kind is not None  # _match let only known kinds through
             try:
-                yield from _reader(path)(path, name, field)
+                yield from readers[kind](path, name, field)
             except Exception as error:
                 if path in str(error):
                     raise
@@ -56,15 +68,15 @@ def text_files(paths: Sequence[str], field: str) -> Source:
     }
     settings = {"field": field, "files": [path for _, path in files]}
     where = f"{', '.join(map(repr, paths))} (current folder: {os.getcwd()})"
-    return Source("text", where, tuple(stamps), documents, settings, facts)
+    return Source(corpus, where, tuple(stamps), documents, settings, facts)
 
 
-def _match(pattern: str) -> Iterator[tuple[str, str]]:
+def _match(corpus: str, pattern: str, readers: Mapping[str, Reader], legal: str) -> Iterator[tuple[str, str]]:
     """(name, path) of the files of one path, folder or glob."""
     path = os.path.abspath(os.path.expanduser(pattern))
     if os.path.isdir(path):
-        root, found = path, [p for p in _files(os.path.join(glob.escape(path), "**")) if _kind(p)]
-        missing = f"the folder holds no file of a known kind ({LEGAL})"
+        root, found = path, [p for p in _files(os.path.join(glob.escape(path), "**")) if _kind(p, readers)]
+        missing = f"the folder holds no file of a known kind ({legal})"
     elif os.path.exists(path):
         root, found, missing = os.path.dirname(path), [path], ""
     else:
@@ -72,10 +84,10 @@ def _match(pattern: str) -> Iterator[tuple[str, str]]:
         root, found = os.path.join(*fixed), _files(path)
         missing = "no file matches"
     if not found:
-        raise FileNotFoundError(f"corpus 'text': {pattern!r}: {missing}. Current folder: {os.getcwd()}.")
+        raise FileNotFoundError(f"corpus {corpus!r}: {pattern!r}: {missing}. Current folder: {os.getcwd()}.")
     for file in found:
-        if not _kind(file):
-            raise ValueError(f"corpus 'text': {file}: cannot read this kind of file. Known: {LEGAL}.")
+        if not _kind(file, readers):
+            raise ValueError(f"corpus {corpus!r}: {file}: cannot read this kind of file. Known: {legal}.")
         yield os.path.relpath(file, root).replace(os.sep, "/"), file
 
 
@@ -83,20 +95,11 @@ def _files(pattern: str) -> list[str]:
     return [path for path in glob.iglob(pattern, recursive=True) if os.path.isfile(path)]
 
 
-def _kind(path: str) -> str | None:
-    """The format that a name tells, as a key of `_READ`; None for one that is not known."""
+def _kind(path: str, readers: Mapping[str, Reader]) -> str | None:
+    """The format that a name tells, as a key of `readers`; None for one that is not known."""
     compression = suffix(path)
     kind = os.path.splitext(path.lower().removesuffix(compression))[1]
-    return kind if kind in _READ and not (kind == ".parquet" and compression) else None
-
-
-Reader = Callable[[str, str, str], Iterator[Document]]
-
-
-def _reader(path: str) -> Reader:
-    kind = _kind(path)
-    assert kind is not None  # _match let only known kinds through
-    return _READ[kind]
+    return kind if kind in readers and not (kind == ".parquet" and compression) else None
 
 
 def _read_plain(path: str, name: str, field: str) -> Iterator[Document]:
@@ -112,6 +115,18 @@ def _read_plain(path: str, name: str, field: str) -> Iterator[Document]:
 
 
 def _read_jsonl(path: str, name: str, field: str) -> Iterator[Document]:
+    for number, row in json_rows(path, field):
+        where = f"{path}, line {number}"
+        check_field(field, row, where)
+        yield Document(f"{name}#{number - 1}", text_bytes(row[field], field, where))
+
+
+def json_rows(path: str, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line number, object) of a .jsonl file.
+
+    Raises:
+        ValueError: for a line that is none.
+    """
     with open_bytes(path) as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -127,8 +142,7 @@ def _read_jsonl(path: str, name: str, field: str) -> Iterator[Document]:
                 raise ValueError(
                     f"{where}: a JSON {type(row).__name__}, where an object with a field {field!r} should be."
                 )
-            check_field(field, row, where)
-            yield Document(f"{name}#{number - 1}", text_bytes(row[field], field, where))
+            yield number, row
 
 
 def _read_parquet(path: str, name: str, field: str) -> Iterator[Document]:
