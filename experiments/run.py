@@ -9,10 +9,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.evaluate import describe as describe_scores
+from experiments.evaluate import evaluate_study
 from experiments.plan import measure, wall_seconds
 from experiments.progress import StudyProgress
 from experiments.status import counts, describe
 from experiments.terminal import duration
+from scaling.capability.tasks import find_tasks
 from scaling.launch.mirror import Mirror
 from scaling.launch.multirun import launch, share_machine
 from scaling.records.record import PLAN_FILE, read_study
@@ -20,6 +23,7 @@ from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.cost import shared_flops
 from scaling.study.plan import Plan, plan_study
+from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observers
 from scaling.training.parallel import crew
 from scaling.training.stop import Stopped, after
@@ -49,13 +53,15 @@ def run_study(overrides: list[str]) -> Outcome:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     begin = time.monotonic()
     plan = plan_study(overrides)
+    find_tasks(plan.config.tasks)  # refused now, not after hours of training
     save_plan(plan)
     finished = {record.run_id for record in read_study(plan.folder).records}
     asked = {run.id for _, run in plan.runs}
     if asked <= finished:
         print(f"{plan.name}: all {len(asked)} runs are done already; nothing to train.")
+        code = measure_tasks(plan)
         print(f"next: scaling report {plan.folder}")
-        return Outcome(0, plan.folder, time.monotonic() - begin)
+        return Outcome(code, plan.folder, time.monotonic() - begin)
     if asked & finished:
         print(f"{plan.name}: {len(asked & finished)} of {len(asked)} runs are done already.")
     plan = afford(plan)
@@ -81,12 +87,27 @@ def run_study(overrides: list[str]) -> Outcome:
         f"\n{describe(study)}\n\nplanning {duration(planning)}, training {duration(training)}, evaluation "
         f"{duration(evaluation)}; the plan said {duration(said)} for both: {took / said - 1:+.0%}"
     )
+    code = measure_tasks(plan)
     number = counts(study)
     if number["failed"] or number["missing"]:
         print(f"next: the same command again trains what is missing; scaling status {plan.folder}")
         return Outcome(1, plan.folder, planning, training, evaluation)
     print(f"next: scaling report {plan.folder}")
-    return Outcome(0, plan.folder, planning, training, evaluation)
+    return Outcome(code, plan.folder, planning, training, evaluation)
+
+
+def measure_tasks(plan: Plan) -> int:
+    """Score finished runs on the tasks that the study asks for; 1 where a score could not be had."""
+    if not plan.config.tasks:
+        return 0
+    study = read_study(plan.folder)
+    config = plan.config
+    device = choose_arithmetic("float32", 1, config.training.device).device
+    scores, failures, refused = evaluate_study(study, config.tasks, cache=config.cache, device=device)
+    print(f"\n{describe_scores(study, scores)}")
+    for said in (*refused, *failures.values()):
+        print(f"not measured: {said}")
+    return 1 if failures else 0
 
 
 def afford(plan: Plan) -> Plan:

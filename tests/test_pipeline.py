@@ -237,3 +237,16 @@ def test_limited_data_are_repeated_and_judged_on_the_same_text(tiny_study: list[
     assert limited.tokens_unique == 1999 // 32 * 32
     assert limited.epochs == pytest.approx(limited.tokens / limited.tokens_unique)
     assert limited.data_fingerprint == whole.data_fingerprint
+
+
+def test_a_study_names_its_tasks(
+    tiny_study: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    questions = tmp_path / "mine.jsonl"
+    rows = [{"prompt": "item 3 has", "choices": [" value", " q#!"], "answer": 0} for _ in range(8)]
+    questions.write_text("\n".join(map(json.dumps, rows)))
+    one = [*tiny_study, "model.params=5e3", "budget.tokens=[2e3]"]
+    assert main(["run", *one, f"tasks=[mine:{questions}]"]) == 0
+    assert "by chance: mine 0.5 of 8" in capsys.readouterr().out
+    assert main(["run", *one, "tasks=[juggling]"]) == 2
+    assert "juggling" in capsys.readouterr().err

@@ -22,6 +22,9 @@ class Shape:
         return f"{self.width}x{self.depth}"
 
 
+BASE = Shape(width=64, depth=2)  # where muP and CompleteP agree with the standard parametrisation
+
+
 @dataclass(frozen=True)
 class Counts:
     """Size of one model under every convention, and the cost of one forward pass.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from scaling.data.dataset import Dataset
-from scaling.models import FAMILIES, Family, Shape, get_family
+from scaling.models import BASE, FAMILIES, Family, Shape, get_family
 from scaling.study.config import ModelConfig, Parametrisation, RunConfig, Schedule
-from scaling.study.rates import BASE, default_learning_rate
+from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
 
 

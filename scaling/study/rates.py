@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaling.models import Shape
 from scaling.study.config import RateRule
 
-BASE = Shape(width=64, depth=2)  # where muP and CompleteP take over the standard rate
 PARAMS, TOKENS, BATCH = 1e5, 1e6, 1024  # where a rule's `rate` holds
 ANY = "any"  # the rule of families that have none of their own
 

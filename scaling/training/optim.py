@@ -9,8 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from scaling.models import Shape
-from scaling.study.rates import BASE
+from scaling.models import BASE, Shape
 from scaling.study.spec import TrunkSpec
 
 EPSILON = 1e-8

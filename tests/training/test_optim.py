@@ -8,8 +8,7 @@ from typing import get_args
 import pytest
 import torch
 
-from scaling.models import FAMILIES, Shape
-from scaling.study.rates import BASE
+from scaling.models import BASE, FAMILIES, Shape
 from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.device import Arithmetic
 from scaling.training.optim import Factors, Role, factors, roles
