@@ -5,7 +5,8 @@ Start at `fit.py` (`fit_loss_surface`, `fit_power_law`) and `select.py` (which l
     laws, surfaces, curves      the laws: each makes data and is what a fit estimates
     forms, slots, powers,       a law as the solver sees it, with exact derivatives
       coupled, exotic, jet
-    grid, newton, losses        where to start, and how to arrive
+    grid, newton, chart,        where to start, and how to arrive
+      losses
     runs, checks, certificate   what is refused, doubted and certified
     resample, uncertainty       intervals
     heldout, select,            larger compute, choice of form, other choices

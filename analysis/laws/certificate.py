@@ -9,6 +9,8 @@ import numpy as np
 from analysis.laws.forms import Form
 from analysis.laws.newton import ROUNDING, Solution
 
+SINGULAR = 1e-13  # an eigenvalue that is rounding error, and would be positive or negative by chance
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -42,7 +44,7 @@ def certify(form: Form, solution: Solution, best: int, runs: int) -> Certificate
     decrement = np.inf
     if (scale > 0).all():
         values, vectors = np.linalg.eigh(H / np.outer(scale, scale))
-        if values[0] > 0:
+        if values[0] > SINGULAR * values[-1]:
             condition = float(values[-1] / values[0])
             decrement = float(((vectors.T @ (g / scale)) ** 2 / values).sum())
     objective = float(solution.objective[best])

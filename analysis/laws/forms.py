@@ -75,6 +75,10 @@ class Form(ABC):
         Thorough is for the fit itself; replicates, which start from its minimum too, can do with fewer.
         """
 
+    def canonical(self, theta: Array) -> Array:
+        """Of all coordinates that are the same law as theta (R, p), those that stand for them."""
+        return theta
+
     @abstractmethod
     def law(self, theta: Array) -> Law:
         """The law with coordinates theta (p,)."""

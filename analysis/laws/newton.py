@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from analysis.laws.chart import Chart
 from analysis.laws.forms import Form
 from analysis.laws.laws import Array
 from analysis.laws.losses import Robust
@@ -26,7 +27,6 @@ FRESH = 1e-2  # damping below which, as long as steps succeed, the IRLS Hessian 
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.03
 LEAST_DAMPING = 1e-8  # small enough not to slow a direction that the runs hardly determine
-LONGEST_STEP = 3.0  # in log coefficients and exponents
 ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
 
@@ -66,31 +66,38 @@ def minimise(
     problem = _Problem(form, weights, log_loss, robust, space)
     here = np.maximum(form.lower, np.minimum(form.upper, theta))
     R, p = here.shape
+    chart = Chart.of(form)
     tilt = 1 + TILT * np.eye(p)
     floor = ROUNDING * weights.sum(axis=1)
     damping = np.full(R, FIRST_DAMPING)
     active = np.arange(R)
     rough = np.ones(R, dtype=bool)  # where the IRLS Hessian is needed afresh
     value, slope, hessian, safe = problem.derivatives(active, here, rough)
+    safe *= tilt
     out = Solution(
         here.copy(), value.copy(), slope.copy(), hessian.copy(), np.zeros(R, int), np.zeros(R, bool)
     )
     for taken in range(1, steps + 1):
-        matrix = hessian + damping[:, None, None] * safe * tilt
+        matrix = chart.bend(hessian + damping[:, None, None] * safe, slope)
         step, solvable = _newton_step(matrix, slope, held=slope == 0)
         promise = -np.einsum("rp,rp->r", step, slope)
-        part = np.minimum(1.0, LONGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))
-        there = np.maximum(form.lower, np.minimum(form.upper, here + part[:, None] * step))
+        there, part = chart.move(here, step)
         new = problem.derivatives(active, there, rough)
-        better = solvable & (new[0] <= value * (1 + 4e-16))
+        gained = value - new[0]
+        better = solvable & (gained >= -4e-16 * value)
         # A step is as good as its quadratic model: what it gained against what the model promised.
-        trusted = better & (value - new[0] >= 0.25 * promise * part * (1 - 0.5 * part))
-        least = np.where(trusted & (damping < 1e-5), max(quick, SETTLED), SETTLED) * value
+        trusted = better & (gained >= promise * (0.25 * part * (1 - 0.5 * part)))
+        least = SETTLED * value
+        if quick:
+            least = np.where(trusted & (damping < 1e-5), quick * value, least)
         settled = solvable & (promise <= np.maximum(least, floor)) & (damping < 1)
         fresh = better & rough
-        for old, now in zip((here, value, slope, hessian), (there, *new), strict=False):
-            old[better] = now[better]
-        safe[fresh] = new[3][fresh]
+        safe[fresh] = new[3][fresh] * tilt
+        if better.all():
+            here, (value, slope, hessian) = there, new[:3]
+        else:
+            for old, now in zip((here, value, slope, hessian), (there, *new[:3]), strict=True):
+                old[better] = now[better]
         damping = np.where(trusted, 0.1 * damping, np.maximum(16 * damping, 10 * LEAST_DAMPING))
         damping[damping < LEAST_DAMPING] = 0.0
         rough = ~trusted | (damping >= FRESH)

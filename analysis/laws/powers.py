@@ -103,6 +103,19 @@ class PowerSum(Form):
         ]
         return np.stack(logs + [axis[cells] for axis in axes], axis=2)
 
+    def canonical(self, theta: Array) -> Array:
+        """A term whose exponent is 0 is part of the floor."""
+        J, first = len(self._inputs), int(self._offset)
+        constant = theta[:, first + J :] <= 0
+        if not first or not constant.any():
+            return theta
+        merged = theta.copy()
+        for j in range(J):
+            rows = constant[:, j]
+            merged[rows, 0] = np.logaddexp(merged[rows, 0], merged[rows, 1 + j])
+            merged[rows, 1 + j] = LOG_ZERO
+        return np.minimum(merged, self.upper)
+
     def law(self, theta: Array) -> Law:
         data = self._data
         J, first = len(self._inputs), int(self._offset)

@@ -110,6 +110,13 @@ def _polish(
     for robust in recipe.robust.smooth():
         solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps, quick)
         theta = solution.theta
+    theta = form.canonical(solution.theta)
+    rows = (theta != solution.theta).any(axis=1)
+    if rows.any():
+        Y = log_loss[rows] if len(log_loss) > 1 else log_loss
+        again = minimise(form, theta[rows], weights[rows], Y, robust, recipe.space, steps, quick)
+        for name in ("theta", "objective", "gradient", "hessian"):
+            getattr(solution, name)[rows] = getattr(again, name)
     if recipe.robust.kind != "l1":
         return solution
     return replace(solution, objective=objective(form, theta, weights, log_loss, recipe.robust, recipe.space))

@@ -89,3 +89,29 @@ def test_refusals_name_the_reason() -> None:
         fit_loss_surface(N, D, loss, law="nope")
     with pytest.raises(FitError, match=r"resamples=0; fit again"):
         fit_loss_surface(N, D, loss, resamples=0).interval(lambda law: law.E)
+
+
+def test_a_valley_between_floor_and_data_term_is_followed_to_its_end() -> None:
+    """E + B and B beta are all that these runs fix; the least objective lies at E = 0."""
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e8, 6), np.geomspace(1e6, 1e9, 5)))
+    truth = Chinchilla(1.0, 900.0, 20.0, 0.6, 0.6)
+    loss = truth.sample(np.random.default_rng(15), relative_noise=0.003, N=N, D=D)
+    fit = fit_loss_surface(N, D, loss, resamples=0)
+    assert fit.objective == pytest.approx(5.330680317165906e-05, rel=1e-12)
+    assert fit.certificate.ok
+    assert fit.certificate.bounds == ("log_E",)
+    assert fit.certificate.iterations < 60
+
+
+def test_a_term_without_an_exponent_is_part_of_the_floor() -> None:
+    """Where loss does not fall with tokens, floor and data term are one; the same one in every unit."""
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e8, 6), np.geomspace(1e6, 1e9, 5)))
+    truth = Chinchilla(3.0, 20.0, 20.0, 0.2, 0.6)
+    loss = truth.sample(np.random.default_rng(47), relative_noise=0.003, N=N, D=D)
+    one = fit_loss_surface(N, D, loss, resamples=0)
+    two = fit_loss_surface(N / 1e6, D / 1e9, loss / np.log(2), resamples=0)
+    assert one.law.parameters["B"] == two.law.parameters["B"] == 0.0
+    assert one.certificate.bounds == two.certificate.bounds
+    assert {"log_B", "beta"} <= set(one.certificate.bounds)
+    assert one.certificate.ok
+    assert two.certificate.ok
