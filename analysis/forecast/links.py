@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.laws.checks import Doubt
+from analysis.laws.draws import small_sample
 from analysis.laws.laws import Array
-from analysis.laws.resample import widen
 from analysis.laws.runs import FitError, Runs
 
 LinkKind = Literal["sigmoid", "exponential"]
@@ -144,7 +144,7 @@ def fit_link(
     weight = np.concatenate([np.ones((1, runs.n_groups)), weight])[:, runs.groups]
     theta = _solve(kind, (x - mean) / scale, y, weight, chance)
     if resamples:
-        theta[1:] = widen(theta[1:], theta[0], runs.n_groups, runs.n, 1.0)
+        theta[1:] = theta[0] + small_sample(runs, theta.shape[1], 1.0) * (theta[1:] - theta[0])
     links = tuple(_link(kind, row, mean, scale, chance) for row in theta)
     fitted = links[0](x)
     doubts = []

@@ -8,7 +8,8 @@ Start at `fit.py` (`fit_loss_surface`, `fit_power_law`) and `select.py` (which l
     grid, newton, chart,        where to start, and how to arrive
       losses
     runs, checks, certificate   what is refused, doubted and certified
-    resample, uncertainty       intervals
+    resample, smooth, draws,    intervals
+      uncertainty
     heldout, select,            larger compute, choice of form, other choices
       sensitivity
     inference                   the optimum of a model that will be served

@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from analysis.laws.certificate import Certificate, certify
 from analysis.laws.checks import Doubt, doubts_about_fit, doubts_about_runs, refuse
-from analysis.laws.forms import LOG_ZERO, Data, Form
+from analysis.laws.draws import draw
+from analysis.laws.forms import Data, Form
 from analysis.laws.laws import Array, Law
 from analysis.laws.losses import Robust, RobustKind
 from analysis.laws.newton import Space
-from analysis.laws.recipe import Recipe, solve, solve_from
-from analysis.laws.resample import BOOTSTRAP_KINDS, BootstrapKind, replicates, widen
+from analysis.laws.recipe import Recipe, solve_from
+from analysis.laws.resample import BOOTSTRAP_KINDS, BootstrapKind
 from analysis.laws.runs import FitError, Runs
 
 __all__ = ["Doubt", "Fit", "FitError", "fit_loss_surface", "fit_power_law"]
@@ -73,7 +74,7 @@ class Fit:
 
     @cached_property
     def draws(self) -> tuple[Law, ...]:
-        """One law a bootstrap replicate, each the global minimum of its replicate."""
+        """One law a bootstrap replicate."""
         return tuple(self.form.law(theta) for theta in self.theta_draws)
 
     def again(
@@ -251,8 +252,7 @@ def fit_runs(
     data = recipe.data(runs)
     form = recipe.form(data)
     refuse(runs, recipe, len(form.names))
-    weights = (runs.weights * (runs.n / runs.weights.sum()))[None]
-    log_loss = data.log_loss[None]
+    weights, log_loss = runs.relative_weights[None], data.log_loss[None]
     solution = solve_from(
         recipe, form, form.starts(weights, log_loss, thorough=True)[:, 0], weights, log_loss
     )
@@ -261,17 +261,7 @@ def fit_runs(
     draws = np.empty((0, solution.theta.shape[1]))
     refused = 0
     if resamples:
-        predicted = form.value(solution.theta[[best]])[0]
-        drawn = replicates(bootstrap, runs, data.log_loss, predicted, len(form.names), resamples, seed)
-        draws = solve(recipe, form, drawn.counts * weights, drawn.log_loss, solution.theta[[best]]).theta
-        if bootstrap == "bayes":
-            residual = predicted - data.log_loss
-            centre = solution.theta[best]
-            may_be_zero = np.array([name == "log_E" for name in form.names]) | (centre <= LOG_ZERO)
-            share = recipe.quadratic_share(residual)
-            draws = widen(draws, centre, runs.n_groups, runs.n_distinct, share, may_be_zero)
-            draws = np.clip(draws, form.lower, form.upper)
-        refused = drawn.redrawn
+        draws, refused = draw(runs, recipe, data, solution.theta[best], bootstrap, resamples, seed)
     fit = Fit(
         law=form.law(solution.theta[best]),
         objective=float(solution.objective[best] * runs.weights.sum() / runs.n),

@@ -70,10 +70,14 @@ class Recipe:
         return Restricted.of(whole, fixed, (("alpha", "beta"),) if tied else ())
 
     def quadratic_share(self, residual: Array) -> float:
-        """The share of runs (n,) of log residuals whose loss is quadratic: 1 for squares, 0 for L1."""
+        """The share of residuals (n,) whose loss is quadratic: 1 for squares, 0 for L1."""
         if self.robust.kind in ("squared", "l1"):
             return float(self.robust.kind == "squared")
         return float(np.mean(np.abs(residual) <= self.robust.delta))
+
+    def residual(self, predicted: Array, log_loss: Array) -> Array:
+        """Predicted minus observed, of log losses given, in the space that the recipe minimises in."""
+        return predicted - log_loss if self.space == "log" else np.exp(predicted) - np.exp(log_loss)
 
 
 def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Array) -> Solution:

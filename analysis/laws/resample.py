@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
-from scipy import stats
 
 from analysis.laws.laws import Array
 from analysis.laws.runs import Runs
@@ -68,38 +66,6 @@ def replicates(
         drawn = shared[rng.integers(0, G, (size, G))][:, runs.groups] + rest[rng.integers(0, n, (size, n))]
         return Replicates(np.ones((size, n)), predicted + drawn, 0)
     raise ValueError(f"bootstrap: one of {', '.join(BOOTSTRAP_KINDS)}; got {kind!r}.")
-
-
-def widen(
-    draws: Array,
-    centre: Array,
-    groups: int,
-    runs: int,
-    quadratic: float,
-    natural: npt.NDArray[np.bool_] | None = None,
-) -> Array:
-    """Correct random-weight draws (R, p) for small samples by stretching them about the estimate (p,).
-
-    `natural` (p,) marks logarithms of what may be zero, such as the floor E: these are stretched on their own
-    scale, and stay above zero. In logs, the way from E = 0 to E = 1 has no length to stretch.
-
-    With G trunks, by sqrt(G / (G - 1)). And where the loss is quadratic, a fit shrinks each residual by its
-    leverage, p / n on average, which the weights do not see: by n / (n - p), the jackknife's (HC3)
-    correction, times the quantile of Student's t. An L1 fit instead goes through p runs and leaves the
-    others, so the correction applies to the share of runs whose loss is quadratic. Coverage by simulation:
-    `experiments/benchmarks/fitting.py`.
-
-    Source: MacKinnon & White 1985 (HC3).
-    """
-    freedom = max(runs - len(centre), 1)
-    leverage = runs / freedom * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
-    stretch = np.sqrt(groups / max(groups - 1, 1)) * (1 + quadratic * (leverage - 1))
-    stretched: Array = centre + stretch * (draws - centre)
-    if natural is None:
-        return stretched
-    amount, at = np.exp(draws[:, natural]), np.exp(centre[natural])
-    stretched[:, natural] = np.log(np.maximum(at + stretch * (amount - at), np.finfo(float).tiny))
-    return stretched
 
 
 def _pairs(runs: Runs, size: int, rng: np.random.Generator) -> tuple[Array, int]:

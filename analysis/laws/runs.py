@@ -80,6 +80,12 @@ class Runs:
     def n(self) -> int:
         return len(self.loss)
 
+    @property
+    def relative_weights(self) -> Array:
+        """Weights (n,) with a mean of 1."""
+        relative: Array = self.weights * (self.n / self.weights.sum())
+        return relative
+
     @cached_property
     def n_distinct(self) -> int:
         """Runs with weight that are no copies of another: what degrees of freedom are counted by."""

@@ -128,26 +128,17 @@ def gauss_newton_interval(
     return centre - half, centre + half
 
 
-def _weights(fit: Fit) -> Array:
-    weights: Array = fit.runs.weights * (fit.n_runs / fit.runs.weights.sum())
-    return weights
-
-
 def _objective(fit: Fit) -> float:
     return fit.objective * fit.n_runs / float(fit.runs.weights.sum())
 
 
 def _residuals(fit: Fit) -> Array:
-    predicted = fit.form.value(fit.theta[None])[0]
-    if fit.recipe.space == "raw":
-        residuals: Array = np.exp(predicted) - np.exp(fit.data.log_loss)
-        return residuals
-    return np.asarray(predicted - fit.data.log_loss)
+    return fit.recipe.residual(fit.form.value(fit.theta[None])[0], fit.data.log_loss)
 
 
 def _scale(fit: Fit) -> float:
     """mean psi' / mean psi², with n - p in place of n: what turns the objective into half a chi-square."""
-    weights = _weights(fit)
+    weights = fit.runs.relative_weights
     robust = fit.recipe.robust
     r = _residuals(fit)
     if robust.kind == "l1":
@@ -163,7 +154,7 @@ def _scale(fit: Fit) -> float:
 def _covariance(fit: Fit) -> Array:
     """Covariance of theta: (mean psi² / mean psi'²) (sum w ∇f ∇fᵀ)⁻¹; infinite where it does not exist."""
     tape = fit.form.tape(fit.theta[None])
-    weights = _weights(fit)[None]
+    weights = fit.runs.relative_weights[None]
     if fit.recipe.space == "raw":
         weights = weights * np.exp(2 * tape.value)
     information = tape.outer(weights)[0]
@@ -190,7 +181,7 @@ def _standard_errors(fit: Fit) -> Array:
 def _held_objective(fit: Fit, coordinate: str, grid: Array) -> Array:
     """The least objective with one coordinate held at each value of the grid, walking from the estimate."""
     j = fit.form.names.index(coordinate)
-    weights, log_loss = _weights(fit)[None], fit.data.log_loss[None]
+    weights, log_loss = fit.runs.relative_weights[None], fit.data.log_loss[None]
     out = np.empty(len(grid))
     start = int(np.argmin(np.abs(grid - fit.theta[j])))
     for walk in (range(start, len(grid)), range(start, -1, -1)):
