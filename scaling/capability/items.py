@@ -50,11 +50,11 @@ def heldout_documents(dataset: Dataset) -> list[str]:
     Raises:
         ValueError: for a corpus that is no text.
     """
-    texts = _decode(dataset, "heldout").split("\0")
+    texts = read_text(dataset, "heldout").split("\0")
     return sorted((t for t in texts if t), key=lambda t: hashlib.sha256(t.encode()).digest())
 
 
-def _decode(dataset: Dataset, split: Split) -> str:
+def read_text(dataset: Dataset, split: Split) -> str:
     """The beginning of a split, documents ended by NUL, which none of them holds."""
     if not isinstance(dataset, TokenDataset) or dataset.tokenizer is None:
         raise ValueError(f"corpus {dataset.name!r} is generated: no questions can be made from its text.")
@@ -105,7 +105,7 @@ class Trigrams:
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        text = np.frombuffer(_decode(dataset, "train").encode(), dtype=np.uint8).astype(np.int64)
+        text = np.frombuffer(read_text(dataset, "train").encode(), dtype=np.uint8).astype(np.int64)
         pairs = text[:-1] * 256 + text[1:]
         self.after = np.bincount(pairs, minlength=256**2)
         self.triples = np.bincount(pairs[:-1] * 256 + text[2:], minlength=256**3)

@@ -75,7 +75,7 @@ def log_probs(subject: Subject, questions: Sequence[Question]) -> NDArray[np.flo
     Of a masked model it is the pseudo-log-likelihood: every token is predicted from all others, but those of
     the same of `PASSES` passes. Source: Salazar et al. 2020 (arXiv:1910.14659), which masks one at a time.
     """
-    arrange = {"causal": _causal, "masked": _masked, "seq2seq": _seq2seq}[subject.objective]
+    arrange = _ARRANGE[subject.objective]
     cases = [
         case
         for number, question in enumerate(questions)
@@ -85,13 +85,33 @@ def log_probs(subject: Subject, questions: Sequence[Question]) -> NDArray[np.flo
     totals = np.zeros(len(questions))
     with torch.inference_mode():
         for batch in _batches(cases):
-            inputs = [_pad([case.inputs[k] for case in batch], subject) for k in range(len(batch[0].inputs))]
-            targets = _pad([case.targets for case in batch], subject)
-            if subject.objective == "causal":
-                inputs = [x.clamp(min=0) for x in inputs]
-            losses = cross_entropy(subject.model(*inputs), targets).sum(dim=1)
+            losses = _losses(subject, batch)
             np.subtract.at(totals, [case.question for case in batch], losses.double().cpu().numpy())
     return totals
+
+
+def answer_losses(subject: Subject, questions: Sequence[Question], cuts: Sequence[int]) -> torch.Tensor:
+    """Minus log-probability of each answer (n,) in one batch, with gradients; all must fit the context.
+
+    Args:
+        cuts: where the source of an encoder-decoder ends and its target begins.
+    """
+    if subject.objective == "seq2seq":
+        cases = [
+            _split(question, cut, i) for i, (question, cut) in enumerate(zip(questions, cuts, strict=True))
+        ]
+    else:
+        cases = [case for i, question in enumerate(questions) for case in _causal(question, i, subject)]
+    return _losses(subject, cases)
+
+
+def _losses(subject: Subject, cases: Sequence[_Case]) -> torch.Tensor:
+    """Sum over the targets of each case (n,) [nats]."""
+    inputs = [pad([case.inputs[k] for case in cases], subject.device) for k in range(len(cases[0].inputs))]
+    targets = pad([case.targets for case in cases], subject.device)
+    if subject.objective == "causal":
+        inputs = [x.clamp(min=0) for x in inputs]
+    return cross_entropy(subject.model(*inputs), targets).sum(dim=1)
 
 
 def _fit(question: Question, subject: Subject) -> Question:
@@ -140,8 +160,17 @@ def _seq2seq(question: Question, number: int, subject: Subject) -> Iterator[_Cas
     cut = start - 1
     if subject.dataset.layout.separator is None:
         cut = min(cut, subject.context // 2)
-    source = ids[:cut] or [_end(subject)]
-    yield _Case((source, ids[cut:-1]), [NOTHING] * (start - cut - 1) + ids[start:], number)
+    if cut == 0:
+        ids, start, cut = [_end(subject), *ids], start + 1, 1
+    yield _split(Question(ids, start), cut, number)
+
+
+def _split(question: Question, cut: int, number: int) -> _Case:
+    ids, start = question
+    return _Case((ids[:cut], ids[cut:-1]), [NOTHING] * (start - cut - 1) + ids[start:], number)
+
+
+_ARRANGE = {"causal": _causal, "masked": _masked, "seq2seq": _seq2seq}
 
 
 def _batches(cases: Sequence[_Case]) -> Iterator[list[_Case]]:
@@ -155,11 +184,12 @@ def _batches(cases: Sequence[_Case]) -> Iterator[list[_Case]]:
         yield batch
 
 
-def _pad(rows: Sequence[Sequence[int]], subject: Subject) -> torch.Tensor:
+def pad(rows: Sequence[Sequence[int]], device: str) -> torch.Tensor:
+    """(rows, longest) ids, `NOTHING` behind the end of a shorter one."""
     array = np.full((len(rows), max(map(len, rows))), NOTHING, dtype=np.int64)
     for row, ids in zip(array, rows, strict=True):
         row[: len(ids)] = ids
-    return torch.from_numpy(array).to(subject.device)
+    return torch.from_numpy(array).to(device)
 
 
 def _shared(one: Sequence[int], other: Sequence[int]) -> int:

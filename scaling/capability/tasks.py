@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from scaling.capability.classify import classify
 from scaling.capability.finished import Subject
 from scaling.capability.items import Item
 from scaling.capability.likelihood import choice_log_probs
@@ -17,6 +18,7 @@ from scaling.capability.recall import recall
 from scaling.capability.score import Score, score_choices
 from scaling.capability.variable_misuse import variable_misuse
 from scaling.capability.well_formed import well_formed
+from scaling.capability.write import summarise, translate_pairs
 from scaling.data.dataset import Dataset
 from scaling.records.seal import canonical_json
 from scaling.study.spec import DataSpec
@@ -84,6 +86,9 @@ TASKS: dict[str, Task] = {
         Task("well_formed", "likelihood", _of_text(well_formed)),
         Task("variable_misuse", "likelihood", _of_text(variable_misuse)),
         Task("recall", "likelihood", _of_text(recall)),
+        Task("classify", "training", classify, tunes=True),
+        Task("summarise", "generation", summarise, tunes=True),
+        Task("translate", "generation", translate_pairs),
     )
 }
 

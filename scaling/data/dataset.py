@@ -172,7 +172,6 @@ def open_dataset(
     request = Request(source, vocab, heldout_fraction, limit_bytes)
     found, facts = find_or_build(request, Path(cache), verify=verify)
     tokenizer = found.load_tokenizer()
-    identity = {"rule": RULE, "content": found.content, "vocab": vocab, "tokenizer": tokenizer.digest}
     kind, separator = TokenDataset, None
     if corpus == "pairs":
         from scaling.data.rows import PairDataset
@@ -180,7 +179,7 @@ def open_dataset(
         kind, separator = PairDataset, find_separator(tokenizer)
     return kind(
         name=source.name,
-        fingerprint=json_digest(identity)[:16],
+        fingerprint=identify(found.content, tokenizer),
         layout=Layout(vocab, separator),
         train=_first(found.memory_map("train"), train_tokens),
         heldout=found.memory_map("heldout"),
@@ -188,6 +187,12 @@ def open_dataset(
         facts={**facts, "tokens": found.tokens},
         tokenizer=tokenizer,
     )
+
+
+def identify(content: str, tokenizer: Tokenizer) -> str:
+    """The fingerprint of a text of this content, as `Tally.content` hashes it, in these tokens."""
+    identity = {"rule": RULE, "content": content, "vocab": tokenizer.vocab, "tokenizer": tokenizer.digest}
+    return json_digest(identity)[:16]
 
 
 def _first(ids: NDArray[np.unsignedinteger[Any]], tokens: int | None) -> NDArray[np.unsignedinteger[Any]]:
