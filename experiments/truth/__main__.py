@@ -5,6 +5,8 @@ With RUNS (runs/truth after `scaling run study=truth`), runs.csv is written anew
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -18,17 +20,21 @@ from experiments.truth import facts, leaks
 from scaling.records.storage import make_folder, write_atomic
 
 HERE = Path(__file__).parent
+BEST = HERE / "best.csv"  # the best rate of each size and budget from the cut on: what the report is of
 QUESTION = "Does a sweep of small transformers, fitted like any other, find the floor that its source has?"
 
 
 def main(arguments: list[str]) -> int:
-    leaking = leaks.main([arguments[0], str(facts.KEPT)]) if arguments else 0
-    best = facts.best_of_rates(load_runs(facts.KEPT))
+    parser = argparse.ArgumentParser(prog="python -m experiments.truth", description=__doc__)
+    parser.add_argument("runs", nargs="?", help="runs/truth; default: the kept runs.csv as it is")
+    asked = parser.parse_args(arguments)
+    leaking = leaks.main([asked.runs, str(facts.KEPT)]) if asked.runs else 0
+    best = facts.best_of_rates(facts.read(facts.KEPT))
     cuts = facts.fit_cuts(best)
     print(facts.describe(best, cuts))
-    after = best[best["tokens"] >= facts.CUT].reset_index(drop=True)
-    after.attrs = {**best.attrs, "question": QUESTION}
-    write_report(after, out=HERE / "report", question=QUESTION)
+    best[best["tokens"] >= facts.CUT].to_csv(BEST, index=False)
+    # A relative name, so that the report names no folder of this machine.
+    write_report(load_runs(os.path.relpath(BEST)), out=HERE / "report", question=QUESTION)
     figures = make_folder(HERE / "report" / "figures")
     with styled():
         for name, axes in (

@@ -5,6 +5,7 @@ TABLE is runs/truth after `scaling run study=truth`; by default the table that i
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,14 @@ class Cut:
         """E and its 95 % interval."""
         low, high = self.fits[law].interval(lambda law: law.parameters["E"])
         return self.fits[law].law.parameters["E"], low, high
+
+
+def read(source: str | Path) -> pd.DataFrame:
+    """Every run of a runs folder, or of the table that was made of one.
+
+    The table is of our own records: runs at a bad rate stay in, which elsewhere look like other units.
+    """
+    return load_runs(source) if Path(source).is_dir() else pd.read_csv(source)
 
 
 def best_of_rates(runs: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +165,9 @@ def describe(best: pd.DataFrame, cuts: Sequence[Cut]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    best = best_of_rates(load_runs(arguments[0] if arguments else KEPT))
+    parser = argparse.ArgumentParser(prog="python -m experiments.truth.facts", description=__doc__)
+    parser.add_argument("table", nargs="?", default=KEPT, help="default: the kept runs.csv")
+    best = best_of_rates(read(parser.parse_args(arguments).table))
     print(describe(best, fit_cuts(best)))
     return 0
 

@@ -7,6 +7,7 @@ deviations the run lies below what these rows allow; `accuracy`, the frequency o
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -58,9 +59,13 @@ def judge(folder: Path) -> pd.DataFrame:
 
 
 def main(arguments: list[str]) -> int:
-    runs = judge(Path(arguments[0] if arguments else "runs/truth"))
-    if len(arguments) > 1:
-        runs.to_csv(arguments[1], index=False)
+    parser = argparse.ArgumentParser(prog="python -m experiments.truth.leaks", description=__doc__)
+    parser.add_argument("runs", nargs="?", type=Path, default=Path("runs/truth"), help="default: runs/truth")
+    parser.add_argument("csv", nargs="?", type=Path, help="where to write the table")
+    asked = parser.parse_args(arguments)
+    runs = judge(asked.runs)
+    if asked.csv is not None:
+        runs.to_csv(asked.csv, index=False)
     worst, nearest = runs["surprise"].max(), (runs["loss"] - runs["bayes"]).min()
     print(
         f"{len(runs)} runs; largest surprise {worst:+.1f} standard deviations (a leak is above {LEAK:g}); "

@@ -6,6 +6,7 @@ held-out rows: plainly, and paired with the true probabilities, which is what it
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -46,7 +47,8 @@ def evaluate_twice(folder: str) -> list[Twice]:
         dataset = run.subject.dataset
         if dataset.truth is None or dataset.truth.exact:
             raise ValueError(
-                f"{path.parent}: corpus {dataset.name!r} has no true probabilities to pair with."
+                f"{path.parent}: losses on corpus {dataset.name!r} are not sampled from known probabilities: "
+                "there is nothing to pair."
             )
         rows = dataset.heldout_batches(run.record.context, EVALUATION_SEQUENCES, run.spec.evaluation_tokens)
         both = [
@@ -73,7 +75,9 @@ def describe(runs: Sequence[Twice]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    runs = evaluate_twice(arguments[0] if arguments else "runs/truth_markov")
+    parser = argparse.ArgumentParser(prog="python -m experiments.truth.markov", description=__doc__)
+    parser.add_argument("runs", nargs="?", default="runs/truth_markov", help="default: runs/truth_markov")
+    runs = evaluate_twice(parser.parse_args(arguments).runs)
     print(f"floor {runs[0].floor:.5f} nats/token, exact")
     print(describe(runs))
     return 0
