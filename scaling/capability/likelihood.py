@@ -75,6 +75,13 @@ def log_probs(subject: Subject, questions: Sequence[Question]) -> NDArray[np.flo
     Of a masked model it is the pseudo-log-likelihood: every token is predicted from all others, but those of
     the same of `PASSES` passes. Source: Salazar et al. 2020 (arXiv:1910.14659), which masks one at a time.
     """
+    return read_answers(subject, questions)[0]
+
+
+def read_answers(
+    subject: Subject, questions: Sequence[Question]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """As `log_probs`, and whether each answer is what the model says, the likeliest token each time."""
     arrange = _ARRANGE[subject.objective]
     cases = [
         case
@@ -82,12 +89,16 @@ def log_probs(subject: Subject, questions: Sequence[Question]) -> NDArray[np.flo
         for case in arrange(_fit(question, subject), number, subject)
     ]
     cases.sort(key=lambda case: (len(case.targets), len(case.inputs[0])))
-    totals = np.zeros(len(questions))
+    totals, greedy = np.zeros(len(questions)), np.ones(len(questions), dtype=bool)
     with torch.inference_mode():
         for batch in _batches(cases):
-            losses = _losses(subject, batch)
-            np.subtract.at(totals, [case.question for case in batch], losses.double().cpu().numpy())
-    return totals
+            logits, targets = _ask(subject, batch)
+            of = [case.question for case in batch]
+            losses = cross_entropy(logits, targets).sum(dim=1)
+            np.subtract.at(totals, of, losses.double().cpu().numpy())
+            said = (logits.argmax(dim=-1) == targets) | (targets == NOTHING)
+            np.logical_and.at(greedy, of, said.all(dim=1).cpu().numpy())
+    return totals, greedy
 
 
 def answer_losses(subject: Subject, questions: Sequence[Question], cuts: Sequence[int]) -> torch.Tensor:
@@ -102,16 +113,16 @@ def answer_losses(subject: Subject, questions: Sequence[Question], cuts: Sequenc
         ]
     else:
         cases = [case for i, question in enumerate(questions) for case in _causal(question, i, subject)]
-    return _losses(subject, cases)
+    return cross_entropy(*_ask(subject, cases)).sum(dim=1)
 
 
-def _losses(subject: Subject, cases: Sequence[_Case]) -> torch.Tensor:
-    """Sum over the targets of each case (n,) [nats]."""
+def _ask(subject: Subject, cases: Sequence[_Case]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (n, t, vocab) and targets (n, t) of a batch."""
     inputs = [pad([case.inputs[k] for case in cases], subject.device) for k in range(len(cases[0].inputs))]
     targets = pad([case.targets for case in cases], subject.device)
     if subject.objective == "causal":
         inputs = [x.clamp(min=0) for x in inputs]
-    return cross_entropy(subject.model(*inputs), targets).sum(dim=1)
+    return subject.model(*inputs), targets
 
 
 def _fit(question: Question, subject: Subject) -> Question:
