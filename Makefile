@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint test-slow chaos clean
+.PHONY: demo test lint test-slow chaos cluster-test clean
 
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
@@ -20,8 +20,12 @@ lint: $(STAMP)
 test-slow: $(STAMP)      ## minutes: coverage by simulation, real servers that never answer
 	$(BIN)/python -m pytest -q -n auto -m slow
 
-chaos: $(STAMP)          ## kills, power loss and full disks
-	$(BIN)/python -m pytest -q -n auto -m chaos
+chaos: $(STAMP)          ## kills, power loss, full disks: under 30 minutes on 2 cores; ends with a table
+	$(BIN)/python -m pytest -q -n auto --dist worksteal -m chaos -p tests.chaos.table
+
+cluster-test: $(STAMP)   ## a Slurm of one node and a Ray of two, workers killed in the middle: the bits of one machine
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' -c constraints.txt
+	$(BIN)/python -m pytest -q -m cluster tests/cluster
 
 # --no-compile: Python compiles what it imports, a tenth of what is installed; set-up takes half the time.
 $(STAMP): pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.design import check_plan
 from experiments.terminal import Column, duration, table
-from scaling.launch.multirun import share_machine
+from scaling.launch.devices import share_machine
 from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
 from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import readable

@@ -16,8 +16,9 @@ from experiments.progress import StudyProgress
 from experiments.status import counts, describe
 from experiments.terminal import duration
 from scaling.capability.tasks import find_tasks
+from scaling.launch.devices import share_machine
 from scaling.launch.mirror import Mirror
-from scaling.launch.multirun import launch, share_machine
+from scaling.launch.multirun import launch
 from scaling.records.record import PLAN_FILE, read_study
 from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import os
+import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 import hydra
+from hydra.core.plugins import Plugins
 from omegaconf import DictConfig, OmegaConf
 
 from scaling.data.dataset import Dataset
+from scaling.launch.devices import place, share_machine
 from scaling.launch.pool import Task, train_here, train_in_processes
 from scaling.study.compose import config_folder
-from scaling.study.config import Parallel, RunConfig, register
+from scaling.study.config import RunConfig, register
 from scaling.study.cost import shared_flops
 from scaling.study.decide import decide
 from scaling.study.plan import Plan, open_corpus
 from scaling.training import stop
-from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observer
+
+PLUGINS = Path(__file__).with_name("plugins")  # what Hydra finds as `hydra_plugins`
 
 
 def launch(plan: Plan, overrides: Sequence[str], observer: Observer) -> None:
-    """Train every trunk of `plan`: Hydra composes and hands out the jobs, a pool on this machine trains them.
+    """Train every trunk of `plan`: Hydra composes the jobs, and the launcher that was asked for trains them.
 
     A trunk that fails has noted it in its folder and does not stop the others; what is missing is read from
     the records afterwards, never from here.
@@ -30,66 +35,75 @@ def launch(plan: Plan, overrides: Sequence[str], observer: Observer) -> None:
     Raises:
         Stopped: when a signal asked to stop; everything is saved.
     """
-    trunks = {trunk.spec.id: trunk for trunk in plan.trunks}
-    tasks: dict[str, Task] = {}
-    corpora: dict[str, Dataset] = {}  # opening one looks at every file of it: once, not once a job
-    workers, threads = share_machine(plan)
+    job = Job(plan, observer)
+    with stop.on_signals():
+        run_job(job, overrides)
+    if job.error is not None:
+        raise job.error
 
-    def job(composed: DictConfig) -> None:
+
+class Job:
+    """What Hydra calls with every composed config of a sweep.
+
+    The launchers of this project ask it for tasks only, and train those together. Any other launcher of
+    Hydra's calls it, in this process or, pickled, in another one, and it trains what it is given there.
+    """
+
+    def __init__(self, plan: Plan, observer: Observer) -> None:
+        self.plan, self.observer = plan, observer
+        self.trunks = {trunk.spec.id: trunk for trunk in plan.trunks}
+        self.corpora: dict[str, Dataset] = {}  # opening one looks at every file of it: once, not once a job
+        self.error: BaseException | None = None  # of a launcher, past Hydra, which would exit on it
+
+    def __call__(self, composed: DictConfig) -> None:
+        train_here(self.tasks(composed), self.observer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "observer": Observer(), "corpora": {}}
+
+    def tasks(self, composed: DictConfig) -> list[Task]:
+        """The trunks of one job, each with every budget that any job asks of it."""
         config = OmegaConf.to_object(composed)
         assert isinstance(config, RunConfig)
         key = f"{config.data} {config.cache}"
-        if key not in corpora:
-            corpora[key] = open_corpus(config.data, config.cache)
-        for decided in decide(config, corpora[key]):
-            if decided.spec.id not in trunks:
-                continue  # beyond what max_flops affords
-            trunk = trunks[decided.spec.id]  # with every budget that any job asks of it
-            tasks[trunk.spec.id] = Task(
-                trunk,
+        if key not in self.corpora:
+            self.corpora[key] = open_corpus(config.data, config.cache)
+        _, threads = share_machine(self.plan)
+        return [
+            Task(
+                self.trunks[decided.spec.id],
                 config.data,
                 config.cache,
-                plan.folder,
-                plan.name,
+                self.plan.folder,
+                self.plan.name,
                 config.training.device,
                 threads,
                 config.training.parallel.value,
             )
+            for decided in decide(config, self.corpora[key])
+            if decided.spec.id in self.trunks  # else beyond what max_flops affords
+        ]
 
-    with stop.on_signals():
-        run_job(job, overrides)
-        # The largest first, so that none is left running alone at the end; under a time limit the cheapest,
-        # so that it ends with as many runs as it can.
-        in_order = sorted(
-            tasks.values(), key=lambda t: shared_flops(t.trunk), reverse=plan.config.max_hours is None
-        )
-        if workers > 1:
-            train_in_processes(in_order, workers, observer)
+    def in_order(self, tasks: Iterable[Task]) -> list[Task]:
+        """The largest first, so that none is left running alone at the end; under a time limit the cheapest,
+        so that it ends with as many runs as it can.
+        """
+        dear_first = self.plan.config.max_hours is None
+        return sorted(tasks, key=lambda task: shared_flops(task.trunk), reverse=dear_first)
+
+    def train_on_this_machine(self, tasks: list[Task]) -> None:
+        """As many at a time, and where, as `scaling.launch.devices` says."""
+        places = place(self.plan)
+        if len(places) > 1:
+            train_in_processes(tasks, places, self.observer)
         else:
-            train_here(in_order, observer)
-
-
-def share_machine(plan: Plan) -> tuple[int, int | None]:
-    """How many trunks at a time, and the threads of each (None: the rule in `scaling.training.device`).
-
-    What was asked; else, on a CPU, one trunk a core with one thread where models are small. Two processes of
-    one thread gave 1.2 to 1.4 times the tokens of one process of two at widths 16 to 120, and a process of
-    two threads comes to a standstill as soon as anything else wants a core. A GPU gets one trunk at a time.
-    """
-    training, asked = plan.config.training, plan.config.workers
-    if training.parallel is not Parallel.none:
-        return 1, training.threads
-    widest = max(trunk.spec.width for trunk in plan.trunks)
-    on_cpu = choose_arithmetic("float32", widest, training.device).device == "cpu"
-    small = on_cpu and widest <= 128 and training.threads in (None, 1)
-    workers = asked or (len(os.sched_getaffinity(0)) if small else 1)
-    workers = min(workers, len(plan.trunks))
-    return workers, training.threads or (1 if workers > 1 and on_cpu else None)
+            train_here(tasks, self.observer)
 
 
 def run_job(job: Callable[[DictConfig], None], overrides: Sequence[str]) -> None:
-    """Call `job` for every composed config of a sweep, as a Hydra application does."""
+    """Give `job` to Hydra's multirun, as a Hydra application does."""
     register()
+    register_launchers()
     application = hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")(job)
     before = sys.argv
     sys.argv = ["scaling", *overrides]
@@ -97,3 +111,12 @@ def run_job(job: Callable[[DictConfig], None], overrides: Sequence[str]) -> None
         application()
     finally:
         sys.argv = before
+
+
+def register_launchers() -> None:
+    """Make Hydra know ours, also where it has looked for plugins already."""
+    if str(PLUGINS) not in sys.path:
+        sys.path.append(str(PLUGINS))
+    ours = importlib.import_module("hydra_plugins.scaling_launchers")
+    for launcher in (ours.Pool, ours.Slurm, ours.Ray):
+        Plugins.instance().register(launcher)

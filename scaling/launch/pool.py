@@ -13,7 +13,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -71,8 +71,8 @@ def train_here(tasks: Sequence[Task], observer: Observer) -> None:
             logger.error("%s failed: %s", task.trunk.spec.id, error)
 
 
-def train_in_processes(tasks: Sequence[Task], workers: int, observer: Observer) -> None:
-    """Several at a time, in the order given.
+def train_in_processes(tasks: Sequence[Task], places: Sequence[str], observer: Observer) -> None:
+    """One at a time on each of `places`, which are devices and may repeat, in the order given.
 
     Raises:
         Stopped: when asked to stop; every process has then saved and ended.
@@ -81,16 +81,19 @@ def train_in_processes(tasks: Sequence[Task], workers: int, observer: Observer) 
     context.set_forkserver_preload(["__main__", "scaling.launch.preload"])
     waiting = deque((task, 1) for task in tasks)
     running: dict[Connection, _Child] = {}
+    free = deque(places)
     asked = False
     try:
         while waiting or running:
-            while waiting and len(running) < workers and not asked:
-                child = _Child(context, *waiting.popleft())
+            while waiting and free and not asked:
+                task, attempt = waiting.popleft()
+                child = _Child(context, replace(task, device=free.popleft()), attempt)
                 running[child.ear] = child
             for ear in wait(list(running), timeout=0.2):
                 child = running[ear]  # type: ignore[index]
                 if not child.hear(observer):
                     del running[child.ear]
+                    free.append(child.task.device)
                     if child.failed and child.attempt < TRIES and not asked:
                         waiting.append((child.task, child.attempt + 1))
             if stop.requested() and not asked:

@@ -211,7 +211,7 @@ class RunConfig:
     rates: dict[str, RateRule] = field(default_factory=dict)  # conf/rates/<name>.yaml, by family
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
-    workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.multirun`
+    workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
     max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run

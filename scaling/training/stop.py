@@ -11,6 +11,7 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # Ctrl-C, schedulers, Slurm's warning
 
 _asked = threading.Event()
+_signal: signal.Signals | None = None  # that asked
 
 
 class Stopped(Exception):
@@ -20,6 +21,11 @@ class Stopped(Exception):
 def requested() -> bool:
     """Whether somebody asked. Read once a step."""
     return _asked.is_set()
+
+
+def asked_by() -> str:
+    """The name of the signal that asked, or nothing."""
+    return _signal.name if _signal else ""
 
 
 @contextmanager
@@ -40,8 +46,10 @@ def on_signals() -> Iterator[None]:
     """While inside, the first signal asks and the second interrupts at once."""
 
     def ask(number: int, frame: FrameType | None) -> None:
+        global _signal
         if _asked.is_set():
             raise KeyboardInterrupt
+        _signal = signal.Signals(number)
         _asked.set()
 
     before = {number: signal.signal(number, ask) for number in SIGNALS}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scaling.launch.multirun import share_machine
+from scaling.launch.devices import Device, needed_bytes, place, share_machine
 from scaling.launch.pool import Task, train_here, train_in_processes
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock
@@ -49,7 +49,7 @@ class Listener(Observer):
 def test_two_processes_give_the_bits_of_one(tiny_study: list[str], tmp_path: Path) -> None:
     train_here(tasks(tiny_study, tmp_path / "here"), Observer())
     listener = Listener()
-    train_in_processes(tasks(tiny_study, tmp_path / "apart"), 2, listener)
+    train_in_processes(tasks(tiny_study, tmp_path / "apart"), ["cpu", "cpu"], listener)
     assert len(losses(tmp_path / "here")) == 4
     assert losses(tmp_path / "apart") == losses(tmp_path / "here")
     assert set(losses(tmp_path / "here")) < set(listener.ended)  # and the trunks
@@ -63,7 +63,7 @@ def test_a_killed_process_is_started_again_and_changes_no_bit(tiny_study: list[s
         pid = next(int(word) for word in owner.replace('"', " ").replace(",", " ").split() if word.isdigit())
         os.kill(pid, signal.SIGKILL)
 
-    train_in_processes(tasks(tiny_study, tmp_path / "apart"), 2, Listener(kill))
+    train_in_processes(tasks(tiny_study, tmp_path / "apart"), ["cpu", "cpu"], Listener(kill))
     assert losses(tmp_path / "apart") == losses(tmp_path / "here")
     (note,) = (tmp_path / "apart").glob("*/failures/*.json")
     assert "ended by SIGKILL" in note.read_text()
@@ -76,7 +76,7 @@ def test_a_trunk_that_another_process_holds_is_left_to_it(
     held = tmp_path / todo[0].trunk.spec.id
     held.mkdir()
     with Lock(held / "lock"):
-        train_in_processes(todo, 2, Observer())
+        train_in_processes(todo, ["cpu", "cpu"], Observer())
     assert "another process trains it" in caplog.text
     assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].trunk.spec.id}
 
@@ -86,7 +86,7 @@ def test_a_request_to_stop_saves_and_ends_every_process(tiny_study: list[str], t
     listener = Listener(lambda _: os.kill(os.getpid(), signal.SIGTERM))
     assert threading.current_thread() is threading.main_thread()
     with stop.on_signals(), pytest.raises(stop.Stopped):
-        train_in_processes(tasks(long, tmp_path), 2, listener)
+        train_in_processes(tasks(long, tmp_path), ["cpu", "cpu"], listener)
     with pytest.raises(FileNotFoundError):
         read_study(tmp_path)  # no record yet, and no plan here
     assert len(list(tmp_path.glob("*/checkpoints/*.pt"))) >= 1
@@ -113,3 +113,18 @@ def test_small_models_on_a_cpu_share_the_cores(tiny_study: list[str]) -> None:
     assert share_machine(plan_study([*free, "workers=9", "training.threads=3"])) == (2, 3)
     wide = [*free, "model.params=null", "model.depth=2", "model.width=160,192"]
     assert share_machine(plan_study(wide)) == (1, None)
+
+
+def test_models_are_placed_on_devices_by_memory(
+    tiny_study: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+    free = [word for word in tiny_study if not word.startswith("workers")]
+    plan = plan_study([*free, f"seed={','.join(map(str, range(8)))}"])  # 16 trunks
+    need = max(map(needed_bytes, plan.trunks))
+    small, large = Device("cuda:0", 2.5 * need), Device("cuda:1", 100 * need)
+    assert place(plan, [small, large]) == ["cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:1"]
+    assert share_machine(plan, [small, large]) == (6, 1)
+    assert place(plan_study([*free, "workers=3"]), [Device("cuda:0", 0.0)]) == ["cuda:0"] * 2
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert place(plan, [small, large]) == ["cuda:1", "cuda:0"]  # a core launches the kernels of one process

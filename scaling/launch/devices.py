@@ -1,0 +1,94 @@
+"""Which trunks go where on one machine: processes on its cores, or several models on each GPU."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import torch
+
+from scaling.study.config import Parallel
+from scaling.study.plan import Plan
+from scaling.study.spec import Trunk
+
+STATE_BYTES = 16  # a parameter: weight, gradient and two moments, each in float32
+LAYER_BYTES = 68  # a token, unit of width and layer
+LOGIT_BYTES = 16  # a token and entry of the vocabulary: logits, their softmax, its gradient, and one to spare
+CONTEXT_BYTES = 1e9  # a process, before it has allocated anything
+FILLED = 0.9  # of the free memory of a device
+MOST = 4  # models a device: small ones leave it idle between kernels, and each takes a core
+
+
+@dataclass(frozen=True)
+class Device:
+    """A GPU and its free memory [bytes]."""
+
+    name: str
+    free: float
+
+
+def find_devices(asked: str) -> list[Device]:
+    """The GPUs that `training.device` allows; none where it means the CPU."""
+    if asked == "cpu" or not torch.cuda.is_available():
+        return []
+    names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [
+        Device(name, torch.cuda.mem_get_info(name)[0]) for name in names if asked in ("auto", "cuda", name)
+    ]
+
+
+def needed_bytes(trunk: Trunk) -> float:
+    """What training a trunk takes of a device, generously.
+
+    Source: Korthikanti et al. 2022 (arXiv:2205.05198), equation 1, 34 bytes a token, unit of width and layer
+    in 16 bits where attention keeps no scores; twice that in float32.
+    """
+    spec = trunk.spec
+    tokens = spec.microbatch * spec.data.context
+    activations = tokens * (LAYER_BYTES * spec.width * spec.depth + LOGIT_BYTES * spec.data.vocab)
+    return CONTEXT_BYTES + STATE_BYTES * trunk.params_total + activations
+
+
+def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> tuple[int, int | None]:
+    """How many trunks at a time, and the threads of each (None: the rule in `scaling.training.device`).
+
+    What was asked; else, on a CPU, one trunk a core with one thread where models are small. Two processes of
+    one thread gave 1.2 to 1.4 times the tokens of one process of two at widths 16 to 120, and a process of
+    two threads comes to a standstill as soon as anything else wants a core. A GPU gets as many as fit beside
+    each other, `MOST` at most; that number has not been measured.
+    """
+    training, asked = plan.config.training, plan.config.workers
+    if training.parallel is not Parallel.none:
+        return 1, training.threads
+    found = find_devices(training.device) if found is None else found
+    cores = len(os.sched_getaffinity(0))
+    if found:
+        workers = asked or min(len(_seats(plan, found)), max(cores, len(found)))
+    else:
+        widest = max(trunk.spec.width for trunk in plan.trunks)
+        workers = asked or (cores if widest <= 128 and training.threads in (None, 1) else 1)
+    workers = min(workers, len(plan.trunks))
+    return workers, training.threads or (1 if workers > 1 and not found else None)
+
+
+def place(plan: Plan, found: Sequence[Device] | None = None) -> list[str]:
+    """A device for each of the trunks that train at a time, the emptiest device first."""
+    found = find_devices(plan.config.training.device) if found is None else found
+    workers, _ = share_machine(plan, found)
+    seats = _seats(plan, found) if found else [plan.config.training.device]
+    return [seats[i % len(seats)] for i in range(workers)]
+
+
+def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:
+    """Devices in the order in which they are given out: the first model of each, then the second, …
+
+    By the need of the largest trunk, so that any trunk may take any seat. A device that is too small even
+    for one gets one: training says what it lacks.
+    """
+    need = max(map(needed_bytes, plan.trunks))
+    emptiest_first = sorted(found, key=lambda device: -device.free)
+    counts = [max(1, min(MOST, int(FILLED * device.free / need))) for device in emptiest_first]
+    rows = [[device.name] * count for device, count in zip(emptiest_first, counts, strict=True)]
+    return [name for column in zip_longest(*rows) for name in column if name]

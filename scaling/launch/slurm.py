@@ -1,0 +1,108 @@
+"""Trunks as Slurm jobs through submitit: an array, requeued at its time limit, watched in the queue.
+
+submitit's own waiting asks `sacct`, and without accounting it waits for ever for a job that was killed. Here
+a job has ended when it has left its answer, or when `squeue` lists it no more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import submitit
+from submitit.core.utils import pickle_load
+
+from scaling.launch.pool import Task
+from scaling.launch.remote import Outcome, work
+
+POLL = 5.0  # seconds between two questions to Slurm's controller, which serves everybody
+GRACE = 10.0  # seconds that a shared file system may need to show the answer of a job that has left
+
+logger = logging.getLogger(__name__)
+
+
+class Work:
+    """What submitit runs. Slurm's warning before the time limit saves, and puts the job back in the queue."""
+
+    def __call__(self, task: Task, home: str) -> Outcome:
+        if task.parallel != "none":  # one model over the job's processes, as under torchrun
+            processes = submitit.helpers.TorchDistributedEnvironment()
+            processes.export(overwrite=True, set_cuda_visible_devices=False)
+        outcome = work(task, home)
+        if outcome.kind == "stopped" and outcome.why.startswith("SIGUSR2"):
+            signal.raise_signal(signal.SIGUSR2)  # submitit's handler is back: it requeues, and ends this
+        return outcome
+
+    def checkpoint(self, task: Task, home: str) -> submitit.helpers.DelayedSubmission:
+        """What the requeued job does: the same, from the last checkpoint."""
+        return submitit.helpers.DelayedSubmission(self, task, home)
+
+
+class Slurm:
+    """An engine for `train_remotely`."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], cluster: str = "slurm") -> None:
+        """
+        Args:
+            folder: for scripts, logs and answers of the jobs; on storage that all machines share.
+            settings: submitit's, see conf/hydra/launcher/slurm.yaml.
+            cluster: `local` is submitit's stand-in, processes on this machine.
+        """
+        self.executor = submitit.AutoExecutor(
+            folder=folder / "%j",
+            cluster=cluster,
+            slurm_max_num_timeout=10**6,  # as often as it takes: it goes on each time
+        )
+        self.executor.update_parameters(**settings)
+        self.local = cluster == "local"
+        self.jobs: dict[str, submitit.Job[Outcome]] = {}
+        self.gone: dict[str, float] = {}  # since when the queue does not list it
+        self.asked = 0.0
+
+    def start(self, tasks: Sequence[Task]) -> list[str]:
+        jobs = self.executor.map_array(Work(), tasks, [os.getcwd()] * len(tasks))
+        self.jobs |= {job.job_id: job for job in jobs}
+        return [job.job_id for job in jobs]
+
+    def ended(self) -> dict[str, Outcome]:
+        now = time.monotonic()
+        if now - self.asked < POLL:
+            return {}
+        self.asked = now
+        listed = self._listed()
+        over = {}
+        for id, job in list(self.jobs.items()):
+            if job.paths.result_pickle.exists():
+                kind, value = pickle_load(job.paths.result_pickle)
+                over[id] = value if kind == "success" else Outcome("failed", str(value))
+            elif listed is None or id in listed:
+                self.gone.pop(id, None)
+            elif now - self.gone.setdefault(id, now) >= GRACE:
+                over[id] = Outcome("lost", f"Slurm job {id} ended without an answer; see {job.paths.stderr}")
+        for id in over:
+            del self.jobs[id]
+        return over
+
+    def leave(self) -> str:
+        return (
+            f"{len(self.jobs)} jobs stay in the queue and go on without this command: "
+            f"scancel {' '.join(sorted({id.split('_')[0] for id in self.jobs}))} ends them"
+        )
+
+    def _listed(self) -> set[str] | None:
+        """Jobs that are waiting or running; None where the controller does not answer."""
+        if self.local:
+            return {id for id, job in self.jobs.items() if job.state == "RUNNING"}
+        mine = ",".join(sorted({id.split("_")[0] for id in self.jobs}))
+        command = ["squeue", "--noheader", "--array", "--format=%i", "--jobs", mine]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found.returncode and "Invalid job id" not in found.stderr:  # which is said of jobs long over
+            logger.warning("squeue: %s", found.stderr.strip())
+            return None
+        return set(found.stdout.split())
