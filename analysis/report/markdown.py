@@ -27,7 +27,7 @@ def render_markdown(page: Page) -> str:
     for group, images in page.groups:
         out += [f"## {group}", ""]
         for image in images:
-            out += [f"![{escape_markdown(image.caption)}](figures/{image.name}.svg)", ""]
+            out += [f"![{escape_markdown(image.caption)}](figures/{image.name}.png)", ""]
             out += [f"*{escape_markdown(image.caption)}*", ""]
     out += ["## Results", "", *map(to_markdown, page.results)]
     out += ["## Warnings", ""]

@@ -178,8 +178,8 @@ def test_the_other_formats_hold_the_same_numbers(
 
 def test_markdown_names_figures_that_exist(written: dict[str, Path]) -> None:
     text = written["report.md"].read_text()
-    named = re.findall(r"\]\((figures/[a-z-]+\.svg)\)", text)
-    assert sorted(named) == sorted(n for n in written if n.endswith(".svg"))
+    named = re.findall(r"\]\((figures/[a-z-]+\.png)\)", text)
+    assert sorted(named) == sorted(n for n in written if n.endswith(".png"))
 
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}|`$\\frac$`\\input{/etc/passwd}"
