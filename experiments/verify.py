@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.forecast.isoflop import approach_1
-from analysis.forecast.links import fit_link
+from analysis.forecast.links import Exponential, fit_link
 from analysis.forecast.parabola import noise_free_bias
 from analysis.forecast.slices import Slices
 from analysis.laws.fit import fit_loss_surface
 from analysis.laws.laws import Chinchilla
 from analysis.laws.surfaces import Repeated
+from experiments.public_data import CHINCHILLA as CHINCHILLA_POINTS
+from experiments.public_data import GADRE, chinchilla_points, gadre_models, public_data
 from experiments.terminal import Column, table
 
 CHINCHILLA = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)  # Hoffmann et al. 2022, appendix D
@@ -75,12 +76,6 @@ def main(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def public_data() -> Path | None:
-    """The folder that SCALING_PUBLIC_DATA names; None where it is unset."""
-    named = os.environ.get("SCALING_PUBLIC_DATA")
-    return Path(named) if named else None
-
-
 def verify(data: Path | None) -> Iterator[Check]:
     """Every check; those whose public data is absent are skipped with the reason."""
     yield from closed_forms()
@@ -88,17 +83,17 @@ def verify(data: Path | None) -> Iterator[Check]:
     yield from total_or_not()
     files = [
         (
-            chinchilla_points,
-            "chinchilla_points/svg_extracted_data.csv",
+            least_objective,
+            CHINCHILLA_POINTS,
             0,
             "objective and coefficients, 240 points",
         ),
-        (over_training, "gadre_overtraining/gadre_104_models.csv", 0, "errors of forecasts, 104 models"),
+        (over_training, GADRE, 0, "errors of forecasts, 104 models"),
     ]
     for checks, name, reference, what in files:
         file = None if data is None else data / name
-        if file is not None and file.is_file():
-            yield from checks(file)
+        if data is not None and file is not None and file.is_file():
+            yield from checks(data)
         else:
             where = "SCALING_PUBLIC_DATA is not set" if file is None else f"{file} is absent"
             yield Check(what, SOURCES[checks], reference, None, 0, f"{where}; needs {name}")
@@ -172,13 +167,10 @@ def total_or_not() -> Iterator[Check]:
         yield Check(f"a, non-embedding N, {name}", source, published, ours, 0.005)
 
 
-def chinchilla_points(file: Path) -> Iterator[Check]:
+def least_objective(data: Path) -> Iterator[Check]:
     """The exact Huber minimum on 240 points, and the objective at Hoffmann's coefficients."""
-    points = pd.read_csv(file).sort_values("loss").iloc[:-5]
-    N = points["Model Size"].to_numpy(dtype=float)
-    D = points["Training FLOP"].to_numpy(dtype=float) / (6 * N)
-    loss = points["loss"].to_numpy(dtype=float)
-    source = SOURCES[chinchilla_points]
+    N, D, loss = chinchilla_points(data)
+    source = SOURCES[least_objective]
     fit = fit_loss_surface(N, D, loss, resamples=0)
     best = 0.0010182740178006
     yield Check("least Huber objective, 240 points", source, best, fit.objective, 1e-12 * best)
@@ -194,11 +186,10 @@ def chinchilla_points(file: Path) -> Iterator[Check]:
         yield Check(f"objective at Hoffmann's, {name}", source, value, cost, 5e-7)
 
 
-def over_training(file: Path) -> Iterator[Check]:
+def over_training(data: Path) -> Iterator[Check]:
     """Forecast of the two largest models from five small ones, and of their errors from six."""
     source = SOURCES[over_training]
-    models = pd.read_csv(file)
-    models = models[models["dataset_name"] == "rpj"]
+    models = gadre_models(data)
     size = models["model_name"]
     small = models[~size.str.startswith("open_lm") & (models["cc_mult"] == 1)]
     five = pd.concat([small, models[(size == "d=96_l=8_h=4") & (models["cc_mult"] == 16)]])
@@ -207,6 +198,9 @@ def over_training(file: Path) -> Iterator[Check]:
         five["N"], five["D"], five["loss_c4_val"], tied=True, robust="squared", space="raw", resamples=0
     ).law
     link = fit_link(six["loss_c4_val"], 1 - six["err_avg_subset"], kind="exponential", resamples=0).link
+    assert isinstance(link, Exponential)
+    for name, value in (("k", 2.206), ("gamma", 0.715), ("eps", 0.857)):
+        yield Check(f"{name} of error = eps - k exp(-gamma L)", source, value, getattr(link, name), 5e-4)
     for model, name, multiple, loss_error, task_error in (
         ("open_lm_1b", "1.4B", 32, 0.7103, 3.6365),
         ("open_lm_7b", "6.9B", 1, 0.7320, 0.0464),
@@ -220,7 +214,7 @@ def over_training(file: Path) -> Iterator[Check]:
 
 
 SOURCES: dict[Callable[[Path], Iterator[Check]], str] = {
-    chinchilla_points: "Besiroglu 2024, 2404.10102",
+    least_objective: "Besiroglu 2024, 2404.10102",
     over_training: "Gadre 2024, 2403.08540",
 }
 

@@ -1,29 +1,18 @@
 """The 240 points of Besiroglu et al. 2024 (arXiv:2404.10102), read off Hoffmann et al. 2022, figure 4."""
 
-import os
-from pathlib import Path
-
-import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.laws.fit import fit_loss_surface
+from experiments.public_data import CHINCHILLA, DEFAULT, chinchilla_points, public_data
 
-DEFAULT = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-FILE = Path(os.environ.get("SCALING_PUBLIC_DATA", DEFAULT)) / "chinchilla_points" / "svg_extracted_data.csv"
-pytestmark = pytest.mark.skipif(not FILE.is_file(), reason="public data absent: set SCALING_PUBLIC_DATA")
-
-
-def points(dropped: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """params, tokens, loss without the largest losses, as the authors fit them."""
-    table = pd.read_csv(FILE).sort_values("loss")
-    table = table.head(len(table) - dropped)
-    params = table["Model Size"].to_numpy()
-    return params, table["Training FLOP"].to_numpy() / (6 * params), table["loss"].to_numpy()
+DATA = public_data() or DEFAULT
+pytestmark = pytest.mark.skipif(
+    not (DATA / CHINCHILLA).is_file(), reason="public data absent: set SCALING_PUBLIC_DATA"
+)
 
 
 def test_exact_huber_minimum() -> None:
-    fit = fit_loss_surface(*points(), resamples=0)
+    fit = fit_loss_surface(*chinchilla_points(DATA), resamples=0)
     assert fit.objective == pytest.approx(0.0010182740178006, rel=1e-12)
     expected = {"E": 1.817218, "A": 477.8259, "B": 2143.4174, "alpha": 0.347310, "beta": 0.367172}
     assert fit.law.parameters == pytest.approx(expected, rel=2e-6)
@@ -43,7 +32,7 @@ def test_exact_huber_minimum() -> None:
 def test_other_losses(
     dropped: int, robust: str, delta: float, objective: float, alpha: float, beta: float
 ) -> None:
-    fit = fit_loss_surface(*points(dropped), robust=robust, delta=delta, resamples=0)  # type: ignore[arg-type]
+    fit = fit_loss_surface(*chinchilla_points(DATA, dropped), robust=robust, delta=delta, resamples=0)  # type: ignore[arg-type]
     assert fit.objective == pytest.approx(objective, rel=1e-7 if robust == "l1" else 1e-12)
     assert fit.law.parameters["alpha"] == pytest.approx(alpha, abs=3e-5)
     assert fit.law.parameters["beta"] == pytest.approx(beta, abs=1e-4)

@@ -1,10 +1,6 @@
 """Published laws and fits, to the digits that were printed."""
 
-import os
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.laws.curves import BrokenPowerLaw
@@ -12,25 +8,10 @@ from analysis.laws.fit import fit_loss_surface, fit_runs
 from analysis.laws.laws import Chinchilla
 from analysis.laws.recipe import Recipe
 from analysis.laws.runs import Runs
-from analysis.laws.surfaces import Kaplan, Repeated
+from analysis.laws.surfaces import Kaplan
+from experiments.public_data import DEFAULT, GADRE, gadre_models, public_data
 
-DEFAULT = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-GADRE = Path(os.environ.get("SCALING_PUBLIC_DATA", DEFAULT)) / "gadre_overtraining" / "gadre_104_models.csv"
-
-
-def test_muennighoff_two_losses() -> None:
-    """Muennighoff et al. 2023 (arXiv:2305.16264), the two losses of their released notebook."""
-    law = Repeated(
-        E=float(np.exp(0.6254804)),
-        A=float(np.exp(6.255414)),
-        B=float(np.exp(7.3049974)),
-        alpha=0.3526596,
-        beta=0.3526596,
-        rd=15.387756,
-        rn=5.309743,
-    )
-    assert float(law(N=6.34e9, D=242e9, U=25e9)) == 2.2256440889984477
-    assert float(law(N=8.67e9, D=178e9, U=25e9)) == 2.2269634075087867
+DATA = public_data() or DEFAULT
 
 
 def test_kaplan_eq_1_5_limits() -> None:
@@ -65,11 +46,10 @@ def test_bnsl_noiseless_example() -> None:
     assert fit.law.parameters == pytest.approx(truth.parameters, rel=1e-6)
 
 
-@pytest.mark.skipif(not GADRE.is_file(), reason="public data absent: set SCALING_PUBLIC_DATA")
+@pytest.mark.skipif(not (DATA / GADRE).is_file(), reason="public data absent: set SCALING_PUBLIC_DATA")
 def test_gadre_over_training() -> None:
     """Gadre et al. 2024 (arXiv:2403.08540), table 1: five small RedPajama runs forecast two large ones."""
-    table = pd.read_csv(GADRE)
-    table = table[table["dataset_name"] == "rpj"]
+    table = gadre_models(DATA)
     optimal = (table["tok_mult"] == 20) & (table["N"] < 1e9)
     overtrained = (table["tok_mult"] == 320) & (table["N"] < 2e7)
     few = table[optimal | overtrained]
