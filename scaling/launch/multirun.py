@@ -117,6 +117,7 @@ def register_launchers() -> None:
     """Make Hydra know ours, also where it has looked for plugins already."""
     if str(PLUGINS) not in sys.path:
         sys.path.append(str(PLUGINS))
+    plugins = Plugins.instance()  # which looks once a process
     ours = importlib.import_module("hydra_plugins.scaling_launchers")
     for launcher in (ours.Pool, ours.Slurm, ours.Ray):
-        Plugins.instance().register(launcher)
+        plugins.register(launcher)

@@ -76,9 +76,11 @@ def test_slurm(study: list[str], tmp_path: Path) -> None:
     )
     killed, pid = in_the_middle(tmp_path / "slurm")
     os.kill(pid, signal.SIGKILL)
-    warned, _ = in_the_middle(tmp_path / "slurm", but=killed)
-    job = ask("squeue", "-h", "--array", "-t", "R", "-o", "%i").strip()
-    assert job, "no job runs"
+    warned, pid = in_the_middle(tmp_path / "slurm", but=killed)
+    variables = dict(
+        v.split("=", 1) for v in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in v
+    )
+    job = variables["SLURM_JOB_ID"]
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
     until(lambda: "PD" in ask("squeue", "-h", "-j", job, "-o", "%t"), "the job was not requeued")
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
