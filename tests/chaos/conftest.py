@@ -19,10 +19,6 @@ FAMILIES = "decoder,lstm,feedforward,masked,encoder_decoder"
 SEEDS = 8
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "battery(row): which row of the reliability battery it is")
-
-
 @pytest.fixture(scope="session")
 def tasks(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     """One trunk with two cooldowns each, families in turn; `folder` is to be replaced."""
