@@ -42,6 +42,7 @@ def load_evaluations(folder: str | Path) -> pd.DataFrame:
         rows.append({**about, "task": score.name, **said, **score.setting, **score.details})
     keys = dict.fromkeys(key for score in scores for key in (*score.setting, *score.details))
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, "quantise", "prune", *keys])))
+    table = table.astype({"quantise": float, "prune": float})
     table.attrs = {"study": study.name, "notes": notes}
     return table
 

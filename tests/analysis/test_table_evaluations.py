@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.report.bits import plot_loss_vs_bits
 from analysis.table import load_evaluations, load_runs
 from scaling.records.evaluation import EVALUATIONS, Evaluation, encode_evaluation
 from scaling.records.record import RunRecord
@@ -99,6 +100,26 @@ def test_a_task_never_takes_the_place_of_a_column(study: Path) -> None:
     assert table["params"].tolist() == [r.params for r in sorted_by_id(records)]
     assert table["loss"].to_numpy() == pytest.approx([r.loss for r in sorted_by_id(records)])
     assert table["params (task)"].count() == 1
+
+
+def test_compressed_copies_are_drawn_at_their_bits(study: Path) -> None:
+    records = write_study(study)
+    for record in records:
+        for bits in (32, 4):
+            setting = {} if bits == 32 else {"quantise": bits}
+            value, size = float(record.loss or 0) + 1 / bits, float(bits * record.params_total)
+            score(study, record, value, name="loss", setting=setting, details={"bits": size})
+            score(study, record, 0.4, setting=setting)
+    every = load_evaluations(study)
+    largest = [r for r in records if r.tokens == max(r.tokens for r in records)]
+    for task, expected in (("loss", [(r.loss or 0) + 0.25 for r in largest]), ("next_line", [0.4] * 6)):
+        ax = plot_loss_vs_bits(every, task=task)
+        by_label = {bar.get_label(): bar for bar in ax.containers}
+        assert set(by_label) == {"as trained", "4 bits"}
+        x, y = by_label["4 bits"].lines[0].get_data()  # type: ignore[attr-defined]
+        assert sorted(x) == sorted(4 * r.params_total for r in largest)
+        assert sorted(y) == pytest.approx(sorted(expected))
+    assert not plot_loss_vs_bits(load_evaluations(study)[:0]).containers
 
 
 def sorted_by_id(records: list[RunRecord]) -> list[RunRecord]:
