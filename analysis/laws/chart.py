@@ -10,6 +10,7 @@ the slope of its term is linear in s. The same fit then takes 21 steps.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from analysis.laws.forms import Form
 from analysis.laws.laws import Array
 
+Indices = npt.NDArray[np.int64]
 LEVELS = ("log_E", "log_A", "log_B")
 OWNERS = {"alpha": "log_A", "beta": "log_B"}
 LONGEST = 3.0  # step of an exponent, growth of an amount, or an amount in units of the median loss
@@ -26,54 +28,68 @@ FAINT = -14.0  # log of an amount that no loss shows: it may vanish without the 
 NOTHING = 0.01  # so close to its lower bound, the logarithm of an amount is at it
 
 
-@dataclass(frozen=True)
 class Chart:
     """Which coordinates are logarithms of amounts, and which are exponents of a term with such an amount."""
 
-    levels: npt.NDArray[np.int64]
-    most: Array  # of each level, how much of it a step may take away
-    exponents: npt.NDArray[np.int64]
-    owners: npt.NDArray[np.int64]  # the level of each exponent's term
-    lower: Array
-    upper: Array
-    zero: Array  # below, a coordinate goes to its lower bound
-
-    @classmethod
-    def of(cls, form: Form) -> Chart:
-        """By the names of a form's coordinates."""
-        place = {name: i for i, name in enumerate(form.names)}
-        levels = [name for name in LEVELS if name in place]
-        exponents = [name for name in OWNERS if name in place and OWNERS[name] in place]
-        return cls(
-            np.array([place[name] for name in levels], dtype=int),
-            np.array([1 - 1e-9 if name == "log_E" else STEEPEST for name in levels]),
-            np.array([place[name] for name in exponents], dtype=int),
-            np.array([place[OWNERS[name]] for name in exponents], dtype=int),
-            form.lower,
-            form.upper,
-            form.lower + NOTHING * np.isin(form.names, levels),
-        )
+    def __init__(self, form: Form) -> None:
+        self._places = _places(tuple(form.names))
+        self._upper = form.upper
+        self._lower = form.lower
+        self._zero = form.lower.copy()
+        self._zero[self._places.levels] += NOTHING
 
     def bend(self, hessian: Array, slope: Array) -> Array:
         """Hessians (R, p, p) by coordinates → by steps, in place; gradients (R, p) are the same by both."""
-        hessian[:, self.levels, self.levels] -= slope[:, self.levels]
-        hessian[:, self.exponents, self.owners] -= slope[:, self.exponents]
-        hessian[:, self.owners, self.exponents] -= slope[:, self.exponents]
+        at = self._places
+        hessian[:, at.rows, at.columns] -= slope[:, at.bent]
         return hessian
 
     def move(self, here: Array, step: Array) -> tuple[Array, Array]:
         """Where steps (R, p) lead from coordinates (R, p), and which part (R,) of each was taken."""
-        logs, growth = here[:, self.levels], step[:, self.levels]
+        at = self._places
+        logs = here[:, at.levels]
         size = np.abs(step)
-        size[:, self.levels] *= np.exp(np.minimum(logs, 0.0))
-        excess = size.max(axis=1) / LONGEST
-        if self.levels.size:
-            excess = np.maximum(excess, (-growth / self.most * (logs > FAINT)).max(axis=1))
+        size[:, at.levels] *= np.exp(np.minimum(logs, 0.0))
+        fall = step[:, at.levels] * at.most * (logs > FAINT)
+        excess = np.maximum(size.max(axis=1) / LONGEST, fall.max(axis=1, initial=0.0))
         part: Array = 1 / np.maximum(excess, 1.0)
-        there = here + part[:, None] * step
-        growth = np.maximum(part[:, None] * growth, -self.most)
-        there[:, self.levels] = logs + np.log1p(growth)
-        scale = 1 + np.maximum(part[:, None] * step[:, self.owners], -STEEPEST)
-        there[:, self.exponents] += part[:, None] * step[:, self.exponents] * (1 / scale - 1)
-        np.minimum(there, self.upper, out=there)
-        return np.where(there < self.zero, self.lower, there), part
+        moved = part[:, None] * step
+        there = here + moved
+        growth = 1 + np.maximum(moved[:, at.levels], 1 / at.most)
+        there[:, at.levels] = logs + np.log(growth)
+        there[:, at.exponents] = here[:, at.exponents] + moved[:, at.exponents] / growth[:, at.owners]
+        np.minimum(there, self._upper, out=there)
+        return np.where(there < self._zero, self._lower, there), part
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Indices into the coordinates."""
+
+    levels: Indices
+    most: Array  # of each level: 1 over the most that a step may change it by downwards, which is negative
+    exponents: Indices
+    owners: Indices  # of each exponent, the place of its term among the levels
+    rows: Indices  # entries of the Hessian that change, and by which slope
+    columns: Indices
+    bent: Indices
+
+
+@cache
+def _places(names: tuple[str, ...]) -> _Places:
+    place = {name: i for i, name in enumerate(names)}
+    levels = [name for name in LEVELS if name in place]
+    owners = {place[e]: place[o] for e, o in OWNERS.items() if e in place and o in place}
+    at = [place[name] for name in levels]
+    pairs = [(i, i, i) for i in at]
+    pairs += [(i, j, e) for e, o in owners.items() for i, j in ((e, o), (o, e))]
+    rows, columns, bent = np.array(pairs, dtype=int).reshape(-1, 3).T
+    return _Places(
+        levels=np.array(at, dtype=int),
+        most=np.array([-1 / (1 - 1e-9) if name == "log_E" else -1 / STEEPEST for name in levels]),
+        exponents=np.array(list(owners), dtype=int),
+        owners=np.array([at.index(o) for o in owners.values()], dtype=int),
+        rows=rows,
+        columns=columns,
+        bent=bent,
+    )

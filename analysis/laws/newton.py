@@ -66,7 +66,7 @@ def minimise(
     problem = _Problem(form, weights, log_loss, robust, space)
     here = np.maximum(form.lower, np.minimum(form.upper, theta))
     R, p = here.shape
-    chart = Chart.of(form)
+    chart = Chart(form)
     tilt = 1 + TILT * np.eye(p)
     floor = ROUNDING * weights.sum(axis=1)
     damping = np.full(R, FIRST_DAMPING)
@@ -186,9 +186,9 @@ class _Problem:
 def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools]:
     """Solve matrix · step = -slope (R, p) for the free coordinates; False where matrix is not positive.
 
-    The matrix is scaled to a unit diagonal. A few are solved by their eigenvectors; many by elimination
-    without row exchanges, stable for positive matrices, whose pivots show that they are: one coordinate at a
-    time for all replicates, for LAPACK spends 4 times as long on calls for each of them.
+    The matrix is scaled to a unit diagonal. A few are solved by LAPACK if all are positive; others by
+    elimination without row exchanges, stable for positive matrices, whose pivots show that they are: one
+    coordinate at a time for all replicates, for LAPACK spends 4 times as long on calls for each of them.
     """
     R, p = slope.shape
     scale = np.sqrt(np.maximum(np.abs(np.einsum("rii->ri", matrix)), 1e-300))
@@ -198,22 +198,23 @@ def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools
         matrix = matrix * free[:, :, None] * free[:, None, :]
         # A singular direction gets a finite step, which the objective then judges.
         np.einsum("rii->ri", matrix)[...] += held + 1e-14 * p
-        if R <= FEW and np.isfinite(matrix).all():
-            values, vectors = np.linalg.eigh(matrix)
-            along = (right[:, None] @ vectors) / values[:, None]
-            positive: Bools = values[:, 0] > 0
-            step = (along @ vectors.transpose(0, 2, 1))[:, 0]
-        else:
-            system = np.empty((p, p + 1, R))  # the matrix and its right side
-            system[:, :p], system[:, p] = matrix.transpose(1, 2, 0), right.T
-            pivots = np.empty((p, R))
-            for i in range(p):
-                pivots[i] = system[i, i]
-                row = system[i, i + 1 :] / pivots[i]
-                system[i, i] -= (
-                    1.0  # the row is divided by its pivot in the sweep in which it leaves the others
-                )
-                system[:, i + 1 :] -= system[:, i, None] * row
-            positive = np.asarray((pivots > 0).all(axis=0))
-            step = system[:, p].T
-        return np.where(positive[:, None], step * free, 0.0), positive
+        if R <= FEW and _all_positive(matrix):
+            return np.linalg.solve(matrix, right[:, :, None])[:, :, 0] * free, np.ones(R, dtype=bool)
+        system = np.empty((p, p + 1, R))  # the matrix and its right side
+        system[:, :p], system[:, p] = matrix.transpose(1, 2, 0), right.T
+        pivots = np.empty((p, R))
+        for i in range(p):
+            pivots[i] = system[i, i]
+            row = system[i, i + 1 :] / pivots[i]
+            system[i, i] -= 1.0  # the row is divided by its pivot in the sweep in which it leaves the others
+            system[:, i + 1 :] -= system[:, i, None] * row
+        positive: Bools = np.asarray((pivots > 0).all(axis=0))
+        return np.where(positive[:, None], system[:, p].T * free, 0.0), positive
+
+
+def _all_positive(matrix: Array) -> bool:
+    try:
+        pivots = np.einsum("rii->ri", np.linalg.cholesky(matrix))
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.isfinite(pivots).all())
