@@ -146,7 +146,15 @@ def _set_units_aside(n: int, screened: Screened) -> None:
         groups.setdefault(tuple(column[i] for column in compared), []).append(i)
     for members in groups.values():
         params, tokens, flops, loss = (screened.numbers[name][members] for name in _NEEDED)
-        found = check_units(params, tokens, flops, loss, derived=screened.derived)
+        rates = screened.numbers.get("learning_rate")
+        found = check_units(
+            params,
+            tokens,
+            flops,
+            loss,
+            derived=screened.derived,
+            learning_rate=None if rates is None else rates[members],
+        )
         for k, reason in found.quarantine.items():
             screened.quarantine(members[k], reason)
         screened.warnings += [w for w in found.warnings if w not in screened.warnings]

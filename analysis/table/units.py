@@ -54,13 +54,21 @@ class _Rows:
 
 
 def check_units(
-    params: Array, tokens: Array, flops: Array, loss: Array, *, derived: str = ""
+    params: Array,
+    tokens: Array,
+    flops: Array,
+    loss: Array,
+    *,
+    derived: str = "",
+    learning_rate: Array | None = None,
 ) -> UnitFindings:
     """Find rows in other units than the rest, and columns that are in other units as a whole.
 
     Args:
         params, tokens, flops, loss: `(n,)`, positive and finite, of runs that may share a fit.
         derived: which of tokens and flops was computed from the others by C = 6 N D, if any.
+        learning_rate: `(n,)`, where the table has it. Where one size and budget were run at several, a loss
+            off the trend is a poor rate and no slip of units.
     """
     rows = _Rows(params, tokens, flops, loss, derived)
     found = UnitFindings()
@@ -81,8 +89,19 @@ def check_units(
         for i in members:
             if i not in found.quarantine:
                 _judge_size(rows, trend, name, i, inside, found)
-    for i in inside:
+    swept = _swept(rows, learning_rate)
+    for i in inside[~swept[inside]]:
         _judge_loss(rows, trend, int(i), inside, found)
+    return found
+
+
+def _swept(rows: _Rows, learning_rate: Array | None) -> NDArray[np.bool_]:
+    """(n,) whether a run's size and budget were also run at another rate."""
+    if learning_rate is None:
+        return np.zeros(len(rows.loss), dtype=bool)
+    cells = np.unique(np.stack([rows.params, rows.tokens]), axis=1, return_inverse=True)[1].ravel()
+    distinct = [len(np.unique(learning_rate[cells == c])) for c in range(cells.max() + 1)]
+    found: NDArray[np.bool_] = np.array(distinct)[cells] > 1
     return found
 
 

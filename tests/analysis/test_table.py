@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -478,3 +479,21 @@ def test_ten_thousand_rows_of_csv_in_seconds(tmp_path: Path) -> None:
         table = load_runs(path, "run_id=run")
     assert len(table) == 10_000
     assert taken[0] < 3
+
+
+def test_a_sweep_over_rates_keeps_its_badly_trained_runs(tmp_path: Path) -> None:
+    """A loss 1 / ln 2 times the others' is bits where one run a cell says so, and a poor rate in a sweep."""
+    rows = ["params,tokens,loss,learning_rate"]
+    for params in (1e4, 2e4, 4e4, 8e4):
+        for tokens in (1e6, 2e6, 4e6):
+            loss = 1.7 + 14 / params**0.33 + 105 / tokens**0.37
+            rows += [f"{params},{tokens},{loss * off},{rate}" for rate, off in ((1e-3, 1.0), (1e-2, 1.0))]
+    swept = tmp_path / "swept.csv"
+    bad = f"1e4,1e6,{3.5 / math.log(2)},0.1"
+    swept.write_text("\n".join([*rows, bad, ""]))
+    assert len(load_runs(swept)) == 25
+    once = tmp_path / "once.csv"
+    header, *others = [row.rsplit(",", 1)[0] for row in rows]
+    once.write_text("\n".join([header, *others[::2], bad.rsplit(",", 1)[0], ""]))
+    (aside,) = load_runs(once).attrs["quarantine"]
+    assert "in bits, not nats" in aside["reason"]
