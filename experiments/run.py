@@ -77,6 +77,8 @@ def run_study(overrides: list[str]) -> Outcome:
             launch(plan, overrides, Observers(progress, Mirror(tracker)))
         except Stopped as error:
             if limit is None or time.monotonic() - begin - planning < limit:
+                if str(error):  # e.g. which jobs stay in a queue
+                    print(error)
                 raise KeyboardInterrupt from error
             print(f"{plan.name}: max_hours={plan.config.max_hours:g} are over; everything is saved.")
     workers, _ = share_machine(plan)

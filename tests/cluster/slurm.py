@@ -34,8 +34,8 @@ SlurmdParameters=config_overrides
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
 KillWait=5
-NodeName=n1 NodeHostname=localhost NodeAddr=127.0.0.1 Port={node} CPUs=2 RealMemory=1000 State=UNKNOWN
-PartitionName=debug Nodes=n1 Default=YES MaxTime=INFINITE State=UP
+NodeName=localhost NodeAddr=127.0.0.1 Port={node} CPUs=2 RealMemory=1000 State=UNKNOWN
+PartitionName=debug Nodes=localhost Default=YES MaxTime=INFINITE State=UP
 """
 
 
@@ -71,7 +71,7 @@ def started(folder: Path) -> Iterator[None]:
     try:
         daemons.append(subprocess.Popen(["slurmctld", "-D"], stderr=subprocess.DEVNULL))
         until(lambda: "UP" in ask("scontrol", "ping"), f"slurmctld does not start; see {folder}")
-        daemons.append(subprocess.Popen(["slurmd", "-D", "-N", "n1"], stderr=subprocess.DEVNULL))
+        daemons.append(subprocess.Popen(["slurmd", "-D", "-N", "localhost"], stderr=subprocess.DEVNULL))
         until(lambda: ask("sinfo", "-h", "-o", "%t").strip() == "idle", f"no idle node; see {folder}")
         yield
     finally:

@@ -82,8 +82,9 @@ def test_slurm(study: list[str], tmp_path: Path) -> None:
     )
     job = variables["SLURM_JOB_ID"]
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
-    until(lambda: "PD" in ask("squeue", "-h", "-j", job, "-o", "%t"), "the job was not requeued")
-    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+    logs = tmp_path / "slurm" / "tiny" / "slurm"
+    until(lambda: any("Requeued" in log.read_text() for log in logs.glob("*/*.out")), "no job was requeued")
+    ask("scontrol", "update", f"JobId={job}", "StartTime=now")  # where it has not begun already: Slurm waits
     assert command.wait(SECONDS) == 0
     assert results(tmp_path / "slurm") == results(tmp_path / "here")
     assert (attempts(tmp_path / "slurm", killed), attempts(tmp_path / "slurm", warned)) == (2, 2)
