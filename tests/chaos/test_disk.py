@@ -107,9 +107,14 @@ def test_a_full_disk_changes_no_bit(
 
 def fill(path: Path, leave: int) -> None:
     """Take all the room there is but `leave` bytes, while somebody else writes."""
-    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
-        while True:
-            file.write(bytes(4096))
+
+    def write_until_refused() -> None:
+        with path.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_until_refused()
     os.truncate(path, max(0, path.stat().st_size - leave))
 
 

@@ -57,7 +57,7 @@ def test_running_out_of_memory_takes_no_other_run_along(
     for number in range(scaled(5)):
         large, well = place(tasks[0], f"pool-{number}"), place(tasks[1 + number], f"pool-{number}")
         large = as_large(large, tmp_path)
-        starved = Starved(**vars(large), spare=number * 6 << 20)
+        starved = Starved(**vars(large), spare=(1 + number) * 6 << 20)
         train_in_processes([starved, well], ["cpu", "cpu"], Observer())
         notes = [json.loads(p.read_bytes()) for p in large.folder.rglob("failures/*.json")]
         trunk = large.folder / large.trunk.spec.id
