@@ -29,12 +29,15 @@ def plot_coordinates(table: pd.DataFrame, axes: Sequence[Axes]) -> Sequence[Axes
             for step, line in rows.groupby("step"):
                 mean = line.groupby(along)["moved"].mean()
                 ax.plot(mean.index, mean, color=INK if step == last else GREY, alpha=0.3 + 0.7 * step / last)
-            ax.set(xscale="log", yscale="log", xlabel=along, title=f"{name}")
+            ax.set(xscale="log", yscale="log", xlabel=along, title=name)
             ax.set_xticks(sorted(rows[along].unique()), [str(v) for v in sorted(rows[along].unique())])
             ax.minorticks_off()
             if column == 0:
                 ax.set_ylabel(f"change of logits (rms)\n{held} {fixed}")
     low, high = table["moved"].min(), table["moved"].max()
+    ticks = [t for t in (0.01, 0.1, 1, 10, 100) if low / 1.3 <= t <= high * 1.3]
     for ax in axes:
         ax.set_ylim(low / 1.3, high * 1.3)
+        ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ax.minorticks_off()
     return axes

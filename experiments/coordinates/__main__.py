@@ -1,4 +1,4 @@
-"""`python -m experiments.coordinates`: how far logits move in the first steps, at each width and depth.
+"""`python -m experiments.coordinates [--kept]`: how far logits move in the first steps, by width and depth.
 
 Under a parametrisation that transfers, one learning rate moves a wide model's as far as a narrow one's.
 Source: Yang et al. 2022 (arXiv:2203.03466), appendix D.1, the coordinate check.
@@ -27,6 +27,7 @@ from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import State
 
 FOLDER = Path(__file__).parent
+KEPT = FOLDER / "coordinates.csv"
 WIDTHS, DEPTHS = (32, 64, 128, 256), (2, 4, 8, 16)
 STEPS = 10
 RATE = 4e-3
@@ -34,24 +35,8 @@ SEEDS = (0, 1)
 
 
 def main(arguments: list[str]) -> int:
-    torch.set_num_threads(1)
-    found = pd.DataFrame(
-        [
-            {
-                "parametrisation": name,
-                "width": width,
-                "depth": depth,
-                "seed": seed,
-                "step": step,
-                "moved": moved,
-            }
-            for name in ("standard", "mup", "completep")
-            for width, depth in [*((w, 2) for w in WIDTHS), *((32, d) for d in DEPTHS[1:])]
-            for seed in SEEDS
-            for step, moved in enumerate(track(name, width, depth, seed), start=1)
-        ]
-    )
-    found.to_csv(FOLDER / "coordinates.csv", index=False)
+    found = pd.read_csv(KEPT) if arguments == ["--kept"] else measure()
+    found.to_csv(KEPT, index=False)
     slopes = [
         (name, along, slope(found[(found["parametrisation"] == name) & (found[held] == value)], along))
         for name in found["parametrisation"].unique()
@@ -72,6 +57,27 @@ def main(arguments: list[str]) -> int:
         write_atomic(FOLDER / "coordinates.png", save(figure, ["png"])["png"])
     print(f"\nfigure: {FOLDER / 'coordinates.png'}")
     return 0
+
+
+def measure() -> pd.DataFrame:
+    """A row a parametrisation, shape, seed and step."""
+    torch.set_num_threads(1)
+    return pd.DataFrame(
+        [
+            {
+                "parametrisation": name,
+                "width": width,
+                "depth": depth,
+                "seed": seed,
+                "step": step,
+                "moved": moved,
+            }
+            for name in ("standard", "mup", "completep")
+            for width, depth in [*((w, 2) for w in WIDTHS), *((32, d) for d in DEPTHS[1:])]
+            for seed in SEEDS
+            for step, moved in enumerate(track(name, width, depth, seed), start=1)
+        ]
+    )
 
 
 def track(parametrisation: str, width: int, depth: int, seed: int) -> list[float]:

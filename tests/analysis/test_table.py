@@ -489,7 +489,7 @@ def test_a_sweep_over_rates_keeps_its_badly_trained_runs(tmp_path: Path) -> None
             loss = 1.7 + 14 / params**0.33 + 105 / tokens**0.37
             rows += [f"{params},{tokens},{loss * off},{rate}" for rate, off in ((1e-3, 1.0), (1e-2, 1.0))]
     swept = tmp_path / "swept.csv"
-    bad = f"1e4,1e6,{3.5 / math.log(2)},0.1"
+    bad = f"1e4,1e6,{(1.7 + 14 / 1e4**0.33 + 105 / 1e6**0.37) / math.log(2)},0.1"
     swept.write_text("\n".join([*rows, bad, ""]))
     assert len(load_runs(swept)) == 25
     once = tmp_path / "once.csv"
