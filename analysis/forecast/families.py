@@ -17,6 +17,8 @@ from analysis.laws.runs import FitError
 Array = NDArray[np.float64]
 TIGHT = {"xtol": 1e-10, "ftol": 1e-10, "gtol": 1e-10}
 SIZES = 200  # at which a frontier is looked for
+BEYOND = math.log(4)
+LARGEST = 3.0  # logarithm of an exponent: a solver may look beyond, and no law is there
 
 
 @dataclass(frozen=True)
@@ -194,8 +196,8 @@ class _Shape:
         def slopes(theta: Array) -> Array:
             return root[:, None] * self._slopes(theta)
 
-        starts = self._starts(loss) if start is None else [start]
-        found = [optimize.least_squares(residuals, s, jac=slopes, method="trf", **TIGHT) for s in starts]
+        starts = self._starts(loss) if start is None else [start, self._with_floor(start, loss)]
+        found = [optimize.least_squares(residuals, s, jac=slopes, method="lm", **TIGHT) for s in starts]
         best = min(found, key=lambda f: float(f.cost))
         return np.asarray(best.x, dtype=float), 2 * float(best.cost)
 
@@ -228,8 +230,8 @@ class _Shape:
     def _terms(self, theta: Array) -> tuple[Array, Array, Array, float]:
         """Logarithms of the floor, of A / N^alpha and of B / D^beta at each run; and k."""
         at = {name: theta[place[self.runs.family]] for name, place in self.places.items()}
-        log_A = at["A"] - np.exp(at["alpha"]) * self.x
-        log_B = at["B"] - np.exp(at["beta"]) * self.y
+        log_A = at["A"] - np.exp(np.minimum(at["alpha"], LARGEST)) * self.x
+        log_B = at["B"] - np.exp(np.minimum(at["beta"], LARGEST)) * self.y
         return at["E"], log_A, log_B, math.exp(min(theta[-1], 4.0)) if self.coupled else 1.0
 
     def _slopes(self, theta: Array) -> Array:
@@ -253,6 +255,12 @@ class _Shape:
         if self.coupled:
             found[:, -1] = (1 - of_floor) * (of_A * log_A + (1 - of_A) * log_B - log_T)
         return found
+
+    def _with_floor(self, theta: Array, loss: Array) -> Array:
+        """The same with floors well above 0: from a floor near 0 no step along its logarithm leads away."""
+        lifted = theta.copy()
+        lifted[self.places["E"]] = math.log(0.3 * loss.min())
+        return lifted
 
     def _starts(self, loss: Array) -> list[Array]:
         least = loss.min()
@@ -336,8 +344,10 @@ class _Frontier:
         self.N = np.geomspace(N.min(), N.max(), SIZES)
         order = np.argsort(N)
         self.per_token = np.exp(np.interp(np.log(self.N), np.log(N[order]), np.log(per_token[order])))
-        compute = per_token * D
-        self.log_C = np.linspace(math.log(compute.min()), math.log(compute.max()), SIZES)
+        compute = np.log(per_token * D)
+        # A draw may reach a loss a little before or after the runs did: so the grid goes on beyond them.
+        self.log_C = np.linspace(compute.min() - BEYOND, compute.max() + BEYOND, SIZES)
+        self.spent = float(compute.min()), float(compute.max())
 
     def best(self, law: Coupled) -> Array:
         """(SIZES,) least loss at each compute."""
@@ -346,12 +356,12 @@ class _Frontier:
         return found
 
     def ends(self, law: Coupled) -> tuple[float, float]:
-        """Least and largest loss."""
-        best = self.best(law)
-        return float(best[-1]), float(best[0])
+        """Least and largest loss within the compute that was spent."""
+        most, least = np.interp(self.spent, self.log_C, self.best(law))
+        return float(least), float(most)
 
     def log_compute(self, law: Coupled, loss: Array) -> Array:
-        """What each loss costs; NaN beyond the compute that was spent."""
+        """What each loss costs; NaN far beyond the compute that was spent."""
         best = self.best(law)
         found: Array = np.interp(loss, best[::-1], self.log_C[::-1], left=np.nan, right=np.nan)
         return found

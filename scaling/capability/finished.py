@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.dataset import Dataset, open_dataset, reopen_dataset
 from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
@@ -107,15 +107,19 @@ def read_spec(record: RunRecord) -> RunSpec:
 
 
 def open_corpus_of(spec: DataSpec, cache: str | Path = CACHE) -> Dataset:
-    """The corpus that a run was trained on.
+    """The corpus that a run was trained on: as the cache has kept it, else from its files again.
 
     Raises:
         ValueError: when the text or the tokenizer is another now.
     """
+    home = Path(cache).expanduser()
+    kept = reopen_dataset(spec.corpus, spec.fingerprint, vocab=spec.vocab, cache=home)
+    if kept is not None:
+        return kept
     dataset = open_dataset(
         spec.corpus,
         vocab=spec.vocab,
-        cache=Path(cache).expanduser(),
+        cache=home,
         paths=spec.paths,
         field=spec.field,
         limit_bytes=spec.limit_bytes,

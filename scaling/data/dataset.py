@@ -18,7 +18,7 @@ from scaling.data.layout import Ids, Layout
 from scaling.data.pairs import find_separator
 from scaling.data.split import RULE
 from scaling.data.tokenizer import Tokenizer, check_vocab
-from scaling.data.tokenset import json_digest
+from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set
 from scaling.data.truth.law import Truth
 from scaling.data.truth.sources import SOURCES
 
@@ -171,16 +171,32 @@ def open_dataset(
     source = find_source(corpus, options)
     request = Request(source, vocab, heldout_fraction, limit_bytes)
     found, facts = find_or_build(request, Path(cache), verify=verify)
+    return _of_set(source.name, found, facts, train_tokens)
+
+
+def reopen_dataset(corpus: str, fingerprint: str, *, vocab: int, cache: str | Path) -> Dataset | None:
+    """The text of this fingerprint, where the cache still has it, whatever became of the files it is from."""
+    for folder in sorted(Path(cache).glob(f"{corpus}-{vocab}-*")):
+        try:
+            found = open_set(folder, verify=False)
+        except (FileNotFoundError, DamagedSet):
+            continue
+        if identify(found.content, found.load_tokenizer()) == fingerprint:
+            return _of_set(corpus, found, {}, None)
+    return None
+
+
+def _of_set(name: str, found: TokenSet, facts: dict[str, Any], train_tokens: int | None) -> Dataset:
     tokenizer = found.load_tokenizer()
     kind, separator = TokenDataset, None
-    if corpus == "pairs":
+    if name == "pairs":
         from scaling.data.rows import PairDataset
 
         kind, separator = PairDataset, find_separator(tokenizer)
     return kind(
-        name=source.name,
+        name=name,
         fingerprint=identify(found.content, tokenizer),
-        layout=Layout(vocab, separator),
+        layout=Layout(found.vocab, separator),
         train=_first(found.memory_map("train"), train_tokens),
         heldout=found.memory_map("heldout"),
         token_bytes=np.array([len(piece) for piece in tokenizer.table], dtype=np.int64),

@@ -104,6 +104,8 @@ def test_a_run_of_other_data_is_not_opened(
     try:
         with pytest.raises(ValueError, match=f"trained on data {record.data_fingerprint}, but corpus 'text'"):
             open_finished(run, cache=tmp_path / "cache")
+        kept = open_finished(run, cache=cache).subject.dataset  # the text it saw is still there
+        assert kept.fingerprint == record.data_fingerprint
     finally:
         added.unlink()
     with pytest.raises(FileNotFoundError, match="no finished run"):
