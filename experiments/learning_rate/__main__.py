@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         )
     )
     print()
-    lines = [f"# Fitted to a sweep by `python -m experiments.learning_rate`."]
+    lines = ["# Fitted to a sweep by `python -m experiments.learning_rate`."]
     for family in dict.fromkeys(c.family for c in cells):
         try:
             rule = fit_rule([c for c in cells if c.family == family])
