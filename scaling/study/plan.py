@@ -12,6 +12,7 @@ from typing import Any
 
 from scaling.data.dataset import Dataset, open_dataset
 from scaling.records.record import SCHEMA
+from scaling.records.storage import slug
 from scaling.study.compose import Overrides, PlanError, compose_jobs, report_problems
 from scaling.study.config import DataConfig, RunConfig
 from scaling.study.cost import shared_flops
@@ -117,7 +118,7 @@ def plan_study(overrides: Sequence[str]) -> Plan:
     return Plan(
         name=first.name,
         question=first.question,
-        folder=Path(first.runs) / first.name,
+        folder=Path(first.runs) / slug(first.name),
         trunks=tuple(trunks.values()),
         config=first,
     )

@@ -117,6 +117,11 @@ def test_all_bad_jobs_are_reported_not_the_first_only(tiny_study: list[str]) -> 
     assert "- model.params=3000.0:\n" in str(error.value)  # only what tells the jobs apart
 
 
+@pytest.mark.parametrize("name", ["../../out", "/out", "a/../../../out"])
+def test_a_study_stays_in_the_runs_folder(tiny_study: list[str], name: str, tmp_path: Path) -> None:
+    assert plan_study([*tiny_study, f"name={name}"]).folder.resolve().parent == tmp_path / "runs"
+
+
 def test_an_empty_corpus_is_refused(tiny_study: list[str], tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("")
     with pytest.raises(PlanError, match=r"empty"):
