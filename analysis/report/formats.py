@@ -65,11 +65,16 @@ def to_latex(table: Table) -> str:
 
 def to_csv(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """CSV with numbers in full, and text that a spreadsheet cannot take for a formula."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([plain_text(name) for name in header])
-    writer.writerows([[_csv_cell(cell) for cell in row] for row in rows])
-    return buffer.getvalue()
+    lines = []
+    for cells in (
+        [plain_text(name) for name in header],
+        *([_csv_cell(cell) for cell in row] for row in rows),
+    ):
+        buffer = io.StringIO()
+        # Python before 3.13 quotes what the line ends with and no other: a lone CR would begin a new row.
+        csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+        lines.append(buffer.getvalue().removesuffix("\r\n") + "\n")
+    return "".join(lines)
 
 
 def frame_to_csv(frame: pd.DataFrame) -> str:

@@ -72,6 +72,8 @@ def _read_csv(path: Path) -> Raw:
             if len(row) != len(header):
                 reason = f"{len(row)} cells where the header has {len(header)}"
                 raw.quarantine.append({"row": lines, "reason": reason})
+            elif any("\0" in cell for cell in row):
+                raw.quarantine.append({"row": lines, "reason": "holds a NUL character: the file is damaged"})
             else:
                 rows.append((lines, row))
     except csv.Error as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 import subprocess
@@ -28,7 +30,7 @@ from analysis.table import load_runs
 from tests.analysis.synthetic import write_study
 
 FIGURES = {
-    *("forecast", "loss-vs-flops", "loss-vs-params", "loss-vs-tokens", "isoflop", "parameters"),
+    *("forecast", "loss-vs-flops", "loss-vs-params", "loss-vs-tokens", "isoflop", "approaches", "parameters"),
     *(
         "residuals-vs-params",
         "residuals-vs-tokens",
@@ -220,6 +222,11 @@ def test_hostile_names_stay_text(study: Path, tmp_path: Path) -> None:
 def test_text_that_a_spreadsheet_would_run(text: str) -> None:
     assert plain_text(text) == f"'{text}"
     assert to_csv([text], [[text, -1.5, 3, None, True, float("nan")]]).count(f"'{text[:1]}") == 2
+
+
+def test_a_carriage_return_in_csv_begins_no_row() -> None:
+    text = "name\r=1+1"
+    assert list(csv.reader(io.StringIO(to_csv(["x"], [[text]]), newline=""))) == [["x"], [text]]
 
 
 def test_numbers_in_csv_are_in_full_and_unchanged() -> None:

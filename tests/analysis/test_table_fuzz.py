@@ -185,7 +185,7 @@ def json_case(path: Path, rng: random.Random) -> Path:
     if rng.random() < 0.3:
         i = rng.randrange(len(lines))
         lines[i] = rng.choice(
-            [lines[i][: rng.randrange(1, len(lines[i]))], lines[i][:-1] + ', "loss": 9}', "17", "[]"]
+            [lines[i][: rng.randrange(1, len(lines[i]))], lines[i][:-1] + ', "tokens": 9}', "17", "[]"]
         )
     if rng.random() < 0.5:
         path = path.with_suffix(".jsonl")
