@@ -7,6 +7,7 @@ has done, and whether it is inside a save. A page of a file outlives the process
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import mmap
 import multiprocessing
 import os
@@ -92,10 +93,12 @@ class Trainer:
             return 0
         return round(1e6 * (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK"))
 
-    def end(self, seconds: float = 120.0) -> int:
+    def end(self, seconds: float = 600.0) -> int:
         """Its exit code, minus the signal that killed it."""
         self.process.join(seconds)
         if self.process.exitcode is None:
+            self.send(signal.SIGUSR1)  # says where it stands
+            self.process.join(5.0)
             self.process.kill()
             self.process.join()
             raise TimeoutError(f"a trainer did not end in {seconds} s: {self.board.last_words}")
@@ -105,6 +108,8 @@ class Trainer:
 def _train(task: Trains, board_path: Path, changes: Sequence[Change]) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlives the battery
     board = Board(board_path)
+    words = board_path.with_suffix(".txt").open("w")
+    faulthandler.register(signal.SIGUSR1, words)
     segment.CHECKPOINT_SECONDS = 0.03  # a save every few steps
     watch(board)
     for change in changes:
@@ -116,7 +121,8 @@ def _train(task: Trains, board_path: Path, changes: Sequence[Change]) -> None:
         except stop.Stopped:
             code = STOPPED
         except Exception:
-            board_path.with_suffix(".txt").write_text(traceback.format_exc())
+            words.write(traceback.format_exc())
+            words.flush()
             code = REFUSED
     board["cpu"] = int(1e6 * time.process_time())
     sys.exit(code)

@@ -65,6 +65,8 @@ def test_no_damage_to_a_checkpoint_is_silent(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.battery(8)
 def test_the_whole_battery_of_damage_is_noticed(tmp_path: Path) -> None:
     assert silently_loaded(tmp_path, flips=2000, cuts=500, zeroed=300) == 0
 

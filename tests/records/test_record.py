@@ -248,6 +248,8 @@ def test_a_large_study_is_read_and_verified_fast(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.battery(19)
 def test_ten_thousand_records_take_a_second_and_100_megabytes(tmp_path: Path) -> None:
     assert seconds_to_read(tmp_path, trunks=2000) < 1.0
     tracemalloc.start()

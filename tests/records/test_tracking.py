@@ -174,6 +174,8 @@ def test_a_killed_core_is_survived(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.battery(12)
 def test_a_frozen_core_is_stopped_in_the_end(tmp_path: Path) -> None:
     """Without the kill W&B holds the process for minutes as it ends."""
     result = train(tmp_path, between="wait_for(tracker, trunk); kill_core(signal.SIGSTOP); rows(trunk)")
@@ -183,6 +185,8 @@ def test_a_frozen_core_is_stopped_in_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
+@pytest.mark.battery(12)
 def test_a_full_disk_under_wandb_is_survived(tmp_path: Path) -> None:
     """RLIMIT_FSIZE, which wandb-core inherits: it can write no file of more than 4 KB."""
     limit = (
