@@ -44,9 +44,11 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     most = {name: max(float(p.runs[name].max()) for p in parts) for name in ("flops", "params", "tokens")}
     said = [
         f"Nothing was measured above {say_flops(most['flops'])} FLOP, {say(most['params'])} parameters or "
-        f"{say(most['tokens'])} tokens. Beyond, intervals hold the noise of these runs, not the chance that "
-        "the law has another form."
+        f"{say(most['tokens'])} tokens. Beyond, intervals of one law hold the noise of these runs, not the "
+        "chance that the law has another form."
     ]
+    if any(part.ensemble for part in parts):
+        said[0] += " Those of all forms hold the choice among the laws fitted here, and no other."
     for part in parts:
         floor = _interval(part.surfaces[0], lambda law: law.E) if part.surfaces else None
         if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.laws.fit import Fit, FitError, fit_loss_surface, fit_power_law
-from analysis.laws.select import Forecast, forecast_heldout
+from analysis.laws.select import Ensemble, Forecast, forecast_heldout, rank_laws
 from analysis.laws.sensitivity import sensitivity
 from analysis.table import split_comparable
 
@@ -36,6 +36,7 @@ class Findings:
     surfaces: tuple[Fit, ...] = ()  # best first: by forecast where there is one
     forecasts: tuple[Forecast, ...] = ()  # best first
     slices: tuple[Slice, ...] = ()
+    ensemble: Ensemble | None = None  # of the surfaces, weighted by rolling forecasts of larger compute
     approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
     sensitivity: pd.DataFrame | None = None  # the first surface under every other choice
     refusals: tuple[str, ...] = ()  # fits that could not be made, and why
@@ -112,7 +113,15 @@ def _fit_part(
             refusals.append(f"power law along {axis}, {where}: {error}")
     best = sorted(forecasts, key=lambda law: forecasts[law].error)
     order = [*best, *(law for law in surfaces if law not in forecasts)]
-    approaches = None
+    ensemble, approaches = None, None
+    if len(order) > 1:
+        try:
+            flops = runs["flops"].to_numpy(dtype=float)
+            ranking = rank_laws(*columns, laws=order, flops=flops, groups=trunks)
+            weights = ranking["weight"].to_numpy()
+            ensemble = Ensemble(tuple(surfaces[law] for law in ranking["law"]), ranking, weights, level=0.95)
+        except FitError as error:
+            refusals.append(f"ensemble of laws: {error}")
     if order:
         try:
             approaches = compare_approaches(
@@ -126,6 +135,7 @@ def _fit_part(
         tuple(surfaces[law] for law in order),
         tuple(forecasts[law] for law in best),
         tuple(slices),
+        ensemble,
         approaches,
         _other_choices(surfaces[order[0]], runs) if order else None,
         tuple(refusals),

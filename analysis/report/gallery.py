@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.report import figures
+from analysis.report.advice import plot_approaches
 from analysis.report.curves import plot_learning_curves
 from analysis.report.findings import Findings
-from analysis.report.style import panels
+from analysis.report.style import panels, say_flops
 
 _RESIDUALS = (
     ("params", "size."),
@@ -80,6 +81,9 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
                 figures.plot_isoflop(part.runs, part.surfaces),
             ),
         ]
+    for part in parts:
+        if part.approaches is not None and part.approaches.approaches:
+            pictures.append(_approaches(part, alone=len(parts) == 1))
     if parts and any(part.surfaces for part in parts):
         pictures.append(_parameters(parts))
     for part in parts:
@@ -90,6 +94,19 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
             _curves(curves, "flops", "compute, with their envelope"),
         ]
     return pictures
+
+
+def _approaches(part: Findings, *, alone: bool) -> Picture:
+    assert part.approaches is not None
+    return _picture(
+        "approaches" if alone else f"approaches-{slug(part.label)}",
+        "Surface" if alone else f"Surface: {part.label}",
+        "Chinchilla's three approaches to the best size of a compute budget. Marks are what each found, "
+        f"lines its power law; bars are intervals at {say_flops(part.approaches.compute)} FLOP. Wasted: the "
+        "share of that compute lost by following the advice if the first law, which approach 3 follows, is "
+        "true.",
+        plot_approaches(part.approaches),
+    )
 
 
 def _residuals(part: Findings, *, alone: bool) -> list[Picture]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from analysis.laws.fit import Fit, FitError
+from analysis.laws.select import Ensemble
 from analysis.report.findings import Findings
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say
@@ -127,39 +129,23 @@ def parameter_table(findings: Mapping[str, Findings]) -> Table:
 
 
 def optimum_table(findings: Mapping[str, Findings]) -> Table:
-    """The first law's best N, D and loss at the largest measured compute, ten and a hundred times it."""
+    """Best N, D and loss at the largest measured compute, ten and a hundred times it; also over all forms."""
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
         if not part.surfaces:
             continue
-        fit, largest = part.surfaces[0], float(part.runs["flops_6nd"].max())
+        largest = float(part.runs["flops_6nd"].max())
+        bases: list[Fit | Ensemble] = [part.surfaces[0], *([part.ensemble] if part.ensemble else [])]
         for times in (1, 10, 100):
             C = float(f"{largest * times:.2g}")
-            try:
-                best = fit.law.optimum(C=C)
-            except ValueError:
-                continue
-            spans = [_span(fit, C, name) for name in ("N", "D", "loss")]
-            rows.append(
-                (
-                    part.label,
-                    fit.name,
-                    C,
-                    best.N,
-                    spans[0],
-                    best.D,
-                    spans[1],
-                    best.D / best.N,
-                    best.loss,
-                    spans[2],
-                )
-            )
+            rows += [(part.label, *row) for basis in bases if (row := _best(basis, C))]
     header = ("part", "law", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
     note = (
-        "C = 6 N D. Intervals hold the noise of the runs, not a wrong form of the law; rows past the first "
-        "lie beyond what was measured."
+        "C = 6 N D. Intervals of one law hold the noise of the runs; those of all forms also the choice of "
+        "the law, weighted by how well each forecast larger compute. Rows past the first C lie beyond what "
+        "was measured."
     )
-    return Table("optimum", "Best use of a compute budget, by the first law", header, tuple(rows), note)
+    return Table("optimum", "Best use of a compute budget", header, tuple(rows), note)
 
 
 def counts_table(table: pd.DataFrame) -> Table:
@@ -183,15 +169,25 @@ def _interval(fit: Fit, parameter: str) -> tuple[float | None, float | None]:
         return None, None
 
 
-def _span(fit: Fit, C: float, name: str) -> str:
-    def value(law: Any) -> float:
-        try:
-            return float(getattr(law.optimum(C=C), name))
-        except ValueError:  # a replicate without a finite optimum
-            return float("nan")
+def _best(basis: Fit | Ensemble, C: float) -> tuple[Cell, ...] | None:
+    """Optimum and intervals at C; None where a law has no finite one."""
+
+    def log_of(name: str) -> Callable[[Any], float]:
+        return lambda law: math.log(getattr(law.optimum(C=C), name))
 
     try:
-        low, high = fit.interval(value)
-    except FitError:
-        return "not bounded"
-    return f"{low:#.4g}–{high:#.4g}" if name == "loss" else f"{say(low)}–{say(high)}"
+        if isinstance(basis, Fit):
+            N, D, loss = (math.exp(log_of(name)(basis.law)) for name in ("N", "D", "loss"))
+        else:
+            N, D, loss = (math.exp(basis.predict(log_of(name))) for name in ("N", "D", "loss"))
+    except (ValueError, ZeroDivisionError):  # an optimum at a limit, or of no law
+        return None
+    spans = []
+    for name, words in (("N", say), ("D", say), ("loss", "{:#.4g}".format)):
+        try:
+            low, high = basis.interval(log_of(name))
+            spans.append(f"{words(math.exp(low))}–{words(math.exp(high))}")
+        except FitError:
+            spans.append("not bounded")
+    called = basis.name if isinstance(basis, Fit) else "all forms"
+    return called, C, N, spans[0], D, spans[1], D / N, loss, spans[2]

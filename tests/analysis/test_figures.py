@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
 from analysis.report import Findings, figures, fit_study
+from analysis.report.advice import plot_approaches
 from analysis.report.curves import plot_learning_curves
 from analysis.report.style import colour, label_ends, log_ticks, panels, save, say, say_flops, shades, styled
 from analysis.table import load_curves, load_runs
@@ -257,3 +258,21 @@ def test_levels_cover_every_row(values: list[float]) -> None:
     assert 1 <= len(found) <= 6
     assert (member >= 0).all()
     assert set(found) <= set(values)
+
+
+def test_approaches_lie_side_by_side_with_what_each_wastes(parts: dict[str, Findings]) -> None:
+    found = parts["decoder"].approaches
+    assert found is not None
+    ax = plot_approaches(found)
+    legend = ax.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert len(labels) == len(found.approaches) >= 2
+    assert labels[-1].endswith("the judge")
+    assert all("wastes" in label for label in labels[:-1])
+    advised = [
+        line.get_data() for line in ax.lines if line.get_linestyle() != "-" and len(line.get_xdata()) == 2
+    ]
+    ends = sorted(float(y[-1]) for _, y in advised)
+    assert ends == pytest.approx(sorted(found.table["N"]), rel=1e-9)
+    assert all(float(x[-1]) == found.compute for x, _ in advised)
