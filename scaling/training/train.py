@@ -10,7 +10,7 @@ import math
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from scaling.data.dataset import Dataset
-from scaling.data.layout import Batch
+from scaling.data.layout import Batch, Ids
 from scaling.models import Shape
 from scaling.models.counting import check_counts
 from scaling.records.record import RunRecord
@@ -35,6 +35,7 @@ from scaling.records.storage import (
     write_spec_once,
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
+from scaling.training import stop
 from scaling.training.device import choose_arithmetic
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
@@ -163,7 +164,7 @@ class _Work:
                 cooldown.advance(run.steps)
                 if not run.cooldown_steps:
                     cooldown.save()  # a run's folder holds its weights, whatever its schedule
-                found = self._evaluate(run.evaluation_tokens)
+                found = self._evaluate(run.evaluation_tokens, saved=True)
                 if not found.loss <= math.log(self.dataset.vocab):
                     reason = (
                         f"held-out loss {found.loss:.4f} after {run.steps} steps is above that of guessing, "
@@ -199,9 +200,14 @@ class _Work:
         arrange = OBJECTIVES[self.trunk.objective]
         return arrange(self.batches.batch(step), self.dataset.layout, (self.trunk.spec.seed, step))
 
-    def _evaluate(self, tokens: int) -> Evaluation:
+    def _evaluate(self, tokens: int, saved: bool = False) -> Evaluation:
+        """Of a state that is saved, a request to stop need not wait for the end."""
         started = time.monotonic()
-        rows = self.dataset.heldout_batches(self.trunk.spec.data.context, EVALUATION_SEQUENCES, tokens)
+        rows: Iterable[Ids] = self.dataset.heldout_batches(
+            self.trunk.spec.data.context, EVALUATION_SEQUENCES, tokens
+        )
+        if saved:
+            rows = _until_asked(rows)
         found = evaluate(self.state.model, self.trunk.objective, rows, self.dataset, self.arithmetic.device)
         self.evaluation_seconds += time.monotonic() - started
         return found
@@ -254,6 +260,13 @@ class _Work:
         make_folder(safe_child(self.folder, run.id))
         commit_record(self.folder, record)
         self.observer.closed(run.id, asdict(record))
+
+
+def _until_asked(rows: Iterable[Ids]) -> Iterator[Ids]:
+    for row in rows:
+        if stop.requested():
+            raise stop.Stopped("saved before its last evaluation")
+        yield row
 
 
 def _versions(parallel: str) -> dict[str, str]:

@@ -18,7 +18,8 @@ from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock, LockedError
 from scaling.study.plan import open_corpus, plan_study
 from scaling.study.spec import Trunk
-from scaling.training import segment
+from scaling.training import segment, stop
+from scaling.training import train as training
 from scaling.training.device import Arithmetic, choose_arithmetic
 from scaling.training.evaluate import evaluate, predictions
 from scaling.training.objectives import OBJECTIVES, cross_entropy
@@ -135,6 +136,31 @@ def test_stopping_anywhere_and_starting_again_changes_no_bit(
     assert stops > 3
     assert results(tmp_path / "stopped") == results(tmp_path / "untouched")
     assert max(r.attempts for r in read_study(tmp_path / "stopped").records) > 1
+
+
+def test_a_request_to_stop_does_not_wait_for_the_last_evaluation(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(case, tmp_path / "untouched")
+    seen: list[object] = []
+
+    def asked_meanwhile(model: Any, objective: str, rows: Any, *rest: Any) -> Any:
+        def ask(rows: Any) -> Any:
+            for row in rows:
+                seen.append(row)
+                monkeypatch.setattr(stop, "requested", lambda: True)
+                yield row
+
+        return evaluate(model, objective, rows if isinstance(rows, list) else ask(rows), *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", asked_meanwhile)
+        with pytest.raises(stop.Stopped, match="saved before its last evaluation"):
+            train(case, tmp_path / "stopped")
+    monkeypatch.undo()
+    assert len(seen) == 1
+    train(case, tmp_path / "stopped")
+    assert results(tmp_path / "stopped") == results(tmp_path / "untouched")
 
 
 def test_a_finished_trunk_is_not_trained_again(case: Case, tmp_path: Path) -> None:
