@@ -17,6 +17,7 @@ from analysis.laws.runs import FitError, Runs
 LinkKind = Literal["sigmoid", "exponential"]
 KINDS: tuple[LinkKind, ...] = ("sigmoid", "exponential")
 STEEPNESS = np.geomspace(0.05, 20.0, 24)  # per standard deviation of the losses
+LOG_STEEPNESS = np.log(STEEPNESS[[0, -1]])  # beyond it a link is a jump that no run resolves
 MIDDLES = np.linspace(-4.0, 4.0, 17)  # standard deviations from their mean
 STEPS = 60
 
@@ -145,6 +146,7 @@ def fit_link(
     theta = _solve(kind, (x - mean) / scale, y, weight, chance)
     if resamples:
         theta[1:] = theta[0] + small_sample(runs, theta.shape[1], 1.0) * (theta[1:] - theta[0])
+        theta[:, 1] = np.clip(theta[:, 1], *LOG_STEEPNESS)
     links = tuple(_link(kind, row, mean, scale, chance) for row in theta)
     fitted = links[0](x)
     doubts = []
@@ -242,7 +244,8 @@ def _polish(model: _Model, theta: Array, y: Array, weight: Array, free: npt.NDAr
         step[:, free] = np.linalg.solve(damped + 1e-14 * size[:, :, None] * eye, gradient[:, :, None])[
             :, :, 0
         ]
-        step[:, 1] = np.clip(step[:, 1], -1, 1)
+        steeper = np.clip(theta[:, 1] + np.clip(step[:, 1], -1, 1), *LOG_STEEPNESS)
+        step[:, 1] = steeper - theta[:, 1]
         new_value, new_slopes = model(theta + step)
         new_error = (weight * (y - new_value) ** 2).sum(axis=1)
         better = new_error <= error
