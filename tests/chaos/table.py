@@ -13,6 +13,22 @@ import pytest
 KEY = "chaos"
 SCALE = "CHAOS_SCALE"  # 0.1 runs a tenth of every number, to see in seconds that the battery itself works
 
+# Rows, or parts of one, that the default suite runs at their full number.
+ELSEWHERE = [
+    (2, "tests/records/test_crash_points.py::test_every_crash_point_recovers"),
+    (3, "tests/records/test_crash_points.py::test_every_power_loss_recovers_and_keeps_what_was_acknowledged"),
+    (4, "tests/records/test_crash_points.py::test_an_in_place_save_is_noticed"),
+    (4, "tests/records/test_crash_points.py::test_files_that_are_not_synced_are_noticed"),
+    (4, "tests/records/test_crash_points.py::test_folders_that_are_not_synced_are_noticed"),
+    (4, "tests/records/test_corruption.py::test_a_loader_that_does_not_verify_is_noticed"),
+    (8, "tests/records/test_record.py::test_no_damage_to_a_record_is_silent"),
+    (11, "tests/analysis/laws/test_battery.py::test_refused"),
+    (11, "tests/analysis/laws/test_battery.py::test_warned"),
+    (12, "tests/records/test_tracking.py::test_a_server_that_never_answers_is_given_up"),
+    (12, "tests/records/test_tracking.py::test_a_killed_core_is_survived"),
+    (13, "tests/training/test_train.py::test_divergence_is_a_record_with_its_step_and_no_number"),
+]
+
 
 def scaled(number: int, least: int = 1) -> int:
     """`number` cases, or the part of it that was asked for."""
@@ -69,6 +85,8 @@ class Table:
             failures = max(said.pop("failures", 0), said.pop("broken", 0))
             facts = ", ".join(f"{number:,} {what}" for what, number in sorted(said.items()))
             yield f"{row:>3}  {name:62}{cases:>7,}{failures:>10,}  {seconds:>7,}  {facts}"
+        yield "in `make test`, at their full number:"
+        yield from (f"{row:>3}  {name}" for row, name in ELSEWHERE)
 
 
 class Plugin:
