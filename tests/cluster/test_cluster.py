@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -104,7 +105,15 @@ def test_one_model_over_two_processes_of_a_slurm_job(tiny_study: list[str], tmp_
 def ray_of_two_nodes(folder: Path) -> Iterator[str]:
     """Two nodes of one core each, ended by their own process; a stop by name would end every Ray here."""
     address = f"127.0.0.1:{free_port()}"
-    start = [str(Path(sys.executable).with_name("ray")), "start", "--block", "--node-ip-address=127.0.0.1"]
+    start = [
+        sys.executable,
+        "-u",
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--block",
+        "--node-ip-address=127.0.0.1",
+    ]
     start += ["--num-cpus=1", "--disable-usage-stats", "--object-store-memory=80000000"]
     head = ["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", f"--temp-dir={folder}"]
     nodes = []
@@ -118,8 +127,11 @@ def ray_of_two_nodes(folder: Path) -> Iterator[str]:
         yield address
     finally:
         for node in reversed(nodes):
-            node.send_signal(signal.SIGTERM)
-            node.wait(60)
+            node.terminate()
+            try:
+                node.wait(60)
+            except subprocess.TimeoutExpired:
+                node.kill()
 
 
 def test_ray(study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +141,7 @@ def test_ray(study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
     assert run(study, tmp_path / "here").wait(SECONDS) == 0
-    folder = Path(f"/tmp/ray-{os.getpid()}")  # its sockets take no longer path
-    folder.mkdir()
-    with ray_of_two_nodes(folder) as address:
+    with TemporaryDirectory(prefix="ray-") as folder, ray_of_two_nodes(Path(folder)) as address:
         command = run(study, tmp_path / "ray", "hydra/launcher=ray", f"hydra.launcher.address='{address}'")
         killed, pid = in_the_middle(tmp_path / "ray")
         os.kill(pid, signal.SIGKILL)
