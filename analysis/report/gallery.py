@@ -41,14 +41,14 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
     """Every figure of a report. Call inside `style.styled()`."""
     parts = list(findings.values())
     pictures = [
-        _picture(
+        picture(
             "forecast",
             "Forecast",
             "Held-out runs of largest compute: what the law forecast before it saw them, against what was "
             "measured. Bars are prediction intervals of one run; the grey band is 1 % either way.",
             figures.plot_forecast([(p.label, p.family, p.forecasts[0]) for p in parts if p.forecasts]),
         ),
-        _picture(
+        picture(
             "loss-vs-flops",
             "Forecast",
             "Runs, the best run so far, and the first law at its compute optimum with the 95 % band of its "
@@ -61,19 +61,19 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
         group = "Surface" if len(parts) == 1 else f"Surface: {part.label}"
         law = part.surfaces[0].name if part.surfaces else "no"
         pictures += [
-            _picture(
+            picture(
                 f"loss-vs-params{end}",
                 group,
                 f"Loss against size at each token budget. Dots are runs, lines the {law} law.",
                 figures.plot_loss_vs_params(part.runs, part.surfaces),
             ),
-            _picture(
+            picture(
                 f"loss-vs-tokens{end}",
                 group,
                 f"Loss against tokens at each size. Dots are runs, lines the {law} law.",
                 figures.plot_loss_vs_tokens(part.runs, part.surfaces),
             ),
-            _picture(
+            picture(
                 f"isoflop{end}",
                 group,
                 f"Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
@@ -98,7 +98,7 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
 
 def _approaches(part: Findings, *, alone: bool) -> Picture:
     assert part.approaches is not None
-    return _picture(
+    return picture(
         "approaches" if alone else f"approaches-{slug(part.label)}",
         "Surface" if alone else f"Surface: {part.label}",
         "Chinchilla's three approaches to the best size of a compute budget. Marks are what each found, "
@@ -113,7 +113,7 @@ def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
     end = "" if alone else f"-{slug(part.label)}"
     what = "What" if alone else f"{part.label}: what"
     return [
-        _picture(
+        picture(
             f"residuals-vs-{against}{end}",
             "Residuals",
             f"{what} the first law leaves unexplained, against {words}",
@@ -129,7 +129,7 @@ def _curves(curves: pd.DataFrame, against: str, words: str) -> Picture:
     caption = f"Held-out loss along every trunk and its cooldowns against {words}. "
     caption += "A dot ends a cooldown: it is what enters a fit."
     ax = plot_learning_curves(curves, against=against)
-    return _picture(f"curves-vs-{against}", "Learning curves", caption, ax)
+    return picture(f"curves-vs-{against}", "Learning curves", caption, ax)
 
 
 def slug(text: str) -> str:
@@ -150,10 +150,10 @@ def _parameters(parts: list[Findings]) -> Picture:
     caption = (
         "Each parameter with its bootstrap interval. A wide bar is a parameter that the runs do not fix."
     )
-    return _picture("parameters", "Surface" if len(parts) == 1 else "Parameters", caption, axes[0])
+    return picture("parameters", "Surface" if len(parts) == 1 else "Parameters", caption, axes[0])
 
 
-def _picture(name: str, group: str, caption: str, ax: Axes) -> Picture:
+def picture(name: str, group: str, caption: str, ax: Axes) -> Picture:
     figure = ax.get_figure(root=True)
     if figure is None:
         raise RuntimeError(f"{name}: axes without a figure")

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.forecast.families import FamilyComparison
 from analysis.report import content, formats, tables
 from analysis.report.checklist import checklist
+from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
 from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import Table
 from analysis.report.gallery import draw_all
@@ -56,14 +58,16 @@ def write_report(
     table = source if isinstance(source, pd.DataFrame) else load_runs(source)
     curves = load_curves(source) if not isinstance(source, pd.DataFrame) and Path(source).is_dir() else None
     findings = fit_study(table) if fits is None else fits
+    compared = compare_in(table)
     files: dict[str, bytes] = {}
     images = []
     with styled():
-        for picture in draw_all(findings, curves):
+        pictures = draw_all(findings, curves)
+        for picture in [*pictures, family_picture(compared)] if compared else pictures:
             saved = save(picture.figure)
             files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}
             images.append(Image(picture.name, picture.group, picture.caption, saved["svg"]))
-    page = _page(table, curves, findings, images, question)
+    page = _page(table, curves, findings, compared, images, question)
     every_forecast = tables.forecast_table(findings)
     for each in (every_forecast, *page.results, page.counts, page.quarantine):
         files[f"{each.name}.csv"] = formats.to_csv(each.header, each.rows).encode()
@@ -79,6 +83,7 @@ def _page(
     table: pd.DataFrame,
     curves: pd.DataFrame | None,
     findings: Mapping[str, Findings],
+    compared: FamilyComparison | None,
     images: list[Image],
     question: str | None,
 ) -> Page:
@@ -89,13 +94,14 @@ def _page(
     return Page(
         title=f"Scaling report: {table.attrs.get('study', 'table')}",
         question=question if question is not None else str(table.attrs.get("question", "")),
-        known=content.known(findings),
+        known=[*content.known(findings), *(family_sentences(compared) if compared else [])],
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),
         forecast=tables.forecast_table(findings, most=_SHOWN),
         results=[
             tables.fits_table(findings),
             tables.optimum_table(findings),
+            *([family_table(compared)] if compared else []),
             tables.approach_table(findings),
             tables.sensitivity_table(findings),
             tables.parameter_table(findings),
