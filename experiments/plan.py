@@ -8,7 +8,6 @@ import sys
 from dataclasses import asdict, astuple
 from pathlib import Path
 
-from experiments.design import check_plan
 from experiments.terminal import Column, duration, table
 from scaling.launch.devices import share_machine
 from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
@@ -31,6 +30,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     plan = plan_study(asked.overrides)
     times, arithmetics = measure(plan)
+    from experiments.design import check_plan  # here: pandas is not waited for where a study is refused
+
     design = check_plan(plan, 200 if asked.simulate else 0, asked.prior)
     if asked.json:
         rows = [

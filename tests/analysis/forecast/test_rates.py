@@ -45,7 +45,9 @@ def test_the_rule_is_recovered_and_edges_do_not_bend_it() -> None:
         for n in (10**4, 10**5, 10**6)
     ]
     wrong = BestRate("decoder", 10**7, 10**6, 1.0, 3.0, 0.0, 1.0, 5, True)
-    assert fit_rule([*cells, wrong]) == pytest.approx((0.01, 0.3))
+    rule = fit_rule([*cells, wrong])
+    assert (rule.rate, rule.exponent) == pytest.approx((0.01, 0.3))
+    assert (rule.optima, rule.edges) == (3, 1)
 
 
 def test_too_few_rates_or_sizes_are_refused() -> None:
