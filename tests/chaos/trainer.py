@@ -19,8 +19,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy.ma  # noqa: F401  loaded by the first batch
+
 import scaling.launch.preload  # noqa: F401  whatever the fork server has imported costs a fork nothing
-from scaling.training import segment, stop
+from scaling.training import segment, stop, train
 from scaling.training.observer import Observer
 from scaling.training.state import State
 
@@ -79,7 +81,7 @@ class Trainer:
     def wait_for_step(self, step: int) -> None:
         """Return when that many steps are done in this attempt, or the process is."""
         while self.board["steps"] < step and self.process.exitcode is None:
-            time.sleep(0.0005)
+            time.sleep(0.002)
 
     def send(self, number: signal.Signals) -> None:
         if self.process.exitcode is None:
@@ -129,7 +131,10 @@ def _train(task: Trains, board_path: Path, changes: Sequence[Change]) -> None:
 
 
 def watch(board: Board) -> None:
-    """Keep the board: count steps, and say when a save begins and ends."""
+    """Keep the board: count steps, and say when a save begins and ends.
+
+    Nor is the model of every attempt counted: that took as long as all else that it starts with.
+    """
     save, train_step = segment.save_checkpoint, State.train_step
 
     def saving(*arguments: Any, **named: Any) -> Path:
@@ -147,5 +152,6 @@ def watch(board: Board) -> None:
         board["steps_after"] += board["signalled"]
         return result
 
+    train.check_counts = lambda *arguments: None
     segment.save_checkpoint = saving  # type: ignore[assignment]
     State.train_step = stepping  # type: ignore[method-assign]
