@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.laws.forms import Form
-from analysis.laws.newton import ROUNDING, Solution
+from analysis.laws.forms import AT_BOUND, LOG_ZERO, Form
+from analysis.laws.newton import Solution
 
+EXACT = float(np.exp(2 * LOG_ZERO))  # objective a run of a law through every run, but for terms reported as 0
 SINGULAR = 1e-13  # an eigenvalue that is rounding error, and would be positive or negative by chance
 
 
@@ -36,7 +37,7 @@ class Certificate:
 def certify(form: Form, solution: Solution, best: int, runs: int) -> Certificate:
     """Certify minimum `best` (an index into `solution`) against those of all other starts; `runs` is n."""
     theta, gradient, hessian = solution.theta[best], solution.gradient[best], solution.hessian[best]
-    held = (theta <= form.lower + 1e-9) | (theta >= form.upper - 1e-9)
+    held = (theta <= form.lower + AT_BOUND) | (theta >= form.upper - AT_BOUND)
     free = ~held
     H, g = hessian[np.ix_(free, free)], gradient[free]
     scale = np.sqrt(np.abs(np.diag(H)))
@@ -48,10 +49,10 @@ def certify(form: Form, solution: Solution, best: int, runs: int) -> Certificate
             condition = float(values[-1] / values[0])
             decrement = float(((vectors.T @ (g / scale)) ** 2 / values).sum())
     objective = float(solution.objective[best])
-    exact = ROUNDING * runs  # a law that goes through every run
-    tolerance = max(1e-9 * objective, 100 * exact)
+    exact = EXACT * runs
+    tolerance = max(1e-9 * objective, exact)
     return Certificate(
-        gradient=0.0 if objective < 100 * exact else decrement / objective,
+        gradient=0.0 if objective < exact else decrement / objective,
         starts=len(solution.objective),
         agree=int((solution.objective <= objective + tolerance).sum()),
         condition=condition,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.laws.certificate import Certificate
-from analysis.laws.forms import Form
+from analysis.laws.forms import AT_BOUND, Form
 from analysis.laws.laws import Array
 from analysis.laws.recipe import Recipe
 from analysis.laws.runs import FitError, Runs, called
@@ -112,7 +112,7 @@ def doubts_about_fit(
     if not certificate.bounds and not certificate.ok:
         doubts.append(Doubt("not-certified", "no strict minimum was certified: some direction is free."))
     if len(theta_draws):
-        at_bound = (theta_draws <= form.lower + 1e-9) | (theta_draws >= form.upper - 1e-9)
+        at_bound = (theta_draws <= form.lower + AT_BOUND) | (theta_draws >= form.upper - AT_BOUND)
         share = at_bound.mean(axis=0)
         loose = [
             n.removeprefix("log_") for n, s in zip(form.names, share, strict=True) if s > (1 - level) / 2

@@ -17,6 +17,7 @@ from analysis.laws.laws import Array, Law
 
 LOG_ZERO = -20.0  # a term of e^-20 = 2e-9 of the median loss is reported as exactly 0
 LOG_LARGE = 8.0
+AT_BOUND = 1e-9  # a coordinate as close as this to a bound is held by it
 EXPONENTS = (0.0, 8.0)
 
 

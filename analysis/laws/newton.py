@@ -27,6 +27,9 @@ FRESH = 1e-2  # damping below which, as long as steps succeed, the IRLS Hessian 
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.03
 LEAST_DAMPING = 1e-8  # small enough not to slow a direction that the runs hardly determine
+NOISE = (
+    1e-14  # to which a sum over runs is known, relative: gradients say more than it does of a flat direction
+)
 ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
 
@@ -83,8 +86,8 @@ def minimise(
         promise = -np.einsum("rp,rp->r", step, slope)
         there, part = chart.move(here, step)
         new = problem.derivatives(active, there, rough)
-        gained = value - new[0]
-        better = solvable & (gained >= -4e-16 * value)
+        gained = value - new[0] + NOISE * value
+        better = solvable & (gained >= 0)
         # A step is as good as its quadratic model: what it gained against what the model promised.
         trusted = better & (gained >= promise * (0.25 * part * (1 - 0.5 * part)))
         least = SETTLED * value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
+from analysis.laws.forms import AT_BOUND, EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
 from analysis.laws.grid import best_cells, project_one, project_two
 from analysis.laws.laws import Array, Chinchilla, Law, PowerLaw
 from analysis.laws.slots import Coordinate, Slots
@@ -106,14 +106,14 @@ class PowerSum(Form):
     def canonical(self, theta: Array) -> Array:
         """A term whose exponent is 0 is part of the floor."""
         J, first = len(self._inputs), int(self._offset)
-        constant = theta[:, first + J :] <= 0
+        constant = theta[:, first + J :] <= AT_BOUND
         if not first or not constant.any():
             return theta
         merged = theta.copy()
         for j in range(J):
             rows = constant[:, j]
             merged[rows, 0] = np.logaddexp(merged[rows, 0], merged[rows, 1 + j])
-            merged[rows, 1 + j] = LOG_ZERO
+            merged[rows, 1 + j], merged[rows, 1 + J + j] = LOG_ZERO, 0.0
         return np.minimum(merged, self.upper)
 
     def law(self, theta: Array) -> Law:

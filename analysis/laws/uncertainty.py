@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.laws.fit import Fit
-from analysis.laws.forms import Restricted
+from analysis.laws.forms import AT_BOUND, Restricted
 from analysis.laws.laws import Array
 from analysis.laws.newton import minimise, objective
 from analysis.laws.runs import FitError
@@ -158,7 +158,7 @@ def _covariance(fit: Fit) -> Array:
     if fit.recipe.space == "raw":
         weights = weights * np.exp(2 * tape.value)
     information = tape.outer(weights)[0]
-    held = (fit.theta <= fit.form.lower + 1e-9) | (fit.theta >= fit.form.upper - 1e-9)
+    held = (fit.theta <= fit.form.lower + AT_BOUND) | (fit.theta >= fit.form.upper - AT_BOUND)
     free = np.flatnonzero(~held)
     covariance = np.zeros_like(information)
     block = information[np.ix_(free, free)]

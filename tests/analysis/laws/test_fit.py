@@ -115,3 +115,15 @@ def test_a_term_without_an_exponent_is_part_of_the_floor() -> None:
     assert {"log_B", "beta"} <= set(one.certificate.bounds)
     assert one.certificate.ok
     assert two.certificate.ok
+
+
+@pytest.mark.parametrize("units", [(1.0, 1.0, 1.0), (1e-6, 1e-9, 1.4427), (300.0, 0.02, 50.0)])
+def test_exact_losses_without_a_floor_are_certified_in_every_unit(
+    units: tuple[float, float, float],
+) -> None:
+    N, D, _ = isoflop_grid()
+    truth = Chinchilla(0.0, 514.4, 371.7, 0.445, 0.279)
+    fit = fit_loss_surface(N * units[0], D * units[1], truth(N, D) * units[2], resamples=0)
+    assert fit.certificate.ok
+    assert fit.certificate.bounds == ("log_E",)
+    assert fit.law.parameters["alpha"] == pytest.approx(0.445, rel=1e-6)
