@@ -12,26 +12,21 @@ from __future__ import annotations
 
 import os
 import signal
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.nn.parallel import DistributedDataParallel
 
-from scaling.data.layout import Batch, Ids
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
 from scaling.training.state import State
 from scaling.training.stop import SIGNALS
+
+if TYPE_CHECKING:  # it takes seconds to import, and most processes train alone
+    from scaling.training.shared import Part
 
 PATIENCE = timedelta(days=30)  # of a rank that waits for the next word: rank 0 may be planning or evaluating
 STARTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
@@ -116,156 +111,12 @@ class Crew:
 
     def _do(self, name: str, arguments: Sequence[Any], mine: dict[str, Any]) -> Any:
         if name == "open":
+            from scaling.training.shared import Part
+
             self.part = None  # frees the last model before the next one is made
             self.part = Part(*arguments)
             return None
         return getattr(self.part, name)(*arguments, **mine)
-
-
-class Part(State):
-    """What one rank holds of the state: a copy under DDP, a share under FSDP2."""
-
-    def __init__(self, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
-        self.rank, self.ranks, self.kind = dist.get_rank(), dist.get_world_size(), kind
-        if arithmetic.device.startswith("cuda"):
-            arithmetic = replace(arithmetic, device=f"cuda:{os.environ['LOCAL_RANK']}")
-            torch.cuda.set_device(arithmetic.device)
-        torch.set_num_threads(arithmetic.threads)
-        super().__init__(spec, arithmetic)
-        self.whole: nn.Module = self.model  # what is called in training
-        if kind == "ddp":
-            with warnings.catch_warnings():
-                # PyTorch 2.13 renames the first argument; 2.6, which is allowed, knows it by this name only.
-                warnings.simplefilter("ignore", FutureWarning)
-                # Every rank has drawn the same weights from the same seed, and no buffer ever changes.
-                self.whole = DistributedDataParallel(self.model, broadcast_buffers=False, init_sync=False)
-
-    def _place(self, model: nn.Module) -> nn.Module:
-        if self.kind == "ddp":
-            return super()._place(model)
-        # From the CPU, so that no device ever holds the whole model. A unit is a module that owns weights,
-        # not a block: `encoder_decoder` calls the parts of its blocks, and only a called unit is gathered.
-        # PyTorch's recurrent layers return a view, which a unit must not: they go with the rest.
-        mesh = init_device_mesh(torch.device(self.arithmetic.device).type, (self.ranks,))
-        for module in [m for m in model.modules() if m is not model and not isinstance(m, nn.RNNBase)]:
-            if any(True for _ in module.parameters(recurse=False)):
-                fully_shard(module, mesh=mesh)
-        fully_shard(model, mesh=mesh)
-        return model
-
-    def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """See `State.train_step`; `batch` is that of all ranks, and so is what comes back."""
-        total, norm = super().train_step(batch, rate)
-        return total, norm.full_tensor() if isinstance(norm, DTensor) else norm
-
-    def _backward(self, batch: Batch, predicted: int) -> Tensor:
-        """Of this rank's rows. Both wrappers take the mean of the ranks' gradients, hence the factor."""
-        total = torch.zeros((), device=self.arithmetic.device)
-        parts = batch.split(len(batch.targets) // self.ranks)[self.rank].split(self.spec.microbatch)
-        for index, part in enumerate(parts):
-            early = isinstance(self.whole, DistributedDataParallel) and index + 1 < len(parts)
-            with self.whole.no_sync() if early else nullcontext():  # type: ignore[operator]
-                loss = self._sum_of_losses(self.whole, part) * (self.ranks / predicted)
-                loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
-        dist.all_reduce(total)
-        return total / self.ranks
-
-    def forward(self, inputs: list[Ids]) -> Tensor:
-        """Logits in evaluation mode, computed by every rank: each has a share of the weights only."""
-        self.model.eval()
-        # Not in inference mode: what is gathered here is used by the next step's backward pass.
-        with torch.inference_mode(False), torch.no_grad():
-            logits = self.model(*(self._move(x) for x in inputs))
-        self.model.train()
-        return logits  # type: ignore[no-any-return]
-
-    def gather(self) -> dict[str, Any]:
-        """The whole state on rank 0's CPU, one tensor at a time; elsewhere its shape without tensors."""
-
-        def whole(tensor: Tensor) -> Tensor | None:
-            full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-            return None if self.rank else full.cpu()
-
-        content = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return {"step": self.step, **_replace(content, whole)}
-
-    def spread(self, outline: dict[str, Any], content: dict[str, Any] | None = None) -> None:
-        """Become a state that rank 0 has; `outline` is that with a `_Size` in place of every tensor."""
-        given = content or outline
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        model = self.model.state_dict()
-        loaded = {k: self._receive(outline["model"][k], given["model"][k], model[k]) for k in model}
-        moments = {
-            i: {k: self._receive(size, given["optimizer"]["state"][i][k], p) for k, size in sizes.items()}
-            for (i, sizes), p in zip(outline["optimizer"]["state"].items(), parameters, strict=True)
-        }
-        self.model.load_state_dict(loaded)
-        self.optimizer.load_state_dict({**outline["optimizer"], "state": moments})
-        self.step = outline["step"]
-
-    def _receive(self, size: _Size, given: Tensor | _Size, like: Tensor) -> Tensor:
-        """A tensor that rank 0 has, cut up as `like` is if it has its shape."""
-        if isinstance(given, _Size):
-            given = torch.empty(size.shape, dtype=size.dtype)
-        given = given.to(self.arithmetic.device)
-        if isinstance(like, DTensor) and like.shape == size.shape:
-            return distribute_tensor(given, like.device_mesh, like.placements)
-        dist.broadcast(given, src=0)
-        return given
-
-
-class Lead(State):
-    """The state of all ranks, with the face of a state on one device."""
-
-    def __init__(self, crew: Crew, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
-        self.spec, self.arithmetic, self.crew = spec, arithmetic, crew
-        self.step = 0
-        crew.tell("open", spec, arithmetic, kind)
-        assert crew.part is not None
-        self.model = crew.part.model if kind == "ddp" else _Everywhere(crew)
-
-    def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = self.crew.tell("train_step", batch, rate)
-        self.step += 1
-        return found
-
-    def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
-        torch.save({**self.crew.tell("gather"), "extra": extra}, file)
-
-    def restore(self, content: dict[str, Any]) -> dict[str, Any]:
-        state = {key: content[key] for key in ("step", "model", "optimizer")}
-        outline = _replace(state, lambda tensor: _Size(tensor.shape, tensor.dtype))
-        self.crew.tell("spread", outline, content=state)
-        self.step = content["step"]
-        return dict(content["extra"])
-
-
-class _Everywhere(nn.Module):
-    """Calls the model on every rank."""
-
-    def __init__(self, crew: Crew) -> None:
-        super().__init__()
-        self.crew = crew
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.crew.tell("forward", [x.cpu().numpy() for x in inputs])  # type: ignore[no-any-return]
-
-
-class _Size(NamedTuple):
-    shape: torch.Size
-    dtype: torch.dtype
-
-
-def _replace(tree: Any, change: Callable[[Tensor], Any]) -> Any:
-    """The same nesting of dicts and lists with every tensor changed, in the same order on every rank."""
-    if isinstance(tree, Tensor):
-        return change(tree)
-    if isinstance(tree, dict):
-        return {key: _replace(value, change) for key, value in tree.items()}
-    if isinstance(tree, list):
-        return [_replace(value, change) for value in tree]
-    return tree
 
 
 def open_state(spec: TrunkSpec, arithmetic: Arithmetic, parallel: str) -> State:
@@ -292,4 +143,6 @@ def open_state(spec: TrunkSpec, arithmetic: Arithmetic, parallel: str) -> State:
             f"training.sequences: {spec.sequences} rows cannot be shared evenly by {_crew.ranks} processes; "
             "start a number that divides it."
         )
+    from scaling.training.shared import Lead
+
     return Lead(_crew, spec, arithmetic, parallel)

@@ -33,7 +33,15 @@ ONE_THREAD = Arithmetic("cpu", "float32", 1)
 
 @pytest.fixture
 def case(tiny_study: list[str]) -> Case:
-    plan = plan_study([*tiny_study, "training.microbatch=1", "budget.tokens=[1e3,2e3]"])
+    plan = plan_study(
+        [
+            *tiny_study,
+            "training.microbatch=1",
+            "budget.tokens=[640,1280]",
+            "training.evaluation_tokens=512",
+            "training.curve_evaluations=1",
+        ]
+    )
     return plan.trunks[0], open_corpus(plan.config.data, plan.config.cache)
 
 
@@ -136,7 +144,7 @@ def test_every_family_takes_the_steps_of_one_process(tiny_study: list[str]) -> N
         spec = plan.trunks[0].spec
         rows = dataset.batches(spec.data.context, spec.sequences, spec.seed)
         arrange = OBJECTIVES[plan.trunks[0].objective]
-        batches = [arrange(rows.batch(i), dataset.layout, (0, i)) for i in range(3)]
+        batches = [arrange(rows.batch(i), dataset.layout, (0, i)) for i in range(2)]
         alone = open_state(spec, ONE_THREAD, "none")
         cases.append((spec, batches, [alone.train_step(batch, 1e-3) for batch in batches]))
     with processes(2):
