@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.report import figures
 from analysis.report.advice import plot_approaches
+from analysis.report.bits import plot_loss_vs_bits
 from analysis.report.curves import plot_learning_curves
 from analysis.report.findings import Findings
 from analysis.report.style import panels, say_flops
@@ -158,3 +159,21 @@ def picture(name: str, group: str, caption: str, ax: Axes) -> Picture:
     if figure is None:
         raise RuntimeError(f"{name}: axes without a figure")
     return Picture(name, group, caption, figure)
+
+
+def draw_compressed(evaluations: pd.DataFrame) -> list[Picture]:
+    """Loss and scores of compressed copies against the bits of the model, a figure a family and quantity."""
+    drawn = []
+    for family, rows in evaluations.groupby("family"):
+        small = rows[rows["quantise"].notna() | rows["prune"].notna()]
+        for task in dict.fromkeys(map(str, small["task"])):
+            drawn.append(
+                picture(
+                    f"bits-{slug(task)}-{slug(str(family))}",
+                    "Compression",
+                    f"{family}: {task} of finished runs, as trained, quantised and pruned without further "
+                    "training, against the bits of the whole model. The longest run of each size.",
+                    plot_loss_vs_bits(rows, task=task),
+                )
+            )
+    return drawn

@@ -15,11 +15,11 @@ from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
 from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import Table
-from analysis.report.gallery import draw_all
+from analysis.report.gallery import draw_all, draw_compressed
 from analysis.report.html import Image, Page, render_html
 from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
-from analysis.table import load_curves, load_runs
+from analysis.table import load_curves, load_evaluations, load_runs
 
 _RUN_COLUMNS = (
     "run_id",
@@ -57,12 +57,15 @@ def write_report(
     """
     table = source if isinstance(source, pd.DataFrame) else load_runs(source)
     curves = load_curves(source) if not isinstance(source, pd.DataFrame) and Path(source).is_dir() else None
+    scores = load_evaluations(source) if curves is not None and not isinstance(source, pd.DataFrame) else None
     findings = fit_study(table) if fits is None else fits
     compared = compare_in(table)
     files: dict[str, bytes] = {}
     images = []
     with styled():
         pictures = draw_all(findings, curves)
+        if scores is not None:
+            pictures += draw_compressed(scores)
         for picture in [*pictures, family_picture(compared)] if compared else pictures:
             saved = save(picture.figure)
             files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}

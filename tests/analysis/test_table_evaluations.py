@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from analysis.report.bits import plot_loss_vs_bits
+from analysis.report.gallery import draw_compressed
+from analysis.report.style import styled
 from analysis.table import load_evaluations, load_runs
 from scaling.records.evaluation import EVALUATIONS, Evaluation, encode_evaluation
 from scaling.records.record import RunRecord
@@ -120,6 +122,10 @@ def test_compressed_copies_are_drawn_at_their_bits(study: Path) -> None:
         assert sorted(x) == sorted(4 * r.params_total for r in largest)
         assert sorted(y) == pytest.approx(sorted(expected))
     assert not plot_loss_vs_bits(load_evaluations(study)[:0]).containers
+    with styled():
+        names = [picture.name for picture in draw_compressed(every)]
+    assert names == ["bits-loss-decoder", "bits-next-line-decoder"]
+    assert not draw_compressed(every[every["quantise"].isna()])  # nothing was compressed: nothing to draw
 
 
 def sorted_by_id(records: list[RunRecord]) -> list[RunRecord]:
