@@ -171,7 +171,7 @@ def approach_2(
         FitError: with fewer than 2 budgets whose minimum lies inside the sizes tried.
 
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2; Czech et al. 2026 (arXiv:2603.22339) for the
-    bias. Replicates weight trunks by exponentials and are stretched as in `analysis.laws.resample.widen`.
+    bias. Replicates weight trunks by exponentials and are stretched as in `analysis.laws.draws.small_sample`.
     """
     groups = int(slices.group.max()) + 1
     weights = np.random.default_rng(seed).exponential(size=(resamples, groups))
