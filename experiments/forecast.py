@@ -29,8 +29,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
     parser.add_argument("--served", type=float, help="tokens to be served: the cheapest model of that loss")
     parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
-    parser.add_argument("--chance", type=float, default=0.0, help="the task's score of guessing (default 0)")
-    parser.add_argument("--items", type=int, help="questions in the task, for its binomial noise")
+    parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
+    parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
     parser.add_argument("--law", action="append", choices=sorted(LAWS), help=f"default: {', '.join(FORMS)}")
     parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
     parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
@@ -145,13 +145,14 @@ def answer(runs: pd.DataFrame, asked: argparse.Namespace) -> Answer:
     task = None
     if asked.task is not None:
         at = (outlook.params.value, outlook.tokens.value)
+        known = runs.attrs.get("tasks", {}).get(asked.task, {})
         task = forecast_task(
             runs,
             asked.task,
             at,
             basis,
-            chance=asked.chance,
-            items=asked.items,
+            chance=known.get("chance", 0.0) if asked.chance is None else asked.chance,
+            items=asked.items or known.get("items"),
             resamples=asked.resamples,
             seed=asked.seed,
         )
