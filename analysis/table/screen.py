@@ -62,6 +62,8 @@ def screen(raw: Raw, origins: Mapping[str, Origin], *, external: bool) -> Screen
     _check_values(screened)
     if external:
         _set_repeats_aside(raw, screened)
+        if {"run_id", "trunk_id"} <= set(origins):
+            _set_copies_aside(raw, origins["run_id"].column, screened)
         _set_units_aside(len(raw.labels), screened)
     return screened
 
@@ -136,6 +138,17 @@ def _set_repeats_aside(raw: Raw, screened: Screened) -> None:
                 screened.quarantine(
                     one, f"run_id {name!r} is also that of {raw.labels[other]}, with other values"
                 )
+
+
+def _set_copies_aside(raw: Raw, id_column: str, screened: Screened) -> None:
+    """Runs of one trunk that agree in every cell are one run, whatever they are called."""
+    rows = list(zip(*(cells for name, cells in raw.columns.items() if name != id_column), strict=True))
+    trunks = screened.texts["trunk_id"]
+    first: dict[str, int] = {}
+    for i in screened.open_rows(len(rows)):
+        j = first.setdefault(repr(rows[i]), i)
+        if j != i and trunks[i]:
+            screened.quarantine(i, f"is {raw.labels[j]} under another run_id")
 
 
 def _set_units_aside(n: int, screened: Screened) -> None:
