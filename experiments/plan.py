@@ -34,14 +34,14 @@ def main(arguments: list[str]) -> int:
 
     design = check_plan(plan, 200 if asked.simulate else 0, asked.prior)
     if asked.json:
-        rows = [
-            {**row, "step_seconds": time.median, **vars(arithmetic)}
-            for (trunk, time, arithmetic) in zip(plan.trunks, times, arithmetics, strict=True)
-            for row in plan.to_dict()["runs"]
-            if row["trunk_id"] == trunk.spec.id
-        ]
+        known = {
+            trunk.spec.id: {"step_seconds": time.median, **vars(arithmetic)}
+            for trunk, time, arithmetic in zip(plan.trunks, times, arithmetics, strict=True)
+        }
+        told = plan.to_dict()
+        rows = [{**row, **known[row["trunk_id"]]} for row in told["runs"]]
         found = [asdict(check) for check in design]
-        print(json.dumps({**plan.to_dict(), "runs": rows, "design": found}, indent=1))
+        print(json.dumps({**told, "runs": rows, "design": found}, indent=1))
         return 0
     print(describe(plan, times, arithmetics))
     for check in filter(None, map(str, design)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from analysis.forecast.approach import Approach, power_line
 from analysis.forecast.parabola import grid_doubts, inside, minima
@@ -184,7 +184,7 @@ def approach_2(
     m, B = len(slices.loss), len(slices.compute)
     left = groups * (1 - 3 * B / m)  # degrees of freedom: a parabola a budget
     stretch = np.sqrt(groups / max(groups - 1, 1)) * groups / max(left, 1.0)
-    stretch *= stats.t.ppf(0.975, max(left, 1.0)) / stats.norm.ppf(0.975)
+    stretch *= special.stdtrit(max(left, 1.0), 0.975) / special.ndtri(0.975)
     return _lines(2, slices, log_n, log_d, kept, level, doubts, judge, stretch)
 
 

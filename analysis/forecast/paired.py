@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 CELL = ("family", "params", "tokens", "seed")
 
@@ -63,11 +63,9 @@ def compare_paired(table: pd.DataFrame, column: str, way: str, reference: str) -
     difference = merged["loss_x"] - merged["loss_y"]
     by_trunk = difference.groupby([merged[key] for key in keys]).mean().to_numpy(float)
     mean = float(by_trunk.mean())
-    half = (
-        float(stats.t.ppf(0.975, len(by_trunk) - 1)) * float(by_trunk.std(ddof=1)) / math.sqrt(len(by_trunk))
-        if len(by_trunk) > 1
-        else math.nan
-    )
+    n = len(by_trunk)
+    error = float(by_trunk.std(ddof=1)) / math.sqrt(n) if n > 1 else math.nan
+    half = float(special.stdtrit(n - 1, 0.975)) * error if n > 1 else math.nan
     seeds = merged.groupby(["family", "params", "rank"])["loss_y"].var(ddof=1).dropna()
     return Paired(
         cells=len(merged),

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ def fit_rule(cells: Sequence[BestRate]) -> Rule:
     free = len(x) - 2
     spread = float(np.sum((y - offset - slope * x) ** 2) / free) if free else math.nan
     off_centre = np.sum((x - x.mean()) ** 2)
-    t = float(stats.t.ppf(0.975, free)) if free else math.nan
+    t = float(special.stdtrit(free, 0.975)) if free else math.nan
     of_slope = t * math.sqrt(spread / off_centre)
     of_offset = t * math.sqrt(spread * (1 / len(x) + x.mean() ** 2 / off_centre))
     return Rule(

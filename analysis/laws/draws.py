@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from analysis.laws.forms import LOG_ZERO, Data, Form
 from analysis.laws.laws import Array
@@ -55,7 +55,7 @@ def small_sample(runs: Runs, parameters: int, quadratic: float) -> float:
     """
     n, G = runs.n_distinct, runs.n_groups
     freedom = max(n - parameters, 1)
-    leverage = n / freedom * stats.t.ppf(0.975, freedom) / stats.norm.ppf(0.975)
+    leverage = n / freedom * special.stdtrit(freedom, 0.975) / special.ndtri(0.975)
     factor: float = np.sqrt(G / max(G - 1, 1)) * (1 + quadratic * (leverage - 1))
     return factor
 

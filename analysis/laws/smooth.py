@@ -9,15 +9,16 @@ spread is multiplied by what theory says a sharper loss adds to it. With more ru
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from analysis.laws.laws import Array
 from analysis.laws.losses import Robust
 
-MAD = float(stats.norm.ppf(0.75))  # median of |z| for a standard normal z
+MAD = float(special.ndtri(0.75))  # median of |z| for a standard normal z
 
 
 def smooth_loss(robust: Robust, residual: Array, parameters: int) -> tuple[Robust, float]:
@@ -35,8 +36,8 @@ def smooth_loss(robust: Robust, residual: Array, parameters: int) -> tuple[Robus
     sizes = np.sort(np.abs(np.unique(residual)))  # copies of a run are no further runs
     n = len(sizes)
     scale = float(np.median(sizes[min(parameters, n - 1) :])) / MAD
-    share = n ** (-1 / 3) * (stats.norm.ppf(0.975) ** 2 * 1.5 * stats.norm.pdf(0.0) ** 2) ** (1 / 3)
-    width = scale * float(stats.norm.ppf(0.5 + min(share, 0.45)))
+    share = n ** (-1 / 3) * (special.ndtri(0.975) ** 2 * 1.5 * _density(0.0) ** 2) ** (1 / 3)
+    width = scale * float(special.ndtri(0.5 + min(share, 0.45)))
     sharp = robust.delta if robust.kind == "huber" else 0.0
     if width <= sharp or scale == 0:
         return robust, 1.0
@@ -48,6 +49,11 @@ def _spread(delta: float) -> float:
     """sqrt(mean psi²) / mean psi' of the Huber loss for standard normal residuals; sqrt(pi/2) for L1."""
     if delta < 1e-6:
         return float(np.sqrt(np.pi / 2))
-    inside = 2 * stats.norm.cdf(delta) - 1
-    squares = inside - 2 * delta * stats.norm.pdf(delta) + delta**2 * (1 - inside)
+    inside = 2 * special.ndtr(delta) - 1
+    squares = inside - 2 * delta * _density(delta) + delta**2 * (1 - inside)
     return float(np.sqrt(squares) / inside)
+
+
+def _density(z: float) -> float:
+    """Of a standard normal. `scipy.special` and not `scipy.stats`, which takes a second to import."""
+    return math.exp(-z * z / 2) / math.sqrt(2 * math.pi)

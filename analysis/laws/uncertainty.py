@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from analysis.laws.fit import Fit
 from analysis.laws.forms import AT_BOUND, Restricted
@@ -76,7 +76,7 @@ def profile(fit: Fit, parameter: str, *, points: int = 41, level: float | None =
     j = form.names.index(coordinate)
     n, p = fit.n_runs, len(form.names)
     ratio = _scale(fit)
-    threshold = float(stats.f.ppf(level, 1, max(n - p, 1)))
+    threshold = float(special.fdtri(1, max(n - p, 1), level))
     low, high = form.lower[j], form.upper[j]
     centre = fit.theta[j]
     spread = _standard_errors(fit)[j]
@@ -124,7 +124,7 @@ def gauss_newton_interval(
         gradient[j] = (ahead - behind) / (2 * STEP)
     centre = float(f(fit.law))
     freedom = max(fit.n_runs - len(fit.theta), 1)
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(gradient @ covariance @ gradient))
+    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(gradient @ covariance @ gradient))
     return centre - half, centre + half
 
 

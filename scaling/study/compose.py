@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scaling.study.config import RunConfig, register
@@ -68,9 +70,7 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
             raise PlanError(_explain(error)) from error
         for job in batches[0]:
             try:
-                config = OmegaConf.to_object(composer.compose(list(job)))
-                assert isinstance(config, RunConfig)
-                jobs[tuple(job)] = config
+                jobs[tuple(job)] = composer.compose(job)
             except (HydraException, OmegaConfBaseException, ValueError) as error:
                 problems.setdefault(_explain(error), []).append(tuple(job))
     if problems:
@@ -79,25 +79,61 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
 
 
 class _Composer:
-    """Composes each choice of config groups once, and sets values on a copy: 30 ms a job become 1."""
+    """Composes each choice of config groups once, and each section's settings once: 30 ms a job become 0.1.
+
+    A section is one field of `RunConfig`, e.g. `training`. Unless something refers to elsewhere (`${seed}`),
+    what a job sets in one says nothing about another.
+    """
 
     def __init__(self, parser: OverridesParser) -> None:
-        self.parser = parser
         self.groups = {path.name for path in config_folder().iterdir() if path.is_dir()}
-        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self.parse = cache(lambda line: parser.parse_override(line))
+        self.composed = cache(lambda chosen: compose("config", list(chosen)))
+        self.apart = cache(lambda chosen: "${" not in str(self.composed(chosen)))
+        self.section = cache(self._section)
 
-    def compose(self, overrides: list[str]) -> DictConfig:
-        parsed = self.parser.parse_overrides(overrides)
+    def compose(self, overrides: Sequence[str]) -> RunConfig:
+        parsed = [self.parse(line) for line in overrides]
         chosen = tuple(str(o.input_line) for o in parsed if self._chooses(o))
-        if chosen not in self.composed:
-            self.composed[chosen] = compose("config", list(chosen))
-        config = copy.deepcopy(self.composed[chosen])
-        ConfigLoaderImpl._apply_overrides_to_config([o for o in parsed if not self._chooses(o)], config)
-        return config
+        set_values = [o for o in parsed if not self._chooses(o)]
+        try:
+            if self.apart(chosen) and all(map(_plain, set_values)):
+                lines: dict[str, Overrides] = {field.name: () for field in fields(RunConfig)}
+                for o in set_values:
+                    lines[_field(o)] += (str(o.input_line),)
+                return RunConfig(**{name: self.section(chosen, name, said) for name, said in lines.items()})
+        except (HydraException, OmegaConfBaseException, ValueError):
+            pass  # said below, as Hydra says it
+        config = copy.deepcopy(self.composed(chosen))
+        ConfigLoaderImpl._apply_overrides_to_config(set_values, config)
+        whole = OmegaConf.to_object(config)
+        assert isinstance(whole, RunConfig)
+        return whole
+
+    def _section(self, chosen: Overrides, name: str, lines: Overrides) -> Any:
+        """What a section holds once these lines have set their values in it."""
+        config = self.composed(chosen)
+        before = copy.deepcopy(config[name])
+        try:
+            ConfigLoaderImpl._apply_overrides_to_config([self.parse(line) for line in lines], config)
+            found = config[name]
+            return OmegaConf.to_object(found) if OmegaConf.is_config(found) else found
+        finally:
+            config[name] = before
 
     def _chooses(self, override: Override) -> bool:
         key = override.key_or_group
         return key in self.groups or "/" in key or key.startswith("hydra.")
+
+
+def _plain(override: Override) -> bool:
+    """Whether it sets one field, as `training.clip=2` does, and nothing else."""
+    known = any(_field(override) == field.name for field in fields(RunConfig))
+    return override.type is OverrideType.CHANGE and known and "${" not in str(override.input_line)
+
+
+def _field(override: Override) -> str:
+    return override.key_or_group.partition(".")[0]
 
 
 def _explain(error: Exception) -> str:

@@ -38,14 +38,14 @@ class Plan:
         """The cheapest trunks that `max_flops` pays for together, or all of them."""
         if self.config.max_flops is None:
             return self
-        kept: list[Trunk] = []
+        kept: set[str] = set()
         left = self.config.max_flops
         for trunk in sorted(self.trunks, key=shared_flops):
             left -= shared_flops(trunk)
             if left < 0:
                 break
-            kept.append(trunk)
-        return replace(self, trunks=tuple(trunk for trunk in self.trunks if trunk in kept))
+            kept.add(trunk.spec.id)
+        return replace(self, trunks=tuple(trunk for trunk in self.trunks if trunk.spec.id in kept))
 
     def to_dict(self) -> dict[str, Any]:
         """`plan.json`: what is expected, so that missing runs can be counted."""

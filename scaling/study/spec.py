@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
 from typing import Any
 
 from scaling.records.record import SCHEMA, canonical_json
@@ -65,7 +66,7 @@ class TrunkSpec:
         """Tokens in `steps` batches; where rows differ in length, as many as are expected."""
         return round(steps * self.sequences * (self.data.row_tokens or self.data.context))
 
-    @property
+    @cached_property
     def id(self) -> str:
         return f"{self.family}-{self.width}x{self.depth}-{_digest(self.to_dict())}"
 
@@ -102,7 +103,7 @@ class RunSpec:
     def schedule(self) -> str:
         return "trunk" if self.trunk.horizon is None else "cosine"
 
-    @property
+    @cached_property
     def id(self) -> str:
         shape = f"{self.trunk.family}-{self.trunk.width}x{self.trunk.depth}"
         return f"{shape}-{readable(self.tokens)}-{_digest(self.to_dict())}"
