@@ -22,6 +22,8 @@ from scaling.study.config import RunConfig, register
 
 Overrides = tuple[str, ...]
 
+FIELDS = tuple(field.name for field in fields(RunConfig))
+
 
 class PlanError(ValueError):
     """What was asked cannot be decided. The message lists every job that is wrong, and why."""
@@ -89,7 +91,7 @@ class _Composer:
         self.groups = {path.name for path in config_folder().iterdir() if path.is_dir()}
         self.parse = cache(lambda line: parser.parse_override(line))
         self.composed = cache(lambda chosen: compose("config", list(chosen)))
-        self.apart = cache(lambda chosen: "${" not in str(self.composed(chosen)))
+        self.apart = cache(lambda chosen: "$" not in str(self.composed(chosen)))
         self.section = cache(self._section)
 
     def compose(self, overrides: Sequence[str]) -> RunConfig:
@@ -98,7 +100,7 @@ class _Composer:
         set_values = [o for o in parsed if not self._chooses(o)]
         try:
             if self.apart(chosen) and all(map(_plain, set_values)):
-                lines: dict[str, Overrides] = {field.name: () for field in fields(RunConfig)}
+                lines: dict[str, Overrides] = dict.fromkeys(FIELDS, ())
                 for o in set_values:
                     lines[_field(o)] += (str(o.input_line),)
                 return RunConfig(**{name: self.section(chosen, name, said) for name, said in lines.items()})
@@ -128,8 +130,9 @@ class _Composer:
 
 def _plain(override: Override) -> bool:
     """Whether it sets one field, as `training.clip=2` does, and nothing else."""
-    known = any(_field(override) == field.name for field in fields(RunConfig))
-    return override.type is OverrideType.CHANGE and known and "${" not in str(override.input_line)
+    if override.type is not OverrideType.CHANGE or "$" in str(override.input_line):
+        return False
+    return _field(override) in FIELDS
 
 
 def _field(override: Override) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+from functools import cache
+
 from scaling.data.dataset import Dataset
 from scaling.models import BASE, FAMILIES, Family, Shape, get_family
 from scaling.study.config import ModelConfig, Parametrisation, RunConfig, Schedule
@@ -116,19 +120,28 @@ def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
 
 
 def curve_steps(count: int, spec: TrunkSpec, last: int) -> tuple[int, ...]:
-    """Steps at which a trunk's held-out loss is drawn: even in log steps, from warm-up to the last."""
+    """Steps at which a trunk's held-out loss is drawn: `count` a tenfold of steps, from warm-up on.
+
+    Where the trunk ends moves none of them: its log is the same whatever else is asked of it, so that
+    another study, or this one with a budget more, can go on with it.
+    """
     if count < 1:
         return ()
-    first = min(max(spec.warmup_steps, 1), last)
-    ratio = (last / first) ** (1 / max(count - 1, 1))
-    return tuple(sorted({round(first * ratio**i) for i in range(count)}))
+    first = max(spec.warmup_steps, 1)
+    number = math.floor(count * math.log10(max(last / first, 1)) + 1e-9) + 1
+    return tuple(sorted({round(first * 10 ** (i / count)) for i in range(number)}))
 
 
 def _shape(model: ModelConfig) -> Shape:
     if model.width is not None and model.depth is not None:
         return Shape(model.width, model.depth)
     assert model.params is not None  # ModelConfig has checked
-    return get_family(model.family).shape_for(model.params)
+    return _shape_for(model.family, model.params)
+
+
+@cache  # a grid asks for the same few sizes again and again, and each looks at the whole ladder
+def _shape_for(family: str, params: float) -> Shape:
+    return get_family(family).shape_for(params)
 
 
 def _steps(config: RunConfig, amount: float, flops_per_token: float, params: int, batch_tokens: int) -> int:

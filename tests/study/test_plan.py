@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from scaling.study.compose import PlanError, compose_jobs, config_folder
 from scaling.study.decide import curve_steps, warmup_steps
@@ -63,6 +65,26 @@ def test_every_study_of_the_repository_composes() -> None:
         jobs = compose_jobs([f"study={study}"])
         assert jobs
         assert all(job.config.name == study and job.config.question for job in jobs)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["study=demo", "seed=3,4", "training.clip=2,3", "training.beta1=0.5"],
+        ["seed=1,2", "seed=7"],  # the later one wins, swept or not
+        ["budget.tokens=[1e4,2e4],3e4", "training={clip: 2.5, cooldown: 0.1}", "training.cooldown=0.3"],
+        ["name=run-${seed}", "seed=1,2"],  # one section that speaks of another
+        ["+data.settings.exponent=1.5", "data.settings={floor: 2},{floor: 3}"],
+        ["model=lstm,decoder", "rates=steplaw,measured", "model.params=1e4,2e4", "tasks=[recall]"],
+    ],
+)
+def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
+    asked = ["budget.tokens=1e5", "model.params=5e3", *overrides]
+    jobs = compose_jobs(asked)
+    assert len(jobs) == len({repr(job) for job in jobs})
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for job in jobs:
+            assert job.config == OmegaConf.to_object(compose("config", list(job.overrides)))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +157,7 @@ def test_warmup_is_no_longer_than_a_token_a_parameter() -> None:
     assert warmup_steps(0, params=10**6, batch_tokens=2048) == 0
 
 
-def test_curve_steps_go_from_warmup_to_the_last(tiny_study: list[str]) -> None:
+def test_curve_steps_are_even_in_log_steps_wherever_the_trunk_ends(tiny_study: list[str]) -> None:
     trunk = plan_study(tiny_study).trunks[0]
     steps = curve_steps(5, trunk.spec, 1000)
     assert (steps[0], steps[-1], len(steps)) == (trunk.spec.warmup_steps, 1000, 5)
