@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from dataclasses import asdict, astuple
 from pathlib import Path
 
 from experiments.terminal import Column, duration, table
 from scaling.launch.devices import share_machine
+from scaling.records.storage import safe_child
 from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
 from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import readable
+from scaling.training.adopt import Found, Siblings, attempt_facts
 from scaling.training.device import Arithmetic, choose_arithmetic
 from scaling.training.throughput import StepTime, time_steps
 
@@ -30,6 +33,7 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     plan = plan_study(asked.overrides)
     times, arithmetics = measure(plan)
+    found = find_trained(plan, arithmetics)
     from experiments.design import check_plan  # here: pandas is not waited for where a study is refused
 
     design = check_plan(plan, 200 if asked.simulate else 0, asked.prior)
@@ -38,12 +42,15 @@ def main(arguments: list[str]) -> int:
             trunk.spec.id: {"step_seconds": time.median, **vars(arithmetic)}
             for trunk, time, arithmetic in zip(plan.trunks, times, arithmetics, strict=True)
         }
+        shared = {run_id: study for f in found for run_id, study in f.shared.items()}
         told = plan.to_dict()
-        rows = [{**row, **known[row["trunk_id"]]} for row in told["runs"]]
-        found = [asdict(check) for check in design]
-        print(json.dumps({**told, "runs": rows, "design": found}, indent=1))
+        rows = [
+            {**row, **known[row["trunk_id"]], "shared": shared.get(row["run_id"])} for row in told["runs"]
+        ]
+        checks = [asdict(check) for check in design]
+        print(json.dumps({**told, "runs": rows, "design": checks}, indent=1))
         return 0
-    print(describe(plan, times, arithmetics))
+    print(describe(plan, times, arithmetics, found))
     for check in filter(None, map(str, design)):
         print(f"\n{check}")
     return 0
@@ -57,8 +64,25 @@ def measure(plan: Plan) -> tuple[list[StepTime], list[Arithmetic]]:
     return time_steps(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser()), arithmetics
 
 
-def describe(plan: Plan, times: list[StepTime], arithmetics: list[Arithmetic]) -> str:
+def find_trained(plan: Plan, arithmetics: list[Arithmetic]) -> list[Found]:
+    """Of every trunk, what is there to go on from, in this study's folder or another's."""
+    config = plan.config
+    return [
+        Siblings(
+            trunk.spec,
+            safe_child(plan.folder, trunk.spec.id),
+            attempt_facts(arithmetic, config.training.parallel.value),
+            share=config.share,
+        ).find(trunk)
+        for trunk, arithmetic in zip(plan.trunks, arithmetics, strict=True)
+    ]
+
+
+def describe(
+    plan: Plan, times: list[StepTime], arithmetics: list[Arithmetic], found: list[Found] | None = None
+) -> str:
     """The table of runs, and the totals below it."""
+    found = found or [Found() for _ in plan.trunks]
     rows = [
         (
             trunk,
@@ -86,7 +110,13 @@ def describe(plan: Plan, times: list[StepTime], arithmetics: list[Arithmetic]) -
     )
     workers, _ = share_machine(plan)
     total, least, most = (
-        wall_seconds([trunk_seconds(t, s) for t, s in zip(plan.trunks, steps, strict=True)], workers)
+        wall_seconds(
+            [
+                trunk_seconds(trunk, step, {*f.done, *f.shared}, f.steps)
+                for trunk, step, f in zip(plan.trunks, steps, found, strict=True)
+            ],
+            workers,
+        )
         for steps in zip(*(astuple(time) for time in times), strict=True)
     )
     shared = sum(map(shared_flops, plan.trunks))
@@ -100,11 +130,22 @@ def describe(plan: Plan, times: list[StepTime], arithmetics: list[Arithmetic]) -
             "",
             f"{len(rows)} runs on {len(plan.trunks)} trunks: {shared:.2e} FLOP, {shared / separate:.0%} of "
             f"what separate runs would take",
+            *there_already(found, len(rows)),
+            f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
             f"about {duration(total)} ({duration(least)} to {duration(most)}) on {one.device}: {workers} "
             f"{'trunk' if workers == 1 else 'trunks'} at a time, {one.threads} "
             f"{'thread' if one.threads == 1 else 'threads'} each",
         ]
     )
+
+
+def there_already(found: list[Found], runs: int) -> list[str]:
+    """A line about the runs that need no training, done here or in which other studies, if there are any."""
+    done = sum(len(f.done) for f in found)
+    studies = Counter(study for f in found for study in f.shared.values())
+    parts = [f"{done} of {runs} runs done"] if done else []
+    parts += [f"shared with study {study}: {number} of {runs} runs" for study, number in studies.items()]
+    return ["; ".join(parts)] if parts else []
 
 
 def wall_seconds(trunks: list[float], workers: int) -> float:

@@ -15,6 +15,7 @@ from experiments.terminal import duration
 from scaling.study.cost import trunk_seconds
 from scaling.study.plan import Plan
 from scaling.study.spec import RunSpec, Trunk, readable
+from scaling.training.adopt import Found
 from scaling.training.observer import Kind, Observer
 
 
@@ -24,20 +25,19 @@ class StudyProgress(Observer):
     The time left is what is left of the plan, scaled by how the plan has held so far.
     """
 
-    def __init__(self, plan: Plan, step_seconds: list[float], finished: set[str]) -> None:
+    def __init__(self, plan: Plan, step_seconds: list[float], found: list[Found]) -> None:
+        self.study = plan.name
         self.runs: dict[str, tuple[Trunk, RunSpec]] = {run.id: (trunk, run) for trunk, run in plan.runs}
-        self.done = len(finished)
+        self.done = sum(len(f.done) for f in found)
         self.step_seconds = {
             id: step
             for trunk, step in zip(plan.trunks, step_seconds, strict=True)
             for id in (trunk.spec.id, *(run.id for run in trunk.runs))
         }
-        self.reached = {trunk.spec.id: 0 for trunk in plan.trunks}
-        self.reached |= {run.id: run.branch_step for _, run in plan.runs}
+        self.reached = {run.id: run.branch_step for _, run in plan.runs}
         self.seconds = [
-            trunk_seconds(trunk, step)
-            for trunk, step in zip(plan.trunks, step_seconds, strict=True)
-            if not finished.issuperset(run.id for run in trunk.runs)
+            trunk_seconds(trunk, step, {*f.done, *f.shared}, f.steps)
+            for trunk, step, f in zip(plan.trunks, step_seconds, found, strict=True)
         ]
         self.total = sum(self.seconds)
         self.passed = 0.0
@@ -75,15 +75,18 @@ class StudyProgress(Observer):
             return
         self.done += 1
         trunk, run = self.runs[id]
-        self._reach(id, run.steps)
-        self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
+        ours = summary["study"] == self.study
+        if ours:
+            self._reach(id, run.steps)
+            self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
         if summary["status"] == "done":
             result = f"loss {summary['loss']:.4f} ± {summary['loss_se']:.4f}"
         else:
             result = f"diverged: {summary['reason']}"
         what = f"{trunk.spec.family} N {readable(trunk.params):>5}  D {readable(run.tokens):>5}"
         self.console.print(
-            f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}",
+            f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}"
+            + ("" if ours else f"  (from study {summary['study']})"),
             markup=False,
             highlight=False,
         )
@@ -91,8 +94,8 @@ class StudyProgress(Observer):
             print(f"    {self._times()}", flush=True)
 
     def _reach(self, id: str, step: int) -> None:
-        """Not every step is told of, and a resumed one starts in the middle."""
-        self.passed += (step - self.reached[id]) * self.step_seconds[id]
+        """Not every step is told of, and a resumed trunk starts in the middle."""
+        self.passed += (step - self.reached.get(id, step - 1)) * self.step_seconds[id]
         self.reached[id] = step
 
     def _show(self, id: str) -> None:

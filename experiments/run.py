@@ -6,12 +6,13 @@ import argparse
 import logging
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.evaluate import describe as describe_scores
 from experiments.evaluate import evaluate_study
-from experiments.plan import measure, wall_seconds
+from experiments.plan import find_trained, measure, there_already, wall_seconds
 from experiments.progress import StudyProgress
 from experiments.status import counts, describe
 from experiments.terminal import duration
@@ -63,16 +64,17 @@ def run_study(overrides: list[str]) -> Outcome:
         code = measure_tasks(plan)
         print(f"next: scaling report {plan.folder}")
         return Outcome(code, plan.folder, time.monotonic() - begin)
-    if asked & finished:
-        print(f"{plan.name}: {len(asked & finished)} of {len(asked)} runs are done already.")
     plan = afford(plan)
-    times, _ = measure(plan)
+    times, arithmetics = measure(plan)
+    found = find_trained(plan, arithmetics)
+    for line in there_already(found, len(plan.runs)):
+        print(f"{plan.name}: {line}")
     tracker = open_tracker(
         plan.config.tracking.value, study=plan.name, folder=plan.folder, project=plan.config.project
     )
     planning = time.monotonic() - begin
     limit = None if plan.config.max_hours is None else 3600 * plan.config.max_hours
-    with tracker, StudyProgress(plan, [t.median for t in times], asked & finished) as progress, after(limit):
+    with tracker, StudyProgress(plan, [t.median for t in times], found) as progress, after(limit):
         try:
             launch(plan, overrides, Observers(progress, Mirror(tracker)))
         except Stopped as error:
@@ -88,8 +90,12 @@ def run_study(overrides: list[str]) -> Outcome:
     said, took = wall_seconds(progress.seconds, workers), training + evaluation
     print(
         f"\n{describe(study)}\n\nplanning {duration(planning)}, training {duration(training)}, evaluation "
-        f"{duration(evaluation)}; the plan said {duration(said)} for both: {took / said - 1:+.0%}"
+        f"{duration(evaluation)}; the plan said {duration(said)} for both"
+        + (f": {took / said - 1:+.0%}" if said else "")
     )
+    taken = Counter(r.study for r in study.records if r.run_id in asked - finished and r.study != plan.name)
+    for other, runs in taken.items():
+        print(f"taken over from study {other}: {runs} {'run' if runs == 1 else 'runs'}")
     code = measure_tasks(plan)
     number = counts(study)
     if number["failed"] or number["missing"]:

@@ -79,6 +79,7 @@ class Job:
                 config.training.device,
                 threads,
                 config.training.parallel.value,
+                config.share,
             )
             for decided in decide(config, self.corpora[key])
             if decided.spec.id in self.trunks  # else beyond what max_flops affords

@@ -45,6 +45,7 @@ class Task:
     device: str
     threads: int | None
     parallel: str = "none"
+    share: bool = False
 
     def train(self, observer: Observer) -> None:
         """See `train_trunk`."""
@@ -56,6 +57,7 @@ class Task:
             device=self.device,
             threads=self.threads,
             parallel=self.parallel,
+            share=self.share,
             observer=observer,
         )
 

@@ -168,7 +168,7 @@ class TrainingConfig:
     parallel: Parallel = Parallel.none  # one model over several devices, started by torchrun
     threads: int | None = None  # null: the rule in `scaling.training.device`
     evaluation_tokens: float = 131072  # held-out tokens of a final loss
-    curve_evaluations: float = 12  # held-out points on a trunk's curve, evenly spaced in log steps
+    curve_evaluations: float = 5  # held-out points on a trunk's curve, a tenfold of steps
     curve_tokens: float = 16384  # held-out tokens of each
 
     def __post_init__(self) -> None:
@@ -212,6 +212,7 @@ class RunConfig:
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
+    share: bool = True  # take over what other studies below `runs` have trained: `scaling.training.adopt`
     max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from scaling.study.spec import Trunk
 
 
-def trunk_seconds(trunk: Trunk, step_seconds: float) -> float:
-    """Trunk, cooldowns and evaluations [s]. A forward pass is a third of a step."""
-    evaluated = sum(run.evaluation_tokens for run in trunk.runs)
-    evaluated += len(trunk.curve_steps) * trunk.curve_tokens
-    return step_seconds * (trunk.steps_to_train + evaluated / trunk.spec.batch_tokens / 3)
+def trunk_seconds(
+    trunk: Trunk, step_seconds: float, done: Collection[str] = (), reached: Collection[int] = ()
+) -> float:
+    """Trunk, cooldowns and evaluations [s]. A forward pass is a third of a step.
+
+    Args:
+        done: ids of runs that need no training any more.
+        reached: steps of the trunk from which training can go on.
+    """
+    steps, evaluated, at = 0, 0, 0
+    for run in sorted(trunk.runs, key=lambda run: run.branch_step):
+        if run.id in done:
+            continue
+        start = max([at, *(step for step in reached if step <= run.branch_step)])
+        drawn = sum(start < step <= run.branch_step for step in trunk.curve_steps)
+        steps += run.branch_step - start + run.cooldown_steps
+        evaluated += run.evaluation_tokens + drawn * trunk.curve_tokens
+        at = run.branch_step
+    return step_seconds * (steps + evaluated / trunk.spec.batch_tokens / 3)
 
 
 def separate_flops(trunk: Trunk) -> float:

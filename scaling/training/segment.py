@@ -60,6 +60,9 @@ class Segment:
         What was logged after it is forgotten.
         """
         found = load_checkpoint(self.folder, read_checkpoint, at_most)
+        while found is not None and found[1]["extra"]["metrics_offset"] > self.log.offset:
+            # Training went back to an earlier branch after this one was saved, and cut its lines off.
+            found = load_checkpoint(self.folder, read_checkpoint, found[0] - 1)
         self._pending.clear()
         if found is None:
             self.log.truncate(0)

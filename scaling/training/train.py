@@ -7,15 +7,14 @@ study cannot differ from an untouched one, and a second copy of the state is nev
 from __future__ import annotations
 
 import math
-import platform
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from scaling.data.dataset import Dataset
@@ -36,11 +35,12 @@ from scaling.records.storage import (
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
-from scaling.training.device import choose_arithmetic
+from scaling.training.adopt import Siblings, attempt_facts
+from scaling.training.device import Arithmetic, choose_arithmetic
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
-from scaling.training.parallel import open_state, ranks
+from scaling.training.parallel import open_state
 from scaling.training.schedule import run_rate, trunk_rate
 from scaling.training.segment import Diverged, Segment
 from scaling.training.state import State
@@ -55,9 +55,13 @@ def train_trunk(
     device: str = "auto",
     threads: int | None = None,
     parallel: str = "none",
+    share: bool = False,
     observer: Observer | None = None,
 ) -> list[RunRecord]:
     """Train what of `trunk` has no record yet.
+
+    Args:
+        share: take over what other studies beside `study_folder` have trained; see `scaling.training.adopt`.
 
     Returns:
         Every record of the trunk's runs, old ones included, in the order of the runs.
@@ -87,12 +91,22 @@ def train_trunk(
                 trunk.spec.data.context,
             )
             arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
-            versions = _versions(parallel)
-            attempt = new_attempt(folder, {**asdict(arithmetic), "versions": versions})
+            facts = attempt_facts(arithmetic, parallel)
+            siblings = Siblings(trunk.spec, folder, facts, share=share)
+            attempt = new_attempt(folder, facts)
             torch.set_num_threads(arithmetic.threads)
             try:
-                state = open_state(trunk.spec, arithmetic, parallel)
-                work = _Work(trunk, dataset, folder, study, state, attempt, versions, observer or Observer())
+                work = _Work(
+                    trunk,
+                    dataset,
+                    folder,
+                    study,
+                    lambda: open_state(trunk.spec, arithmetic, parallel),
+                    arithmetic,
+                    attempt,
+                    siblings,
+                    observer or Observer(),
+                )
                 work.train([run for run in trunk.runs if records[run.id] is None])
             except (OSError, RuntimeError, MemoryError) as error:
                 record_failure(folder, attempt, _kind(error), traceback.format_exc())
@@ -110,45 +124,65 @@ class _Work:
         dataset: Dataset,
         folder: Path,
         study: str,
-        state: State,
+        state: Callable[[], State],
+        arithmetic: Arithmetic,
         attempt: int,
-        versions: dict[str, str],
+        siblings: Siblings,
         observer: Observer,
     ) -> None:
         self.trunk, self.dataset, self.folder, self.study = trunk, dataset, folder, study
-        self.state, self.arithmetic = state, state.arithmetic
-        self.attempt, self.versions, self.observer = attempt, versions, observer
+        self.open_state, self.arithmetic = state, arithmetic
+        self.attempt, self.siblings, self.observer = attempt, siblings, observer
+        self.versions = siblings.facts["versions"]
         spec = trunk.spec
         self.batches = dataset.batches(spec.data.context, spec.sequences, spec.seed)
         self.started = _now()
         self.accounted = 0.0  # trunk seconds that a record has claimed
         self.evaluation_seconds = 0.0
 
+    @cached_property
+    def state(self) -> State:
+        """Made when the first step is trained: all may be there to take over."""
+        return self.open_state()
+
     def train(self, pending: list[RunSpec]) -> None:
         """Walk the trunk; at each branch cool down, evaluate and commit."""
         spec = self.trunk.spec
-        main = self._segment(
-            self.folder,
-            spec.id,
-            lambda step: trunk_rate(spec, step),
-            curve=lambda: self._evaluate(self.trunk.curve_tokens),
-            curve_steps=self.trunk.curve_steps,
-        )
         self.observer.opened(spec.id, "trunk", spec.to_dict())
-        with main.log:
-            main.resume(at_most=pending[0].branch_step)
-            self.accounted = main.seconds
-            for index, run in enumerate(pending):
+        for index, run in enumerate(pending):
+            taken = self.siblings.take_run(run, self.attempt)
+            if taken is not None:
+                self.observer.closed(run.id, asdict(taken))
+                continue
+            self.siblings.take_trunk(run.branch_step)
+            main = self._trunk_segment()
+            with main.log:
+                if not main.resume(at_most=run.branch_step) and self.state.step:
+                    raise RuntimeError(
+                        f"{self.folder}: no checkpoint up to step {run.branch_step} can be believed any "
+                        "more; the next attempt starts over."
+                    )
+                self.accounted = main.seconds
                 try:
                     main.advance(run.branch_step)
                 except Diverged as error:
                     for lost in pending[index:]:
                         self._commit(lost, None, 0.0, f"trunk: {error}")
                     break
-                self._finish(run, main)
-                if index + 1 < len(pending) and run.cooldown_steps:
-                    main.resume(at_most=run.branch_step)
+            self._finish(run, main)
+        else:
+            self.siblings.take_trunk(self.trunk.last_step)  # the log to its end, where other runs made it
         self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
+
+    def _trunk_segment(self) -> Segment:
+        spec = self.trunk.spec
+        return self._segment(
+            self.folder,
+            spec.id,
+            lambda step: trunk_rate(spec, step),
+            curve=lambda: self._evaluate(self.trunk.curve_tokens),
+            curve_steps=self.trunk.curve_steps,
+        )
 
     def _finish(self, run: RunSpec, main: Segment) -> None:
         """From the branch to the record."""
@@ -173,7 +207,6 @@ class _Work:
             except Diverged as error:
                 reason = f"cooldown: {error}"
         seconds = main.seconds - self.accounted + cooldown.seconds
-        self.accounted = main.seconds
         self._commit(run, None if reason else found, seconds, reason)
 
     def _segment(
@@ -267,17 +300,6 @@ def _until_asked(rows: Iterable[Ids]) -> Iterator[Ids]:
         if stop.requested():
             raise stop.Stopped("saved before its last evaluation")
         yield row
-
-
-def _versions(parallel: str) -> dict[str, str]:
-    """What a result depends on besides spec and arithmetic."""
-    found = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-    }
-    return found if parallel == "none" else {**found, "parallel": f"{parallel} x {ranks()}"}
 
 
 def _kind(error: BaseException) -> str:

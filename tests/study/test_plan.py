@@ -74,7 +74,7 @@ def test_every_study_of_the_repository_composes() -> None:
         ["seed=1,2", "seed=7"],  # the later one wins, swept or not
         ["budget.tokens=[1e4,2e4],3e4", "training={clip: 2.5, cooldown: 0.1}", "training.cooldown=0.3"],
         ["name=run-${seed}", "seed=1,2"],  # one section that speaks of another
-        ["+data.settings.exponent=1.5", "data.settings={floor: 2},{floor: 3}"],
+        ["+data.settings.exponent=1.5", "+data.settings={floor: 2},{floor: 3}"],
         ["model=lstm,decoder", "rates=steplaw,measured", "model.params=1e4,2e4", "tasks=[recall]"],
     ],
 )
@@ -159,6 +159,9 @@ def test_warmup_is_no_longer_than_a_token_a_parameter() -> None:
 
 def test_curve_steps_are_even_in_log_steps_wherever_the_trunk_ends(tiny_study: list[str]) -> None:
     trunk = plan_study(tiny_study).trunks[0]
-    steps = curve_steps(5, trunk.spec, 1000)
-    assert (steps[0], steps[-1], len(steps)) == (trunk.spec.warmup_steps, 1000, 5)
+    first = trunk.spec.warmup_steps
+    steps = curve_steps(2, trunk.spec, 1000 * first)
+    assert [steps[0], *steps[2::2]] == [first, 10 * first, 100 * first, 1000 * first]
+    for last in (first, 10 * first, 200 * first):
+        assert curve_steps(2, trunk.spec, last) == tuple(step for step in steps if step <= last)
     assert curve_steps(0, trunk.spec, 1000) == ()

@@ -14,10 +14,17 @@ from scaling.records.storage.attempts import (
     latest_attempt,
     load_record,
     new_attempt,
+    read_attempts,
     record_failure,
     write_spec_once,
 )
-from scaling.records.storage.checkpoints import load_checkpoint, save_checkpoint
+from scaling.records.storage.checkpoints import (
+    adopt_checkpoint,
+    checkpoint_steps,
+    load_checkpoint,
+    peek_checkpoint,
+    save_checkpoint,
+)
 from scaling.records.storage.evaluations import commit_evaluation, load_evaluation
 from scaling.records.storage.files import (
     atomic_file,
@@ -37,7 +44,9 @@ __all__ = [
     "LockedError",
     "MetricsLog",
     "StaleAttempt",
+    "adopt_checkpoint",
     "atomic_file",
+    "checkpoint_steps",
     "commit_evaluation",
     "commit_record",
     "is_latest_attempt",
@@ -47,7 +56,9 @@ __all__ = [
     "load_record",
     "make_folder",
     "new_attempt",
+    "peek_checkpoint",
     "quarantine",
+    "read_attempts",
     "record_failure",
     "safe_child",
     "save_checkpoint",

@@ -112,8 +112,22 @@ def record_failure(folder: str | Path, attempt: int, kind: str, message: str) ->
     return True
 
 
-def commit_record(folder: str | Path, record: RunRecord) -> bool:
-    """Write `folder/<run_id>/record.json`, for ever. `folder` is the trunk's, `record.attempts` our number.
+def read_attempts(folder: str | Path) -> list[dict[str, Any]]:
+    """What every attempt at a trunk said of itself.
+
+    Raises:
+        OSError, ValueError: for one that cannot be read.
+    """
+    home = Path(folder) / ATTEMPTS
+    return [dict(json.loads(path.read_bytes())) for path in home.glob("*.json")]
+
+
+def commit_record(folder: str | Path, record: RunRecord, attempt: int | None = None) -> bool:
+    """Write `folder/<run_id>/record.json`, for ever.
+
+    Args:
+        folder: the trunk's.
+        attempt: our number, where the record is one that another study has made; else it is the record's.
 
     True: on the disk, and survives power loss. False: the run has a record already, which stays as it is.
 
@@ -129,9 +143,10 @@ def commit_record(folder: str | Path, record: RunRecord) -> bool:
         )
     data = encode_record(record)
     home = make_folder(folder / record.run_id)
-    if not is_latest_attempt(folder, record.attempts):
+    attempt = record.attempts if attempt is None else attempt
+    if not is_latest_attempt(folder, attempt):
         raise StaleAttempt(
-            f"{folder}: attempt {record.attempts} was overtaken by attempt {latest_attempt(folder)}; "
+            f"{folder}: attempt {attempt} was overtaken by attempt {latest_attempt(folder)}; "
             f"its record of run {record.run_id} is not written."
         )
     return write_once(home / RECORD_FILE, data)

@@ -9,11 +9,12 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from scaling.records.storage.files import make_folder, quarantine, staged
+from scaling.records.storage.files import CHUNK, make_folder, quarantine, staged, sync_folder
 
 CHECKPOINTS = "checkpoints"
 NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{32})\.pt")
@@ -70,6 +71,66 @@ def load_checkpoint(
                 return step, read(file)
         quarantine(path, f"its name says sha256 {digest}, its content gives {found}")
     return None
+
+
+def checkpoint_steps(folder: str | Path) -> list[int]:
+    """The steps that have a checkpoint by name, newest first; whether they are whole only reading tells."""
+    return [step for step, _, _ in _find(Path(folder) / CHECKPOINTS)]
+
+
+def peek_checkpoint(
+    folder: str | Path, read: Callable[[BinaryIO], T], at_most: int, above: int = -1
+) -> tuple[Path, T] | None:
+    """The newest whole checkpoint past `above` and up to `at_most` of a folder that is not ours.
+
+    Nothing changes there: what is damaged, or goes away meanwhile, is passed over.
+    """
+    for step, digest, path in _find(Path(folder) / CHECKPOINTS):
+        if not above < step <= at_most:
+            continue
+        try:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest()[:32] == digest:
+                    file.seek(0)
+                    return path, read(file)
+        except OSError:
+            continue
+    return None
+
+
+def adopt_checkpoint(path: Path, folder: str | Path) -> bool:
+    """Give a checkpoint that `peek_checkpoint` found a name in `folder` too: a link, or else a copy.
+
+    False where it is gone, or not whole any more.
+
+    Raises:
+        OSError: of our own disk.
+    """
+    home = make_folder(Path(folder) / CHECKPOINTS)
+    try:
+        os.link(path, home / path.name)
+    except FileExistsError:
+        pass
+    except OSError:  # another file system, or another owner
+        if not _copy(path, home):
+            return False
+    sync_folder(home)
+    return True
+
+
+def _copy(path: Path, home: Path) -> bool:
+    with staged(home) as copy:
+        try:
+            with path.open("rb") as file:
+                shutil.copyfileobj(file, copy, CHUNK)
+        except OSError:
+            if copy.error is not None:  # ours
+                raise
+            return False
+        if copy.sync()[:32] != path.stem.rpartition("-")[2]:
+            return False
+        copy.replace(home / path.name)
+    return True
 
 
 def _find(home: Path) -> list[tuple[int, str, Path]]:
