@@ -84,12 +84,6 @@ def train_trunk(
         write_spec_once(folder / "spec.json", trunk.spec.to_dict())
         records = {run.id: load_record(folder, run.id) for run in trunk.runs}
         if any(record is None for record in records.values()):
-            check_counts(
-                trunk.spec.family,
-                Shape(trunk.spec.width, trunk.spec.depth),
-                trunk.spec.data.vocab,
-                trunk.spec.data.context,
-            )
             arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
             facts = attempt_facts(arithmetic, parallel)
             siblings = Siblings(trunk.spec, folder, facts, share=share)
@@ -142,7 +136,9 @@ class _Work:
 
     @cached_property
     def state(self) -> State:
-        """Made when the first step is trained: all may be there to take over."""
+        """Made when the first step is to be trained: all may be there to take over."""
+        spec = self.trunk.spec
+        check_counts(spec.family, Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
         return self.open_state()
 
     def train(self, pending: list[RunSpec]) -> None:
@@ -150,11 +146,11 @@ class _Work:
         spec = self.trunk.spec
         self.observer.opened(spec.id, "trunk", spec.to_dict())
         for index, run in enumerate(pending):
+            self.siblings.take_trunk(run.branch_step)  # ahead of a record, after which nobody would come back
             taken = self.siblings.take_run(run, self.attempt)
             if taken is not None:
                 self.observer.closed(run.id, asdict(taken))
                 continue
-            self.siblings.take_trunk(run.branch_step)
             main = self._trunk_segment()
             with main.log:
                 if not main.resume(at_most=run.branch_step) and self.state.step:
@@ -170,8 +166,6 @@ class _Work:
                         self._commit(lost, None, 0.0, f"trunk: {error}")
                     break
             self._finish(run, main)
-        else:
-            self.siblings.take_trunk(self.trunk.last_step)  # the log to its end, where other runs made it
         self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
 
     def _trunk_segment(self) -> Segment:
