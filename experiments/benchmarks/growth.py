@@ -1,9 +1,9 @@
 """How commands grow with the size of a study: `python -m experiments.benchmarks.growth [--most RUNS]`.
 
-CPU seconds of a process and its peak memory, at 10, 100, … runs, and the exponent from 100 on of what comes
-on top of start-up, which is taken as that of the same verb with --help. Twenty sizes by five budgets by as many
-seeds as it takes (10 runs: five by two, which leave a law almost free, so that its fit takes longer); the
-records were never trained. Plans find step times in a warm cache.
+CPU seconds of a process and its peak memory, at 10, 100, … runs, and the exponent of what the larger studies
+take above the cheapest one, which is mostly start-up. Twenty sizes by five budgets by as many seeds as needed
+(10 runs: five by two, which leave a law almost free, so that its fit takes longer). The records were never
+trained, and plans find step times in a warm cache.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from experiments.benchmarks.child import Spent, spend
 from experiments.benchmarks.invented import study_of, write_records
 
 RUNS = (10, 100, 1_000, 10_000)
-FIRST = 100  # runs from which growth is judged
-LEAST = 0.05  # CPU-s above start-up that are more than noise
+LEAST = 0.05  # CPU-s above the cheapest that are more than noise
 STEEP = 1.15
 
 
 def measure(runs: Sequence[int], verbs: Sequence[str], home: Path) -> dict[str, list[Spent]]:
-    """What each verb takes, printed as it comes: first its start-up, then at each size."""
-    found = {verb: [spend(verb, "--help")] for verb in verbs}
+    """What each verb takes, at each size, printed as it comes."""
+    found = {verb: list[Spent]() for verb in verbs}
     for number in runs:
         overrides = study_of(number, home)
         folder = str(write_records(overrides).folder)
@@ -40,9 +39,14 @@ def measure(runs: Sequence[int], verbs: Sequence[str], home: Path) -> dict[str, 
     return found
 
 
-def exponent(runs: Sequence[int], seconds: Sequence[float], start: float) -> float | None:
-    """Slope of log seconds above start-up on log runs, from 100 runs on; None where two points are wanting."""
-    above = [(n, s - start) for n, s in zip(runs, seconds, strict=True) if n >= FIRST and s - start > LEAST]
+def exponent(runs: Sequence[int], seconds: Sequence[float]) -> float | None:
+    """Slope of log seconds above the least on log runs; None where fewer than two studies take more."""
+    least = int(np.argmin(seconds))
+    above = [
+        (n, s - seconds[least])
+        for n, s in zip(runs[least + 1 :], seconds[least + 1 :], strict=True)
+        if s - seconds[least] > LEAST
+    ]
     if len(above) < 2:
         return None
     x, y = np.log(np.array(above)).T
@@ -51,12 +55,12 @@ def exponent(runs: Sequence[int], seconds: Sequence[float], start: float) -> flo
 
 def table(runs: Sequence[int], found: dict[str, list[Spent]], slopes: dict[str, float | None]) -> str:
     """CPU seconds and MiB of every verb at every size."""
-    lines = [f"{'':<8}{'start-up':>10}" + "".join(f"{f'{n:,} runs':>20}" for n in runs) + f"{'exponent':>10}"]
-    for verb, (start, *spent) in found.items():
+    lines = [f"{'':<8}" + "".join(f"{f'{n:,} runs':>20}" for n in runs) + f"{'exponent':>10}"]
+    for verb, spent in found.items():
         slope = slopes[verb]
         cells = "".join(f"{s.cpu:>9.2f} s {s.memory:>5.0f} MiB" for s in spent)
         said = "–" if slope is None else f"{slope:.2f}"
-        lines.append(f"{verb:<8}{start.cpu:>8.2f} s{cells}{said:>10}")
+        lines.append(f"{verb:<8}{cells}{said:>10}")
     return "\n".join(lines)
 
 
@@ -70,7 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     runs = [n for n in RUNS if n <= asked.most]
     with tempfile.TemporaryDirectory(dir=asked.folder, prefix=".growth-") as folder:
         found = measure(runs, asked.only, Path(folder).resolve())
-    slopes = {v: exponent(runs, [s.cpu for s in spent], start.cpu) for v, (start, *spent) in found.items()}
+    slopes = {verb: exponent(runs, [s.cpu for s in spent]) for verb, spent in found.items()}
     print(table(runs, found, slopes))
     return int(any(slope is not None and slope > STEEP for slope in slopes.values()))
 
