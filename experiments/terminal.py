@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,11 @@ class Column:
     rank: int = 0
     left: bool = False
 
+    @cached_property
+    def width(self) -> int:
+        """Of the longest cell."""
+        return max(len(text) for text in (self.title, *self.cells))
+
 
 def table(columns: Sequence[Column], width: int | None = None) -> str:
     """Aligned text no wider than `width` (the terminal's; unlimited where output is no terminal)."""
@@ -24,25 +30,20 @@ def table(columns: Sequence[Column], width: int | None = None) -> str:
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10_000
     shown = list(columns)
     dropped: list[str] = []
-    while sum(map(_wide, shown)) + 2 * (len(shown) - 1) > width and any(c.rank for c in shown):
+    while sum(c.width for c in shown) + 2 * (len(shown) - 1) > width and any(c.rank for c in shown):
         worst = max(shown, key=lambda c: c.rank)
         shown.remove(worst)
         dropped.append(worst.title)
     rows = zip(*([c.title, *c.cells] for c in shown), strict=True)
     lines = [
         "  ".join(
-            cell.ljust(_wide(c)) if c.left else cell.rjust(_wide(c))
-            for c, cell in zip(shown, row, strict=True)
+            cell.ljust(c.width) if c.left else cell.rjust(c.width) for c, cell in zip(shown, row, strict=True)
         ).rstrip()
         for row in rows
     ]
     if dropped:
         lines.append(f"(a wider window also shows {', '.join(dropped)})")
     return "\n".join(lines)
-
-
-def _wide(column: Column) -> int:
-    return max(len(text) for text in (column.title, *column.cells))
 
 
 def duration(seconds: float) -> str:

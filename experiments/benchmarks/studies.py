@@ -27,7 +27,12 @@ def study(folder: Path, name: str, workers: int, tokens: float) -> list[str]:
     return [
         *base(folder, name),
         *(f"model.params={SIZES}", "seed=range(4)", f"budget.tokens=[{budgets}]", f"workers={workers}"),
-        *("training.evaluation_tokens=16384", "training.curve_evaluations=4", "training.curve_tokens=4096"),
+        *(
+            "training.evaluation_tokens=16384",
+            "training.curve_evaluations=4",
+            "training.curve_tokens=4096",
+            "training.warmup_steps=4",
+        ),
         "share=false",
     ]
 
