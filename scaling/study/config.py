@@ -167,13 +167,17 @@ class TrainingConfig:
     device: str = "auto"
     parallel: Parallel = Parallel.none  # one model over several devices, started by torchrun
     threads: int | None = None  # null: the rule in `scaling.training.device`
-    evaluation_tokens: float = 131072  # held-out tokens of a final loss
+    evaluation_tokens: Any = 131072  # held-out tokens of a final loss, or auto: the rule in `study.decide`
     curve_evaluations: float = 5  # held-out points on a trunk's curve, a tenfold of steps
-    curve_tokens: float = 16384  # held-out tokens of each
+    curve_tokens: float = 8192  # held-out tokens of each
 
     def __post_init__(self) -> None:
-        positive = ("sequences", "microbatch", "learning_rate", "clip", "evaluation_tokens", "curve_tokens")
-        _positive("training", self, positive)
+        _positive("training", self, ("sequences", "microbatch", "learning_rate", "clip", "curve_tokens"))
+        tokens = self.evaluation_tokens
+        if tokens != "auto" and (isinstance(tokens, bool) or not isinstance(tokens, int | float)):
+            raise ValueError(f"training.evaluation_tokens: a number, or auto; got {tokens!r}.")
+        if tokens != "auto":
+            _positive("training", self, ("evaluation_tokens",))
         for key in ("weight_decay", "warmup_steps", "curve_evaluations"):
             if not 0 <= getattr(self, key) < math.inf:
                 raise ValueError(f"training.{key}: zero or more; got {getattr(self, key)}.")

@@ -1,10 +1,9 @@
 """What another study of the same runs folder has trained is taken over, not trained again.
 
 A trunk's id hashes everything that was decided about it, so runs/<study>/<id> of any two studies is one
-computation. Its bits depend on more: device, precision, threads, the versions of PyTorch, NumPy and Python
-and the instructions of the processor. What every attempt in the other folder says of these must be what this
-attempt says. Not known are other libraries and this project's own code: as where a study goes on after it
-was changed, equal bits then are not promised.
+computation. Its bits depend on more: device, precision, threads, the versions of PyTorch, NumPy and Python,
+the processor's instructions, and the code that makes batches, models and steps. What every attempt in
+the other folder says of these must be what this attempt says.
 
 Nothing rests on the other study. It may be at work, damaged, read-only or going away: what verifies is
 taken, the rest is trained. A record keeps the name of the study that made it. Scores of capabilities and
@@ -13,16 +12,19 @@ runs that diverged are made again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+import scaling
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import (
     adopt_checkpoint,
@@ -40,6 +42,7 @@ from scaling.training.device import Arithmetic
 from scaling.training.parallel import ranks
 from scaling.training.state import read_checkpoint
 
+CODE = ("data", "models", "training")
 METRICS = "metrics.jsonl"
 SPEC = "spec.json"
 
@@ -55,10 +58,19 @@ def attempt_facts(arithmetic: Arithmetic, parallel: str) -> dict[str, Any]:
         "processor": torch.cuda.get_device_name(arithmetic.device)
         if on_gpu
         else torch.backends.cpu.get_cpu_capability(),
+        "code": _code(),
     }
     if parallel != "none":
         versions["parallel"] = f"{parallel} x {ranks()}"
     return {**asdict(arithmetic), "versions": versions}
+
+
+@cache
+def _code() -> str:
+    """Hash of the modules that decide what a step computes, comments and all."""
+    home = Path(scaling.__file__).parent
+    paths = sorted(path for name in CODE for path in (home / name).rglob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

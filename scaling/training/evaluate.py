@@ -33,7 +33,10 @@ def evaluate(
 ) -> Evaluation:
     """Mean cross-entropy over every predicted token of `rows`, each array (n, context + 1).
 
-    The standard error is that of a ratio of sums over rows: losses within a row go together.
+    The standard error is that of a ratio of sums over rows: losses within a row go together. So do, less,
+    those of rows of one document, which it does not count: on 768 rows of Python source it said 0.013 where
+    means of 16 and of 64 neighbouring rows gave 0.023 and 0.035; of a difference of two runs 0.0029, and
+    0.0036 and 0.0045.
     Source: Cochran 1977, Sampling Techniques, section 6.3, the ratio estimator.
     """
     sums: list[NDArray[np.float64]] = []

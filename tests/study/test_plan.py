@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from scaling.study.compose import PlanError, compose_jobs, config_folder
-from scaling.study.decide import curve_steps, warmup_steps
+from scaling.study.decide import curve_steps, enough_tokens, warmup_steps
 from scaling.study.plan import plan_study
 
 
@@ -109,6 +109,8 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
         (["training.schedule=linear"], r"Invalid value 'linear', expected one of \[trunk, cosine\]"),
         (["training.cooldown=1.5"], r"training\.cooldown: from 0 to below 1; got 1\.5"),
         (["training.clip=0"], r"training\.clip: a positive, finite number is needed; got 0"),
+        (["training.evaluation_tokens=much"], r"evaluation_tokens: a number, or auto; got 'much'"),
+        (["training.evaluation_tokens=0"], r"evaluation_tokens: a positive, finite number is needed; got 0"),
         (["training.microbatch=3"], r"training\.microbatch: must divide training\.sequences = 4; got 3"),
         (["study=demmo"], r"Could not find 'study/demmo'[\s\S]*Available options[\s\S]*demo"),
         (["data.paths=[/nowhere/*.txt]"], r"/nowhere/\*\.txt"),
@@ -155,6 +157,20 @@ def test_warmup_is_no_longer_than_a_token_a_parameter() -> None:
     assert warmup_steps(32, params=6000, batch_tokens=2048) == 2
     assert warmup_steps(32, params=100, batch_tokens=2048) == 1
     assert warmup_steps(0, params=10**6, batch_tokens=2048) == 0
+
+
+def test_evaluation_tokens_by_rule_are_those_given_as_a_number(tiny_study: list[str]) -> None:
+    auto, given = (
+        plan_study([*tiny_study, f"training.evaluation_tokens={tokens}"]).runs for tokens in ("auto", 32768)
+    )
+    assert [run for _, run in auto] == [run for _, run in given]
+    assert [enough_tokens("causal", context) for context in (32, 128, 200, 512)] == [
+        2**15,
+        2**16,
+        2**17,
+        2**17,
+    ]
+    assert enough_tokens("masked", 128) == enough_tokens("seq2seq", 128) == 2**17
 
 
 def test_curve_steps_are_even_in_log_steps_wherever_the_trunk_ends(tiny_study: list[str]) -> None:
