@@ -14,6 +14,7 @@ from scaling.models.blocks import (
     Cache,
     Linear,
     Norm,
+    add,
     attendable,
     heads_for,
     initialise,
@@ -71,7 +72,7 @@ class CrossBlock(Block):
 
     def read(self, x: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
         """Cross-attention and feed-forward, after self-attention has been added to `x`."""
-        return self._feed(x + self.cross(self.cross_norm(x), cache, seen))
+        return self._feed(add(x, self.cross(self.cross_norm(x), cache, seen)))
 
 
 class Stack(nn.Module):
@@ -146,7 +147,7 @@ class EncoderDecoder(nn.Module):
         for index, block in enumerate(self._layers()):
             past = state[index] if state else None
             mixed, past = block.attention.extend(block.attention_norm(x), turn, past)
-            x = block.read(x + mixed, memory.caches[index], memory.seen)
+            x = block.read(add(x, mixed), memory.caches[index], memory.seen)
             after.append(past)
         return self.decoder.norm(x), after
 

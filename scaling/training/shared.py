@@ -67,11 +67,16 @@ class Part(State):
         for index, part in enumerate(parts):
             early = isinstance(self.whole, DistributedDataParallel) and index + 1 < len(parts)
             with self.whole.no_sync() if early else nullcontext():  # type: ignore[operator]
-                loss = self._sum_of_losses(self.whole, part) * (self.ranks / predicted)
+                loss = self._sum_of_losses(part) * (self.ranks / predicted)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         dist.all_reduce(total)
         return total / self.ranks
+
+    def _sum_of_losses(self, part: Batch) -> Tensor:
+        """By the logits: the wrappers act when the whole model is called."""
+        logits = self.whole(*(self._move(x) for x in part.inputs))
+        return self.loss(logits, self._move(part.targets)).sum()
 
     def forward(self, inputs: list[Ids]) -> Tensor:
         """Logits in evaluation mode, computed by every rank: each has a share of the weights only."""

@@ -13,7 +13,8 @@ from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
-from scaling.training.objectives import LOSSES
+from scaling.training.head import sum_of_cross_entropies
+from scaling.training.objectives import LOSSES, cross_entropy
 from scaling.training.optim import make_optimizer, parametrise
 
 
@@ -56,14 +57,17 @@ class State:
         """Gradients of the mean loss over `predicted` tokens; returns that mean."""
         total = torch.zeros((), device=self.arithmetic.device)
         for part in batch.split(self.spec.microbatch):
-            loss = self._sum_of_losses(self.model, part) / predicted
+            loss = self._sum_of_losses(part) / predicted
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
-    def _sum_of_losses(self, model: nn.Module, part: Batch) -> Tensor:
-        logits = model(*(self._move(x) for x in part.inputs))
-        return self.loss(logits, self._move(part.targets)).sum()
+    def _sum_of_losses(self, part: Batch) -> Tensor:
+        inputs, targets = [self._move(x) for x in part.inputs], self._move(part.targets)
+        if self.loss is not cross_entropy:
+            return self.loss(self.model(*inputs), targets).sum()
+        model: Any = self.model
+        return sum_of_cross_entropies(model.features(*inputs), model.head, targets)
 
     def _move(self, ids: Ids) -> Tensor:
         tokens = torch.from_numpy(np.ascontiguousarray(ids))

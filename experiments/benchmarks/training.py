@@ -1,0 +1,149 @@
+"""Training against the same model written plainly: `python -m experiments.benchmarks.training [--quick]`.
+
+Every ratio is taken in turn with the plain one (`experiments.benchmarks.peer`), as is the speed of a large
+matrix product, to which utilisation refers. Ours runs in what `training.precision=auto` chooses; the peer in
+the better of float32 and bfloat16 autocast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import numpy as np
+import torch
+
+from experiments.benchmarks.pairs import compare, take_turns
+from experiments.benchmarks.peer import PLAIN, Cell, plain_step
+from experiments.benchmarks.row import Row
+from scaling.data.layout import Batch, Layout
+from scaling.models import Shape, get_family
+from scaling.models.blocks import heads_for
+from scaling.study.spec import DataSpec, TrunkSpec
+from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.objectives import OBJECTIVES
+from scaling.training.state import State
+
+PEAK = 2048  # side of the matrices whose product is the machine's peak
+
+
+def cells() -> Iterator[tuple[Cell, float]]:
+    """Shapes, and how many times as fast as the peer they are to be."""
+    for vocab in (256, 5120):
+        for width, depth, target in ((64, 4, 1.3), (128, 6, 1.4), (384, 6, 1.5)):
+            yield Cell("decoder", width, depth, heads_for(width), vocab, 128, 12), target
+    yield Cell("decoder", 384, 6, heads_for(384), 5120, 256, 32), 1.5
+    yield Cell("lstm", 128, 2, 1, 256, 128, 12), 1.2
+    for family in ("masked", "encoder_decoder"):
+        yield Cell(family, 128, 4, heads_for(128), 256, 128, 12), 1.2
+
+
+def spec_of(cell: Cell, precision: str = "auto") -> TrunkSpec:
+    """A trunk of this shape."""
+    data = DataSpec("benchmark", "none", cell.vocab, cell.context)
+    return TrunkSpec(
+        family=cell.family,
+        width=cell.width,
+        depth=cell.depth,
+        data=data,
+        seed=0,
+        sequences=cell.sequences,
+        microbatch=cell.sequences,
+        learning_rate=1e-3,
+        weight_decay=0.1,
+        beta1=0.9,
+        beta2=0.95,
+        clip=1.0,
+        warmup_steps=10,
+        horizon=None,
+        precision=precision,
+    )
+
+
+def draw_from(cell: Cell) -> Callable[[], Batch]:
+    """Random windows of random tokens, arranged as the family's objective asks."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, cell.vocab, 2**18).astype(np.uint16)
+    arrange, layout = OBJECTIVES[get_family(cell.family).objective], Layout(cell.vocab)
+
+    def draw() -> Batch:
+        starts = rng.integers(0, len(tokens) - cell.context - 1, cell.sequences)
+        rows = np.stack([tokens[i : i + cell.context + 1] for i in starts]).astype(np.int64)
+        return arrange(rows, layout, (int(starts[0]),))
+
+    return draw
+
+
+def our_step(cell: Cell, arithmetic: Arithmetic) -> Callable[[], object]:
+    """One training step as a trunk takes it."""
+    state, draw = State(spec_of(cell), arithmetic), draw_from(cell)
+    return lambda: state.train_step(draw(), 1e-3)
+
+
+def product(dtype: torch.dtype, device: str) -> Callable[[], object]:
+    """A product of two large matrices."""
+    one = torch.ones(PEAK, PEAK, dtype=dtype, device=device)
+    return lambda: one @ one
+
+
+def speed_rows(device: str, threads: int, seconds: float, chosen: list[tuple[Cell, float]]) -> Iterator[Row]:
+    """Tokens a second against the peer's, and the part of the machine's peak that they use."""
+    for cell, target in chosen:
+        arithmetic = choose_arithmetic("auto", cell.width, device, threads)
+        torch.set_num_threads(threads)
+        draw = draw_from(cell)
+        found = take_turns(
+            {
+                "ours": our_step(cell, arithmetic),
+                "float32": plain_step(PLAIN[cell.family](cell), draw, device=device),
+                "bfloat16": plain_step(PLAIN[cell.family](cell), draw, bfloat16=True, device=device),
+                "float32 peak": product(torch.float32, device),
+                "bfloat16 peak": product(torch.bfloat16, device),
+            },
+            seconds,
+        )
+        best = min(("float32", "bfloat16"), key=lambda name: median(found[name]))
+        ratio = compare(found["ours"], found[best])
+        shape = Shape(cell.width, cell.depth)
+        flops = get_family(cell.family).counts(shape, cell.vocab, cell.context).training_flops * cell.tokens
+        peak = 2 * PEAK**3 / median(found[f"{arithmetic.precision} peak"])
+        ours = median(found["ours"])
+        yield Row(
+            str(cell),
+            f"{cell.tokens / median(found[best]):,.0f}/s {best}",
+            f"{cell.tokens / ours:,.0f}/s {arithmetic.precision}",
+            ratio.median,
+            ratio.median >= target,
+        )
+        yield Row(
+            f"  to reach {target}; rounds {ratio.low:.2f} to {ratio.high:.2f}",
+            "utilisation",
+            f"{flops / ours / peak:.1%} of {peak / 1e9:,.0f} GFLOP/s",
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; 1 when a target was missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each program a round")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", default="", help="part of a row's name, e.g. d64 or lstm")
+    asked = parser.parse_args(arguments)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(
+        f"{device}, {asked.threads} threads, load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
+    print(f"{'tokens a second':<58} {'plainly written':>24} {'ours':>26} {'ratio':>9} {'ok':>4}", flush=True)
+    missed = 0
+    chosen = [(cell, target) for cell, target in cells() if asked.only in str(cell)]
+    for row in speed_rows(device, asked.threads, asked.seconds, chosen):
+        print(row, flush=True)
+        missed += row.reached is False
+    print(f"{missed} targets missed.")
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
