@@ -34,6 +34,25 @@ def finished(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
     return overrides, runs / "tiny"
 
 
+def test_a_second_study_takes_over_what_the_first_has_trained(
+    finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides, folder = finished
+    part = [*overrides, "name=part", "model.params=5e3,8e3", "budget.tokens=[4e3,1.6e4]"]
+    monkeypatch.setattr("scaling.training.state.State.train_step", None)  # what would train, fails
+    code, out, _ = say(capsys, "plan", *part)
+    assert code == 0
+    assert "shared with study tiny: 4 of 4 runs\nwhat is left: about 0.0 s" in out
+    assert "shared with study" not in say(capsys, "plan", *part, "share=false")[1]
+    code, out, _ = say(capsys, "plan", *part, "--json")
+    assert {row["shared"] for row in json.loads(out)["runs"]} == {"tiny"}
+    code, out, _ = say(capsys, "run", *part)
+    assert code == 0
+    assert "(from study tiny)" in out
+    assert "taken over from study tiny: 4 runs" in out
+    assert {r.study for r in read_study(folder.with_name("part")).done} == {"tiny"}
+
+
 def test_from_yaml_to_report(
     finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
