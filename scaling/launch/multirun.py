@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +57,18 @@ class Job:
         self.error: BaseException | None = None  # of a launcher, past Hydra, which would exit on it
 
     def __call__(self, composed: DictConfig) -> None:
-        train_here(self.tasks(composed), self.observer)
+        config = OmegaConf.to_object(composed)
+        assert isinstance(config, RunConfig)
+        train_here(self.tasks(config), self.observer)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "observer": Observer(), "corpora": {}}
 
-    def tasks(self, composed: DictConfig) -> list[Task]:
+    def tasks(self, config: RunConfig) -> list[Task]:
         """The trunks of one job, each with every budget that any job asks of it."""
-        config = OmegaConf.to_object(composed)
-        assert isinstance(config, RunConfig)
         key = f"{config.data} {config.cache}"
         if key not in self.corpora:
             self.corpora[key] = open_corpus(config.data, config.cache)
-        _, threads = share_machine(self.plan)
         return [
             Task(
                 self.trunks[decided.spec.id],
@@ -77,13 +77,18 @@ class Job:
                 self.plan.folder,
                 self.plan.name,
                 config.training.device,
-                threads,
+                self.threads,
                 config.training.parallel.value,
                 config.share,
             )
             for decided in decide(config, self.corpora[key])
             if decided.spec.id in self.trunks  # else beyond what max_flops affords
         ]
+
+    @cached_property
+    def threads(self) -> int | None:
+        """Of each trunk."""
+        return share_machine(self.plan)[1]
 
     def in_order(self, tasks: Iterable[Task]) -> list[Task]:
         """The largest first, so that none is left running alone at the end; under a time limit the cheapest,
@@ -120,5 +125,5 @@ def register_launchers() -> None:
         sys.path.append(str(PLUGINS))
     plugins = Plugins.instance()  # which looks once a process
     ours = importlib.import_module("hydra_plugins.scaling_launchers")
-    for launcher in (ours.Pool, ours.Slurm, ours.Ray):
-        plugins.register(launcher)
+    for plugin in (ours.Pool, ours.Slurm, ours.Ray, ours.Grid):
+        plugins.register(plugin)

@@ -58,7 +58,7 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
     """
     register()
     parser = OverridesParser.create()
-    composer = _Composer(parser)
+    composer = Composer()
     jobs: dict[Overrides, RunConfig] = {}
     problems: dict[str, list[Overrides]] = {}
     with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
@@ -80,14 +80,15 @@ def compose_jobs(overrides: Sequence[str]) -> list[Job]:
     return [Job(overrides=key, config=config) for key, config in jobs.items()]
 
 
-class _Composer:
+class Composer:
     """Composes each choice of config groups once, and each section's settings once: 30 ms a job become 0.1.
 
-    A section is one field of `RunConfig`, e.g. `training`. Unless something refers to elsewhere (`${seed}`),
-    what a job sets in one says nothing about another.
+    To be used while Hydra is initialised. A section is one field of `RunConfig`, e.g. `training`. Unless
+    something refers to elsewhere (`${seed}`), what a job sets in one says nothing about another.
     """
 
-    def __init__(self, parser: OverridesParser) -> None:
+    def __init__(self) -> None:
+        parser = OverridesParser.create()
         self.groups = {path.name for path in config_folder().iterdir() if path.is_dir()}
         self.parse = cache(lambda line: parser.parse_override(line))
         self.composed = cache(lambda chosen: compose("config", list(chosen)))
@@ -95,6 +96,11 @@ class _Composer:
         self.section = cache(self._section)
 
     def compose(self, overrides: Sequence[str]) -> RunConfig:
+        """The config of one job.
+
+        Raises:
+            HydraException, OmegaConfBaseException, ValueError: for what cannot be composed.
+        """
         parsed = [self.parse(line) for line in overrides]
         chosen = tuple(str(o.input_line) for o in parsed if self._chooses(o))
         set_values = [o for o in parsed if not self._chooses(o)]
