@@ -22,7 +22,7 @@ BOUND = 0.010  # [s]
 
 
 def commit_rows(folder: Path, seconds: float) -> Iterator[Row]:
-    """Median and 95th percentile. A record takes three fsyncs: folder, file and name; so does a checkpoint."""
+    """Median and 95th percentile. Either takes three fsyncs: of the folder, the file and its name."""
     overrides = [*base(folder, "commit"), "model.params=null", "model.width=64", "model.depth=2"]
     trunk = plan_study([*overrides, "budget.tokens=1e6"]).trunks[0]
     home = make_folder(folder / trunk.spec.id)

@@ -19,7 +19,13 @@ from scaling.training.observer import Observer
 from scaling.training.state import State
 from scaling.training.throughput import time_step
 
-MODEL = ["model.params=null", "model.width=64", "model.depth=2", "data.context=128"]
+MODEL = [
+    "model.params=null",
+    "model.width=64",
+    "model.depth=2",
+    "data.context=128",
+    "training.warmup_steps=4",
+]
 
 
 def plan_trunk(folder: Path, seconds: float) -> Plan:
