@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,9 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: str = ""
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
-        """Which columns hold numbers and nothing else."""
+        """Which columns hold numbers and nothing else. A page asks at every row."""
         return [not _is_text(self, j) for j in range(len(self.header))]
 
     def shown(self) -> list[list[str]]:

@@ -33,13 +33,15 @@ def load_curves(folder: str | Path) -> pd.DataFrame:
     study = read_study(folder)
     notes: list[str] = []
     rows: list[dict[str, Any]] = []
+    runs, done = _runs_of(study), {record.run_id: record for record in study.done}
     for trunk_id, about in _trunks(study).items():
         trunk = {"trunk_id": trunk_id, "run_id": None, "part": "trunk", **about}
         rows += _read(study.folder / trunk_id / METRICS_FILE, trunk, study.folder, notes)
-        for run_id in sorted(_runs_of(study, trunk_id)):
+        for run_id in sorted(runs.get(trunk_id, ())):
             run = {"trunk_id": trunk_id, "run_id": run_id, "part": "cooldown", **about}
             rows += _read(study.folder / trunk_id / run_id / METRICS_FILE, run, study.folder, notes)
-            rows += [{**run, **_result(r)} for r in study.done if r.run_id == run_id]
+            if run_id in done:
+                rows.append({**run, **_result(done[run_id])})
     curves = pd.DataFrame(rows, columns=list(_COLUMNS))
     curves[list(_NUMBERS)] = curves[list(_NUMBERS)].astype(float)
     curves.attrs = {"study": study.name, "notes": notes}
@@ -64,9 +66,14 @@ def _result(record: RunRecord) -> dict[str, Any]:
     }
 
 
-def _runs_of(study: StudyRecords, trunk_id: str) -> set[str]:
-    planned = {run_id for run_id, row in study.expected.items() if row.get("trunk_id") == trunk_id}
-    return planned | {r.run_id for r in study.records if r.trunk_id == trunk_id}
+def _runs_of(study: StudyRecords) -> dict[str, set[str]]:
+    """trunk_id → its runs, by plan and records."""
+    runs: dict[str, set[str]] = {}
+    for run_id, row in study.expected.items():
+        runs.setdefault(str(row.get("trunk_id")), set()).add(run_id)
+    for record in study.records:
+        runs.setdefault(record.trunk_id, set()).add(record.run_id)
+    return runs
 
 
 def _read(path: Path, about: dict[str, Any], root: Path, notes: list[str]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ def study(folder: Path, name: str, workers: int, tokens: float) -> list[str]:
             "training.evaluation_tokens=16384",
             "training.curve_evaluations=4",
             "training.curve_tokens=4096",
-            "training.warmup_steps=4",
+            "training.warmup_steps=1",
         ),
         "share=false",
     ]
