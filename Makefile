@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint test-slow chaos cluster-test clean
+.PHONY: demo test lint test-slow chaos cluster-test bench gpu-check clean
 
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
@@ -26,6 +26,17 @@ chaos: $(STAMP)          ## kills, power loss, full disks: under 30 minutes on 2
 cluster-test: $(STAMP)   ## a Slurm of one node and a Ray of two, workers killed in the middle: the bits of one machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' -c constraints.txt
 	$(BIN)/python -m pytest -q -m cluster tests/cluster
+
+bench: $(STAMP)          ## training, studies, harness, growth and fits against what people use: half an hour, one idle machine
+	-$(BIN)/python -m experiments.benchmarks.training
+	-$(BIN)/python -m experiments.benchmarks.tiny
+	-$(BIN)/python -m experiments.benchmarks.harness
+	-$(BIN)/python -m experiments.benchmarks.growth
+	-$(BIN)/python -m experiments.benchmarks.fitting
+	-$(BIN)/python -m experiments.benchmarks.precision
+
+gpu-check:               ## on a machine with a GPU; PyTorch is enough
+	$(PYTHON) -m experiments.benchmarks.gpu
 
 # --no-compile: Python compiles what it imports, a tenth of what is installed; set-up takes half the time.
 $(STAMP): pyproject.toml constraints.txt

@@ -164,6 +164,7 @@ class TrainingConfig:
     schedule: Schedule = Schedule.trunk
     cooldown: float = 0.2  # part of a run's steps
     precision: Precision = Precision.auto
+    compile: bool = False  # training steps by torch.compile: a minute a shape on a CPU, and a compiler
     device: str = "auto"
     parallel: Parallel = Parallel.none  # one model over several devices, started by torchrun
     threads: int | None = None  # null: the rule in `scaling.training.device`
@@ -184,6 +185,10 @@ class TrainingConfig:
         for key in ("beta1", "beta2", "cooldown"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"training.{key}: from 0 to below 1; got {getattr(self, key)}.")
+        if self.compile and self.parallel is not Parallel.none:
+            raise ValueError(
+                f"training.compile: not with training.parallel={self.parallel.value}; take one back."
+            )
         if self.microbatch is not None and self.sequences % self.microbatch:
             raise ValueError(
                 f"training.microbatch: must divide training.sequences = {self.sequences:g}; "

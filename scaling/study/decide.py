@@ -73,6 +73,7 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
             precision=training.precision.value,
             parametrisation=training.parametrisation.value,
             loss=training.loss.value,
+            compile=training.compile,
         )
 
     asked = training.evaluation_tokens

@@ -57,6 +57,7 @@ class TrunkSpec:
     precision: str  # as asked: auto is resolved where it trains, and recorded
     parametrisation: str = "standard"
     loss: str = "cross_entropy"  # trained on; the held-out loss is always cross-entropy
+    compile: bool = False  # training steps by torch.compile
 
     @property
     def batch_tokens(self) -> int:
@@ -163,4 +164,4 @@ def _identity(spec: Any) -> dict[str, Any]:
 
 
 # Options that the first records did not have.
-_LATER = frozenset({"settings", "row_tokens", "train_tokens", "parametrisation", "loss"})
+_LATER = frozenset({"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile"})

@@ -1,0 +1,118 @@
+"""A study of tiny models against a loop over them: `python -m experiments.benchmarks.tiny [--tokens D]`.
+
+Four sizes up to width 64, four seeds, four budgets. The peer trains the 64 runs one after the other, each in
+the ordinary way, with two threads and nothing else: no evaluation, log, checkpoint or record. Ours is the
+whole study by the launcher, all of those included, once with a trunk for each run and once as it is meant:
+the budgets of a size and seed as cooldowns of one trunk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from experiments.benchmarks.invented import base
+from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
+from experiments.benchmarks.row import Row
+from experiments.benchmarks.training import draw_from
+from scaling.launch.multirun import launch
+from scaling.models.blocks import heads_for
+from scaling.study.cost import shared_flops
+from scaling.study.plan import Plan, plan_study
+from scaling.training.observer import Observer
+
+WIDTHS = (16, 32, 48, 64)
+DEPTH = 2
+PARTS = (0.25, 0.5, 0.75, 1.0)
+
+
+def plans(folder: Path, tokens: float, shared: bool) -> list[tuple[Plan, list[str]]]:
+    """The study as Hydra jobs; without sharing, one study a budget, whose trunks hold one run each."""
+    budgets = [f"{tokens * part:.0f}" for part in PARTS]
+    asked = [f"[{','.join(budgets)}]"] if shared else budgets
+    found = []
+    for index, budget in enumerate(asked):
+        overrides = [
+            *base(folder, f"tiny-{shared}-{index}"),
+            *("model.params=null", f"model.width={','.join(map(str, WIDTHS))}", f"model.depth={DEPTH}"),
+            *("seed=range(4)", f"budget.tokens={budget}", "workers=2", "share=false"),
+            *("data.context=128", "training.curve_evaluations=0"),
+        ]
+        found.append((plan_study(overrides), overrides))
+    return found
+
+
+def ours(folder: Path, tokens: float, shared: bool) -> tuple[float, list[Plan]]:
+    """Wall seconds of the study, from plan to records."""
+    begin = time.perf_counter()
+    made = plans(folder, tokens, shared)
+    for plan, overrides in made:
+        launch(plan, overrides, Observer())
+    return time.perf_counter() - begin, [plan for plan, _ in made]
+
+
+def theirs(made: list[Plan], bfloat16: bool) -> float:
+    """Wall seconds of a loop over the same runs: shapes, batches and steps."""
+    torch.set_num_threads(2)
+    begin = time.perf_counter()
+    for plan in made:
+        for trunk, run in plan.runs:
+            spec = trunk.spec
+            cell = Cell(
+                *("decoder", spec.width, spec.depth, heads_for(spec.width)),
+                *(spec.data.vocab, spec.data.context, spec.sequences),
+            )
+            torch.manual_seed(spec.seed)
+            step = plain_step(PlainGPT(cell), draw_from(cell), bfloat16=bfloat16)
+            for _ in range(run.steps):
+                step()
+    return time.perf_counter() - begin
+
+
+def rows(folder: Path, tokens: float) -> Iterator[Row]:
+    """Wall clock of 64 runs, and the FLOPs that trunks save."""
+    ours(folder / "warm", 2e5, shared=True)  # starts the fork server, opens the corpus
+    single, made = ours(folder, tokens, shared=False)
+    peer = theirs(made, bfloat16=False)
+    shared, (plan,) = ours(folder, tokens, shared=True)
+    for name, took, target in (("a trunk for each", single, None), ("16 trunks", shared, 2.0)):
+        yield Row(
+            f"64 runs of d {WIDTHS[0]} to {WIDTHS[-1]}, {name} [s]",
+            f"loop: {peer:.1f}",
+            f"{took:.1f}",
+            peer / took,
+            None if target is None else peer / took >= target,
+        )
+    separate = sum(trunk.flops_per_token * run.tokens for trunk, run in plan.runs)
+    part = sum(shared_flops(trunk) for trunk in plan.trunks) / separate
+    yield Row(
+        "  FLOPs of four budgets against separate runs", "0.45 at most", f"{part:.3f}", part, part <= 0.45
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; 1 when a target was missed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tokens", type=float, default=4e5, help="of the longest runs")
+    asked = parser.parse_args(arguments)
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(
+        f"{'a study of tiny models':<58} {'plainly written':>24} {'ours':>26} {'ratio':>9} {'ok':>4}",
+        flush=True,
+    )
+    missed = 0
+    with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as folder:
+        for row in rows(Path(folder).resolve(), asked.tokens):
+            print(row, flush=True)
+            missed += row.reached is False
+    return int(missed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
