@@ -10,6 +10,7 @@ import ctypes
 import logging
 import multiprocessing
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -80,7 +81,10 @@ def train_in_processes(tasks: Sequence[Task], places: Sequence[str], observer: O
         Stopped: when asked to stop; every process has then saved and ended.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "scaling.launch.preload"])
+    # A program that was started with -m is not preloaded as `__main__`, and every fork would import it anew.
+    program = getattr(sys.modules["__main__"], "__spec__", None)
+    named = [program.name] if program else []
+    context.set_forkserver_preload(["__main__", "scaling.launch.preload", *named])
     waiting = deque((task, 1) for task in tasks)
     running: dict[Connection, _Child] = {}
     free = deque(places)
