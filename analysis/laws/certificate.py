@@ -23,7 +23,7 @@ class Certificate:
 
     gradient: float
     starts: int  # independent starts
-    agree: int  # of them, how many reach this objective to 1e-9 relative
+    agree: int  # of them, how many reach this objective to 1e-9 relative, or were on their way to it
     condition: float
     bounds: tuple[str, ...]  # coordinates held by a bound
     iterations: int
@@ -54,7 +54,7 @@ def certify(form: Form, solution: Solution, best: int, runs: int) -> Certificate
     return Certificate(
         gradient=0.0 if objective < exact else decrement / objective,
         starts=len(solution.objective),
-        agree=int((solution.objective <= objective + tolerance).sum()),
+        agree=int(solution.reach(best, tolerance).sum()),
         condition=condition,
         bounds=tuple(name for name, at in zip(form.names, held, strict=True) if at),
         iterations=int(solution.iterations[best]),

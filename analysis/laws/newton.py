@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg.lapack import dposv
 
 from analysis.laws.chart import Chart
 from analysis.laws.forms import Form
@@ -49,6 +50,17 @@ class Solution:
     iterations: npt.NDArray[np.int64]  # (R,)
     converged: Bools  # (R,), the next step promises no decrease that a float can show
 
+    def reach(self, best: int, tolerance: float) -> Bools:
+        """Which rows (R,) of one problem end at minimum `best`, or were stopped on the way down into it.
+
+        On the way: what the row lies above the minimum is, to a half, what the quadratic there says of it.
+        """
+        away = self.theta - self.theta[best]
+        above = self.objective - self.objective[best]
+        foretold = 0.5 * ((away @ self.hessian[best]) * away).sum(axis=1)
+        found: Bools = (above <= tolerance) | (np.abs(above - foretold) <= 0.5 * foretold)
+        return found
+
 
 def minimise(
     form: Form,
@@ -58,12 +70,13 @@ def minimise(
     robust: Robust,
     space: Space = "log",
     steps: int = 200,
-    quick: float = 0.0,
+    quick: float | Array = 0.0,
 ) -> Solution:
     """Minimise from theta (R, p), with weights (R, n) and log losses (R, n), or (1, n) for all alike.
 
     A replicate is done when the step just taken promised less than SETTLED of its objective; or `quick`, if
-    it also kept its promise: convergence is quadratic, so what is left is about the square of that. Most need
+    it also kept its promise: convergence is quadratic, so what is left is about the square of that; `quick`
+    may differ by replicate, (R,). Most need
     6 steps and a few need 30, so those that are done leave the batch.
     """
     problem = _Problem(form, weights, log_loss, robust, space)
@@ -74,12 +87,14 @@ def minimise(
     floor = ROUNDING * weights.sum(axis=1)
     damping = np.full(R, FIRST_DAMPING)
     active = np.arange(R)
+    early = np.broadcast_to(quick, R)
     rough = np.ones(R, dtype=bool)  # where the IRLS Hessian is needed afresh
     value, slope, hessian, safe = problem.derivatives(active, here, rough)
     safe *= tilt
     out = Solution(
         here.copy(), value.copy(), slope.copy(), hessian.copy(), np.zeros(R, int), np.zeros(R, bool)
     )
+    hasty = bool(early.any())
     for taken in range(1, steps + 1):
         matrix = chart.bend(hessian + damping[:, None, None] * safe, slope)
         step, solvable = _newton_step(matrix, slope, held=slope == 0)
@@ -91,8 +106,8 @@ def minimise(
         # A step is as good as its quadratic model: what it gained against what the model promised.
         trusted = better & (gained >= promise * (0.25 * part * (1 - 0.5 * part)))
         least = SETTLED * value
-        if quick:
-            least = np.where(trusted & (damping < 1e-5), quick * value, least)
+        if hasty:
+            least = np.where(trusted & (damping < 1e-5), early * value, least)
         settled = solvable & (promise <= np.maximum(least, floor)) & (damping < 1)
         fresh = better & rough
         safe[fresh] = new[3][fresh] * tilt
@@ -114,7 +129,7 @@ def minimise(
                 break
             active, here, value, slope = active[stay], here[stay], value[stay], slope[stay]
             hessian, safe, damping = hessian[stay], safe[stay], damping[stay]
-            rough, floor = rough[stay], floor[stay]
+            rough, floor, early = rough[stay], floor[stay], early[stay]
     return out
 
 
@@ -201,8 +216,12 @@ def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools
         matrix = matrix * free[:, :, None] * free[:, None, :]
         # A singular direction gets a finite step, which the objective then judges.
         np.einsum("rii->ri", matrix)[...] += held + 1e-14 * p
-        if R <= FEW and _all_positive(matrix):
-            return np.linalg.solve(matrix, right[:, :, None])[:, :, 0] * free, np.ones(R, dtype=bool)
+        if R <= FEW:
+            solved = [dposv(one, side)[1:] for one, side in zip(matrix, right, strict=True)]
+            if not any(failed for _, failed in solved):
+                step = np.array([x for x, _ in solved])
+                if np.isfinite(step).all():
+                    return step * free, np.ones(R, dtype=bool)
         system = np.empty((p, p + 1, R))  # the matrix and its right side
         system[:, :p], system[:, p] = matrix.transpose(1, 2, 0), right.T
         pivots = np.empty((p, R))
@@ -214,10 +233,3 @@ def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools
         positive: Bools = np.asarray((pivots > 0).all(axis=0))
         return np.where(positive[:, None], system[:, p].T * free, 0.0), positive
 
-
-def _all_positive(matrix: Array) -> bool:
-    try:
-        pivots = np.einsum("rii->ri", np.linalg.cholesky(matrix))
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.isfinite(pivots).all())

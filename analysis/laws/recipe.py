@@ -17,6 +17,7 @@ from analysis.laws.powers import PowerSum
 from analysis.laws.runs import Runs
 
 QUICK = 1e-7  # promised decrease at which a replicate, unlike the fit itself, may stop
+JOINING = 1e-2  # the same, where it is only asked whether a start leads to a minimum that is known
 SCREEN = 65536  # replicates × runs whose grids are computed at a time
 SURFACES = ("chinchilla", "coupled", "gadre", "kaplan", "repeated")
 CURVES = ("power", "power_without_offset", "m3", "m4", "bnsl")
@@ -109,7 +110,7 @@ def _polish(
     weights: Array,
     log_loss: Array,
     steps: int = 200,
-    quick: float = 0.0,
+    quick: float | Array = 0.0,
 ) -> Solution:
     for robust in recipe.robust.smooth():
         solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps, quick)
@@ -118,7 +119,8 @@ def _polish(
     rows = (theta != solution.theta).any(axis=1)
     if rows.any():
         Y = log_loss[rows] if len(log_loss) > 1 else log_loss
-        again = minimise(form, theta[rows], weights[rows], Y, robust, recipe.space, steps, quick)
+        early = np.broadcast_to(quick, len(rows))[rows]
+        again = minimise(form, theta[rows], weights[rows], Y, robust, recipe.space, steps, early)
         for name in ("theta", "objective", "gradient", "hessian"):
             getattr(solution, name)[rows] = getattr(again, name)
     if recipe.robust.kind != "l1":
@@ -127,8 +129,21 @@ def _polish(
 
 
 def solve_from(recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array) -> Solution:
-    """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n)."""
-    return _polish(recipe, form, starts, np.repeat(weights, len(starts), axis=0), log_loss, form.patience)
+    """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n).
+
+    The first goes to the end, and so does each that is not on its way there: see `Solution.reach`.
+    """
+    quick = np.full(len(starts), JOINING)
+    quick[0] = 0.0
+    W = np.repeat(weights, len(starts), axis=0)
+    solution = _polish(recipe, form, starts, W, log_loss, form.patience, quick)
+    lost = ~solution.reach(0, tolerance=0.0)
+    if lost.any():
+        rest = _polish(recipe, form, solution.theta[lost], W[lost], log_loss, form.patience)
+        for name in ("theta", "objective", "gradient", "hessian", "converged"):
+            getattr(solution, name)[lost] = getattr(rest, name)
+        solution.iterations[lost] += rest.iterations
+    return solution
 
 
 def best_of(solutions: Sequence[Solution]) -> Solution:
