@@ -68,13 +68,13 @@ def heads_for(width: int) -> int:
 
 
 def rotations(context: int, head_width: int) -> Tensor:
-    """Rotary position embedding as unit complex numbers, (context, head_width / 2).
+    """Rotary position embedding: cosine and sine of each position's angles, (context, head_width / 2, 2).
 
     Source: Su et al. 2021 (RoFormer, arXiv:2104.09864), section 3.2.2, theta_i = 10000^(-2(i-1)/d).
     """
     frequency = 10000.0 ** -(torch.arange(0, head_width, 2, dtype=torch.float32) / head_width)
     angles = torch.outer(torch.arange(context, dtype=torch.float32), frequency)
-    return torch.polar(torch.ones_like(angles), angles)
+    return torch.stack((angles.cos(), angles.sin()), dim=-1)
 
 
 def positions(turn: Tensor, start: int, count: int) -> Tensor:
@@ -96,16 +96,16 @@ def rotate(x: Tensor, turn: Tensor) -> Tensor:
 
     Args:
         x: queries or keys, (batch, tokens, heads, head_width).
-        turn: `rotations` of these tokens, (tokens, head_width / 2).
+        turn: `rotations` of these tokens, (tokens, head_width / 2, 2).
 
-    One complex product on the CPU, a third of the time of the real one; real arithmetic elsewhere, which
-    compilers understand. Both give the same numbers to rounding.
+    One complex product on the CPU, a third of the time of the real one; real arithmetic elsewhere and where
+    it is compiled. Both give the same numbers to rounding.
     """
     pairs = x.float().reshape(*x.shape[:-1], -1, 2)
     turn = turn[:, None]
-    if x.device.type == "cpu":
-        return torch.view_as_real(torch.view_as_complex(pairs) * turn).flatten(-2)
-    return rotate_real(pairs, turn.real, turn.imag).type_as(x)
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(turn)).flatten(-2)
+    return rotate_real(pairs, *turn.unbind(-1)).type_as(x)
 
 
 def rotate_real(pairs: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def test_rotation_turns_each_pair_by_its_angle() -> None:
 def test_real_and_complex_arithmetic_agree() -> None:
     x = torch.randn(2, 5, 3, 8, generator=torch.Generator().manual_seed(0))
     turn = rotations(5, 8)
-    real = rotate_real(x.unflatten(-1, (-1, 2)), turn.real[:, None], turn.imag[:, None])
+    real = rotate_real(x.unflatten(-1, (-1, 2)), *turn[:, None].unbind(-1))
     torch.testing.assert_close(real, rotate(x, turn))
 
 

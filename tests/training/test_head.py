@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from experiments.benchmarks.peer import Cell
+from experiments.benchmarks.training import draw_from, spec_of
 from scaling.data.layout import NOTHING
 from scaling.models.blocks import Linear
 from scaling.training import head as fused
+from scaling.training.device import Arithmetic
 from scaling.training.objectives import cross_entropy
+from scaling.training.state import State
 
 
 @pytest.mark.parametrize("part", [0.0, 0.85], ids=["every token", "some tokens"])
@@ -38,3 +44,16 @@ def test_one_pass_is_the_two(
     for two, one in zip(*found, strict=True):
         assert two.dtype == one.dtype
         assert float((one - two).abs().max()) <= tolerance * float(two.abs().max())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # PyTorch's own compiler
+def test_a_compiled_step_is_the_step() -> None:
+    """Needs a compiler and half a minute; on a GPU it is one of the tests of `make gpu-check`."""
+    cell = Cell("decoder", 16, 2, 1, 40, 16, 4)
+    found = []
+    for compiled in (False, True):
+        draw, spec = draw_from(cell), replace(spec_of(cell, "float32"), compile=compiled)
+        state = State(spec, Arithmetic("cpu", "float32", 1))
+        found.append([float(state.train_step(draw(), 1e-3)[0]) for _ in range(5)])
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
