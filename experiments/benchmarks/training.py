@@ -1,4 +1,4 @@
-"""Training against the same model written plainly: `python -m experiments.benchmarks.training [--quick]`.
+"""Training against the same model written plainly: `python -m experiments.benchmarks.training [--only d64]`.
 
 Every ratio is taken in turn with the plain one (`experiments.benchmarks.peer`), as is the speed of a large
 matrix product, to which utilisation refers. Ours runs in what `training.precision=auto` chooses; the peer in
@@ -124,12 +124,28 @@ def speed_rows(device: str, threads: int, seconds: float, chosen: list[tuple[Cel
         )
 
 
+def precision_rows(threads: int, seconds: float) -> Iterator[Row]:
+    """Tokens a second of bfloat16 against float32 on this CPU, which `choose_arithmetic` has a rule for."""
+    torch.set_num_threads(threads)
+    for vocab in (256, 5120):
+        for width in (16, 32, 64, 96, 128):
+            cell = Cell("decoder", width, 2, heads_for(width), vocab, 128, 8)
+            kinds = ("float32", "bfloat16")
+            found = take_turns({k: our_step(cell, Arithmetic("cpu", k, threads)) for k in kinds}, seconds)
+            rates = {k: f"{cell.tokens / median(found[k]):,.0f}/s" for k in kinds}
+            ratio = compare(found["bfloat16"], found["float32"])
+            yield Row(
+                f"{cell}, {threads} threads", f"float32 {rates['float32']}", rates["bfloat16"], ratio.median
+            )
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; 1 when a target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1.0, help="of each program a round")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default="", help="part of a row's name, e.g. d64 or lstm")
+    parser.add_argument("--precisions", action="store_true", help="only bfloat16 against float32, of ours")
     asked = parser.parse_args(arguments)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     print(
@@ -138,7 +154,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'tokens a second':<58} {'plainly written':>24} {'ours':>26} {'ratio':>9} {'ok':>4}", flush=True)
     missed = 0
     chosen = [(cell, target) for cell, target in cells() if asked.only in str(cell)]
-    for row in speed_rows(device, asked.threads, asked.seconds, chosen):
+    rows = (
+        precision_rows(asked.threads, asked.seconds)
+        if asked.precisions
+        else speed_rows(device, asked.threads, asked.seconds, chosen)
+    )
+    for row in rows:
         print(row, flush=True)
         missed += row.reached is False
     print(f"{missed} targets missed.")

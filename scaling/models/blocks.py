@@ -155,11 +155,11 @@ class Attention(nn.Module):
 
     def _project(self, x: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, heads, tokens, head_width)."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).unbind(-3)
+        qkv = self.qkv(x)
+        if x.device.type == "cpu":
+            qkv = qkv.float()  # flash attention in bfloat16 would spend two thirds of a step going backward
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
         q, k = rotate(q, turn), rotate(k, turn)
-        # Flash attention in bfloat16 spends two thirds of a step in its backward pass on a CPU, where
-        # `rotate` returns float32; elsewhere it returns what it was given.
-        v = v.type_as(q)
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def _mix(self, mixed: Tensor) -> Tensor:

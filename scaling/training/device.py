@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-BFLOAT16_WIDTH = 96  # on a CPU with AMX: see `choose_arithmetic`
+BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_arithmetic`
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ def choose_arithmetic(
 ) -> Arithmetic:
     """Resolve `auto` by rule, not by a stopwatch, so that two executions give the same bits.
 
-    Precision: bfloat16 on a GPU that has it, and on a CPU with AMX from width 96; float32 otherwise. Tokens a
-    second of bfloat16 against float32, on 1 and 2 threads of such a CPU, batches of 1,024 tokens, vocabulary
-    512: 0.9 and 0.9 at width 16, 1.2 and 0.8 at 60, 1.1 and 1.0 at 80, 1.6 and 1.3 at 120.
-    Threads: all cores up to 2 below width 128, up to 4 below 512, up to 8 from there. Two threads gave 1.3
-    to 1.8 times the tokens of one at widths 16 to 120; more were not measured.
+    Precision: bfloat16 on a GPU that has it, and on a CPU with AMX from width 64; float32 otherwise. What
+    bfloat16 gains there is printed by `python -m experiments.benchmarks.training --precisions`: with two
+    threads 0.8 times the tokens at width 32, 1.1 at 64 and more with larger vocabularies.
+    Threads: all cores up to 2 below width 128, up to 4 below 512, up to 8 from there; more than 2 were
+    not measured.
 
     Raises:
         ValueError: for a device that PyTorch does not see here.
