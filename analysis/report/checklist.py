@@ -95,7 +95,7 @@ def _collection(table: pd.DataFrame) -> list[Item]:
     left_out = ", ".join(f"{n} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
     if "loss_se" in table and table["loss_se"].notna().any():
-        noise = f"standard error {_span(table, 'loss_se')} nats/token over held-out sequences"
+        noise = f"standard error {_span(table, 'loss_se')} nats/token of the held-out set"
     shared = len(set(table["trunk_id"])) < len(table)
     counted = (
         "see the conventions" if "params_total" in table else "not stated by the source; taken as N and C"

@@ -49,7 +49,7 @@ class RunRecord:
     flops: float  # 3 x counted forward, multiply-add = 2, as if trained on its own
     flops_6nd: float  # 6 * params * tokens
     loss: float | None  # [nats/token]
-    loss_se: float | None  # standard error of `loss` over held-out sequences
+    loss_se: float | None  # standard error of `loss`, between stretches of the held-out set
     bits_per_byte: float | None
     learning_rate: float  # peak
     batch_tokens: int

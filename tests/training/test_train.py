@@ -227,10 +227,12 @@ def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
     assert found.bits_per_byte == pytest.approx(8 * 2048 / text, rel=1e-6)
 
 
-def test_standard_error_is_over_sequences(case: Case) -> None:
+@pytest.mark.parametrize(("tokens", "together"), [(1024, 1), (2048, 2)])
+def test_standard_error_is_over_neighbours(case: Case, tokens: int, together: int) -> None:
+    """Of few rows between rows, else between 32 stretches of them."""
     trunk, dataset = case
     state = State(trunk.spec, Arithmetic("cpu", "float32", 1))
-    batches = dataset.heldout_batches(32, 16, 2048)
+    batches = dataset.heldout_batches(32, 16, tokens)
     with torch.no_grad():
         rows = torch.cat(
             [
@@ -240,7 +242,8 @@ def test_standard_error_is_over_sequences(case: Case) -> None:
         )
     found = evaluate(state.model, "causal", batches, dataset, "cpu")
     assert found.loss == pytest.approx(rows.mean().item(), rel=1e-6)
-    assert found.loss_se == pytest.approx(rows.std().item() / math.sqrt(len(rows)), rel=1e-5)
+    stretches = rows.view(32, together).mean(1)
+    assert found.loss_se == pytest.approx(stretches.std().item() / math.sqrt(32), rel=1e-5)
 
 
 def test_a_changed_corpus_is_refused(case: Case, tmp_path: Path) -> None:
