@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from statistics import median
 
 import numpy as np
 import torch
 
+from experiments.benchmarks.memory import memory_rows
 from experiments.benchmarks.pairs import compare, take_turns
 from experiments.benchmarks.peer import PLAIN, Cell, plain_step
 from experiments.benchmarks.row import Row
@@ -159,6 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
         if asked.precisions
         else speed_rows(device, asked.threads, asked.seconds, chosen)
     )
+    if device == "cpu" and not asked.precisions:
+        rows = chain(rows, memory_rows([cell for cell, _ in chosen], asked.threads))
     for row in rows:
         print(row, flush=True)
         missed += row.reached is False
