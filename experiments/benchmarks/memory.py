@@ -15,7 +15,7 @@ STEPS = 5
 
 
 def peak_bytes(kind: str, cell: Cell, threads: int) -> int:
-    """What five steps add to a process that has imported everything; `kind`: ours, or the peer's precision."""
+    """What five steps add to a process that has imported all; `kind`: ours, or the peer's precision."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak, (kind, cell, threads))
 
