@@ -297,7 +297,10 @@ def _until_asked(rows: Iterable[Ids]) -> Iterator[Ids]:
 
 
 def _kind(error: BaseException) -> str:
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "memory" in str(error).lower():
+    said = str(error).lower()
+    # oneDNN says only this where an allocation of its own fails.
+    starved = "memory" in said or "could not create a primitive" in said
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or starved:
         return "oom"
     if isinstance(error, OSError):
         return {28: "enospc", 122: "quota"}.get(error.errno or 0, "exception")

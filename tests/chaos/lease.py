@@ -61,10 +61,11 @@ def main(folder: Path, takeovers: int, workers: int) -> None:
             alive.remove(owner)
         else:
             time.sleep(0.0002)
+    found = {"takeovers": cells[TAKEOVERS], "overlaps": cells[OVERLAPS]}  # what ends here follows no rule
     for child in alive:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    print(json.dumps({"takeovers": cells[TAKEOVERS], "overlaps": cells[OVERLAPS]}))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def test_a_quota_changes_no_bit(tasks: list[Task], place: Place, board: Board, t
         if number % 2:
             change, code = partial(limit_files, rng.randrange(22_000, 60_000)), errno.EFBIG
         else:
-            change, code = partial(limit_writes, rng.randrange(3, 60)), errno.EDQUOT
+            change, code = partial(limit_writes, rng.randrange(3, 40)), errno.EDQUOT
         wrong = refused(Trainer(task, board, [change]), board, os.strerror(code)) or state_of(task.folder)
         if code == errno.EDQUOT and kinds(task.folder) - {"quota"}:
             wrong = wrong or f"noted as {kinds(task.folder)}"

@@ -56,6 +56,22 @@ def test_nonsense_is_refused(step: int, keep: int, tmp_path: Path) -> None:
         save(tmp_path, step, keep=keep)
 
 
+def test_an_interrupt_in_the_middle_of_a_save_is_one(tmp_path: Path) -> None:
+    """`torch.save` makes a RuntimeError of it; the checkpoint before it stays."""
+    save(tmp_path, 10)
+
+    def interrupted(file: BinaryIO) -> None:
+        try:
+            file.write(b"half")
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("unexpected pos 105134 vs 105104")
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.save_checkpoint(tmp_path, 20, interrupted)
+    assert [path.name[:13] for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000010"]
+
+
 def test_a_checkpoint_the_disk_cannot_read_is_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

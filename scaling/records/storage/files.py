@@ -111,6 +111,7 @@ def staged(folder: Path) -> Iterator[_Staged]:
 
     Raises:
         OSError: the first error of a write, whatever exception the writing code turned it into.
+        KeyboardInterrupt: likewise.
     """
     file = _Staged(folder)
     try:
@@ -118,6 +119,8 @@ def staged(folder: Path) -> Iterator[_Staged]:
     except Exception as error:
         if file.error is not None and error is not file.error:
             raise file.error from error
+        if isinstance(error.__context__, KeyboardInterrupt):  # a second Ctrl-C in the middle of `torch.save`
+            raise error.__context__ from error
         raise
     finally:
         file.discard()
