@@ -232,4 +232,3 @@ def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools
             system[:, i + 1 :] -= system[:, i, None] * row
         positive: Bools = np.asarray((pivots > 0).all(axis=0))
         return np.where(positive[:, None], system[:, p].T * free, 0.0), positive
-
