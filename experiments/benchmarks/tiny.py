@@ -42,7 +42,12 @@ def plans(folder: Path, tokens: float, shared: bool) -> list[tuple[Plan, list[st
             *base(folder, f"tiny-{shared}-{index}"),
             *("model.params=null", f"model.width={','.join(map(str, WIDTHS))}", f"model.depth={DEPTH}"),
             *("seed=range(4)", f"budget.tokens={budget}", "workers=2", "share=false"),
-            *("data.context=128", "training.curve_evaluations=0", "training.warmup_steps=4"),
+            *(
+                "data.context=128",
+                "training.curve_evaluations=0",
+                "training.evaluation_tokens=auto",
+                "training.warmup_steps=4",
+            ),
         ]
         found.append((plan_study(overrides), overrides))
     return found
