@@ -13,23 +13,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scaling.data.layout import NOTHING
 from scaling.models.blocks import Linear
 
 CHUNK = 2**19  # logits at a time on a CPU: 2 MB; a GPU takes more, its calls cost more than its memory
 CHUNK_GPU = 2**27
 
 
-def sum_of_cross_entropies(features: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
+def sum_of_cross_entropies(
+    features: Tensor, head: nn.Module, targets: Tensor, places: Tensor | None = None
+) -> Tensor:
     """Sum of losses [nats] over predicted tokens, of features (n, t, width) and targets (n, t).
+
+    `places` are those of the predicted tokens in n t, None for all: given, as a GPU would be waited for.
 
     The same as `cross_entropy` of the head's logits; what is not predicted costs no output layer.
     """
     assert isinstance(head, Linear)
     features, targets = features.flatten(0, 1), targets.flatten()
-    predicted = targets != NOTHING
-    if not bool(predicted.all()):
-        features, targets = features[predicted], targets[predicted]
+    if places is not None:
+        features, targets = features[places], targets[places]
     dtype = head.compute_dtype or head.weight.dtype
     return _Sum.apply(features.to(dtype), head.weight.to(dtype), targets)  # type: ignore[no-untyped-call, no-any-return]
 

@@ -75,7 +75,9 @@ class State:
         if self.loss is not cross_entropy:
             return self._losses_of_logits(targets, *inputs)
         model: Any = self.model
-        return sum_of_cross_entropies(model.features(*inputs), model.head, targets)
+        places = np.flatnonzero(part.targets != NOTHING)
+        some = self._move(places) if len(places) < part.targets.size else None
+        return sum_of_cross_entropies(model.features(*inputs), model.head, targets, some)
 
     def _losses_of_logits(self, targets: Tensor, *inputs: Tensor) -> Tensor:
         return self.loss(self.model(*inputs), targets).sum()
