@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from analysis.laws.resample import replicates
 from analysis.table import load_runs
 from experiments.benchmarks.coverage import TRUTH, coverage_rows, ensemble_rows
 from experiments.benchmarks.rivals import Points, rival_rows
-from experiments.benchmarks.row import Row, cpu
+from experiments.benchmarks.row import Row, cpu, show
 from experiments.public_data import DEFAULT, chinchilla_points, public_data
 from experiments.verify import verify
 
@@ -149,7 +150,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--packages", type=Path, help="folder that holds the package `chinchilla`")
     parser.add_argument("--data", type=Path, default=public_data() or DEFAULT)
     asked = parser.parse_args(arguments)
-    print(f"{'what':<58} {'reference':>24} {'ours':>26} {'ratio':>9} {'ok':>4}", flush=True)
     groups: list[Iterator[Row]] = [scale_rows()]
     if asked.data.is_dir():
         points = chinchilla_points(asked.data)
@@ -163,13 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"(no public data in {asked.data}: its rows are left out; say --data FOLDER)")
     if asked.coverage:
         groups += [coverage_rows(asked.simulations), ensemble_rows(asked.simulations)]
-    missed = 0
-    for group in groups:
-        for row in group:
-            print(row, flush=True)
-            missed += row.reached is False
-    print(f"{missed} targets missed.")
-    return int(missed > 0)
+    return int(show(chain.from_iterable(groups)) > 0)
 
 
 if __name__ == "__main__":

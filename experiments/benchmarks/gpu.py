@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +24,7 @@ import torch
 
 from experiments.benchmarks.pairs import compare, take_turns
 from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
-from experiments.benchmarks.row import Row
+from experiments.benchmarks.row import Row, show
 from experiments.benchmarks.training import PEAK as SIDE
 from experiments.benchmarks.training import draw_from, product, spec_of
 from scaling.data.dataset import Dataset, open_dataset
@@ -166,13 +167,9 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--noconftest", "tests/gpu"]
         failed += subprocess.run(command, check=False).returncode != 0
-    print(f"{'on this device':<58} {'plainly written':>24} {'ours':>26} {'ratio':>9} {'ok':>4}", flush=True)
     parts = tuple(max(10, asked.steps * part // 4) for part in (1, 2, 3, 4))
-    for rows in (speed_rows("cuda", asked.seconds), study_rows("cuda", parts)):
-        for row in rows:
-            print(row, flush=True)
-            failed += row.reached is False
-    return int(failed > 0)
+    rows = chain(speed_rows("cuda", asked.seconds), study_rows("cuda", parts))
+    return int(failed + show(rows, "on this device", "plainly written") > 0)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from experiments.benchmarks.commands import plan_row, read_rows, start_rows
 from experiments.benchmarks.durable import commit_rows
-from experiments.benchmarks.row import Row
+from experiments.benchmarks.row import Row, show
 from experiments.benchmarks.studies import error_row, worker_rows
 from experiments.benchmarks.trunk import overhead_rows, tracking_rows
 
@@ -42,15 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=Path(), help="where to write for a while")
     asked = parser.parse_args(arguments)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(f"{'what':<58} {'reference':>24} {'ours':>26} {'ratio':>9} {'ok':>4}", flush=True)
-    missed = 0
-    for name in asked.only:
-        with tempfile.TemporaryDirectory(dir=asked.folder, prefix=".bench-") as folder:
-            for row in GROUPS[name](Path(folder).resolve(), asked.seconds):
-                print(row, flush=True)
-                missed += row.reached is False
-    print(f"{missed} targets missed.")
-    return int(missed > 0)
+    return int(show(measured(asked.only, asked.folder, asked.seconds)) > 0)
+
+
+def measured(names: list[str], place: Path, seconds: float) -> Iterator[Row]:
+    """Rows of some groups, each in a temporary folder of its own."""
+    for name in names:
+        with tempfile.TemporaryDirectory(dir=place, prefix=".bench-") as folder:
+            yield from GROUPS[name](Path(folder).resolve(), seconds)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.table import load_runs
-from experiments.benchmarks.row import Row
+from experiments.benchmarks.row import Row, show
 from scaling.launch.multirun import launch
 from scaling.study.plan import plan_study
 from scaling.training.observer import Observer
@@ -82,12 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         plain, fast = (train(Path(folder), kind, asked.tokens) for kind in ("float32", "auto"))
-    print(f"{'the same run twice':<58} {'float32':>24} {'fast less float32':>26} {'ratio':>9} {'ok':>4}")
-    missed = 0
-    for row in rows(plain, fast):
-        print(row)
-        missed += row.reached is False
-    return int(missed > 0)
+    return int(show(rows(plain, fast), "the same run twice", "float32", "fast less float32") > 0)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -31,3 +31,14 @@ def cpu(work: Callable[[], object], repeats: int = 1) -> float:
         work()
         times.append(time.process_time() - start)
     return min(times)
+
+
+def show(rows: Iterable[Row], what: str = "what", reference: str = "reference", ours: str = "ours") -> int:
+    """Print a table, each row as soon as it is measured; returns how many targets were missed."""
+    print(f"{what:<58} {reference:>24} {ours:>26} {'ratio':>9} {'ok':>4}", flush=True)
+    missed = 0
+    for row in rows:
+        print(row, flush=True)
+        missed += row.reached is False
+    print(f"{missed} targets missed.")
+    return missed

@@ -19,7 +19,7 @@ import torch
 
 from experiments.benchmarks.invented import base
 from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
-from experiments.benchmarks.row import Row
+from experiments.benchmarks.row import Row, show
 from experiments.benchmarks.training import draw_from
 from scaling.launch.multirun import launch
 from scaling.models.blocks import heads_for
@@ -112,16 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--tokens", type=float, default=8e4, help="of the longest runs")
     asked = parser.parse_args(arguments)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    print(
-        f"{'a study of tiny models':<58} {'plainly written':>24} {'ours':>26} {'ratio':>9} {'ok':>4}",
-        flush=True,
-    )
-    missed = 0
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as folder:
-        for row in rows(Path(folder).resolve(), asked.tokens):
-            print(row, flush=True)
-            missed += row.reached is False
-    return int(missed > 0)
+        return int(
+            show(rows(Path(folder).resolve(), asked.tokens), "a study of tiny models", "plainly written") > 0
+        )
 
 
 if __name__ == "__main__":
