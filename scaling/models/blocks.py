@@ -48,7 +48,7 @@ class Linear(nn.Linear):
 def add(x: Tensor, update: Tensor) -> Tensor:
     """The residual stream and what a block adds to it, in the stream's type.
 
-    Cast first: a sum of two types takes a CPU twice as long as cast and sum.
+    Cast first: a CPU takes longer over a sum of two types than over cast and sum.
     """
     return x + update.type_as(x)
 

@@ -35,8 +35,7 @@ def evaluate(
     """Mean cross-entropy over every predicted token of `rows`, each array (n, context + 1).
 
     The standard error is that of a ratio of sums, between stretches of neighbouring rows: losses within a row
-    go together, and so do those of rows of one document or project. On 768 rows of Python source rows taken
-    as independent gave 0.013 nats, stretches of 16 and of 64 rows 0.023 and 0.035.
+    go together, and so do those of rows of one document or project.
     Source: Cochran 1977, Sampling Techniques, section 6.3, the ratio estimator.
     """
     sums: list[NDArray[np.float64]] = []
