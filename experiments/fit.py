@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from importlib.metadata import version
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -113,9 +114,12 @@ def to_dict(runs: pd.DataFrame, findings: dict[str, Findings], draws: bool = Fal
 
 
 def plain(frame: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Rows without NaN, which JSON has no number for."""
+    """Rows without NaN and infinity, which JSON has no number for."""
     rows = [] if frame is None else frame.to_dict(orient="records")
-    return [{str(k): None if pd.isna(v) else v for k, v in row.items()} for row in rows]
+    return [
+        {str(k): None if isinstance(v, float) and not isfinite(v) else v for k, v in row.items()}
+        for row in rows
+    ]
 
 
 if __name__ == "__main__":

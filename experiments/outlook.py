@@ -12,6 +12,7 @@ from analysis.forecast.isoflop import Comparison
 from analysis.forecast.predict import Outlook
 from analysis.forecast.task import TaskForecast
 from analysis.laws.inference import ServingOptimum
+from experiments.fit import plain
 from experiments.terminal import Column, table
 
 
@@ -119,10 +120,9 @@ def to_dict(runs: pd.DataFrame, answers: dict[str, Answer], refusals: dict[str, 
 
 
 def _approaches_dict(found: Comparison) -> dict[str, Any]:
-    rows = found.table.astype(object).where(found.table.notna(), None).to_dict(orient="records")
     return {
         "compute": found.compute,
-        "rows": rows,
+        "rows": plain(found.table),
         "warnings": [{"approach": a.number, **vars(d)} for a in found.approaches for d in a.warnings],
         "refusals": list(found.refusals),
     }

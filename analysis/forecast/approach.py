@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analysis.laws.checks import Doubt
-from analysis.laws.laws import Array
+from analysis.laws.laws import Array, exp_or_inf
 from analysis.laws.runs import FitError
 
 NAMES = {1: "envelope of runs", 2: "IsoFLOP parabolas", 3: "fitted surface"}
@@ -39,10 +39,10 @@ class Approach:
     def optimum(self, C: float) -> tuple[float, float]:
         """N* and D* at C [FLOP]."""
         step = np.log(C / self.reference)
-        return float(np.exp(self.log_n + self.a * step)), float(np.exp(self.log_d + self.b * step))
+        return exp_or_inf(self.log_n + self.a * step), exp_or_inf(self.log_d + self.b * step)
 
     def interval(self, quantity: str, C: float | None = None) -> tuple[float, float]:
-        """Bootstrap interval of a, b, or of N or D at C.
+        """Bootstrap interval of a, b, or of N or D at C; an end past what a float holds is infinite.
 
         Raises:
             FitError: when fewer than 9 in 10 replicates have an answer.
@@ -52,7 +52,7 @@ class Approach:
             values = a if quantity == "a" else b
         elif quantity in ("N", "D") and C is not None:
             step = np.log(C / self.reference)
-            values = np.exp(log_n + a * step if quantity == "N" else log_d + b * step)
+            values = log_n + a * step if quantity == "N" else log_d + b * step
         else:
             raise ValueError(f"quantity: a or b, or N or D with a compute C; got {quantity!r}, C={C!r}.")
         known = values[np.isfinite(values)]
@@ -61,8 +61,8 @@ class Approach:
                 f"approach {self.number}: no interval of {quantity}; {len(values) - len(known)} of "
                 f"{len(values)} bootstrap replicates have no optimum, so the runs do not bound it."
             )
-        low, high = np.quantile(known, [(1 - self.level) / 2, (1 + self.level) / 2])
-        return float(low), float(high)
+        low, high = (float(v) for v in np.quantile(known, [(1 - self.level) / 2, (1 + self.level) / 2]))
+        return (low, high) if quantity in ("a", "b") else (exp_or_inf(low), exp_or_inf(high))
 
 
 def power_line(x: Array, y: Array) -> Array:

@@ -38,10 +38,10 @@ class Comparison:
             f"  {'approach':<22}{'a':>5}  {'interval':<16}{'N*':>9}{'D*':>10}{'wastes':>10}",
         ]
         for _, row in self.table.iterrows():
-            between = f"[{row['a_lo']:.3f}, {row['a_hi']:.3f}]"
+            between = f"[{row['a_lo']:z.3f}, {row['a_hi']:z.3f}]"
             wasted = f"{100 * row['regret']:.2g} %"
             lines.append(
-                f"  {row['approach']} {row['name']:<20}{row['a']:.3f}  {between:<16}"
+                f"  {row['approach']} {row['name']:<20}{row['a']:z.3f}  {between:<16}"
                 f"{row['N']:>9.3g}{row['D']:>10.3g}{wasted:>10}"
             )
         for approach in self.approaches:
@@ -202,6 +202,8 @@ def approach_3(fit: Fit) -> Approach:
             near, far = (law.optimum(reference * s) for s in (1.0, DECADE))  # type: ignore[attr-defined]
         except ValueError:
             return [np.nan] * 4
+        if not all(0 < v < np.inf for v in (near.N, far.N, near.D, far.D)):
+            return [np.nan] * 4  # exponents so near 0 that the best size is past what a float holds
         span = np.log(DECADE)
         return [np.log(far.N / near.N) / span, np.log(near.N), np.log(far.D / near.D) / span, np.log(near.D)]
 

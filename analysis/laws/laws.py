@@ -125,7 +125,7 @@ class Surface(Law):
         log_c = log(C / FLOPS_PER_PARAM_TOKEN)
         log_n = log_g + self.beta / total * log_c
         log_d = -log_g + self.alpha / total * log_c
-        return Optimum(N=_exp(log_n), D=_exp(log_d), loss=float(self._loss(log_n, log_d)))
+        return Optimum(N=exp_or_inf(log_n), D=exp_or_inf(log_d), loss=float(self._loss(log_n, log_d)))
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,6 @@ def _log(coefficient: float) -> float:
     return log(coefficient) if coefficient > 0 else float("-inf")
 
 
-def _exp(x: float) -> float:
+def exp_or_inf(x: float) -> float:
     """e^x, infinite where a float cannot hold it, as for the optimum of an exponent near 0."""
     return exp(x) if x < LARGEST_LOG else float("inf")

@@ -1,6 +1,7 @@
 """Chinchilla's three approaches: exact on exact data where they should be, doubtful where they should be."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from analysis.forecast.slices import slice_runs
 from analysis.laws.fit import fit_loss_surface
 from analysis.laws.laws import Chinchilla, Coupled
 from analysis.laws.runs import FitError
+from experiments.fit import plain
 
 SYMMETRIC = Chinchilla(E=1.69, A=400, B=400, alpha=0.31, beta=0.31)
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -133,6 +135,23 @@ def test_interval_refusals() -> None:
         second.interval("N")
     with pytest.raises(FitError, match="approach 2: no interval of a; 0 of 0 bootstrap replicates"):
         approach_2(slice_runs(N, D, SYMMETRIC(N, D)), resamples=0).interval("a")
+
+
+def test_an_interval_past_what_a_float_holds_is_open() -> None:
+    """Replicates of few trunks may be so steep that a size overflows: an end of its interval, not a gap."""
+    N, D = isoflop(SYMMETRIC)
+    second = approach_2(slice_runs(N, D, SYMMETRIC(N, D)), resamples=50)
+    steep = replace(second, draws=second.draws + np.linspace(0, 60, 50)[:, None] * [1, 0, -1, 0])
+    low, high = steep.interval("N", 1e30)
+    assert 0 < low < high == np.inf
+    assert steep.interval("D", 1e30)[0] == 0
+    assert np.isfinite(steep.interval("N", second.reference)).all()
+    fit = fit_loss_surface(N, D, SYMMETRIC(N, D), resamples=0)
+    found = compare_approaches(N, D, SYMMETRIC(N, D), fit=fit, resamples=0)
+    rows = plain(found.table.assign(N_hi=np.inf))
+    assert [row["N_hi"] for row in rows] == [None] * 3
+    assert [row["N_lo"] for row in rows] == [None] * 3
+    assert [row["N"] for row in rows] == found.table["N"].tolist()
 
 
 def test_parabola_is_exact_and_without_minimum_nan() -> None:
