@@ -22,7 +22,7 @@ def test_import_contracts() -> None:
     [
         ("main(['--help'])", {"torch", "wandb", "hydra", "pandas", "matplotlib", "numpy"}),
         ("main(['status', '/nowhere'])", {"torch", "wandb", "hydra", "pandas", "matplotlib"}),
-        ("main(['fit', '/nowhere'])", {"torch", "wandb", "hydra"}),
+        ("main(['fit', '/nowhere'])", {"torch", "wandb", "hydra", "matplotlib", "jinja2"}),
         ("main(['plan', 'study=nope'])", {"wandb", "pandas"}),
     ],
 )

@@ -78,7 +78,11 @@ class Fit:
         return tuple(self.form.law(theta) for theta in self.theta_draws)
 
     def again(
-        self, runs: Runs | None = None, recipe: Recipe | None = None, resamples: int | None = None
+        self,
+        runs: Runs | None = None,
+        recipe: Recipe | None = None,
+        resamples: int | None = None,
+        patience: int | None = None,
     ) -> Fit:
         """The same fit of other runs, by another recipe, or with another number of replicates."""
         return fit_runs(
@@ -88,6 +92,7 @@ class Fit:
             len(self.theta_draws) if resamples is None else resamples,
             self.seed,
             self.level,
+            patience,
         )
 
     def interval(self, f: Callable[[Any], float], level: float | None = None) -> tuple[float, float]:
@@ -241,8 +246,13 @@ def fit_runs(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    patience: int | None = None,
 ) -> Fit:
-    """Fit by a recipe; everything else of this module is a way to say the recipe."""
+    """Fit by a recipe; everything else of this module is a way to say the recipe.
+
+    Args:
+        patience: Newton steps before a start is given up; by default that of the law.
+    """
     if not 0 < level < 1:
         raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {level!r}.")
     if bootstrap not in BOOTSTRAP_KINDS:
@@ -253,9 +263,8 @@ def fit_runs(
     form = recipe.form(data)
     refuse(runs, recipe, len(form.names))
     weights, log_loss = runs.relative_weights[None], data.log_loss[None]
-    solution = solve_from(
-        recipe, form, form.starts(weights, log_loss, thorough=True)[:, 0], weights, log_loss
-    )
+    starts = form.starts(weights, log_loss, thorough=True)[:, 0]
+    solution = solve_from(recipe, form, starts, weights, log_loss, patience or form.patience)
     best = int(np.argmin(solution.objective))
     certificate = certify(form, solution, best, runs.n)
     draws = np.empty((0, solution.theta.shape[1]))

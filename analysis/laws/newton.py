@@ -32,6 +32,8 @@ NOISE = (
     1e-14  # to which a sum over runs is known, relative: gradients say more than it does of a flat direction
 )
 ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
+PACE = 40  # steps after which it is asked whether a replicate still gets anywhere
+CREEP = 1e-4  # gain over so many, relative × runs, about that in likelihood ratio, not worth as many more
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
 
 # glibc gives freed blocks above 128 KB back to the system, and to take their pages anew costs as much as the
@@ -76,8 +78,8 @@ def minimise(
 
     A replicate is done when the step just taken promised less than SETTLED of its objective; or `quick`, if
     it also kept its promise: convergence is quadratic, so what is left is about the square of that; `quick`
-    may differ by replicate, (R,). Most need
-    6 steps and a few need 30, so those that are done leave the batch.
+    may differ by replicate, (R,). Most need 6 steps and a few need 30, so who is done leaves the batch, and
+    so does who creeps along a plateau, where runs do not fix a parameter.
     """
     problem = _Problem(form, weights, log_loss, robust, space)
     here = np.maximum(form.lower, np.minimum(form.upper, theta))
@@ -95,6 +97,7 @@ def minimise(
         here.copy(), value.copy(), slope.copy(), hessian.copy(), np.zeros(R, int), np.zeros(R, bool)
     )
     hasty = bool(early.any())
+    before, creep = value.copy(), CREEP / weights.shape[1]
     for taken in range(1, steps + 1):
         matrix = chart.bend(hessian + damping[:, None, None] * safe, slope)
         step, solvable = _newton_step(matrix, slope, held=slope == 0)
@@ -120,6 +123,9 @@ def minimise(
         damping[damping < LEAST_DAMPING] = 0.0
         rough = ~trusted | (damping >= FRESH)
         leaving = settled | (damping > 1e14) | (taken == steps)
+        if taken % PACE == 0:
+            leaving |= before - value < creep * value
+            before = value.copy()
         if leaving.any():
             gone, stay = active[leaving], ~leaving
             out.theta[gone], out.objective[gone] = here[leaving], value[leaving]
@@ -129,7 +135,7 @@ def minimise(
                 break
             active, here, value, slope = active[stay], here[stay], value[stay], slope[stay]
             hessian, safe, damping = hessian[stay], safe[stay], damping[stay]
-            rough, floor, early = rough[stay], floor[stay], early[stay]
+            rough, floor, early, before = rough[stay], floor[stay], early[stay], before[stay]
     return out
 
 

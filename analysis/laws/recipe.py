@@ -128,7 +128,9 @@ def _polish(
     return replace(solution, objective=objective(form, theta, weights, log_loss, recipe.robust, recipe.space))
 
 
-def solve_from(recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array) -> Solution:
+def solve_from(
+    recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array, patience: int
+) -> Solution:
     """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n).
 
     The first goes to the end, and so does each that is not on its way there: see `Solution.reach`.
@@ -136,10 +138,10 @@ def solve_from(recipe: Recipe, form: Form, starts: Array, weights: Array, log_lo
     quick = np.full(len(starts), JOINING)
     quick[0] = 0.0
     W = np.repeat(weights, len(starts), axis=0)
-    solution = _polish(recipe, form, starts, W, log_loss, form.patience, quick)
+    solution = _polish(recipe, form, starts, W, log_loss, patience, quick)
     lost = ~solution.reach(0, tolerance=0.0)
     if lost.any():
-        rest = _polish(recipe, form, solution.theta[lost], W[lost], log_loss, form.patience)
+        rest = _polish(recipe, form, solution.theta[lost], W[lost], log_loss, patience)
         for name in ("theta", "objective", "gradient", "hessian", "converged"):
             getattr(solution, name)[lost] = getattr(rest, name)
         solution.iterations[lost] += rest.iterations

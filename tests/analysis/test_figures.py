@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from analysis.report import Findings, figures, fit_study
+from analysis.report import figures
 from analysis.report.advice import plot_approaches
 from analysis.report.curves import plot_learning_curves
+from analysis.report.findings import Findings, fit_study
 from analysis.report.style import colour, label_ends, log_ticks, panels, save, say, say_flops, shades, styled
 from analysis.table import load_curves, load_runs
 from tests.analysis.synthetic import BUDGETS, WIDTHS, write_study

@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.report import Findings, fit_study, write, write_report
+from analysis.report import write
 from analysis.report.checklist import checklist
+from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import (
     Table,
     escape_latex,
@@ -26,6 +27,7 @@ from analysis.report.formats import (
     to_markdown,
 )
 from analysis.report.style import save
+from analysis.report.write import write_report
 from analysis.table import load_runs
 from tests.analysis.synthetic import write_study
 
@@ -94,7 +96,8 @@ def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, P
     """Another hash seed and folder, fits and all; and nothing heavy or with a global state is imported."""
     code = (
         "import sys\n"
-        "from analysis.report import fit_study, write_report\n"
+        "from analysis.report.findings import fit_study\n"
+        "from analysis.report.write import write_report\n"
         "from analysis.table import load_runs\n"
         "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), resamples=60), 'out')\n"
         "assert not {'matplotlib.pyplot', 'torch', 'wandb', 'hydra'} & set(sys.modules)\n"

@@ -6,7 +6,8 @@ import pytest
 from analysis.laws.fit import FitError, fit_loss_surface
 from analysis.laws.laws import Chinchilla, Coupled
 from analysis.laws.select import fit_ensemble, forecast_heldout, noise, predict_runs, rank_laws
-from analysis.laws.sensitivity import sensitivity
+from analysis.laws.sensitivity import TRUNKS as LEFT_OUT
+from analysis.laws.sensitivity import influential, sensitivity
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 SHARP = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28, k=2.0)
@@ -141,3 +142,24 @@ def test_sensitivity_says_what_cannot_be_fitted() -> None:
     few = table[table["what"] == "without the 2 largest"].iloc[0]
     assert "fewer runs than the law has parameters" in few["reason"]
     assert np.isnan(few["alpha"])
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "coupled"])
+def test_of_many_trunks_those_that_hold_the_law_are_left_out(law: str) -> None:
+    """All 40 left out in turn: the four that move the law most are among the twelve that one step names."""
+    rng = np.random.default_rng(3)
+    sizes, budgets = np.geomspace(1e7, 1e9, 40), np.geomspace(1e9, 1e11, 5)
+    n, d = (v.ravel() for v in np.meshgrid(sizes, budgets, indexing="ij"))
+    trunk = np.repeat(np.arange(40), 5)
+    noise = rng.normal(scale=0.004, size=40)[trunk] + rng.normal(scale=0.003, size=200)
+    fit = fit_loss_surface(n, d, TRUTH(N=n, D=d) * np.exp(noise), law=law, groups=trunk, resamples=0)
+    moved = []
+    for t in range(40):
+        other = fit.again(fit.runs.take(fit.runs.groups != t), resamples=0).law
+        moved.append(np.std(np.log(other(N=n, D=d)) - np.log(fit.law(N=n, D=d))))
+    assert set(np.argsort(moved)[-4:]) <= set(influential(fit, 12))
+    assert influential(fit, 40) == list(range(40))
+    table = sensitivity(fit)
+    named = [f"without trunk {t}" for t in influential(fit, LEFT_OUT)]
+    assert table.loc[table["kind"] == "trunk", "what"].tolist() == named
+    assert len(named) == LEFT_OUT == 20
