@@ -17,6 +17,7 @@ from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import readable
 from scaling.training.adopt import Found, Siblings, attempt_facts
 from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.stack import together
 from scaling.training.throughput import StepTime, time_steps
 
 
@@ -67,11 +68,12 @@ def measure(plan: Plan) -> tuple[list[StepTime], list[Arithmetic]]:
 def find_trained(plan: Plan, arithmetics: list[Arithmetic]) -> list[Found]:
     """Of every trunk, what is there to go on from, in this study's folder or another's."""
     config = plan.config
+    stacked = {t.spec.id for stack in together(plan.trunks, config.stack) if len(stack) > 1 for t in stack}
     return [
         Siblings(
             trunk.spec,
             safe_child(plan.folder, trunk.spec.id),
-            attempt_facts(arithmetic, config.training.parallel.value),
+            attempt_facts(arithmetic, config.training.parallel.value, trunk.spec.id in stacked),
             share=config.share,
         ).find(trunk)
         for trunk, arithmetic in zip(plan.trunks, arithmetics, strict=True)

@@ -87,7 +87,7 @@ def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:
     By the need of the largest trunk, so that any trunk may take any seat. A device that is too small even
     for one gets one: training says what it lacks.
     """
-    need = max(map(needed_bytes, plan.trunks))
+    need = plan.config.stack * max(map(needed_bytes, plan.trunks))
     emptiest_first = sorted(found, key=lambda device: -device.free)
     counts = [max(1, min(MOST, int(FILLED * device.free / need))) for device in emptiest_first]
     rows = [[device.name] * count for device, count in zip(emptiest_first, counts, strict=True)]

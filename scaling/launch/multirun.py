@@ -15,10 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from scaling.data.dataset import Dataset
 from scaling.launch.devices import place, share_machine
-from scaling.launch.pool import Task, train_here, train_in_processes
+from scaling.launch.pool import Task, stack, train_here, train_in_processes
 from scaling.study.compose import config_folder
 from scaling.study.config import RunConfig, register
-from scaling.study.cost import shared_flops
 from scaling.study.decide import decide
 from scaling.study.plan import Plan, open_corpus
 from scaling.training import stop
@@ -71,7 +70,7 @@ class Job:
             self.corpora[key] = open_corpus(config.data, config.cache)
         return [
             Task(
-                self.trunks[decided.spec.id],
+                (self.trunks[decided.spec.id],),
                 config.data,
                 config.cache,
                 self.plan.folder,
@@ -95,7 +94,8 @@ class Job:
         so that it ends with as many runs as it can.
         """
         dear_first = self.plan.config.max_hours is None
-        return sorted(tasks, key=lambda task: shared_flops(task.trunk), reverse=dear_first)
+        stacks = stack(list(tasks), self.plan.config.stack)
+        return sorted(stacks, key=lambda task: task.flops, reverse=dear_first)
 
     def train_on_this_machine(self, tasks: list[Task]) -> None:
         """As many at a time, and where, as `scaling.launch.devices` says."""

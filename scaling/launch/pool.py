@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -22,11 +22,13 @@ from typing import Any
 
 from scaling.records.storage import LockedError, latest_attempt, record_failure
 from scaling.study.config import DataConfig
+from scaling.study.cost import shared_flops
 from scaling.study.plan import open_corpus
 from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Kind, Observer
-from scaling.training.train import train_trunk
+from scaling.training.stack import FAILURES, together
+from scaling.training.train import train_trunks
 
 TRIES = 3  # of a trunk whose process fails or dies, before it is listed as failed
 PACE = 0.2  # seconds between two training rows of one trunk that a process tells of
@@ -36,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """One trunk to train, and what that needs besides its spec."""
+    """A trunk to train, or several as one, and what that needs besides their specs."""
 
-    trunk: Trunk
+    trunks: tuple[Trunk, ...]
     data: DataConfig
     cache: str
     folder: Path  # of the study
@@ -48,11 +50,24 @@ class Task:
     parallel: str = "none"
     share: bool = False
 
-    def train(self, observer: Observer) -> None:
-        """See `train_trunk`."""
-        train_trunk(
-            self.trunk,
-            open_corpus(self.data, self.cache),
+    @property
+    def flops(self) -> float:
+        """[FLOP]"""
+        return sum(map(shared_flops, self.trunks))
+
+    def train(self, observer: Observer) -> dict[str, Exception]:
+        """What kept trunks from their records, by trunk; see `train_trunks`.
+
+        Raises:
+            Stopped: when asked to stop.
+        """
+        try:
+            corpus = open_corpus(self.data, self.cache)
+        except FAILURES as error:
+            return {trunk.spec.id: error for trunk in self.trunks}
+        found = train_trunks(
+            self.trunks,
+            corpus,
             self.folder,
             study=self.study,
             device=self.device,
@@ -61,17 +76,41 @@ class Task:
             share=self.share,
             observer=observer,
         )
+        problems = {
+            trunk.spec.id: result
+            for trunk, result in zip(self.trunks, found, strict=True)
+            if isinstance(result, Exception)
+        }
+        for problem in problems.values():
+            if isinstance(problem, stop.Stopped):
+                raise problem
+        return problems
+
+    def only(self, trunks: Collection[str]) -> list[Task]:
+        """Some of its trunks, each on its own: what fails beside others may not fail alone."""
+        return [replace(self, trunks=(trunk,)) for trunk in self.trunks if trunk.spec.id in trunks]
+
+
+def stack(tasks: Sequence[Task], most: int) -> list[Task]:
+    """The same trunks, those that can be trained as one in one task, `most` at once."""
+    alike: dict[str, list[Task]] = {}
+    for task in tasks:
+        alike.setdefault(repr(replace(task, trunks=())), []).append(task)
+    return [
+        replace(group[0], trunks=tuple(trunks))
+        for group in alike.values()
+        for trunks in together([trunk for task in group for trunk in task.trunks], most)
+    ]
 
 
 def train_here(tasks: Sequence[Task], observer: Observer) -> None:
     """One after the other, in this process. A trunk that fails has noted it, and the next one starts."""
     for task in tasks:
-        try:
-            task.train(observer)
-        except LockedError as error:
-            logger.warning("%s: another process trains it: %s", task.trunk.spec.id, error)
-        except (OSError, RuntimeError, MemoryError, ValueError) as error:
-            logger.error("%s failed: %s", task.trunk.spec.id, error)
+        for id, problem in task.train(observer).items():
+            if isinstance(problem, LockedError):
+                logger.warning("%s: another process trains it: %s", id, problem)
+            else:
+                logger.error("%s failed: %s", id, problem)
 
 
 def train_in_processes(tasks: Sequence[Task], places: Sequence[str], observer: Observer) -> None:
@@ -100,8 +139,8 @@ def train_in_processes(tasks: Sequence[Task], places: Sequence[str], observer: O
                 if not child.hear(observer):
                     del running[child.ear]
                     free.append(child.task.device)
-                    if child.failed and child.attempt < TRIES and not asked:
-                        waiting.append((child.task, child.attempt + 1))
+                    if child.attempt < TRIES and not asked:
+                        waiting.extend((task, child.attempt + 1) for task in child.task.only(child.failed))
             if stop.requested() and not asked:
                 asked = True
                 waiting.clear()
@@ -115,11 +154,11 @@ def train_in_processes(tasks: Sequence[Task], places: Sequence[str], observer: O
 
 
 class _Child:
-    """A process that trains one trunk, and the end of the pipe that hears of it."""
+    """A process that trains one task, and the end of the pipe that hears of it."""
 
     def __init__(self, context: Any, task: Task, attempt: int) -> None:
         self.task, self.attempt = task, attempt
-        self.failed = False
+        self.failed: set[str] = set()  # trunks
         self.ear, mouth = context.Pipe(duplex=False)
         self.process: BaseProcess = context.Process(target=_train, args=(task, mouth), daemon=True)
         self.process.start()
@@ -133,8 +172,9 @@ class _Child:
             self._bury()
             return False
         if name == "failed":
-            self.failed = True
-            logger.error("%s failed (try %d): %s", self.task.trunk.spec.id, self.attempt, *arguments)
+            id, message = arguments
+            self.failed.add(id)
+            logger.error("%s failed (try %d): %s", id, self.attempt, message)
         elif name == "warned":
             logger.warning(*arguments)
         else:
@@ -146,11 +186,12 @@ class _Child:
         self.process.join()
         code = self.process.exitcode or 0
         if code < 0 and not stop.requested():
-            self.failed = True
-            folder = self.task.folder / self.task.trunk.spec.id
             message = f"its process was ended by {signal.Signals(-code).name}"
-            logger.error("%s failed (try %d): %s", folder.name, self.attempt, message)
-            record_failure(folder, latest_attempt(folder), "killed", message)
+            for trunk in self.task.trunks:
+                self.failed.add(trunk.spec.id)
+                folder = self.task.folder / trunk.spec.id
+                logger.error("%s failed (try %d): %s", folder.name, self.attempt, message)
+                record_failure(folder, latest_attempt(folder), "killed", message)
 
 
 class _Teller(Observer):
@@ -179,10 +220,11 @@ def _train(task: Task, mouth: Connection) -> None:
     with stop.on_signals():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            task.train(_Teller(mouth))
+            problems = task.train(_Teller(mouth))
         except stop.Stopped:
-            pass
-        except LockedError as error:
-            mouth.send(("warned", (f"{task.trunk.spec.id}: another process trains it: {error}",)))
-        except (OSError, RuntimeError, MemoryError, ValueError) as error:
-            mouth.send(("failed", (str(error),)))
+            return
+        for id, problem in problems.items():
+            if isinstance(problem, LockedError):
+                mouth.send(("warned", (f"{id}: another process trains it: {problem}",)))
+            else:
+                mouth.send(("failed", (id, str(problem))))

@@ -18,6 +18,7 @@ from typing import Protocol
 from scaling.launch.pool import TRIES, Task
 from scaling.records.record import RECORD_FILE, DamagedRecord, decode_record
 from scaling.records.storage import LockedError, latest_attempt, record_failure
+from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import crew
@@ -55,14 +56,11 @@ def work(task: Task, home: str) -> Outcome:
         if not leads:
             return Outcome("done")
         try:
-            task.train(Observer())
-        except LockedError as error:
-            return Outcome("held", str(error))
+            problems = task.train(Observer())
         except stop.Stopped as error:
             return Outcome("stopped", f"{stop.asked_by()}: {error}")
-        except (OSError, RuntimeError, MemoryError, ValueError) as error:
-            return Outcome("failed", str(error))
-    return Outcome("done")
+    kinds = {"held" if isinstance(problem, LockedError) else "failed" for problem in problems.values()}
+    return Outcome(min(kinds, default="done"), "; ".join(map(str, problems.values())))
 
 
 def train_remotely(tasks: Sequence[Task], engine: Engine, observer: Observer) -> None:
@@ -82,20 +80,21 @@ def train_remotely(tasks: Sequence[Task], engine: Engine, observer: Observer) ->
             raise stop.Stopped(note)
         over = engine.ended()
         watch.look()
-        again = []
+        again: list[tuple[Task, int]] = []
         for name, outcome in over.items():
             task, attempt = running.pop(name)
-            if _is_lost(task, attempt, outcome) and attempt < TRIES:
-                again.append((task, attempt + 1))
+            lost = [trunk.spec.id for trunk in task.trunks if _is_lost(task, trunk, attempt, outcome)]
+            if attempt < TRIES:
+                again.extend((part, attempt + 1) for part in task.only(lost))
         if again:
             names = engine.start([task for task, _ in again])
             running |= zip(names, again, strict=True)
 
 
-def _is_lost(task: Task, attempt: int, outcome: Outcome) -> bool:
-    """Whether it is worth another try; says and notes why."""
-    folder = task.folder / task.trunk.spec.id
-    if outcome.kind == "done" or all((folder / run.id / RECORD_FILE).exists() for run in task.trunk.runs):
+def _is_lost(task: Task, trunk: Trunk, attempt: int, outcome: Outcome) -> bool:
+    """Whether a trunk is worth another try; says and notes why."""
+    folder = task.folder / trunk.spec.id
+    if outcome.kind == "done" or all((folder / run.id / RECORD_FILE).exists() for run in trunk.runs):
         return False
     if outcome.kind == "held":
         logger.warning("%s: another process trains it: %s", folder.name, outcome.why)
@@ -111,7 +110,9 @@ class _Watch:
 
     def __init__(self, tasks: Sequence[Task], observer: Observer) -> None:
         self.observer = observer
-        self.open = {t.trunk.spec.id: (t.folder / t.trunk.spec.id, t.trunk) for t in tasks}
+        self.open = {
+            trunk.spec.id: (task.folder / trunk.spec.id, trunk) for task in tasks for trunk in task.trunks
+        }
         runs = [(home / run.id, run.id) for home, trunk in self.open.values() for run in trunk.runs]
         self.told = {id for folder, id in runs if (folder / RECORD_FILE).exists()}
 

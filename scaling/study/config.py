@@ -221,6 +221,7 @@ class RunConfig:
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
+    stack: int = 1  # trunks of one shape that take each step as one: `scaling.training.stack`
     share: bool = True  # take over what other studies below `runs` have trained: `scaling.training.adopt`
     max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
@@ -231,6 +232,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: at least 1; got {self.workers}.")
+        if self.stack < 1:
+            raise ValueError(f"stack: at least 1, which is each trunk on its own; got {self.stack}.")
+        if self.stack > 1 and self.training.parallel is not Parallel.none:
+            raise ValueError(
+                f"stack: several models as one and one model over several devices (training.parallel="
+                f"{self.training.parallel.value}) exclude each other; take one back."
+            )
         _positive("", self, ("max_flops", "max_hours"))
 
 

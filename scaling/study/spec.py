@@ -58,6 +58,8 @@ class TrunkSpec:
     parametrisation: str = "standard"
     loss: str = "cross_entropy"  # trained on; the held-out loss is always cross-entropy
     compile: bool = False  # training steps by torch.compile
+    origin: str = ""  # run whose state it goes on from; none: fresh weights
+    start: int = 0  # its first step then, counted in its own batches
 
     @property
     def batch_tokens(self) -> int:
@@ -164,4 +166,8 @@ def _identity(spec: Any) -> dict[str, Any]:
 
 
 # Options that the first records did not have.
-_LATER = frozenset({"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile"})
+_LATER = frozenset(
+    {"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"}
+)
+    {"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"}
+)

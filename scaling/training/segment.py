@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Generator
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,19 @@ FLUSH_STEPS = 16  # losses stay on the device this long, so that a GPU is not wa
 
 class Diverged(Exception):
     """Loss or gradient stopped being a number."""
+
+
+class Ask(NamedTuple):
+    """A training step that is wanted; whoever drives the training takes it, alone or with those of others."""
+
+    state: State
+    batch: Batch
+    rate: float
+
+
+Answer = tuple[Tensor, Tensor]  # what `State.train_step` returns
+Result = TypeVar("Result")
+Steps = Generator[Ask, Answer, Result]
 
 
 class Segment:
@@ -77,8 +91,8 @@ class Segment:
         extra = {"metrics_offset": self.log.sync(), "seconds": self.seconds}
         save_checkpoint(self.folder, self.state.step, lambda file: self.state.save(file, extra))
 
-    def advance(self, until: int) -> None:
-        """Train up to step `until` and save there.
+    def advance(self, until: int) -> Steps[None]:
+        """Train up to step `until`, asking for each step, and save there.
 
         Raises:
             Diverged: naming the step.
@@ -91,7 +105,7 @@ class Segment:
         while self.state.step < until:
             step = self.state.step
             rate = self.rate(step)
-            loss, norm = self.state.train_step(self.batch(step), rate)
+            loss, norm = yield Ask(self.state, self.batch(step), rate)
             self._pending.append((self.state.step, rate, loss, norm))
             if self.state.step % FLUSH_STEPS == 0 or self.state.step == until:
                 self._flush()

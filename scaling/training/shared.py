@@ -60,14 +60,14 @@ class Part(State):
         total, norm = super().train_step(batch, rate)
         return total, norm.full_tensor() if isinstance(norm, DTensor) else norm
 
-    def _backward(self, batch: Batch, predicted: int) -> Tensor:
+    def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Of this rank's rows. Both wrappers take the mean of the ranks' gradients, hence the factor."""
         total = torch.zeros((), device=self.arithmetic.device)
         parts = batch.split(len(batch.targets) // self.ranks)[self.rank].split(self.spec.microbatch)
         for index, part in enumerate(parts):
             early = isinstance(self.whole, DistributedDataParallel) and index + 1 < len(parts)
             with self.whole.no_sync() if early else nullcontext():  # type: ignore[operator]
-                loss = self._sum_of_losses(part) * (self.ranks / predicted)
+                loss = self._sum_of_losses(part) * (self.ranks / tokens)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         dist.all_reduce(total)
@@ -75,15 +75,15 @@ class Part(State):
 
     def _sum_of_losses(self, part: Batch) -> Tensor:
         """By the logits: the wrappers act when the whole model is called."""
-        logits = self.whole(*(self._move(x) for x in part.inputs))
-        return self.loss(logits, self._move(part.targets)).sum()
+        logits = self.whole(*(self.move(x) for x in part.inputs))
+        return self.loss(logits, self.move(part.targets)).sum()
 
     def forward(self, inputs: list[Ids]) -> Tensor:
         """Logits in evaluation mode, computed by every rank: each has a share of the weights only."""
         self.model.eval()
         # Not in inference mode: what is gathered here is used by the next step's backward pass.
         with torch.inference_mode(False), torch.no_grad():
-            logits = self.model(*(self._move(x) for x in inputs))
+            logits = self.model(*(self.move(x) for x in inputs))
         self.model.train()
         return logits  # type: ignore[no-any-return]
 

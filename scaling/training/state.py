@@ -41,48 +41,51 @@ class State:
         self.optimizer = make_optimizer(self.model, spec)
         self.compiled: Callable[..., Tensor] | None = None
         if spec.compile:
-            # On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels.
-            mode = "reduce-overhead" if arithmetic.device.startswith("cuda") else None
-            self.compiled = torch.compile(self._losses_of_logits, mode=mode, dynamic=False)
+            self.compiled = compile_step(self._losses_of_logits, arithmetic)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
         """One optimizer step: mean training loss per predicted token, and the gradient's norm."""
+        total = self._backward(batch, predicted(batch))
+        return total, self.descend(rate)
+
+    def descend(self, rate: float) -> Tensor:
+        """Move the weights by their gradients, and forget these; returns the norm they had."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)  # the first checkpoints know no factor
-        total = self._backward(batch, int((batch.targets != NOTHING).sum()))
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return total, norm
+        return norm
 
     def _place(self, model: nn.Module) -> nn.Module:
         return model.to(self.arithmetic.device)
 
-    def _backward(self, batch: Batch, predicted: int) -> Tensor:
-        """Gradients of the mean loss over `predicted` tokens; returns that mean."""
+    def _backward(self, batch: Batch, tokens: int) -> Tensor:
+        """Gradients of the mean loss over the `tokens` that are predicted; returns that mean."""
         total = torch.zeros((), device=self.arithmetic.device)
         for part in batch.split(self.spec.microbatch):
-            loss = self._sum_of_losses(part) / predicted
+            loss = self._sum_of_losses(part) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         return total
 
     def _sum_of_losses(self, part: Batch) -> Tensor:
-        inputs, targets = [self._move(x) for x in part.inputs], self._move(part.targets)
+        inputs, targets = [self.move(x) for x in part.inputs], self.move(part.targets)
         if self.compiled is not None:
             return self.compiled(targets, *inputs)
         if self.loss is not cross_entropy:
             return self._losses_of_logits(targets, *inputs)
         model: Any = self.model
         places = np.flatnonzero(part.targets != NOTHING)
-        some = self._move(places) if len(places) < part.targets.size else None
+        some = self.move(places) if len(places) < part.targets.size else None
         return sum_of_cross_entropies(model.features(*inputs), model.head, targets, some)
 
     def _losses_of_logits(self, targets: Tensor, *inputs: Tensor) -> Tensor:
         return self.loss(self.model(*inputs), targets).sum()
 
-    def _move(self, ids: Ids) -> Tensor:
+    def move(self, ids: Ids) -> Tensor:
+        """To the device, without waiting for it."""
         tokens = torch.from_numpy(np.ascontiguousarray(ids))
         if self.arithmetic.device == "cpu":
             return tokens
@@ -92,7 +95,7 @@ class State:
         """Write a checkpoint; `extra` is plain data that must go back in time with it."""
         content = {
             "step": self.step,
-            "model": self.model.state_dict(),
+            "model": {name: _whole(tensor) for name, tensor in self.model.state_dict().items()},
             "optimizer": self.optimizer.state_dict(),
             "extra": extra,
         }
@@ -104,6 +107,22 @@ class State:
         self.optimizer.load_state_dict(content["optimizer"])
         self.step = content["step"]
         return dict(content["extra"])
+
+
+def compile_step(losses: Callable[..., Tensor], arithmetic: Arithmetic) -> Callable[..., Tensor]:
+    """On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels."""
+    mode = "reduce-overhead" if arithmetic.device.startswith("cuda") else None
+    return torch.compile(losses, mode=mode, dynamic=False)
+
+
+def predicted(batch: Batch) -> int:
+    """How many tokens a batch predicts."""
+    return int((batch.targets != NOTHING).sum())
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """With storage of its own: a file holds the whole storage of what it holds a part of."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def read_checkpoint(file: BinaryIO) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -40,14 +41,24 @@ from scaling.training.device import Arithmetic, choose_arithmetic
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
+from scaling.training.origin import go_on_from
 from scaling.training.parallel import open_state
 from scaling.training.schedule import run_rate, trunk_rate
-from scaling.training.segment import Diverged, Segment
+from scaling.training.segment import Diverged, Segment, Steps
+from scaling.training.stack import at_once
 from scaling.training.state import State
 
 
-def train_trunk(
-    trunk: Trunk,
+def train_trunk(trunk: Trunk, dataset: Dataset, study_folder: str | Path, **options: Any) -> list[RunRecord]:
+    """Train what of one trunk has no record yet. Options and what it raises: see `train_trunks`."""
+    (found,) = train_trunks([trunk], dataset, study_folder, **options)
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def train_trunks(
+    trunks: Sequence[Trunk],
     dataset: Dataset,
     study_folder: str | Path,
     *,
@@ -57,21 +68,46 @@ def train_trunk(
     parallel: str = "none",
     share: bool = False,
     observer: Observer | None = None,
-) -> list[RunRecord]:
-    """Train what of `trunk` has no record yet.
+) -> list[list[RunRecord] | Exception]:
+    """Train what of `trunks` has no record yet, a step of each at once; see `scaling.training.stack`.
 
     Args:
         share: take over what other studies beside `study_folder` have trained; see `scaling.training.adopt`.
 
     Returns:
-        Every record of the trunk's runs, old ones included, in the order of the runs.
-
-    Raises:
+        For each trunk every record of its runs, old ones included, in the order of the runs; or what kept
+        them from being made:
         ValueError: when the folder was made with another spec, or the corpus is not the one planned with.
         LockedError: when another process trains this trunk.
-        OSError, RuntimeError: what stopped training; noted under `failures/`, and a rerun goes on from the
-            last checkpoint.
+        Stopped: when asked to stop; it has saved.
+        OSError, RuntimeError, MemoryError: what stopped training; noted under `failures/`, and a rerun goes
+            on from the last checkpoint.
     """
+    return at_once(
+        [
+            _train(
+                *(trunk, dataset, Path(study_folder), study, device, threads, parallel, share),
+                observer or Observer(),
+                stacked=len(trunks) > 1,
+            )
+            for trunk in trunks
+        ]
+    )
+
+
+def _train(
+    trunk: Trunk,
+    dataset: Dataset,
+    study_folder: Path,
+    study: str,
+    device: str,
+    threads: int | None,
+    parallel: str,
+    share: bool,
+    observer: Observer,
+    *,
+    stacked: bool,
+) -> Steps[list[RunRecord]]:
     if dataset.fingerprint != trunk.spec.data.fingerprint:
         raise ValueError(
             f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
@@ -85,7 +121,7 @@ def train_trunk(
         records = {run.id: load_record(folder, run.id) for run in trunk.runs}
         if any(record is None for record in records.values()):
             arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
-            facts = attempt_facts(arithmetic, parallel)
+            facts = attempt_facts(arithmetic, parallel, stacked)
             siblings = Siblings(trunk.spec, folder, facts, share=share)
             attempt = new_attempt(folder, facts)
             torch.set_num_threads(arithmetic.threads)
@@ -99,9 +135,9 @@ def train_trunk(
                     arithmetic,
                     attempt,
                     siblings,
-                    observer or Observer(),
+                    observer,
                 )
-                work.train([run for run in trunk.runs if records[run.id] is None])
+                yield from work.train([run for run in trunk.runs if records[run.id] is None])
             except (OSError, RuntimeError, MemoryError) as error:
                 record_failure(folder, attempt, _kind(error), traceback.format_exc())
                 raise
@@ -139,9 +175,12 @@ class _Work:
         """Made when the first step is to be trained: all may be there to take over."""
         spec = self.trunk.spec
         check_counts(spec.family, Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
-        return self.open_state()
+        state = self.open_state()
+        if spec.origin:
+            go_on_from(spec, self.folder.parent.parent, state)
+        return state
 
-    def train(self, pending: list[RunSpec]) -> None:
+    def train(self, pending: list[RunSpec]) -> Steps[None]:
         """Walk the trunk; at each branch cool down, evaluate and commit."""
         spec = self.trunk.spec
         self.observer.opened(spec.id, "trunk", spec.to_dict())
@@ -153,19 +192,19 @@ class _Work:
                 continue
             main = self._trunk_segment()
             with main.log:
-                if not main.resume(at_most=run.branch_step) and self.state.step:
+                if not main.resume(at_most=run.branch_step) and self.state.step > spec.start:
                     raise RuntimeError(
                         f"{self.folder}: no checkpoint up to step {run.branch_step} can be believed any "
                         "more; the next attempt starts over."
                     )
                 self.accounted = main.seconds
                 try:
-                    main.advance(run.branch_step)
+                    yield from main.advance(run.branch_step)
                 except Diverged as error:
                     for lost in pending[index:]:
                         self._commit(lost, None, 0.0, f"trunk: {error}")
                     break
-            self._finish(run, main)
+            yield from self._finish(run, main)
         self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
 
     def _trunk_segment(self) -> Segment:
@@ -178,7 +217,7 @@ class _Work:
             curve_steps=self.trunk.curve_steps,
         )
 
-    def _finish(self, run: RunSpec, main: Segment) -> None:
+    def _finish(self, run: RunSpec, main: Segment) -> Steps[None]:
         """From the branch to the record."""
         folder = make_folder(safe_child(self.folder, run.id))
         write_spec_once(folder / "spec.json", run.to_dict())
@@ -189,7 +228,7 @@ class _Work:
         with cooldown.log:
             cooldown.resume()
             try:
-                cooldown.advance(run.steps)
+                yield from cooldown.advance(run.steps)
                 if not run.cooldown_steps:
                     cooldown.save()  # a run's folder holds its weights, whatever its schedule
                 found = self._evaluate(run.evaluation_tokens, saved=True)

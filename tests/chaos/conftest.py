@@ -48,7 +48,7 @@ def tasks(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[T
     )
     by_seed = sorted(plan.trunks, key=lambda trunk: trunk.spec.seed)
     return [
-        Task(trunk, plan.config.data, plan.config.cache, Path("unset"), "chaos", "cpu", 1)
+        Task((trunk,), plan.config.data, plan.config.cache, Path("unset"), "chaos", "cpu", 1)
         for trunk in by_seed
     ]
 

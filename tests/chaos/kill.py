@@ -24,7 +24,7 @@ def kill_often(
         RuntimeError: when an attempt ends otherwise than killed or done.
     """
     toll: Counter[str] = Counter()
-    furthest = max(1, 2 * task.trunk.steps_to_train // (kills + 2))
+    furthest = max(1, 2 * task.trunks[0].steps_to_train // (kills + 2))
     for _ in range(kills):
         trainer = Trainer(task, board, changes)
         step = rng.randint(0, furthest)

@@ -92,7 +92,7 @@ def test_a_full_disk_changes_no_bit(
         task, untouched = pairs[number % len(pairs)]
         task = replace(task, folder=small_disk / str(number))
         trainer = Trainer(task, board)
-        trainer.wait_for_step(rng.randint(0, task.trunk.steps_to_train * 3 // 4))
+        trainer.wait_for_step(rng.randint(0, task.trunks[0].steps_to_train * 3 // 4))
         filler = small_disk / "filler"
         fill(filler, leave=rng.randrange(0, 40_000))
         wrong = refused(trainer, board, os.strerror(errno.ENOSPC)) or state_of(task.folder)
@@ -131,7 +131,7 @@ def test_a_read_only_disk_changes_no_bit(
         task.folder.mkdir()
         if number % 5:  # else read-only from the start
             trainer = Trainer(task, board)
-            trainer.wait_for_step(rng.randint(0, task.trunk.steps_to_train))
+            trainer.wait_for_step(rng.randint(0, task.trunks[0].steps_to_train))
             trainer.send(signal.SIGKILL)
             trainer.end()
         before = listing(task.folder)
@@ -199,7 +199,9 @@ def test_damage_between_attempts_changes_no_bit(
         for damage in range(3):
             hurt = place(task, f"hurt-{number}-{damage}")
             trainer = Trainer(hurt, board)
-            trainer.wait_for_step(rng.randint(task.trunk.steps_to_train // 4, task.trunk.steps_to_train))
+            trainer.wait_for_step(
+                rng.randint(task.trunks[0].steps_to_train // 4, task.trunks[0].steps_to_train)
+            )
             trainer.send(signal.SIGKILL)
             trainer.end()
             newest = max(hurt.folder.rglob("step-*.pt"), key=lambda path: path.stat().st_mtime_ns)

@@ -35,7 +35,7 @@ def changed(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 @pytest.mark.battery(18)
 def test_every_key_that_drifts_is_named(tasks: list[Task], tmp_path: Path, tally: Tally) -> None:
     """Each key of a trunk's and a run's spec in turn, by the trainer itself."""
-    trunk = tasks[0].trunk
+    trunk = tasks[0].trunks[0]
     dataset = open_corpus(tasks[0].data, tasks[0].cache)
     resume: Callable[[], Any] = lambda: train_trunk(trunk, dataset, tmp_path, study="x", threads=1)  # noqa: E731
     resume()

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from analysis.report import write_report
 from analysis.report.findings import fit_study
 from analysis.report.formats import plain_text, to_csv
+from analysis.report.write import write_report
 from analysis.table import load_runs
 from experiments.cli import main
 from scaling.capability.finished import open_finished
@@ -237,7 +237,7 @@ def test_no_name_becomes_a_formula(text: str, tally: Tally) -> None:
 @pytest.mark.battery(17)
 def test_no_pickle_is_ever_run(tasks: list[Task], tmp_path: Path, canary: Canary, tally: Tally) -> None:
     """As a checkpoint whose name has the right hash, as a record, and as a table."""
-    dataset, trunk = open_corpus(tasks[0].data, tasks[0].cache), tasks[0].trunk
+    dataset, trunk = open_corpus(tasks[0].data, tasks[0].cache), tasks[0].trunks[0]
     for name, content in pickles(canary.path).items():
         folder = tmp_path / name.replace(" ", "-") / trunk.spec.id
         home = folder / "checkpoints"

@@ -33,11 +33,11 @@ class Bench:
     """A short trunk with two cooldowns, and a checkpoint a step."""
 
     def __init__(self, task: Task, tmp: Path) -> None:
-        one, two = task.trunk.runs
+        one, two = task.trunks[0].runs
         short = (replace(one, steps=5, cooldown_steps=2), replace(two, steps=8, cooldown_steps=2))
-        self.trunk: Trunk = replace(task.trunk, runs=short, curve_steps=(4,))
+        self.trunk: Trunk = replace(task.trunks[0], runs=short, curve_steps=(4,))
         self.dataset: Dataset = open_corpus(task.data, task.cache)
-        self.task = replace(task, trunk=self.trunk)
+        self.task = replace(task, trunks=(self.trunk,))
         self.tmp = tmp
         self.train(self.folder("untouched"))
         self.untouched = outcome(replace(self.task, folder=tmp / "untouched" / "study"))

@@ -48,8 +48,8 @@ class Crowd:
 
 
 def is_done(task: Task) -> bool:
-    folder = task.folder / task.trunk.spec.id
-    return all((folder / run.id / "record.json").exists() for run in task.trunk.runs)
+    folder = task.folder / task.trunks[0].spec.id
+    return all((folder / run.id / "record.json").exists() for run in task.trunks[0].runs)
 
 
 @pytest.mark.battery(6)
@@ -68,8 +68,8 @@ def test_racing_workers_leave_one_record_each(
         finish(task, board)  # the same command once more: finds all done, sweeps
         untouched = place(task, "untouched")
         wrong = differences(outcome(task), outcome(untouched)) or leftovers(task.folder)
-        for run in task.trunk.runs:
-            record = task.folder / task.trunk.spec.id / run.id / "record.json"
+        for run in task.trunks[0].runs:
+            record = task.folder / task.trunks[0].spec.id / run.id / "record.json"
             changed = "its record was overwritten" if first[record] != record.read_bytes() else None
             tally.case(changed or wrong)
     study = read_study(tmp_path / "racing")

@@ -32,7 +32,7 @@ def test_a_request_to_stop_costs_no_step(
         done = 0
         for _ in range(ASKS):
             trainer = Trainer(stopped, board)
-            trainer.wait_for_step(rng.randint(1, 2 * task.trunk.steps_to_train // (ASKS + 2)))
+            trainer.wait_for_step(rng.randint(1, 2 * task.trunks[0].steps_to_train // (ASKS + 2)))
             time.sleep(rng.uniform(0, 0.01))
             before = trainer.cpu()
             trainer.send(number)
@@ -55,9 +55,9 @@ def test_a_request_to_stop_costs_no_step(
             tally.facts["steps after a request"] += board["steps_after"]
         finish(stopped, board)
         done += board["steps"]
-        lost = done - task.trunk.steps_to_train
+        lost = done - task.trunks[0].steps_to_train
         wrong = differences(outcome(stopped), outcome(untouched)) or leftovers(stopped.folder)
         if wrong or lost:
-            tally.failures.append(f"{task.trunk.spec.id}: {wrong}, {lost} steps done twice")
+            tally.failures.append(f"{task.trunks[0].spec.id}: {wrong}, {lost} steps done twice")
     assert not tally.failures
     assert tally.cases >= 3 * scaled(10), "most requests must come in time"

@@ -114,7 +114,7 @@ def test_a_wrong_clock_changes_no_bit(tasks: list[Task], place: Place, board: Bo
         finish(untouched, board)
         for _ in range(3):
             trainer = Trainer(shifted, board, [partial(shift_clock, rng.choice([-day, 0.0, day]))])
-            trainer.wait_for_step(rng.randint(1, task.trunk.steps_to_train // 2))
+            trainer.wait_for_step(rng.randint(1, task.trunks[0].steps_to_train // 2))
             trainer.send(signal.SIGKILL)
             trainer.end()
             for path in shifted.folder.rglob("*"):
@@ -131,7 +131,7 @@ def test_a_wrong_clock_changes_no_bit(tasks: list[Task], place: Place, board: Bo
 def test_a_lock_has_no_age(days: int, tasks: list[Task], place: Place, board: Board) -> None:
     """A live owner keeps its lock whatever date stands in it."""
     task = place(tasks[0], "held")
-    path = task.folder / task.trunk.spec.id / "lock"
+    path = task.folder / task.trunks[0].spec.id / "lock"
     with Lock(path):
         stamp = time.time() + 86_400 * days
         os.utime(path, (stamp, stamp))

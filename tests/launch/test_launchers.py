@@ -87,7 +87,7 @@ def test_a_trunk_held_elsewhere_is_left_and_a_stop_leaves_the_rest(
     tiny_study: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     todo = tasks(tiny_study, tmp_path)
-    held = tmp_path / todo[0].trunk.spec.id
+    held = tmp_path / todo[0].trunks[0].spec.id
     held.mkdir()
     with Lock(held / "lock"):
         engine = HereAfter()

@@ -23,7 +23,7 @@ from scaling.training.observer import Observer
 def tasks(overrides: list[str], folder: Path) -> list[Task]:
     plan = plan_study(overrides)
     config = plan.config
-    return [Task(t, config.data, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
+    return [Task((t,), config.data, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
 
 
 def losses(folder: Path) -> dict[str, float | None]:
@@ -73,12 +73,12 @@ def test_a_trunk_that_another_process_holds_is_left_to_it(
     tiny_study: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     todo = tasks(tiny_study, tmp_path)
-    held = tmp_path / todo[0].trunk.spec.id
+    held = tmp_path / todo[0].trunks[0].spec.id
     held.mkdir()
     with Lock(held / "lock"):
         train_in_processes(todo, ["cpu", "cpu"], Observer())
     assert "another process trains it" in caplog.text
-    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].trunk.spec.id}
+    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].trunks[0].spec.id}
 
 
 def test_a_request_to_stop_saves_and_ends_every_process(tiny_study: list[str], tmp_path: Path) -> None:

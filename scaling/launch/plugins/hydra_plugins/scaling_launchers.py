@@ -42,7 +42,7 @@ class _Together(Launcher):
         tasks: dict[str, Task] = {}
         for overrides in job_overrides:
             found = self.job.tasks(composer.compose(overrides))
-            tasks |= {task.trunk.spec.id: task for task in found}
+            tasks |= {trunk.spec.id: task for task in found for trunk in task.trunks}
         try:
             self.train(self.job.in_order(tasks.values()))
         except BaseException as error:
