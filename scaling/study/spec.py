@@ -169,5 +169,3 @@ def _identity(spec: Any) -> dict[str, Any]:
 _LATER = frozenset(
     {"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"}
 )
-    {"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"}
-)
