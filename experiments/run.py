@@ -20,15 +20,18 @@ from scaling.capability.tasks import find_tasks
 from scaling.launch.devices import share_machine
 from scaling.launch.mirror import Mirror
 from scaling.launch.multirun import launch
-from scaling.records.record import PLAN_FILE, read_study
+from scaling.records.record import PLAN_FILE, StudyRecords, read_study
 from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.cost import shared_flops
 from scaling.study.plan import Plan, plan_study
+from scaling.study.spec import Trunk
+from scaling.training.adopt import Found
 from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observers
 from scaling.training.parallel import crew
 from scaling.training.stop import Stopped, after
+from scaling.training.throughput import learn
 
 
 def main(arguments: list[str]) -> int:
@@ -96,6 +99,12 @@ def run_study(overrides: list[str]) -> Outcome:
     taken = Counter(r.study for r in study.records if r.run_id in asked - finished and r.study != plan.name)
     for other, runs in taken.items():
         print(f"taken over from study {other}: {runs} {'run' if runs == 1 else 'runs'}")
+    if plan.config.stack == 1 and not any(word.startswith("hydra/launcher") for word in overrides):
+        seconds = [
+            step_seconds(trunk, study) if f == Found() else None
+            for trunk, f in zip(plan.trunks, found, strict=True)
+        ]
+        learn(plan.trunks, arithmetics, seconds, Path(plan.config.cache).expanduser())
     code = measure_tasks(plan)
     number = counts(study)
     if number["failed"] or number["missing"]:
@@ -103,6 +112,17 @@ def run_study(overrides: list[str]) -> Outcome:
         return Outcome(1, plan.folder, planning, training, evaluation)
     print(f"next: scaling report {plan.folder}")
     return Outcome(code, plan.folder, planning, training, evaluation)
+
+
+def step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:
+    """What a step of a trunk took on average [s], where one attempt of ours has trained all of it."""
+    ids = {run.id for run in trunk.runs}
+    records = [record for record in study.records if record.run_id in ids]
+    if {(r.status, r.attempts, r.study) for r in records} != {("done", 1, study.name)} or len(records) < len(
+        ids
+    ):
+        return None
+    return sum(record.seconds for record in records) / trunk.steps_to_train
 
 
 def measure_tasks(plan: Plan) -> int:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import torch
@@ -34,6 +37,7 @@ class StepTime:
 
 
 MEASURED = 0.25  # seconds of steps to time, at least three
+BUSY = 1.5  # load a core; beyond it, what is timed tells of the others who want the machine, and is not kept
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
 
@@ -53,13 +57,33 @@ def time_steps(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) 
             known[keys[i]] = time_step(trunks[i], arithmetics[i])
             fresh = True
     if fresh:
-        make_folder(cache)
-        write_json(store, {key: list(astuple(time)) for key, time in known.items()})
+        _keep(known, store)
     largest = max((i for i in order if keys[i] in known), key=lambda i: flops[i])
     return [
         known.get(key, known[keys[largest]].scaled(f / flops[largest]))
         for key, f in zip(keys, flops, strict=True)
     ]
+
+
+def learn(
+    trunks: Sequence[Trunk], arithmetics: Sequence[Arithmetic], seconds: Sequence[float | None], cache: Path
+) -> None:
+    """Put the seconds of a step that training took in place of those timed before it; None: not known."""
+    store = cache / "throughput.json"
+    known = _read(store)
+    found: dict[str, list[float]] = {}
+    for trunk, arithmetic, took in zip(trunks, arithmetics, seconds, strict=True):
+        if took is not None:
+            found.setdefault(_key(trunk, arithmetic), []).append(took)
+    for key in found.keys() & known.keys():
+        known[key] = known[key].scaled(median(found[key]) / known[key].median)
+    _keep(known, store)
+
+
+def _keep(known: dict[str, StepTime], store: Path) -> None:
+    if os.getloadavg()[0] <= BUSY * (os.cpu_count() or 1):
+        make_folder(store.parent)
+        write_json(store, {key: list(astuple(time)) for key, time in known.items()})
 
 
 def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:

@@ -1,0 +1,60 @@
+"""What a step takes: timed once, not kept from a crowded machine, and put right by what training took."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from experiments.run import run_study
+from scaling.records.record import read_study
+from scaling.study.plan import Plan, plan_study
+from scaling.training.device import Arithmetic
+from scaling.training.throughput import learn, time_steps
+
+CPU = Arithmetic("cpu", "float32", 1)
+
+
+@pytest.fixture
+def plan(tiny_study: list[str]) -> Plan:
+    return plan_study([*tiny_study, "model.params=5e3", "seed=0,1"])
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_shape_is_timed_once_and_learns(plan: Plan, tmp_path: Path) -> None:
+    trunks = list(plan.trunks)
+    first = time_steps(trunks, [CPU, CPU], tmp_path)
+    assert first[0] == first[1]
+    assert time_steps(trunks, [CPU, CPU], tmp_path) == first
+    learn(trunks, [CPU, CPU], [None, None], tmp_path)
+    assert time_steps(trunks, [CPU, CPU], tmp_path) == first
+    learn(trunks, [CPU, CPU], [2.0, 4.0], tmp_path)
+    (now, _) = time_steps(trunks, [CPU, CPU], tmp_path)
+    assert now.median == pytest.approx(3.0)
+    assert now.high / now.low == pytest.approx(first[0].high / first[0].low)
+
+
+def test_a_crowded_machine_is_not_remembered(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (100.0, 0.5, 0.5))
+    assert time_steps(list(plan.trunks), [CPU, CPU], tmp_path)[0].median > 0
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_study_teaches_the_next_plan(tiny_study: list[str], tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    overrides = [*tiny_study, "model.params=5e3", f"cache={cache}"]
+    outcome = run_study(overrides)
+    records = read_study(outcome.folder).records
+    (trunk,) = plan_study(overrides).trunks
+    ((median, _, _),) = json.loads((cache / "throughput.json").read_text()).values()
+    assert median == pytest.approx(sum(r.seconds for r in records) / trunk.steps_to_train)
