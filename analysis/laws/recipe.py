@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from analysis.laws.cells import by_cell
 from analysis.laws.coupled import CoupledForm
 from analysis.laws.exotic import EXOTIC
 from analysis.laws.forms import Data, Form, Restricted
@@ -49,6 +50,10 @@ class Recipe:
         Raises:
             ValueError: for a fixed parameter that the law does not have, or a value out of range.
         """
+        return by_cell(self.form_by_run, data)
+
+    def form_by_run(self, data: Data) -> Form:
+        """The same without regard to runs that share their inputs."""
         exponents = {k: v for k, v in self.fixed.items() if k in ("alpha", "beta")}
         whole: Form
         tied = self.tied or self.law == "gadre"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.laws.cells import Cells
 from analysis.laws.curves import M3, M4, BrokenPowerLaw
 from analysis.laws.fit import fit_runs
 from analysis.laws.forms import Data, Form
@@ -28,6 +29,43 @@ CASES: dict[str, tuple[Law, dict[str, Array]]] = {
     "gadre": (OverTraining(1.8, 60.0, 70.0, 0.15), {"N": N, "D": D}),
     "repeated": (Repeated(1.5, 40.0, 60.0, 0.3, 0.32, 8.0, 4.0), {"N": N, "D": D, "U": U}),
 }
+
+
+def close(a: Array, b: Array) -> None:
+    np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_runs_of_one_cell_count_as_they_do_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeds of a cell, one cell without weight: all that the solver sees of them, and the fit."""
+    law, inputs = CASES[name]
+    rng = np.random.default_rng(1)
+    many = {key: np.repeat(x, 5) for key, x in inputs.items()}
+    runs = Runs.of(many, law.sample(rng, relative_noise=0.004, **many))
+    data, recipe = Data.of(runs.inputs, runs.loss), Recipe(name)
+    whole, apart = recipe.form(data), recipe.form_by_run(data)
+    assert isinstance(whole, Cells)
+    weights = rng.exponential(size=(2, runs.n))
+    weights[1, :5] = 0
+    log_loss = np.broadcast_to(data.log_loss, weights.shape)
+    starts = apart.starts(weights, log_loss, thorough=True)
+    if name not in (
+        "m3",
+        "m4",
+        "bnsl",
+    ):  # theirs are of log residuals, which only starts may take for relative ones
+        close(whole.starts(weights, log_loss, thorough=True), starts)
+    theta = np.clip(starts[0], apart.lower, apart.upper)
+    first, second = rng.normal(size=(2, 2, runs.n))
+    ours, theirs = whole.tape(theta), apart.tape(theta)
+    for a, b in zip(ours.sums(first, second), theirs.sums(first, second), strict=True):
+        close(a, b)
+    close(ours.outer(first), theirs.outer(first))
+    close(ours.value, theirs.value)
+    close(whole.value(theta), theirs.value)
+    objective_by_cell = fit_runs(runs, recipe, resamples=0).objective
+    monkeypatch.setattr(Recipe, "form", Recipe.form_by_run)
+    assert objective_by_cell == pytest.approx(fit_runs(runs, recipe, resamples=0).objective, rel=1e-9)
 
 
 def form_of(name: str) -> tuple[Form, Data]:
