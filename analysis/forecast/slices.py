@@ -94,44 +94,78 @@ def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:
     )
 
 
+@dataclass(frozen=True)
+class _Bundle:
+    """Trunks of one size whose runs have the same compute, as the seeds of a study have."""
+
+    N: float
+    log_c: Array  # (b,) increasing
+    group: npt.NDArray[np.int64]  # (t,)
+    log_d: Array  # (b, t)
+    log_loss: Array  # (b, t)
+
+
 def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], sizes: int) -> Slices:
-    curves = []  # (group, N, log C, log D, log loss), increasing in C
-    for group in range(runs.n_groups):
-        rows = np.flatnonzero(runs.groups == group)
-        for N in np.unique(runs.inputs["N"][rows]):
-            own = rows[runs.inputs["N"][rows] == N]
-            log_c, first = np.unique(np.log(compute[own]), return_index=True)
-            if len(log_c) >= 2:
-                own = own[first]
-                curves.append((group, N, log_c, np.log(runs.inputs["D"][own]), np.log(runs.loss[own])))
-    grid = _grid(curves, sizes, budgets) if isinstance(budgets, int) else np.log(np.asarray(budgets, float))
-    points = []
-    for group, N, log_c, log_d, log_loss in curves:
-        inside = np.flatnonzero((grid >= log_c[0] - 1e-9) & (grid <= log_c[-1] + 1e-9))
-        at = np.clip(grid[inside], log_c[0], log_c[-1])
-        tokens, losses = (np.exp(PchipInterpolator(log_c, y)(at)) for y in (log_d, log_loss))
-        points += [(i, N, d, v, group) for i, d, v in zip(inside, tokens, losses, strict=True)]
-    table = np.array(points, dtype=float).reshape(-1, 5)
-    enough = [i for i in range(len(grid)) if len(np.unique(table[table[:, 0] == i, 1])) >= sizes]
+    bundles = _bundles(runs, compute)
+    grid = _grid(bundles, sizes, budgets) if isinstance(budgets, int) else np.log(np.asarray(budgets, float))
+    points = [np.empty((5, 0))]
+    for each in bundles:
+        inside = np.flatnonzero((grid >= each.log_c[0] - 1e-9) & (grid <= each.log_c[-1] + 1e-9))
+        at = np.clip(grid[inside], each.log_c[0], each.log_c[-1])
+        D, loss = (np.exp(PchipInterpolator(each.log_c, y)(at)) for y in (each.log_d, each.log_loss))
+        budget, N, group = np.broadcast_arrays(inside[:, None], each.N, each.group)
+        points.append(np.stack([budget, N, D, loss, group]).transpose(0, 2, 1).reshape(5, -1))
+    table = np.concatenate(points, axis=1)
+    table = table[:, np.lexsort(table[[0, 1, 4]])]  # trunk by trunk, whoever shares its budgets
+    enough = [i for i in range(len(grid)) if len(np.unique(table[1, table[0] == i])) >= sizes]
     if len(enough) < 2:
+        trunks = sum(len(each.group) for each in bundles)
         raise FitError(
             f"no curves of equal compute: fewer than 2 budgets have {sizes} sizes, neither as runs whose "
-            f"compute agrees within {100 * TOLERANCE:g} % nor along {len(curves)} trunks of several budgets."
+            f"compute agrees within {100 * TOLERANCE:g} % nor along {trunks} trunks of several budgets."
         )
-    table = table[np.isin(table[:, 0], enough)]
+    budget, N, D, loss, group = table[:, np.isin(table[0], enough)]
     return Slices(
         compute=np.exp(grid[enough]),
-        budget=np.searchsorted(enough, table[:, 0]),
-        N=table[:, 1],
-        D=table[:, 2],
-        loss=table[:, 3],
-        group=np.unique(table[:, 4], return_inverse=True)[1],
+        budget=np.searchsorted(enough, budget),
+        N=N,
+        D=D,
+        loss=loss,
+        group=np.unique(group, return_inverse=True)[1],
         interpolated=True,
     )
 
 
-def _grid(curves: list[tuple[int, float, Array, Array, Array]], sizes: int, budgets: int) -> Array:
+def _bundles(runs: Runs, compute: Array) -> list[_Bundle]:
+    """Trunks of one size and several budgets, those of the same budgets together."""
+    found: dict[tuple[float, ...], list[tuple[int, Array, Array]]] = {}
+    log_c, log_d, log_loss = np.log(compute), np.log(runs.inputs["D"]), np.log(runs.loss)
+    order = np.lexsort([log_c, runs.inputs["N"], runs.groups])  # stable: of copies the first comes first
+    kept = order[_changes(runs.groups[order], runs.inputs["N"][order], log_c[order])]
+    ends = np.flatnonzero(_changes(runs.groups[kept], runs.inputs["N"][kept]))
+    for own in np.split(kept, ends[1:]):
+        if len(own) >= 2:
+            key = (runs.inputs["N"][own[0]], *log_c[own])
+            found.setdefault(key, []).append((int(runs.groups[own[0]]), log_d[own], log_loss[own]))
+    bundles = []
+    for (N, *budgets), trunks in found.items():
+        group, tokens, losses = zip(*trunks, strict=True)
+        stacked = (np.stack(columns, axis=1) for columns in (tokens, losses))
+        bundles.append(_Bundle(N, np.array(budgets), np.array(group), *stacked))
+    return bundles
+
+
+def _changes(*columns: Array | npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Where a row (n,) differs from the one before; the first does."""
+    different = [np.diff(column) != 0 for column in columns]
+    return np.append(True, np.any(different, axis=0))
+
+
+def _grid(bundles: Sequence[_Bundle], sizes: int, budgets: int) -> Array:
     """Log budgets spread evenly over those that at least `sizes` trunks reach."""
-    ends = np.unique(np.concatenate([[c[2][0], c[2][-1]] for c in curves])) if curves else np.empty(0)
-    reached = [end for end in ends if sum(c[2][0] <= end <= c[2][-1] for c in curves) >= sizes]
-    return np.linspace(min(reached), max(reached), budgets) if reached else np.empty(0)
+    if not bundles:
+        return np.empty(0)
+    low, high, trunks = np.array([(each.log_c[0], each.log_c[-1], len(each.group)) for each in bundles]).T
+    ends = np.unique([low, high])
+    reached = ends[((low <= ends[:, None]) & (ends[:, None] <= high)) @ trunks >= sizes]
+    return np.linspace(reached[0], reached[-1], budgets) if len(reached) else np.empty(0)
