@@ -14,7 +14,8 @@ from analysis.report.style import linear_axis, scale_axis, shades
 def plot_transfer(table: pd.DataFrame, found: Mapping[str, Transfer], axes: Sequence[Axes]) -> Sequence[Axes]:
     """Loss against learning rate, a curve a width; a panel a parametrisation.
 
-    Seeds are averaged, each a faint dot; a bar below is the best rate's interval, with a dot at the rate.
+    Seeds are averaged, each a faint dot; a bar below is the best rate's interval, with a dot at the rate,
+    hollow where that lies at the edge of the grid. The highest tenth of the losses is cut off.
 
     Args:
         table: columns parametrisation, width, learning_rate, loss.
@@ -22,7 +23,7 @@ def plot_transfer(table: pd.DataFrame, found: Mapping[str, Transfer], axes: Sequ
 
     Source: Yang et al. 2022 (arXiv:2203.03466), figure 1.
     """
-    least, most = table["loss"].min(), table.groupby(["width", "learning_rate"])["loss"].mean().max()
+    least, most = table["loss"].min(), table["loss"].quantile(0.9)
     for ax, (name, transfer) in zip(axes, found.items(), strict=True):
         rows = table[table["parametrisation"] == name]
         for place, (optimum, ink) in enumerate(
