@@ -155,11 +155,12 @@ class Attention(nn.Module):
 
     def _project(self, x: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, each (batch, heads, tokens, head_width)."""
-        qkv = self.qkv(x)
+        qk, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
         if x.device.type == "cpu":
-            qkv = qkv.float()  # flash attention in bfloat16 would spend two thirds of a step going backward
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        q, k = rotate(q, turn), rotate(k, turn)
+            # Flash attention in bfloat16 would spend two thirds of a step going backward.
+            qk, v = qk.float(), v.float()
+        q, k = (rotate(y, turn) for y in qk.unbind(-3))
+        v = v.squeeze(-3).contiguous()  # a view would keep the queries and keys that are not turned yet
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def _mix(self, mixed: Tensor) -> Tensor:
