@@ -78,20 +78,11 @@ def write_records(overrides: list[str]) -> Plan:
 
 def invent(trunk: Trunk, run: RunSpec, study: str, noise: float, attempt: int = 1) -> RunRecord:
     """A finished run whose loss follows a known law."""
-    spec = trunk.spec
     loss = float(TRUTH(N=trunk.params, D=run.tokens)) * float(np.exp(noise))
     return RunRecord(
-        run_id=run.id,
-        trunk_id=spec.id,
+        **trunk.decided(run),
         study=study,
         status="done",
-        family=spec.family,
-        objective=trunk.objective,
-        width=spec.width,
-        depth=spec.depth,
-        params=trunk.params,
-        params_matmul=trunk.params_matmul,
-        params_total=trunk.params_total,
         tokens=run.tokens,
         tokens_unique=run.tokens,
         epochs=run.tokens / 1e9,
@@ -100,16 +91,6 @@ def invent(trunk: Trunk, run: RunSpec, study: str, noise: float, attempt: int = 
         loss=loss,
         loss_se=0.004,
         bits_per_byte=loss / float(np.log(2)),
-        learning_rate=spec.learning_rate,
-        batch_tokens=spec.batch_tokens,
-        steps=run.steps,
-        schedule=run.schedule,
-        cooldown_steps=run.cooldown_steps,
-        seed=spec.seed,
-        data=spec.data.corpus,
-        data_fingerprint=spec.data.fingerprint,
-        vocab=spec.data.vocab,
-        context=spec.data.context,
         device="cpu",
         precision="float32",
         threads=1,
@@ -118,5 +99,4 @@ def invent(trunk: Trunk, run: RunSpec, study: str, noise: float, attempt: int = 
         started="2026-11-02T10:00:00+00:00",
         finished="2026-11-02T10:05:00+00:00",
         versions={"python": "3.11", "torch": "2.13.0", "numpy": "2.0", "machine": "x86_64"},
-        spec=run.to_dict(),
     )

@@ -141,6 +141,34 @@ class Trunk:
         """Steps of trunk and cooldowns together: what the whole D axis costs."""
         return self.last_step + sum(run.cooldown_steps for run in self.runs)
 
+    def decided(self, run: RunSpec) -> dict[str, Any]:
+        """What the record of one of its runs says that was known before it was trained."""
+        spec = self.spec
+        return {
+            "run_id": run.id,
+            "trunk_id": spec.id,
+            "family": spec.family,
+            "objective": self.objective,
+            "width": spec.width,
+            "depth": spec.depth,
+            "params": self.params,
+            "params_matmul": self.params_matmul,
+            "params_total": self.params_total,
+            "params_encoder": self.params_encoder,
+            "params_decoder": self.params_decoder,
+            "learning_rate": spec.learning_rate,
+            "batch_tokens": spec.batch_tokens,
+            "steps": run.steps,
+            "schedule": run.schedule,
+            "cooldown_steps": run.cooldown_steps,
+            "seed": spec.seed,
+            "data": spec.data.corpus,
+            "data_fingerprint": spec.data.fingerprint,
+            "vocab": spec.data.vocab,
+            "context": spec.data.context,
+            "spec": run.to_dict(),
+        }
+
 
 def readable(count: float) -> str:
     """A count in three digits at most: 1.23M, 50k."""

@@ -279,39 +279,19 @@ class _Work:
         return found
 
     def _commit(self, run: RunSpec, found: Evaluation | None, seconds: float, reason: str | None) -> None:
-        trunk, spec = self.trunk, self.trunk.spec
+        tokens = self.batches.tokens(run.steps)
         record = RunRecord(
-            run_id=run.id,
-            trunk_id=spec.id,
+            **self.trunk.decided(run),
             study=self.study,
             status="done" if reason is None else "diverged",
-            family=spec.family,
-            objective=trunk.objective,
-            width=spec.width,
-            depth=spec.depth,
-            params=trunk.params,
-            params_matmul=trunk.params_matmul,
-            params_total=trunk.params_total,
-            params_encoder=trunk.params_encoder,
-            params_decoder=trunk.params_decoder,
-            tokens=self.batches.tokens(run.steps),
+            tokens=tokens,
             tokens_unique=self.batches.tokens_unique(run.steps),
             epochs=self.batches.epochs(run.steps),
-            flops=trunk.flops_per_token * self.batches.tokens(run.steps),
-            flops_6nd=6.0 * trunk.params * self.batches.tokens(run.steps),
+            flops=self.trunk.flops_per_token * tokens,
+            flops_6nd=6.0 * self.trunk.params * tokens,
             loss=found.loss if found else None,
             loss_se=found.loss_se if found else None,
             bits_per_byte=found.bits_per_byte if found else None,
-            learning_rate=spec.learning_rate,
-            batch_tokens=spec.batch_tokens,
-            steps=run.steps,
-            schedule=run.schedule,
-            cooldown_steps=run.cooldown_steps,
-            seed=spec.seed,
-            data=spec.data.corpus,
-            data_fingerprint=spec.data.fingerprint,
-            vocab=spec.data.vocab,
-            context=spec.data.context,
             device=self.arithmetic.device,
             precision=self.arithmetic.precision,
             threads=self.arithmetic.threads,
@@ -321,7 +301,6 @@ class _Work:
             finished=_now(),
             reason=reason,
             versions=self.versions,
-            spec=run.to_dict(),
         )
         make_folder(safe_child(self.folder, run.id))
         commit_record(self.folder, record)
