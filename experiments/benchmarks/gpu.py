@@ -25,6 +25,7 @@ import torch
 from experiments.benchmarks.pairs import compare, take_turns
 from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
 from experiments.benchmarks.row import Row, show
+from experiments.benchmarks.stacks import stack_rows
 from experiments.benchmarks.training import PEAK as SIDE
 from experiments.benchmarks.training import draw_from, product, spec_of
 from scaling.data.dataset import Dataset, open_dataset
@@ -173,7 +174,9 @@ def main(arguments: list[str] | None = None) -> int:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--noconftest", "tests/gpu"]
         failed += subprocess.run(command, check=False).returncode != 0
     parts = tuple(max(10, asked.steps * part // 4) for part in (1, 2, 3, 4))
-    rows = chain(speed_rows("cuda", asked.seconds), study_rows("cuda", parts))
+    rows = chain(
+        speed_rows("cuda", asked.seconds), stack_rows("cuda", 1, asked.seconds), study_rows("cuda", parts)
+    )
     return int(failed + show(rows, "on this device", "plainly written") > 0)
 
 
