@@ -1,4 +1,4 @@
-"""`scaling export RUN --to FOLDER`: safetensors and a config; a decoder for `transformers` too."""
+"""`scaling export RUN --to FOLDER`: safetensors, config and tokenizer; a decoder for `transformers` too."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from torch import Tensor
 
 from experiments.trained import add_run, open_run
 from scaling.capability.finished import Finished
+from scaling.data.tokenizer import END_NAME, Tokenizer
 from scaling.models import Shape, neox
 from scaling.records.storage import make_folder, write_atomic, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"  # as `transformers` names them
 FORMAT = 1
 
 
@@ -52,14 +54,17 @@ def export(finished: Finished, folder: Path) -> list[Path]:
         "data": record.data,
         "data_fingerprint": record.data_fingerprint,
     }
-    written = _write(folder, state, config)
+    tokenizer = finished.subject.dataset.tokenizer
+    written = _write(folder, state, config, tokenizer)
     if record.family == "decoder":
-        config = neox.to_config(shape, record.vocab, record.context)
-        written += _write(folder / "transformers", neox.to_weights(state, shape), config)
+        config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
+        written += _write(folder / "transformers", neox.to_weights(state, shape), config, tokenizer)
     return written
 
 
-def _write(folder: Path, state: dict[str, Tensor], config: dict[str, Any]) -> list[Path]:
+def _write(
+    folder: Path, state: dict[str, Tensor], config: dict[str, Any], tokenizer: Tokenizer | None
+) -> list[Path]:
     try:
         from safetensors.torch import save
     except ModuleNotFoundError as error:
@@ -70,7 +75,12 @@ def _write(folder: Path, state: dict[str, Tensor], config: dict[str, Any]) -> li
     # `transformers` asks for the format in the metadata.
     write_atomic(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
     write_json(folder / CONFIG, config)
-    return [folder / WEIGHTS, folder / CONFIG]
+    if tokenizer is None:  # generated data are no text
+        return [folder / WEIGHTS, folder / CONFIG]
+    write_atomic(folder / TOKENIZER, tokenizer.to_library().to_str(pretty=True).encode())
+    said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_NAME}
+    write_json(folder / TOKENIZER_CONFIG, said)
+    return [folder / name for name in (WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG)]
 
 
 if __name__ == "__main__":

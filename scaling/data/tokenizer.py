@@ -18,6 +18,8 @@ SAMPLE_BYTES = 8_000_000  # part of the training split that BPE is trained on: a
 MIN_FREQUENCY = 2  # a pair seen once is no pattern
 CACHED_WORDS = 300_000  # about 50 MB
 
+END_NAME = "<|endoftext|>"  # of the end of a document, for libraries that want a name
+
 _SPACE, _BEYOND_ASCII = " \t\n\r\f\v", "\u0080-\U0010ffff"
 # GPT-2's pattern with every class spelled out and all beyond ASCII taken as letters: so it means the same to
 # Python's `re` and to the library. BPE never merges across the words it cuts.
@@ -79,6 +81,16 @@ class ByteTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         return decode(self.table, ids)
 
+    def to_library(self) -> Any:
+        """The same ids as a `tokenizers.Tokenizer`, the end of a document as a special token."""
+        library = _tokenizers()
+        ids = {character: byte for character, byte in _byte_of_character().items() if byte != self.end}
+        model = library.Tokenizer(library.models.BPE(vocab={END_NAME: self.end, **ids}, merges=[]))
+        model.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        model.decoder = library.decoders.ByteLevel()
+        model.add_special_tokens([END_NAME])
+        return model
+
 
 class BpeTokenizer:
     """Byte-level BPE. Ids 0 … vocab-2 are the `tokenizers` model's own; vocab-1 ends a document.
@@ -130,6 +142,12 @@ class BpeTokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         return decode(self.table, ids)
+
+    def to_library(self) -> Any:
+        """The same ids as a `tokenizers.Tokenizer`, the end of a document as a special token."""
+        model = _tokenizers().Tokenizer.from_str(self.state.decode())
+        model.add_special_tokens([END_NAME])
+        return model
 
 
 Tokenizer = ByteTokenizer | BpeTokenizer

@@ -11,8 +11,8 @@ from scaling.models.blocks import heads_for
 from scaling.models.family import Shape
 
 
-def to_config(shape: Shape, vocab: int, context: int) -> dict[str, Any]:
-    """What `transformers.GPTNeoXForCausalLM` needs to know."""
+def to_config(shape: Shape, vocab: int, context: int, end: int | None = None) -> dict[str, Any]:
+    """What `transformers.GPTNeoXForCausalLM` needs to know; `end` is the id that ends a document."""
     return {
         "architectures": ["GPTNeoXForCausalLM"],
         "model_type": "gpt_neox",
@@ -33,7 +33,7 @@ def to_config(shape: Shape, vocab: int, context: int) -> dict[str, Any]:
         "attention_bias": True,
         "tie_word_embeddings": False,
         "bos_token_id": None,
-        "eos_token_id": None,
+        "eos_token_id": end,
         "dtype": "float32",
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from experiments.cli import main
+from scaling.data.tokenizer import END_NAME, ByteTokenizer, train_bpe
 from scaling.models import FAMILIES, Shape, get_family, input_lengths, neox
 from scaling.records.record import decode_record
 
@@ -27,7 +28,7 @@ def test_an_exported_run_is_built_again_from_its_files(
     assert main(["export", str(folder), "--to", str(tmp_path / "out"), "--cache", cache]) == 0
     written = [Path(line) for line in capsys.readouterr().out.split()]
     assert sorted(p for p in (tmp_path / "out").rglob("*") if p.is_file()) == sorted(written)
-    assert len(written) == (4 if family == "decoder" else 2)
+    assert len(written) == (8 if family == "decoder" else 4)
 
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     record = decode_record((folder / "record.json").read_bytes())
@@ -55,3 +56,14 @@ def test_a_decoder_gives_the_same_logits_in_transformers(tmp_path: Path) -> None
     (tokens,) = some_inputs("causal", vocab, context)
     with torch.inference_mode():
         torch.testing.assert_close(other(tokens).logits, model(tokens), rtol=1e-5, atol=1e-5)
+
+
+def test_a_tokenizer_that_goes_along_gives_the_same_ids(tmp_path: Path) -> None:
+    """And one special token, the end of a document."""
+    text = "def f(x):\n    return x + 1  # Ωmega 'twas\n" * 40
+    for ours in (ByteTokenizer(), train_bpe([text.encode()], 270)):
+        theirs = ours.to_library()
+        assert theirs.encode(text).ids == ours.encode(text)
+        assert theirs.decode(ours.encode(text)) == text
+        assert theirs.token_to_id(END_NAME) == ours.end
+        assert theirs.get_vocab_size() == ours.vocab
