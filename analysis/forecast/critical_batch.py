@@ -25,6 +25,7 @@ from scipy import special
 Array = NDArray[np.float64]
 
 TOLERANCE = 0.01  # [nats/token]
+WIDE = 10.0  # an interval of this factor identifies nothing
 CELL = ["family", "params", "origin"]
 
 
@@ -48,10 +49,9 @@ class CriticalBatch:
 
     @property
     def verdict(self) -> str:
-        """inside, at least, at most; or unidentified: the interval takes half of what was tried, in logs."""
-        first, last = np.log([self.tried[0], self.tried[-1]])
-        low, high = np.log(np.clip(self.interval, self.tried[0], self.tried[-1]))
-        if high - low > (last - first) / 2:
+        """inside, at least, at most; or unidentified, where the interval spans more than `WIDE`."""
+        low, high = np.clip(self.interval, self.tried[0], self.tried[-1])
+        if high > WIDE * low:
             return "unidentified"
         if math.isinf(self.batch):
             return "at least"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.forecast.critical_batch import CELL, CriticalBatch
+from analysis.forecast.critical_batch import CriticalBatch
 from analysis.report.style import GREY, INK, legend_above, linear_axis, say, scale_axis, shades
 
 
@@ -27,8 +27,7 @@ def plot_branches(
     for ax, origin in zip(axes, origins, strict=True):
         here = [cell for cell in cells if cell.origin == origin]
         for cell, ink in zip(here, shades(here[0].family, len(here)), strict=True):
-            key = (cell.family, cell.params, cell.origin)
-            rows = final[(final[CELL] == key).all(axis=1)]
+            rows = final.query("family == @cell.family and params == @cell.params and origin == @origin")
             mean = rows.groupby("batch_tokens")["loss"].mean()
             # Each seed against its own mean: what trunks differ by is no scatter of their branches.
             level = rows.groupby("seed")["loss"].transform("mean") - mean.mean()
@@ -36,7 +35,7 @@ def plot_branches(
             ax.plot(mean.index, mean - mean.min(), "-", color=ink, label=f"N {say(cell.params)}")
             if math.isfinite(cell.batch):
                 ax.plot(cell.batch, 0, "^", color=ink, ms=8, clip_on=False, zorder=3)
-        scale_axis(ax, here[0].tried[0], here[0].tried[-1], most=4)
+        scale_axis(ax, min(c.tried[0] for c in here), max(c.tried[-1] for c in here), most=4)
         ax.set(title=f"branched off at D {say(origin)}", xlabel="batch [tokens]")
         linear_axis(ax.yaxis)
         ax.set_ylabel("loss above the best [nats/token]")
@@ -51,7 +50,8 @@ def plot_critical_batch(cells: Sequence[CriticalBatch], *, ax: Axes) -> Axes:
     An arrow stands for an interval that what was tried does not close, a hollow dot for what is unidentified.
     """
     sizes = sorted({cell.params for cell in cells})
-    low, high = cells[0].tried[0], cells[0].tried[-1]
+    tried = sorted({batch for cell in cells for batch in cell.tried})
+    low, high = tried[0], tried[-1]
     for place, (size, ink) in enumerate(zip(sizes, shades(cells[0].family, len(sizes)), strict=True)):
         here = sorted((c for c in cells if c.params == size), key=lambda c: c.origin)
         aside = 1.06 ** (place - (len(sizes) - 1) / 2)  # sizes beside one another, not on
@@ -59,16 +59,15 @@ def plot_critical_batch(cells: Sequence[CriticalBatch], *, ax: Axes) -> Axes:
         x = [c.origin * aside for c in inner]
         ax.plot(x, [c.batch for c in inner], "-o", color=ink, label=f"N {say(size)}")
         for c in here:
-            down, up = max(c.interval[0], low), min(c.interval[1], high)
+            down, up = max(c.interval[0], c.tried[0]), min(c.interval[1], c.tried[-1])
             ax.vlines(c.origin * aside, down, up, color=ink, linewidth=1)
-            ends = [(c.interval[0] < low, down, "v"), (math.isinf(c.interval[1]), up, "^")]
+            ends = [(c.interval[0] == 0, down, "v"), (math.isinf(c.interval[1]), up, "^")]
             for _, y, marker in (end for end in ends if end[0]):
                 ax.plot(c.origin * aside, y, marker, color=ink, ms=5)
             if c.verdict == "unidentified" and math.isfinite(c.batch):
                 ax.plot(c.origin * aside, c.batch, "o", color=ink, mfc="white")
     ax.set_yscale("log")
-    ticks = [b for b in cells[0].tried if low <= b <= high]
-    ax.set_yticks(ticks, [f"{b:,}" for b in ticks])
+    ax.set_yticks(tried, [f"{batch:,}" for batch in tried])
     ax.minorticks_off()
     scale_axis(ax, min(c.origin for c in cells), max(c.origin for c in cells))
     ax.set(xlabel="tokens of the trunk where branches leave", ylabel="critical batch [tokens]")
