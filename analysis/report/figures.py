@@ -31,6 +31,7 @@ from analysis.report.style import (
     scale_axis,
     shades,
 )
+from analysis.report.thin import PLENTY, apart
 
 AXES = {
     "params": "N, non-embedding parameters",
@@ -39,6 +40,7 @@ AXES = {
     "flops_6nd": "C = 6 N D [FLOP]",
 }
 LOSS = "held-out loss [nats/token]"
+BARS = 200  # held-out runs that are drawn with their intervals
 _DRAWS = 200  # bootstrap laws behind a drawn band; a picture needs no more
 _Array = NDArray[np.float64]
 
@@ -75,7 +77,8 @@ def plot_loss_vs_flops(
     markers = markers_of([str(runs["family"].iloc[0]) for _, runs, _ in parts])
     for (label, runs, fits), marker in zip(parts, markers, strict=True):
         ink = colour(str(runs["family"].iloc[0]))
-        ax.plot(runs["flops_6nd"], runs["loss"], marker, color=ink, ms=3.5, alpha=0.55, mew=0, label=label)
+        dots = runs.iloc[apart(np.log(runs["flops_6nd"]), runs["loss"])]
+        ax.plot(dots["flops_6nd"], dots["loss"], marker, color=ink, ms=3.5, alpha=0.55, mew=0, label=label)
         frontier = pareto(runs.assign(flops=runs["flops_6nd"]))
         ax.plot(frontier["flops"], frontier["loss"], color=ink, lw=0.9, drawstyle="steps-post", alpha=0.8)
         if not fits:
@@ -127,7 +130,8 @@ def plot_isoflop(
         moved = rows["loss"].to_numpy(dtype=float) * law(N=N, D=C / (6 * N)) / law(N=N, D=D)
         line = np.asarray(law(N=sizes, D=C / (6 * sizes)), dtype=float)
         ax.plot(sizes, line, color=tint, lw=1.2)
-        ax.plot(N, moved, "o", color=tint, ms=4.5)
+        dots = apart(np.log(N), moved, plenty=PLENTY // budgets)
+        ax.plot(N[dots], moved[dots], "o", color=tint, ms=4.5)
         shown += [*moved, float(line.min())]
         optimum = _optimum(law, C)
         if optimum is not None and sizes[0] <= optimum.N <= sizes[-1]:
@@ -163,7 +167,8 @@ def plot_residuals(
         scale_axis(ax, float(x.min()), float(x.max()), words(against))
         ax.set_xlabel(AXES[against])
     ax.axhline(0, color=INK, lw=0.8)
-    ax.plot(x, left, "o", color=colour(str(table["family"].iloc[0])), ms=4, alpha=0.75, mew=0)
+    dots = apart(x if against == "fitted" else np.log(x), left)
+    ax.plot(x[dots], left[dots], "o", color=colour(str(table["family"].iloc[0])), ms=4, alpha=0.75, mew=0)
     reach = max(float(np.abs(left).max()) * 1.15, 0.1)
     ax.set_ylim(-reach, reach)
     linear_axis(ax.yaxis, "measured above the law [%]", most=5)
@@ -179,6 +184,8 @@ def plot_forecast(forecasts: Sequence[tuple[str, str, Forecast]], *, ax: Axes | 
     ends: list[float] = []
     for (label, family, forecast), marker in zip(forecasts, markers, strict=True):
         rows = forecast.table
+        ends += [*rows["loss"], *rows["lo"], *rows["hi"]]
+        rows = rows.iloc[apart(rows["loss"], rows["predicted"], plenty=BARS, grain=(BARS // 4, BARS // 4))]
         above = np.stack([rows["predicted"] - rows["lo"], rows["hi"] - rows["predicted"]]).clip(min=0)
         ax.errorbar(
             rows["loss"],
@@ -191,7 +198,6 @@ def plot_forecast(forecasts: Sequence[tuple[str, str, Forecast]], *, ax: Axes | 
             capsize=2,
             label=f"{label} ({forecast.fit.name}): rms error {100 * forecast.error:.2g} %",
         )
-        ends += [*rows["loss"], *rows["lo"], *rows["hi"]]
     low, high = min(ends), max(ends)
     margin = 0.06 * (high - low) or 0.01 * high
     line = np.array([low - margin, high + margin])
@@ -279,13 +285,15 @@ def _loss_along(
     other = table[held].to_numpy(dtype=float)
     loss = table["loss"].to_numpy(dtype=float)
     found, member = levels(other, wanted)
+    dots = np.zeros(len(x), dtype=bool)
+    dots[apart(np.log(x), loss)] = True
     grid = np.geomspace(x.min(), x.max(), 100)
     ends = []
     for k, (level, tint) in enumerate(zip(found, shades(family, len(found)), strict=True)):
         here = member == k
         if wanted is not None:
             here &= np.abs(np.log(other / level)) < 0.05
-        ax.plot(x[here], loss[here], "o", color=tint, ms=4.5)
+        ax.plot(x[here & dots], loss[here & dots], "o", color=tint, ms=4.5)
         end = float(loss[here][np.argmax(x[here])]) if here.any() else float("nan")
         if fits:
             sizes = {axis: grid, held: np.full_like(grid, level)}

@@ -14,8 +14,10 @@ from analysis.report import figures
 from analysis.report.advice import plot_approaches
 from analysis.report.bits import plot_loss_vs_bits
 from analysis.report.curves import plot_learning_curves
+from analysis.report.figures import BARS
 from analysis.report.findings import Findings
 from analysis.report.style import panels, say_flops
+from analysis.report.thin import PLENTY, some_trunks
 
 _RESIDUALS = (
     ("params", "size."),
@@ -38,6 +40,9 @@ class Picture:
     figure: Figure
 
 
+_COVERED = " Of runs that would cover each other one is drawn."
+
+
 def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> list[Picture]:
     """Every figure of a report. Call inside `style.styled()`."""
     parts = list(findings.values())
@@ -46,14 +51,16 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
             "forecast",
             "Forecast",
             "Held-out runs of largest compute: what the law forecast before it saw them, against what was "
-            "measured. Bars are prediction intervals of one run; the grey band is 1 % either way.",
+            "measured. Bars are prediction intervals of one run; the grey band is 1 % either way."
+            + (_COVERED if any(len(p.forecasts[0].table) > BARS for p in parts if p.forecasts) else ""),
             figures.plot_forecast([(p.label, p.family, p.forecasts[0]) for p in parts if p.forecasts]),
         ),
         picture(
             "loss-vs-flops",
             "Forecast",
             "Runs, the best run so far, and the first law at its compute optimum with the 95 % band of its "
-            "bootstrap draws. Dotted: nothing was measured there.",
+            "bootstrap draws. Dotted: nothing was measured there."
+            + (_COVERED if any(len(p.runs) > PLENTY for p in parts) else ""),
             figures.plot_loss_vs_flops([(p.label, p.runs, p.surfaces) for p in parts]),
         ),
     ]
@@ -61,24 +68,25 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
         end = f"-{slug(part.label)}" if len(parts) > 1 else ""
         group = "Surface" if len(parts) == 1 else f"Surface: {part.label}"
         law = part.surfaces[0].name if part.surfaces else "no"
+        covered = _COVERED if len(part.runs) > PLENTY else ""
         pictures += [
             picture(
                 f"loss-vs-params{end}",
                 group,
-                f"Loss against size at each token budget. Dots are runs, lines the {law} law.",
+                f"Loss against size at each token budget. Dots are runs, lines the {law} law.{covered}",
                 figures.plot_loss_vs_params(part.runs, part.surfaces),
             ),
             picture(
                 f"loss-vs-tokens{end}",
                 group,
-                f"Loss against tokens at each size. Dots are runs, lines the {law} law.",
+                f"Loss against tokens at each size. Dots are runs, lines the {law} law.{covered}",
                 figures.plot_loss_vs_tokens(part.runs, part.surfaces),
             ),
             picture(
                 f"isoflop{end}",
                 group,
                 f"Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
-                "factor of two of the slice, moved to it along the law.",
+                f"factor of two of the slice, moved to it along the law.{covered}",
                 figures.plot_isoflop(part.runs, part.surfaces),
             ),
         ]
@@ -117,7 +125,8 @@ def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
         picture(
             f"residuals-vs-{against}{end}",
             "Residuals",
-            f"{what} the first law leaves unexplained, against {words}",
+            f"{what} the first law leaves unexplained, against {words}"
+            + (_COVERED if len(part.runs) > PLENTY else ""),
             figures.plot_residuals(
                 part.runs, part.surfaces, against=against, ax=panels(width=4.2, height=3)[0]
             ),
@@ -127,8 +136,12 @@ def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
 
 
 def _curves(curves: pd.DataFrame, against: str, words: str) -> Picture:
-    caption = f"Held-out loss along every trunk and its cooldowns against {words}. "
-    caption += "A dot ends a cooldown: it is what enters a fit."
+    seen = curves[curves["loss"].notna()]
+    all_trunks, drawn = (frame["trunk_id"].nunique() for frame in (seen, some_trunks(seen)))
+    trunks = "every trunk and its cooldowns"
+    if drawn < all_trunks:
+        trunks = f"{drawn} of {all_trunks:,} trunks, of each size the best to the worst, and their cooldowns"
+    caption = f"Held-out loss along {trunks} against {words}. A dot ends a cooldown: it is what enters a fit."
     ax = plot_learning_curves(curves, against=against)
     return picture(f"curves-vs-{against}", "Learning curves", caption, ax)
 

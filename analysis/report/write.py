@@ -34,6 +34,7 @@ _RUN_COLUMNS = (
 )
 
 _SHOWN = 10  # held-out runs of a part in the page; forecast.csv has all
+_LISTED = 500  # runs in the page; runs.csv has all
 
 
 def write_report(
@@ -93,7 +94,8 @@ def _page(
     notes = [*table.attrs.get("notes", []), *(curves.attrs["notes"] if curves is not None else [])]
     aside = tuple((q["row"], q["reason"]) for q in table.attrs.get("quarantine", []))
     columns = [name for name in _RUN_COLUMNS if name in table]
-    runs = tuple(zip(*(table[name].tolist() for name in columns), strict=True))
+    runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
+    rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
     return Page(
         title=f"Scaling report: {table.attrs.get('study', 'table')}",
         question=question if question is not None else str(table.attrs.get("question", "")),
@@ -116,7 +118,7 @@ def _page(
         quarantine=Table("quarantine", "Set aside", ("where", "reason"), aside),
         checklist=checklist(table, findings),
         images=images,
-        runs=Table("runs", "All runs", tuple(columns), runs),
+        runs=Table("runs", "Runs", tuple(columns), runs, rest),
         versions=content.versions(),
     )
 

@@ -18,6 +18,7 @@ from analysis.report.advice import plot_approaches
 from analysis.report.curves import plot_learning_curves
 from analysis.report.findings import Findings, fit_study
 from analysis.report.style import colour, label_ends, log_ticks, panels, save, say, say_flops, shades, styled
+from analysis.report.thin import apart, some_trunks
 from analysis.table import load_curves, load_runs
 from tests.analysis.synthetic import BUDGETS, WIDTHS, write_study
 
@@ -277,3 +278,43 @@ def test_approaches_lie_side_by_side_with_what_each_wastes(parts: dict[str, Find
     ends = sorted(float(y[-1]) for _, y in advised)
     assert ends == pytest.approx(sorted(found.table["N"]), rel=1e-9)
     assert all(float(x[-1]) == found.compute for x, _ in advised)
+
+
+def test_points_that_cover_one_another_are_drawn_once() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 20, 5000).astype(float), rng.normal(size=5000)
+    drawn = apart(x, y)
+    assert 1000 < len(drawn) < 4000
+    step = np.array([np.ptp(x) / 400, np.ptp(y) / 270])
+    for point in np.stack([x, y], axis=1)[::97]:
+        assert (np.abs(np.stack([x, y], axis=1)[drawn] - point) <= step).all(axis=1).any()
+    assert apart(x[:900], y[:900]).tolist() == list(range(900))
+    assert apart(np.ones(2000), np.ones(2000)).tolist() == [0]
+
+
+def test_of_many_trunks_some_are_drawn_and_the_envelope_is_that_of_all() -> None:
+    """Thirty seeds of three sizes: the best and worst of each size are there, and the least loss of all."""
+    rng = np.random.default_rng(1)
+    tokens = np.geomspace(1e6, 1e8, 5)
+    curves = pd.concat(
+        [
+            pd.DataFrame(
+                {"params": size, "trunk_id": f"{size}-{seed}", "tokens": tokens, "flops": 6 * size * tokens}
+                | {"loss": 9 * tokens**-0.1 + 0.1 * rng.random()}
+            )
+            for size in (1e5, 1e6, 1e7)
+            for seed in range(30)
+        ],
+        ignore_index=True,
+    ).assign(family="decoder", part="trunk", run_id=None)
+    some = some_trunks(curves, most=12)
+    final = curves.groupby(["params", "trunk_id"])["loss"].min()
+    for _, of_size in final.groupby("params"):
+        names = of_size.sort_values().index.get_level_values("trunk_id")
+        assert {names[0], names[-1]} <= set(some["trunk_id"])
+    assert some["trunk_id"].nunique() == 12
+    ax = plot_learning_curves(curves, against="flops")
+    (envelope,) = [line for line in ax.lines if line.get_label() == "envelope"]
+    x, best = np.asarray(envelope.get_xdata()), np.asarray(envelope.get_ydata())
+    for C in curves["flops"]:
+        assert best[x <= C].min() == curves.loc[curves["flops"] <= C, "loss"].min()

@@ -1,0 +1,48 @@
+"""What of very many runs a picture shows: no point that lies on another, and a few curves of each size."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+PLENTY = 1000  # points up to which all are drawn
+GRAIN = (400, 270)  # places across and up: a figure has about as many printer's points
+CURVES = 60  # trunks a family that are drawn
+
+
+def apart(
+    x: npt.ArrayLike, y: npt.ArrayLike, *, plenty: int = PLENTY, grain: tuple[int, int] = GRAIN
+) -> npt.NDArray[np.int64]:
+    """Which points (n,) to draw: all of up to `plenty`, else the first of those that fall on one place.
+
+    Args:
+        x, y: as the axes scale them, so logarithms on a logarithmic axis.
+        grain: places across and up over the range of the points.
+    """
+    columns = np.stack([np.asarray(values, dtype=float) for values in (x, y)])
+    n = columns.shape[1]
+    if n <= plenty:
+        return np.arange(n)
+    place = np.zeros(n, dtype=np.int64)
+    for values, count in zip(columns, grain, strict=True):
+        share = (values - values.min()) / (float(np.ptp(values)) or 1.0)
+        place = place * (count + 1) + np.rint(share * count).astype(np.int64)
+    return np.sort(np.unique(place, return_index=True)[1])
+
+
+def some_trunks(curves: pd.DataFrame, most: int = CURVES) -> pd.DataFrame:
+    """The curves of at most about `most` trunks a family: of each size the best, the worst, and some between.
+
+    Args:
+        curves: as `load_curves` returns, rows with a loss. They are ranked by their least loss.
+    """
+    best = curves.groupby(["family", "params", "trunk_id"], sort=True)["loss"].min()
+    kept: list[str] = []
+    for _, family in best.groupby("family"):
+        each = max(2, most // family.index.get_level_values("params").nunique())
+        for _, size in family.groupby("params"):
+            ranked = size.sort_values(kind="stable").index.get_level_values("trunk_id")
+            rank = np.unique(np.linspace(0, len(ranked) - 1, min(each, len(ranked))).round().astype(int))
+            kept += list(ranked[rank])
+    return curves[curves["trunk_id"].isin(kept)]
