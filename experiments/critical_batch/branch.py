@@ -48,13 +48,14 @@ def train_branches(
     found = read_study(folder)
     constant = [run for run in found.done if run.schedule == "trunk" and not run.cooldown_steps]
     origins = [run for run in constant if points is None or run.tokens in points]
-    if not origins:
+    if not constant:
         raise ValueError(
-            f"{folder}: no run at a constant rate"
-            + (f" of {' or '.join(f'{n:,}' for n in points)} tokens" if points else "")
-            + f" among {len(found.done)}. A cooldown leaves nothing to branch off: run the study with "
-            "training.cooldown=0 (name=OTHER); its trunks are the same."
+            f"{folder}: no run at a constant rate among {len(found.done)}. A cooldown leaves nothing to branch "
+            "off: run the study with training.cooldown=0 (name=OTHER); its trunks are the same."
         )
+    if not origins:
+        known = ", ".join(str(tokens) for tokens in sorted({run.tokens for run in constant}))
+        raise ValueError(f"points: no run of {points} tokens in {folder}; there are {known}.")
     origins.sort(key=lambda run: (run.seed, run.tokens, run.params))  # whole seeds, the cheap points first
     branches = [
         (run, branch(run, factor, tokens or run.tokens, microbatch)) for run in origins for factor in factors
