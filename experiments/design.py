@@ -12,7 +12,6 @@ from analysis.laws.checks import Doubt
 from analysis.laws.fit import fit_loss_surface
 from analysis.laws.laws import Chinchilla
 from analysis.laws.runs import FitError
-from analysis.table import load_runs
 from scaling.study.plan import Plan
 
 DEMO = Path(__file__).parent / "demo" / "runs.csv"
@@ -74,6 +73,8 @@ def fit_prior(table: str | None) -> tuple[Chinchilla, float]:
     """
     if table is None:
         return PRIOR, 0.004
+    from analysis.table import load_runs  # pandas takes half a second, and few plans name a table
+
     runs = load_runs(table)
     try:
         fit = fit_loss_surface(runs["params"], runs["tokens"], runs["loss"], resamples=0)

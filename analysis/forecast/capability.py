@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.forecast.interval import Interval
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure
-from analysis.forecast.predict import Interval, noise_of
+from analysis.forecast.predict import noise_of
 from analysis.laws.checks import Doubt
 from analysis.laws.fit import Fit, fit_loss_surface, fit_power_law
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array

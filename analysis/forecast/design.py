@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analysis.forecast.interval import Interval
 from analysis.forecast.isoflop import approach_2
-from analysis.forecast.predict import Interval
 from analysis.forecast.slices import slice_runs
 from analysis.laws.checks import Doubt
 from analysis.laws.fit import fit_loss_surface

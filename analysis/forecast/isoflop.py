@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import special
 
 from analysis.forecast.approach import Approach, power_line
@@ -17,6 +17,9 @@ from analysis.laws.checks import Doubt
 from analysis.laws.fit import Fit
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Law
 from analysis.laws.runs import FitError
+
+if TYPE_CHECKING:  # half a second, and a plan needs none of it
+    import pandas as pd
 
 BINS = 100  # budgets at which approach 1 looks for the best trunk
 DECADE = 10.0
@@ -95,6 +98,8 @@ def compare_approaches(
         approaches.append(approach_3(fit))
     except ValueError as error:
         refusals.append(f"approach 3: {error}")
+    import pandas as pd
+
     rows = []
     for approach in approaches:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.forecast.interval import Interval
 from analysis.laws.checks import Doubt
 from analysis.laws.fit import Fit, fit_loss_surface
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Law
@@ -17,18 +18,6 @@ from analysis.laws.select import FORMS, Ensemble, fit_ensemble, noise
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
 UNEVEN = 1.5  # ratio of counted to 6 N D compute worth a word
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value and the ends of its confidence interval; both ends are the value where it was given."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g}   [{self.low:.4g}, {self.high:.4g}]"
 
 
 @dataclass(frozen=True)
