@@ -50,11 +50,11 @@ def train_branches(
     origins = [run for run in constant if points is None or run.tokens in points]
     if not constant:
         raise ValueError(
-            f"{folder}: no run at a constant rate among {len(found.done)}. A cooldown leaves nothing to branch "
-            "off: run the study with training.cooldown=0 (name=OTHER); its trunks are the same."
+            f"{folder}: no run at a constant rate among {len(found.done)}. A cooldown leaves nothing to "
+            "branch off: run the study with training.cooldown=0 (name=OTHER); its trunks are the same."
         )
     if not origins:
-        known = ", ".join(str(tokens) for tokens in sorted({run.tokens for run in constant}))
+        known = ", ".join(str(n) for n in sorted({run.tokens for run in constant}))
         raise ValueError(f"points: no run of {points} tokens in {folder}; there are {known}.")
     origins.sort(key=lambda run: (run.seed, run.tokens, run.params))  # whole seeds, the cheap points first
     branches = [
