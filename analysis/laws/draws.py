@@ -9,10 +9,15 @@ from scipy import special
 
 from analysis.laws.forms import LOG_ZERO, Data, Form
 from analysis.laws.laws import Array
+from analysis.laws.losses import Robust
+from analysis.laws.newton import minimise
 from analysis.laws.recipe import Recipe, solve
 from analysis.laws.resample import BootstrapKind, replicates
 from analysis.laws.runs import Runs
 from analysis.laws.smooth import smooth_loss
+
+BLOCK = 1 << 20  # replicates × runs at a time
+LOYAL = 0.2  # of how far a replicate lies from the fit, by how much stretched coordinates may miss that
 
 
 def draw(
@@ -39,7 +44,8 @@ def draw(
         about = solve(smoother, form, weights, log_loss, about).theta
     draws = solve(smoother, form, counts, drawn.log_loss, about).theta
     factor = sharpness * small_sample(runs, parameters, recipe.quadratic_share(residual))
-    return stretch(draws, about[0], theta, factor, form), drawn.redrawn
+    moved = stretch(draws, about[0], theta, factor, form)
+    return faithful(moved, draws, about[0], theta, factor, form, weights), drawn.redrawn
 
 
 def small_sample(runs: Runs, parameters: int, quadratic: float) -> float:
@@ -58,6 +64,31 @@ def small_sample(runs: Runs, parameters: int, quadratic: float) -> float:
     leverage = n / freedom * special.stdtrit(freedom, 0.975) / special.ndtri(0.975)
     factor: float = np.sqrt(G / max(G - 1, 1)) * (1 + quadratic * (leverage - 1))
     return factor
+
+
+def faithful(
+    moved: Array, draws: Array, about: Array, centre: Array, factor: float, form: Form, weights: Array
+) -> Array:
+    """Stretched draws (R, p), those put right whose log losses at the runs are not stretched likewise.
+
+    A law bends in its coordinates. Where few runs leave it free, `about` and `centre` are far apart, and what
+    was moved from one to the other may contradict every run: so it is solved for the log losses f that it
+    should have, f(centre) + factor × (f(draw) - f(about)).
+    """
+    moved = moved.copy()
+    here, there = form.value(np.stack([about, centre]))
+    rows = max(1, BLOCK // len(here))
+    for i in range(0, len(draws), rows):
+        block = slice(i, i + rows)
+        wanted = there + factor * (form.value(draws[block]) - here)
+        away = (form.value(moved[block]) - wanted, wanted - there)
+        missed, size = (np.sqrt(v**2 @ weights[0]) for v in away)
+        bad = missed > LOYAL * size
+        if bad.any():
+            W = np.repeat(weights, int(bad.sum()), axis=0)
+            solved = minimise(form, draws[block][bad], W, wanted[bad], Robust("squared"), steps=100)
+            moved[i + np.flatnonzero(bad)] = solved.theta
+    return moved
 
 
 def stretch(draws: Array, about: Array, centre: Array, factor: float, form: Form) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -11,13 +10,15 @@ from analysis.report.style import axes_or_new, legend_above, log_ticks, say, say
 
 _LOOKS = {1: ("#b06a00", "s"), 2: ("#7a4fa3", "^"), 3: ("#1f5f99", "o")}  # no family has these three together
 
+BEYOND = 10.0  # times the sizes of all lines and marks: so far an interval is drawn
+
 
 def plot_approaches(found: Comparison, *, ax: Axes | None = None) -> Axes:
     """Best size against compute by each approach, with intervals where they are compared.
 
     Marks are what each found at a budget (for the surface, its own curve), lines its power law, dotted where
-    nothing was measured; at the right the advised size. The legend says what share of compute it wastes if
-    the surface is true.
+    nothing was measured; at the right the advised size, an arrow where its interval goes on. The legend says
+    what share of compute it wastes if the surface is true.
     """
     ax = axes_or_new(ax)
     sizes: list[float] = []
@@ -36,11 +37,19 @@ def plot_approaches(found: Comparison, *, ax: Axes | None = None) -> Axes:
         if approach.number < 3:
             ax.plot(approach.budgets, approach.sizes, mark, color=ink, ms=2 if approach.number == 1 else 4)
         sizes += [*line, *approach.sizes]
-        if row is not None and np.isfinite([row["N_lo"], row["N_hi"]]).all():
+    least, most = min(sizes), max(sizes)
+    for approach in found.approaches:
+        ink, mark = _LOOKS[approach.number]
+        row = rows.get(approach.number)
+        if row is not None and row["N_lo"] <= row["N_hi"]:
             nudge = found.compute * (1 + 0.12 * (approach.number - 2))  # bars of three that agree stay apart
-            ax.plot([nudge] * 2, [row["N_lo"], row["N_hi"]], color=ink, lw=2, solid_capstyle="butt")
+            bar = (max(row["N_lo"], least / BEYOND), min(row["N_hi"], most * BEYOND))
+            ax.plot([nudge] * 2, bar, color=ink, lw=2, solid_capstyle="butt")
             ax.plot([nudge], [row["N"]], mark, color=ink, ms=6)
-            sizes += [row["N_lo"], row["N_hi"]]
+            for end, known, arrow in zip(bar, (row["N_lo"], row["N_hi"]), "v^", strict=True):
+                if end != known:
+                    ax.plot([nudge], [end], arrow, color=ink, ms=5)
+            sizes += bar
     scale_axis(ax, first, found.compute * 1.15, say_flops)
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(FixedLocator(log_ticks(min(sizes), max(sizes))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -278,6 +279,16 @@ def test_approaches_lie_side_by_side_with_what_each_wastes(parts: dict[str, Find
     ends = sorted(float(y[-1]) for _, y in advised)
     assert ends == pytest.approx(sorted(found.table["N"]), rel=1e-9)
     assert all(float(x[-1]) == found.compute for x, _ in advised)
+
+
+def test_an_interval_without_end_does_not_stretch_the_axis(parts: dict[str, Findings]) -> None:
+    found = parts["decoder"].approaches
+    assert found is not None
+    wide = replace(found, table=found.table.assign(N_lo=1e-300, N_hi=np.inf))
+    low, high = plot_approaches(wide).get_ylim()
+    sizes = np.concatenate([a.sizes for a in found.approaches] + [found.table["N"]])
+    assert low > sizes.min() / 30
+    assert high < sizes.max() * 30
 
 
 def test_points_that_cover_one_another_are_drawn_once() -> None:

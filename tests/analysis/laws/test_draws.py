@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.laws.draws import small_sample, stretch
+from analysis.laws.draws import faithful, small_sample, stretch
 from analysis.laws.fit import fit_loss_surface
 from analysis.laws.heldout import predict_runs
 from analysis.laws.laws import Coupled
@@ -67,3 +67,25 @@ def test_prediction_intervals_stay_sane_where_the_floor_is_unidentified() -> Non
     told = predict_runs(fit, {"N": [1.5e5], "D": [3.2e6]})
     assert told["hi"].item() < 1.25 * told["predicted"].item()
     assert told["lo"].item() > 0.75 * told["predicted"].item()
+
+
+def test_stretched_draws_keep_to_the_log_losses_they_stand_for() -> None:
+    """From a smoother estimate without a floor to one with a floor: moved in coordinates they lie far off."""
+    runs = Runs.of({"x": np.geomspace(1, 1000, 30)}, np.linspace(3, 2, 30))
+    form = Recipe("power").form(Recipe("power").data(runs))
+    about, centre = np.array([-20.0, 0.0, 0.08]), np.array([np.log(0.6), -0.9, 0.25])
+    draws = np.array([[np.log(0.7), -1.2, 0.35], [-20.0, 0.01, 0.09], [np.log(0.2), -0.2, 0.1]])
+    factor, weights = 1.4, np.ones((1, 30))
+    moved = stretch(draws, about, centre, factor, form)
+    wanted = form.value(centre[None]) + factor * (form.value(draws) - form.value(about[None]))
+    found = faithful(moved, draws, about, centre, factor, form, weights)
+
+    def missed(theta: np.ndarray) -> np.ndarray:
+        return np.asarray(np.sqrt(np.mean((form.value(theta) - wanted) ** 2, axis=1)))
+
+    assert missed(moved).max() > 0.3
+    assert missed(found).max() < 0.02
+    near = stretch(centre + 0.01 * (draws - about), centre, centre, factor, form)
+    np.testing.assert_array_equal(
+        faithful(near, centre + 0.01 * (draws - about), centre, centre, factor, form, weights), near
+    )
