@@ -38,13 +38,15 @@ class Crowd:
 
     tasks: list[Task]
 
-    def train(self, observer: Observer) -> None:
+    def train(self, observer: Observer) -> dict[str, Exception]:
         rng = random.Random(os.getpid())
         while left := [task for task in self.tasks if not is_done(task)]:
-            try:
-                rng.choice(left).train(observer)
-            except LockedError:
+            problems = rng.choice(left).train(observer)
+            if any(not isinstance(problem, LockedError) for problem in problems.values()):
+                return problems
+            if problems:
                 time.sleep(0.01)
+        return {}
 
 
 def is_done(task: Task) -> bool:

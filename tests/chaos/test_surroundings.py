@@ -42,11 +42,11 @@ class Starved(Task):
 
     spare: int = 0
 
-    def train(self, observer: Observer) -> None:
+    def train(self, observer: Observer) -> dict[str, Exception]:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + self.spare
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        super().train(observer)
+        return super().train(observer)
 
 
 @pytest.mark.battery(14)

@@ -64,7 +64,7 @@ class Board:
 class Trains(Protocol):
     """A `Task`, or several."""
 
-    def train(self, observer: Observer) -> None: ...
+    def train(self, observer: Observer) -> dict[str, Exception]: ...
 
 
 class Trainer:
@@ -119,7 +119,8 @@ def _train(task: Trains, board_path: Path, changes: Sequence[Change]) -> None:
     code = 0
     with stop.on_signals():
         try:
-            task.train(Observer())
+            for problem in task.train(Observer()).values():
+                raise problem
         except stop.Stopped:
             code = STOPPED
         except Exception:
