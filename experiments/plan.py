@@ -124,6 +124,9 @@ def describe(
     shared = sum(map(shared_flops, plan.trunks))
     separate = sum(map(separate_flops, plan.trunks))
     one = arithmetics[0]
+    what = "trunk" if workers == 1 else "trunks"
+    if plan.config.stack > 1:
+        what = f"{'stack' if workers == 1 else 'stacks'} of up to {plan.config.stack} trunks"
     return "\n".join(
         [
             f"{plan.name}: {plan.question or 'no question given'}",
@@ -135,7 +138,7 @@ def describe(
             *there_already(found, len(rows)),
             f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
             f"about {duration(total)} ({duration(least)} to {duration(most)}) on {one.device}: {workers} "
-            f"{'trunk' if workers == 1 else 'trunks'} at a time, {one.threads} "
+            f"{what} at a time, {one.threads} "
             f"{'thread' if one.threads == 1 else 'threads'} each",
         ]
     )
