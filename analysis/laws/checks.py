@@ -63,7 +63,12 @@ def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[Doubt,
     """Doubts that the runs alone raise."""
     doubts = []
     n = runs.n_distinct
-    if n < 2 * parameters:
+    if n <= parameters:
+        message = (
+            f"{n} runs for {parameters} parameters: the law goes through every run; intervals say nothing."
+        )
+        doubts.append(Doubt("few-runs", message))
+    elif n < 2 * parameters:
         doubts.append(Doubt("few-runs", f"{n} runs for {parameters} parameters: intervals are unreliable."))
     if runs.n_groups < runs.n and runs.n_groups < FEW_TRUNKS:
         doubts.append(

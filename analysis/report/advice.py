@@ -29,7 +29,7 @@ def plot_approaches(found: Comparison, *, ax: Axes | None = None) -> Axes:
         row = rows.get(approach.number)
         ends = (float(approach.budgets.min()), float(approach.budgets.max()), found.compute)
         line = [approach.optimum(C)[0] for C in ends]
-        label = f"{approach.number} {approach.name}: a {approach.a:.2f}"
+        label = f"{approach.number} {approach.name}: a {approach.a:z.2f}"
         if row is not None:
             label += f", wastes {100 * row['regret']:.2g} %" if approach.number < 3 else ", the judge"
         ax.plot(ends[:2], line[:2], color=ink, lw=1.6, label=label)

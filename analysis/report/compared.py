@@ -59,7 +59,7 @@ def family_sentences(found: FamilyComparison) -> list[str]:
     """The lead of one family over another, in words."""
     said = []
     for curve in found.multipliers:
-        value, low, high = (float(v[-1]) for v in (curve.value, curve.low, curve.high))
+        value, low, high = (float(f"{v[-1]:.2g}") for v in (curve.value, curve.low, curve.high))
         sure = "" if low > 1 or high < 1 else " It may be none."
         said.append(
             f"For a loss of {curve.loss[-1]:.3g}, {curve.family} needs {say(value)} times the compute of "

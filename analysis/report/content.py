@@ -50,11 +50,18 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     if any(part.ensemble for part in parts):
         said[0] += " Those of all forms hold the choice among the laws fitted here, and no other."
     for part in parts:
+        if part.surfaces and _is_few(part.surfaces[0]):
+            fit = part.surfaces[0]
+            of = f"{part.label}: h" if len(parts) > 1 else "H"
+            said.append(
+                f"{of}ow the best size grows with compute: {fit.n_runs} runs on {fit.n_trunks} trunks are "
+                f"too few for an interval of a law of {len(fit.theta)} parameters."
+            )
         floor = _interval(part.surfaces[0], lambda law: law.E) if part.surfaces else None
         if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):
             of = f"{part.label}: the" if len(parts) > 1 else "The"
             said.append(
-                f"{of} irreducible loss E is not pinned down: anything from {floor[0]:.3g} to {floor[1]:.3g} "
+                f"{of} irreducible loss E is not pinned down: anything from {floor[0]:.2g} to {floor[1]:.2g} "
                 "nats/token agrees with the runs."
             )
     if not any((p.runs.groupby(["params", "tokens"]).size() > 1).any() for p in parts):
@@ -158,9 +165,11 @@ def _surface_sentences(part: Findings) -> Iterator[str]:
             f"{100 * fit.rms:.2g} % (rms). No run was held out, so this says nothing about forecasts."
         )
     share = _interval(fit, lambda law: law.beta / (law.alpha + law.beta))
-    if share:
+    if share and not _is_few(fit):
+        digits = 2 if share[1] - share[0] > 0.02 else 4
+        between = "–".join(f"{end:.{digits}f}" for end in share)
         yield (
-            f"Of a growing budget, the best size grows as compute to the power {share[0]:.2f}–{share[1]:.2f} "
+            f"Of a growing budget, the best size grows as compute to the power {between} "
             f"({100 * fit.level:g} % interval of the {fit.name} law)."
         )
 
@@ -185,6 +194,10 @@ def _interval(fit: Fit, f: Callable[[Any], float]) -> tuple[float, float] | None
         return fit.interval(f)
     except (FitError, AttributeError):
         return None
+
+
+def _is_few(fit: Fit) -> bool:
+    return any(doubt.code == "few-runs" for doubt in fit.warnings)
 
 
 def _distinct(table: pd.DataFrame, column: str, most: int = 6) -> str:

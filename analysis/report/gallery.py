@@ -46,15 +46,20 @@ _COVERED = " Of runs that would cover each other one is drawn."
 def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> list[Picture]:
     """Every figure of a report. Call inside `style.styled()`."""
     parts = list(findings.values())
-    pictures = [
-        picture(
-            "forecast",
-            "Forecast",
-            "Held-out runs of largest compute: what the law forecast before it saw them, against what was "
-            "measured. Bars are prediction intervals of one run; the grey band is 1 % either way."
-            + (_COVERED if any(len(p.forecasts[0].table) > BARS for p in parts if p.forecasts) else ""),
-            figures.plot_forecast([(p.label, p.family, p.forecasts[0]) for p in parts if p.forecasts]),
-        ),
+    pictures = []
+    held = [(p.label, p.family, p.forecasts[0]) for p in parts if p.forecasts]
+    if held:
+        pictures.append(
+            picture(
+                "forecast",
+                "Forecast",
+                "Held-out runs of largest compute: what the law forecast before it saw them, against what "
+                "was measured. Bars are prediction intervals of one run; the grey band is 1 % either way."
+                + (_COVERED if any(len(forecast.table) > BARS for _, _, forecast in held) else ""),
+                figures.plot_forecast(held),
+            )
+        )
+    pictures.append(
         picture(
             "loss-vs-flops",
             "Forecast",
@@ -62,8 +67,8 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
             "bootstrap draws. Dotted: nothing was measured there."
             + (_COVERED if any(len(p.runs) > PLENTY for p in parts) else ""),
             figures.plot_loss_vs_flops([(p.label, p.runs, p.surfaces) for p in parts]),
-        ),
-    ]
+        )
+    )
     for part in parts:
         end = f"-{slug(part.label)}" if len(parts) > 1 else ""
         group = "Surface" if len(parts) == 1 else f"Surface: {part.label}"
@@ -100,7 +105,7 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
     if curves is not None and not curves.empty:
         pictures += [
             _curves(curves, "tokens", "tokens"),
-            _curves(curves, "flops", "compute, with their envelope"),
+            _curves(curves, "flops", "compute, with the envelope of all"),
         ]
     return pictures
 

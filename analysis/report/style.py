@@ -137,7 +137,13 @@ def linear_axis(axis: Axis, label: str | None = None, most: int = 6) -> None:
     if label is not None:
         axis.set_label_text(label)
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+    def digits(value: float, _: int | None) -> str:
+        low, high = axis.get_view_interval()
+        span = max(abs(low), abs(high)) / abs(high - low)  # neighbouring ticks must differ in what is written
+        return f"{value:.{max(3, 2 + math.ceil(math.log10(span)))}g}"
+
+    axis.set_major_formatter(FuncFormatter(digits))
 
 
 def legend_above(ax: Axes, columns: int = 2) -> None:

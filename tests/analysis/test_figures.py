@@ -18,7 +18,18 @@ from analysis.report import figures
 from analysis.report.advice import plot_approaches
 from analysis.report.curves import plot_learning_curves
 from analysis.report.findings import Findings, fit_study
-from analysis.report.style import colour, label_ends, log_ticks, panels, save, say, say_flops, shades, styled
+from analysis.report.style import (
+    colour,
+    label_ends,
+    linear_axis,
+    log_ticks,
+    panels,
+    save,
+    say,
+    say_flops,
+    shades,
+    styled,
+)
 from analysis.report.thin import apart, some_trunks
 from analysis.table import load_curves, load_runs
 from tests.analysis.synthetic import BUDGETS, WIDTHS, write_study
@@ -279,6 +290,15 @@ def test_approaches_lie_side_by_side_with_what_each_wastes(parts: dict[str, Find
     ends = sorted(float(y[-1]) for _, y in advised)
     assert ends == pytest.approx(sorted(found.table["N"]), rel=1e-9)
     assert all(float(x[-1]) == found.compute for x, _ in advised)
+
+
+def test_ticks_of_a_narrow_axis_differ() -> None:
+    ax = panels()[0]
+    ax.set_xlim(0.33915, 0.34005)
+    linear_axis(ax.xaxis, most=4)
+    said = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert len(set(said)) == len(said) > 2
+    assert all(len(text) <= 7 for text in said)
 
 
 def test_an_interval_without_end_does_not_stretch_the_axis(parts: dict[str, Findings]) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from analysis.report import write
 from analysis.report.checklist import checklist
+from analysis.report.content import known, unknown
 from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import (
     Table,
@@ -26,7 +27,8 @@ from analysis.report.formats import (
     to_latex,
     to_markdown,
 )
-from analysis.report.style import save
+from analysis.report.gallery import draw_all
+from analysis.report.style import save, styled
 from analysis.report.write import write_report
 from analysis.table import load_runs
 from tests.analysis.synthetic import write_study
@@ -284,6 +286,19 @@ def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) ->
     assert "No law could be fitted" in page
     assert "fewer runs than the law has parameters" in page
     assert "No run was held out, so no forecast was put to the test" in page
+
+
+def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
+    """Six runs of two trunks: a law of five parameters meets them, and every replicate meets them too."""
+    runs = load_runs(study)
+    runs = runs[runs["family"] == "decoder"].sort_values(["params", "tokens"]).head(6)
+    runs.attrs["counts"] = {"used": 6}
+    findings = fit_study(runs, laws=("chinchilla",), resamples=20)
+    assert findings["decoder"].surfaces
+    assert not any("best size grows" in line for line in known(findings))
+    assert any("best size grows with compute: 6 runs on 2 trunks are too few" in v for v in unknown(findings))
+    with styled():
+        assert "forecast" not in {each.name for each in draw_all(findings, None)}
 
 
 def test_best_forecast_first_and_no_interval_from_one_trunk(findings: dict[str, Findings]) -> None:
