@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ def rank_laws(
     flops: npt.ArrayLike | None = None,
     groups: npt.ArrayLike | None = None,
     robust: Robust | None = None,
+    fits: Mapping[str, Fit] | None = None,
 ) -> pd.DataFrame:
     """Rank laws by how well they forecast larger compute, never by how well they fit.
 
@@ -52,6 +53,9 @@ def rank_laws(
     insample (rms relative residual of the fit to all runs), reach (median of largest forecast over largest
     fitted compute), forecasts (how many), weight (see `fit_ensemble`).
 
+    Args:
+        fits: of laws to all these runs, where they were made already.
+
     Raises:
         FitError: when no cut leaves enough runs for every law.
 
@@ -59,11 +63,16 @@ def rank_laws(
     that fits best is often not the one that extrapolates best.
     """
     runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    return _rank(runs, compute_of(runs, flops), laws, cuts, robust or Robust())
+    return _rank(runs, compute_of(runs, flops), laws, cuts, robust or Robust(), fits or {})
 
 
 def _rank(
-    runs: Runs, compute: Array, laws: Sequence[str], cuts: Sequence[float], robust: Robust
+    runs: Runs,
+    compute: Array,
+    laws: Sequence[str],
+    cuts: Sequence[float],
+    robust: Robust,
+    made: Mapping[str, Fit],
 ) -> pd.DataFrame:
     errors: dict[str, list[Array]] = {law: [] for law in laws}
     reach = []
@@ -83,7 +92,7 @@ def _rank(
         raise FitError(f"laws cannot be ranked: no cut leaves enough runs of smaller compute ({reason})")
     rows = []
     for law in laws:
-        whole = fit_runs(runs, Recipe(law, robust), resamples=0)
+        whole = made[law] if law in made else fit_runs(runs, Recipe(law, robust), resamples=0)
         every = np.concatenate(errors[law])
         rows.append(
             {
@@ -196,7 +205,7 @@ def fit_ensemble(
     """
     runs = Runs.of({"N": params, "D": tokens}, loss, groups)
     robust = robust or Robust()
-    ranking = _rank(runs, compute_of(runs, flops), laws, cuts, robust)
+    ranking = _rank(runs, compute_of(runs, flops), laws, cuts, robust, {})
     fits = tuple(
         fit_runs(runs, Recipe(law, robust), "bayes", resamples, seed, level) for law in ranking["law"]
     )

@@ -117,7 +117,7 @@ def _fit_part(
     if len(order) > 1:
         try:
             flops = runs["flops"].to_numpy(dtype=float)
-            ranking = rank_laws(*columns, laws=order, flops=flops, groups=trunks)
+            ranking = rank_laws(*columns, laws=order, flops=flops, groups=trunks, fits=surfaces)
             weights = ranking["weight"].to_numpy()
             ensemble = Ensemble(tuple(surfaces[law] for law in ranking["law"]), ranking, weights, level=0.95)
         except FitError as error:

@@ -1,6 +1,7 @@
 """Forecasts of held-out larger compute, rankings by them, and the ensemble."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.laws.fit import FitError, fit_loss_surface
@@ -64,6 +65,8 @@ def test_ranking_is_by_forecast_and_the_true_form_wins() -> None:
     assert ranking["heldout"].is_monotonic_increasing
     assert ranking["weight"].sum() == pytest.approx(1.0)
     assert (ranking["reach"] > 1).all()
+    made = {"coupled": fit_loss_surface(N, D, loss, law="coupled", groups=TRUNKS, resamples=0)}
+    pd.testing.assert_frame_equal(rank_laws(N, D, loss, groups=TRUNKS, fits=made), ranking)
     with pytest.raises(FitError, match="no cut leaves enough runs"):
         rank_laws(N[::8], D[::8], loss[::8])
 
