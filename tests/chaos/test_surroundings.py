@@ -60,7 +60,7 @@ def test_running_out_of_memory_takes_no_other_run_along(
         starved = Starved(**vars(large), spare=(1 + number) * 6 << 20)
         train_in_processes([starved, well], ["cpu", "cpu"], Observer())
         notes = [json.loads(p.read_bytes()) for p in large.folder.rglob("failures/*.json")]
-        trunk = large.folder / large.trunk.spec.id
+        trunk = large.folder / large.trunks[0].spec.id
         untouched = place(tasks[1 + number], f"untouched-{number}")
         finish(untouched, board)
         wrong = differences(outcome(well), outcome(untouched))
@@ -90,7 +90,7 @@ def as_large(task: Task, tmp: Path) -> Task:
             *("training.evaluation_tokens=1024", "training.curve_evaluations=0"),
         ]
     )
-    return replace(task, trunk=plan.trunks[0])
+    return replace(task, trunks=plan.trunks[:1])
 
 
 def shift_clock(seconds: float, board: Board) -> None:
