@@ -33,7 +33,7 @@ def plan_trunk(folder: Path, seconds: float) -> Plan:
     overrides = [*base(folder, "trunk"), *MODEL]
     trunk = plan_study([*overrides, "budget.tokens=1e6"]).trunks[0]
     step = time_step(trunk, choose_arithmetic("float32", 64, "cpu", 1)).median
-    tokens = trunk.spec.batch_tokens * seconds / step
+    tokens = trunk.spec.batch_tokens * max(seconds / step, 32)  # warm-up and cooldown have to fit
     # Cooldowns are a fifth of a run: a trunk to 0.8 D, and steps of 0.2 (1 + 0.5) D off it.
     return plan_study([*overrides, f"budget.tokens=[{tokens / 2.2:.0f},{tokens / 1.1:.0f}]"])
 

@@ -94,6 +94,7 @@ def test_every_file_is_there(written: dict[str, Path]) -> None:
         assert path.stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, Path], tmp_path: Path) -> None:
     """Another hash seed and folder, fits and all; and nothing heavy or with a global state is imported."""
     code = (
