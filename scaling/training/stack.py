@@ -91,6 +91,7 @@ class Stack:
             return
         first = states[0]
         self.model: Any = first.model
+        self.body = _Features(first.model)
         members = [dict(state.model.named_parameters()) for state in states]
         self.weights = {
             name: torch.stack([own[name].detach() for own in members]).requires_grad_() for name in members[0]
@@ -149,7 +150,7 @@ class Stack:
 
     def _features(self, weights: dict[str, Tensor], *inputs: Tensor) -> Tensor:
         named = {f"model.{name}": weight for name, weight in weights.items()}
-        features: Tensor = functional_call(_Features(self.model), named, inputs)
+        features: Tensor = functional_call(self.body, named, inputs)
         return features
 
 
