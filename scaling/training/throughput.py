@@ -75,9 +75,11 @@ def learn(
     for trunk, arithmetic, took in zip(trunks, arithmetics, seconds, strict=True):
         if took is not None:
             found.setdefault(_key(trunk, arithmetic), []).append(took)
-    for key in found.keys() & known.keys():
+    learned = found.keys() & known.keys()
+    for key in learned:
         known[key] = known[key].scaled(median(found[key]) / known[key].median)
-    _keep(known, store)
+    if learned:
+        _keep(known, store)
 
 
 def _keep(known: dict[str, StepTime], store: Path) -> None:
