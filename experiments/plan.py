@@ -12,11 +12,12 @@ from pathlib import Path
 from experiments.terminal import Column, duration, table
 from scaling.launch.devices import share_machine
 from scaling.records.storage import safe_child
+from scaling.study.config import Parallel
 from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
 from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import readable
 from scaling.training.adopt import Found, Siblings, attempt_facts
-from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.device import Arithmetic, settle
 from scaling.training.stack import together
 from scaling.training.throughput import StepTime, time_steps
 
@@ -59,21 +60,30 @@ def main(arguments: list[str]) -> int:
 
 def measure(plan: Plan) -> tuple[list[StepTime], list[Arithmetic]]:
     """Time of a step and arithmetic of every trunk, timed on this device where not known yet."""
-    device = plan.config.training.device
+    training = plan.config.training
     _, threads = share_machine(plan)
-    arithmetics = [choose_arithmetic(t.spec.precision, t.spec.width, device, threads) for t in plan.trunks]
+    shared, spread = stacked(plan), training.parallel is not Parallel.none
+    arithmetics = [
+        settle(trunk, training.device, threads, alone=not spread and trunk.spec.id not in shared)
+        for trunk in plan.trunks
+    ]
     return time_steps(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser()), arithmetics
+
+
+def stacked(plan: Plan) -> set[str]:
+    """The trunks that take their steps with others."""
+    stacks = together(plan.trunks, plan.config.stack)
+    return {trunk.spec.id for stack in stacks if len(stack) > 1 for trunk in stack}
 
 
 def find_trained(plan: Plan, arithmetics: list[Arithmetic]) -> list[Found]:
     """Of every trunk, what is there to go on from, in this study's folder or another's."""
-    config = plan.config
-    stacked = {t.spec.id for stack in together(plan.trunks, config.stack) if len(stack) > 1 for t in stack}
+    config, shared = plan.config, stacked(plan)
     return [
         Siblings(
             trunk.spec,
             safe_child(plan.folder, trunk.spec.id),
-            attempt_facts(arithmetic, config.training.parallel.value, trunk.spec.id in stacked),
+            attempt_facts(arithmetic, config.training.parallel.value, trunk.spec.id in shared),
             share=config.share,
         ).find(trunk)
         for trunk, arithmetic in zip(plan.trunks, arithmetics, strict=True)

@@ -74,7 +74,7 @@ def speed_rows(device: str, seconds: float) -> Iterator[Row]:
         draw = draw_from(cell)
 
         def ours(compiled: bool) -> Callable[[], object]:
-            state = State(replace(spec_of(cell), compile=compiled), arithmetic)  # noqa: B023
+            state = State(spec_of(cell), replace(arithmetic, compiled=compiled))  # noqa: B023
             return lambda: state.train_step(draw(), 1e-3)  # noqa: B023
 
         peer: Any = torch.compile(PlainGPT(cell).to(device))

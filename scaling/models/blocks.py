@@ -117,10 +117,13 @@ def rotate_real(pairs: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 def attendable(tokens: Tensor) -> Tensor | None:
     """Which tokens (batch, tokens) may be attended to, (batch, 1, 1, tokens); None where none is padding.
 
-    None lets PyTorch take the kernel without a mask, which is faster. The meta device holds no padding.
+    None lets PyTorch take the kernel without a mask, which is faster. The meta device holds no padding, and
+    a compiled step cannot ask.
     """
     seen = tokens != NOTHING
-    return None if tokens.is_meta or bool(seen.all()) else seen[:, None, None]
+    if not torch.compiler.is_compiling() and (tokens.is_meta or bool(seen.all())):
+        return None
+    return seen[:, None, None]
 
 
 Cache = tuple[Tensor, Tensor]  # keys and values of the tokens so far, each (batch, heads, tokens, head_width)

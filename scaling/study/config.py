@@ -164,7 +164,7 @@ class TrainingConfig:
     schedule: Schedule = Schedule.trunk
     cooldown: float = 0.2  # part of a run's steps
     precision: Precision = Precision.auto
-    compile: bool = False  # training steps by torch.compile: a minute a shape on a CPU, and a compiler
+    compile: bool | None = None  # steps by torch.compile; null: the rule in `scaling.training.device`
     device: str = "auto"
     parallel: Parallel = Parallel.none  # one model over several devices, started by torchrun
     threads: int | None = None  # null: the rule in `scaling.training.device`

@@ -57,7 +57,7 @@ class TrunkSpec:
     precision: str  # as asked: auto is resolved where it trains, and recorded
     parametrisation: str = "standard"
     loss: str = "cross_entropy"  # trained on; the held-out loss is always cross-entropy
-    compile: bool = False  # training steps by torch.compile
+    compile: bool | None = None  # steps by torch.compile, as asked: None is resolved where it trains
     origin: str = ""  # run whose state it goes on from; none: fresh weights
     start: int = 0  # its first step then, counted in its own batches
 

@@ -64,6 +64,8 @@ def attempt_facts(arithmetic: Arithmetic, parallel: str, stacked: bool = False) 
         versions["parallel"] = f"{parallel} x {ranks()}"
     if stacked:
         versions["stack"] = "with other trunks"
+    if arithmetic.compiled:
+        versions["step"] = "compiled"
     return {**asdict(arithmetic), "versions": versions}
 
 

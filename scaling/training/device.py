@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 
+from scaling.study.spec import Trunk
+
 BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_arithmetic`
+COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes and more of two threads, see `settle`
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,7 @@ class Arithmetic:
     device: str
     precision: str
     threads: int
+    compiled: bool = False  # training steps by torch.compile
 
     @property
     def compute_dtype(self) -> torch.dtype | None:
@@ -54,3 +59,41 @@ def choose_arithmetic(
         precision = "bfloat16" if fast else "float32"
     most = 2 if width < 128 else 4 if width < 512 else 8
     return Arithmetic(device, precision, threads or min(len(os.sched_getaffinity(0)), most))
+
+
+def settle(
+    trunk: Trunk, device: str = "auto", threads: int | None = None, *, alone: bool = True
+) -> Arithmetic:
+    """The arithmetic of a trunk: `choose_arithmetic`, and whether its steps are compiled.
+
+    Where that was left open, the rule is whether it pays back within the trunk. On a CPU, compiling takes
+    half a minute to a minute and a half for a first trunk of its shape and 5 s for the next, and 110 MB;
+    after it a step of a model of `gains_by_compiling` takes a tenth to a quarter less
+    (`python -m experiments.benchmarks.training`). So it is done from about ten minutes of training, by FLOPs
+    and not by a stopwatch. On a GPU it was not measured, and is done when asked.
+
+    Args:
+        alone: neither stacked with other trunks nor spread over devices; these are compiled when asked only.
+    """
+    spec = trunk.spec
+    found = choose_arithmetic(spec.precision, spec.width, device, threads)
+    if spec.compile is not None:
+        return replace(found, compiled=spec.compile)
+    flops = trunk.flops_per_token * spec.tokens(trunk.steps_to_train)
+    worth = gains_by_compiling(spec.family, spec.width) and flops >= COMPILE_FLOPS * spec.width
+    return replace(found, compiled=worth and alone and found.device == "cpu" and can_compile())
+
+
+def gains_by_compiling(family: str, width: int) -> bool:
+    """Transformers whose steps are many small operations; recurrent layers and wide products gain nothing."""
+    return family in ("decoder", "masked", "encoder_decoder") and width <= 192
+
+
+@cache
+def can_compile() -> bool:
+    """Whether torch.compile finds a compiler and all that it needs here. Tried once, on a line."""
+    try:
+        torch.compile(lambda x: x.sin() + 1)(torch.zeros(8))
+    except (RuntimeError, OSError, ImportError):
+        return False
+    return True

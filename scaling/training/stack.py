@@ -100,7 +100,7 @@ class Stack:
             for name, parameter in own.items():
                 parameter.data = self.weights[name].detach()[index]
         self.by_logits = vmap(self._loss_of_logits)
-        if first.spec.compile:
+        if first.arithmetic.compiled:
             self.by_logits = compile_step(self.by_logits, first.arithmetic)
 
     def take(self, asks: Sequence[Ask]) -> list[Answer]:
@@ -139,7 +139,7 @@ class Stack:
         with warnings.catch_warnings():
             # On a CPU, where nothing is launched, attention falls back to one model after the other.
             warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
-            if first.spec.compile or first.loss is not cross_entropy or not all_predicted:
+            if first.arithmetic.compiled or first.loss is not cross_entropy or not all_predicted:
                 return self.by_logits(weights, targets, *inputs)
             features = vmap(self._features)(weights, *inputs)
         return sums_of_cross_entropies(features, weights["head.weight"], self.model.head, targets)

@@ -40,7 +40,7 @@ class State:
         set_compute_dtype(self.model, arithmetic.compute_dtype)
         self.optimizer = make_optimizer(self.model, spec)
         self.compiled: Callable[..., Tensor] | None = None
-        if spec.compile:
+        if arithmetic.compiled:
             self.compiled = compile_step(self._losses_of_logits, arithmetic)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:

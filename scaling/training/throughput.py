@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -89,9 +89,9 @@ def _keep(known: dict[str, StepTime], store: Path) -> None:
 
 
 def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:
-    """Time of a training step on random tokens, after two steps that warm up."""
+    """Time of a training step on random tokens, after two steps that warm up; never compiled, see `learn`."""
     torch.set_num_threads(arithmetic.threads)
-    state = State(trunk.spec, arithmetic)
+    state = State(trunk.spec, replace(arithmetic, compiled=False))
     data = trunk.spec.data
     shape = (trunk.spec.sequences, data.context + 1)
     ids = np.random.default_rng(0).integers(0, data.vocab, shape)

@@ -37,7 +37,7 @@ from scaling.records.storage import (
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
 from scaling.training.adopt import Siblings, attempt_facts
-from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.device import Arithmetic, settle
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
@@ -120,7 +120,8 @@ def _train(
         write_spec_once(folder / "spec.json", trunk.spec.to_dict())
         records = {run.id: load_record(folder, run.id) for run in trunk.runs}
         if any(record is None for record in records.values()):
-            arithmetic = choose_arithmetic(trunk.spec.precision, trunk.spec.width, device, threads)
+            alone = parallel == "none" and not stacked
+            arithmetic = settle(trunk, device, threads, alone=alone)
             facts = attempt_facts(arithmetic, parallel, stacked)
             siblings = Siblings(trunk.spec, folder, facts, share=share)
             attempt = new_attempt(folder, facts)

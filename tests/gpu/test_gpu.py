@@ -26,7 +26,7 @@ STEPS = 20
 def losses(family: str, device: str, precision: str, compiled: bool = False) -> list[float]:
     """Training losses of the first steps of a small model."""
     cell = Cell(family, 32, 2, 1, 64, 32, 8)
-    state = State(replace(spec_of(cell, precision), compile=compiled), Arithmetic(device, precision, 1))
+    state = State(spec_of(cell, precision), Arithmetic(device, precision, 1, compiled))
     draw = draw_from(cell)
     return [float(state.train_step(draw(), 1e-3)[0]) for _ in range(STEPS)]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -54,7 +52,7 @@ def test_a_compiled_step_is_the_step() -> None:
     cell = Cell("decoder", 16, 2, 1, 40, 16, 4)
     found = []
     for compiled in (False, True):
-        draw, spec = draw_from(cell), replace(spec_of(cell, "float32"), compile=compiled)
-        state = State(spec, Arithmetic("cpu", "float32", 1))
+        draw = draw_from(cell)
+        state = State(spec_of(cell, "float32"), Arithmetic("cpu", "float32", 1, compiled))
         found.append([float(state.train_step(draw(), 1e-3)[0]) for _ in range(5)])
     assert found[1] == pytest.approx(found[0], rel=1e-4)

@@ -287,8 +287,8 @@ def test_a_compiled_stack_is_the_stack() -> None:
     cell = Cell("decoder", 16, 2, 1, 40, 16, 4)
     found = []
     for compiled in (False, True):
-        specs = [replace(spec_of(cell, "float32"), compile=compiled, seed=seed) for seed in range(2)]
-        joint = Stack([State(spec, Arithmetic("cpu", "float32", 1)) for spec in specs])
+        specs = [replace(spec_of(cell, "float32"), seed=seed) for seed in range(2)]
+        joint = Stack([State(spec, Arithmetic("cpu", "float32", 1, compiled)) for spec in specs])
         draw = draw_from(cell)
         for _ in range(5):
             losses = [loss for loss, _ in joint.take([Ask(state, draw(), 1e-3) for state in joint.states])]

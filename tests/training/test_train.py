@@ -20,7 +20,7 @@ from scaling.study.plan import open_corpus, plan_study
 from scaling.study.spec import Trunk
 from scaling.training import segment, stop
 from scaling.training import train as training
-from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.device import Arithmetic
 from scaling.training.evaluate import evaluate, predictions
 from scaling.training.objectives import OBJECTIVES, cross_entropy
 from scaling.training.observer import Observer
@@ -268,20 +268,3 @@ def test_what_stops_training_is_noted(case: Case, tmp_path: Path, monkeypatch: p
     (failure,) = [f for p in tmp_path.glob("*/failures/*.json") for f in [json.loads(p.read_bytes())]]
     assert failure["kind"] == "enospc"
     assert "No space left on device" in failure["message"]
-
-
-@pytest.mark.parametrize(
-    ("device", "message"),
-    [("cuda:0", "PyTorch sees no CUDA device"), ("meta", "cpu, cuda, cuda:N or auto; got 'meta'")],
-)
-def test_a_device_that_is_not_there_is_refused(device: str, message: str) -> None:
-    if device.startswith("cuda") and torch.cuda.is_available():
-        pytest.skip("there is one")
-    with pytest.raises(ValueError, match=message):
-        choose_arithmetic("auto", 64, device)
-
-
-def test_threads_and_precision_follow_the_rule() -> None:
-    assert choose_arithmetic("bfloat16", 16, "cpu", 3) == Arithmetic("cpu", "bfloat16", 3)
-    assert choose_arithmetic("auto", 16, "cpu").precision == "float32"
-    assert choose_arithmetic("auto", 16, "cpu").threads >= 1

@@ -1,0 +1,98 @@
+"""Where and how a trunk trains: the rules, and that a compiled trunk is the trunk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.run import run_study
+from scaling.records.record import read_study
+from scaling.study.plan import plan_study
+from scaling.study.spec import Trunk
+from scaling.training import device as rules
+from scaling.training.device import Arithmetic, can_compile, choose_arithmetic, settle
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cuda:0", "PyTorch sees no CUDA device"), ("meta", "cpu, cuda, cuda:N or auto; got 'meta'")],
+)
+def test_a_device_that_is_not_there_is_refused(device: str, message: str) -> None:
+    if device.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ValueError, match=message):
+        choose_arithmetic("auto", 64, device)
+
+
+def test_threads_and_precision_follow_the_rule() -> None:
+    assert choose_arithmetic("bfloat16", 16, "cpu", 3) == Arithmetic("cpu", "bfloat16", 3)
+    assert choose_arithmetic("auto", 16, "cpu").precision == "float32"
+    assert choose_arithmetic("auto", 16, "cpu").threads >= 1
+
+
+@pytest.fixture
+def trunk(tiny_study: list[str], monkeypatch: pytest.MonkeyPatch) -> Trunk:
+    """One whose steps are just worth compiling, on a machine that can."""
+    trunk, _ = plan_study(tiny_study).trunks
+    flops = trunk.flops_per_token * trunk.spec.tokens(trunk.steps_to_train)
+    monkeypatch.setattr(rules, "COMPILE_FLOPS", flops / trunk.spec.width)
+    monkeypatch.setattr(rules, "can_compile", lambda: True)
+    return trunk
+
+
+def asking(trunk: Trunk, compiled: bool) -> Trunk:
+    return replace(trunk, spec=replace(trunk.spec, compile=compiled))
+
+
+def test_a_long_trunk_is_compiled(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settle(trunk, "cpu", 1).compiled
+    assert not settle(trunk, "cpu", 1, alone=False).compiled
+    assert not settle(replace(trunk, runs=trunk.runs[:1]), "cpu", 1).compiled
+    assert not settle(replace(trunk, spec=replace(trunk.spec, family="lstm")), "cpu", 1).compiled
+    monkeypatch.setattr(rules, "can_compile", lambda: False)
+    assert not settle(trunk, "cpu", 1).compiled
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_what_was_asked_is_done(trunk: Trunk, asked: bool) -> None:
+    short = replace(trunk, runs=trunk.runs[:1])
+    for one in (trunk, short):
+        assert settle(asking(one, asked), "cpu", 1, alone=False).compiled is asked
+
+
+def test_what_was_asked_is_another_trunk_and_a_rule_is_not(tiny_study: list[str]) -> None:
+    """Records made before there was a rule are found again."""
+    ids = [
+        plan_study([*tiny_study, f"training.compile={word}"]).trunks[0].spec.id
+        for word in ("null", "true", "false")
+    ]
+    assert ids[0] == plan_study(tiny_study).trunks[0].spec.id
+    assert len(set(ids)) == 3
+
+
+def test_a_machine_that_cannot_compile_trains_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: object) -> None:
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(torch, "compile", fails)
+    can_compile.cache_clear()
+    assert not can_compile()
+    can_compile.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # PyTorch's own compiler
+def test_a_compiled_study_is_the_study(tiny_study: list[str], tmp_path: Path) -> None:
+    """By a worker, with a compiler: same losses to rounding, and every record says how it was made."""
+    found = []
+    for word in ("false", "true"):
+        outcome = run_study([*tiny_study, f"training.compile={word}", f"runs={tmp_path / word}", "workers=2"])
+        records = read_study(outcome.folder).records
+        found.append(sorted(records, key=lambda r: (r.params, r.tokens)))
+    for plain, compiled in zip(*found, strict=True):
+        assert compiled.loss == pytest.approx(plain.loss, rel=1e-4)
+        assert compiled.versions["step"] == "compiled"
+        assert "step" not in plain.versions
