@@ -27,7 +27,7 @@ cluster-test: $(STAMP)   ## a Slurm of one node and a Ray of two, workers killed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' -c constraints.txt
 	$(BIN)/python -m pytest -q -m cluster tests/cluster
 
-bench: $(STAMP)          ## training, studies, harness, growth and fits against what people use: half an hour, one idle machine
+bench: $(STAMP)          ## training, studies, harness, growth and fits against what people use: an hour and more of an idle machine
 	-$(BIN)/python -m experiments.benchmarks.training
 	-$(BIN)/python -m experiments.benchmarks.shares
 	-$(BIN)/python -m experiments.benchmarks.stacks

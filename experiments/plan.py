@@ -136,7 +136,7 @@ def describe(
     one = arithmetics[0]
     what = "trunk" if workers == 1 else "trunks"
     if plan.config.stack > 1:
-        what = f"{'stack' if workers == 1 else 'stacks'} of up to {plan.config.stack} trunks"
+        what = f"{'stack' if workers == 1 else 'stacks'} of up to {plan.config.stack} trunks (timed apart)"
     return "\n".join(
         [
             f"{plan.name}: {plan.question or 'no question given'}",

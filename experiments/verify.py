@@ -119,7 +119,7 @@ def closed_forms() -> Iterator[Check]:
     best = CHINCHILLA.optimum(5.88e23)
     numeric = _searched_optimum(CHINCHILLA, 5.88e23)
     yield Check("N* in closed form / by search", "Hoffmann 2022, eq. 4", 1.0, best.N / numeric, 1e-6)
-    yield Check("a = beta/(alpha+beta)", "Hoffmann 2022, 2203.15556", 0.46, _exponent(EXACT), 0.005)
+    yield Check("a = beta/(alpha+beta)", "Hoffmann 2022, 2203.15556", 0.46, EXACT.growth, 0.005)
 
 
 def parabola_bias() -> Iterator[Check]:
@@ -235,10 +235,6 @@ def describe(checks: list[Check], seconds: float) -> str:
     agree = sum(c.passed is True for c in checks)
     lines.append(f"{agree} of {len(shown)} agree, {len(checks) - len(shown)} skipped; {seconds:.1f} s of CPU")
     return "\n".join(lines)
-
-
-def _exponent(law: Chinchilla) -> float:
-    return law.beta / (law.alpha + law.beta)
 
 
 def _searched_optimum(law: Chinchilla, C: float) -> float:

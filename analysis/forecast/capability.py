@@ -12,12 +12,11 @@ import pandas as pd
 
 from analysis.forecast.interval import Interval
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure
-from analysis.forecast.predict import noise_of
 from analysis.laws.checks import Doubt
 from analysis.laws.fit import Fit, fit_loss_surface, fit_power_law
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array
 from analysis.laws.runs import FitError
-from analysis.laws.select import Ensemble
+from analysis.laws.select import Ensemble, noise
 
 How = Literal["sigmoid", "exponential", "direct", "direct_surface"]
 WAYS: tuple[How, ...] = ("sigmoid", "exponential", "direct", "direct_surface")
@@ -62,7 +61,7 @@ class TwoStage:
         best = self.basis.best if isinstance(self.basis, Ensemble) else self.basis
         losses = _draws(self.basis, N, D, rng)
         links = [self.link.draws[i] for i in rng.integers(0, len(self.link.draws), PAIRS)]
-        noisy = losses * np.exp(rng.choice(noise_of(best), size=PAIRS))
+        noisy = losses * np.exp(rng.choice(noise(best), size=PAIRS))
         law = np.clip([float(link(loss)) for link, loss in zip(links, losses, strict=True)], 0, 1)
         run = np.clip([float(link(loss)) for link, loss in zip(links, noisy, strict=True)], 0, 1)
         value = float(np.clip(self.link.link(best.law(N=N, D=D)), 0, 1))

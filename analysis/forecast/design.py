@@ -92,7 +92,7 @@ def check_design(
             found.append(estimate)
     lost = 1 - len(found) / simulations
     best = prior.optimum(compute)
-    truth = (prior.beta / (prior.alpha + prior.beta), best.N, best.loss)
+    truth = (prior.growth, best.N, best.loss)
     columns = np.array(found).reshape(-1, 3).T if found else np.full((3, 1), np.nan)
     ends = [(1 - level) / 2, (1 + level) / 2]
     a, size, reached = (

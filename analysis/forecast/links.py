@@ -13,6 +13,7 @@ from analysis.laws.checks import Doubt
 from analysis.laws.draws import small_sample
 from analysis.laws.laws import Array
 from analysis.laws.runs import FitError, Runs
+from analysis.laws.scatter import Scatter
 
 LinkKind = Literal["sigmoid", "exponential"]
 KINDS: tuple[LinkKind, ...] = ("sigmoid", "exponential")
@@ -145,7 +146,8 @@ def fit_link(
     weight = np.concatenate([np.ones((1, runs.n_groups)), weight])[:, runs.groups]
     theta = _solve(kind, (x - mean) / scale, y, weight, chance)
     if resamples:
-        theta[1:] = theta[0] + small_sample(runs, theta.shape[1], 1.0) * (theta[1:] - theta[0])
+        spread = Scatter.of_runs(runs.n_distinct, theta.shape[1])
+        theta[1:] = theta[0] + small_sample(runs, spread, 1.0) * (theta[1:] - theta[0])
         theta[:, 1] = np.clip(theta[:, 1], *LOG_STEEPNESS)
     links = tuple(_link(kind, row, mean, scale, chance) for row in theta)
     fitted = links[0](x)

@@ -163,11 +163,6 @@ def compute_doubts(flops: npt.ArrayLike, params: npt.ArrayLike, tokens: npt.Arra
     )
 
 
-def noise_of(fit: Fit) -> npt.NDArray[np.float64]:
-    """Log residuals as a new run may have them: centred, and widened by sqrt(n / (n - p))."""
-    return noise(fit)
-
-
 def _best(basis: Ensemble | Fit) -> Fit:
     return basis.best if isinstance(basis, Ensemble) else basis
 
@@ -182,7 +177,7 @@ def _outlook(
     seed: int,
 ) -> Outlook:
     best = _best(basis)
-    errors = noise_of(best)
+    errors = noise(best)
     rng = np.random.default_rng(seed)
     N, D = params.value, tokens.value
     reach = _reach(best, N, D)

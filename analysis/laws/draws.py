@@ -14,9 +14,11 @@ from analysis.laws.newton import minimise
 from analysis.laws.recipe import Recipe, solve
 from analysis.laws.resample import BootstrapKind, replicates
 from analysis.laws.runs import Runs
+from analysis.laws.scatter import Scatter, scatter
 from analysis.laws.smooth import smooth_loss
 
 BLOCK = 1 << 20  # replicates × runs at a time
+FEWEST = 2  # degrees of freedom that are granted to the fewest trunks: with one, nothing would be known
 LOYAL = 0.2  # of how far a replicate lies from the fit, by how much stretched coordinates may miss that
 
 
@@ -43,26 +45,30 @@ def draw(
         smoother = replace(recipe, robust=smooth)
         about = solve(smoother, form, weights, log_loss, about).theta
     draws = solve(smoother, form, counts, drawn.log_loss, about).theta
-    factor = sharpness * small_sample(runs, parameters, recipe.quadratic_share(residual))
+    spread = scatter(form, theta, runs, log_loss[0] - predicted[0])
+    factor = sharpness * small_sample(runs, spread, recipe.quadratic_share(residual))
     moved = stretch(draws, about[0], theta, factor, form)
     return faithful(moved, draws, about[0], theta, factor, form, weights), drawn.redrawn
 
 
-def small_sample(runs: Runs, parameters: int, quadratic: float) -> float:
+def small_sample(runs: Runs, spread: Scatter, quadratic: float) -> float:
     """The factor on the spread of random-weight draws that few runs and few trunks call for.
 
-    With G trunks, sqrt(G / (G - 1)). And where the loss is quadratic, a fit shrinks each residual by its
-    leverage, p / n on average, which the weights do not see: n / (n - p), the jackknife's (HC3) correction,
-    times the quantile of Student's t. An L1 fit instead goes through p runs and leaves the others, so the
-    correction applies to the share of runs whose loss is quadratic. Coverage by simulation:
+    With G trunks, sqrt(G / (G - 1)) and the quantile of Student's t with G - 1 degrees of freedom. And where
+    the loss is quadratic, a fit shrinks each residual by its leverage, p / n on average, which the weights do
+    not see: n / (n - p), the jackknife's (HC3) correction, or what trunks make of it (`scatter`), known by as
+    few degrees of freedom. An L1 fit instead goes through p runs and leaves the others, so the correction
+    applies to the share of runs whose loss is quadratic. Coverage by simulation:
     `experiments/benchmarks/fitting.py --coverage`.
 
-    Source: MacKinnon & White 1985 (HC3).
+    Source: MacKinnon & White 1985 (HC3); Cameron & Miller 2015 (Journal of Human Resources 50), section VI,
+    for few clusters.
     """
-    n, G = runs.n_distinct, runs.n_groups
-    freedom = max(n - parameters, 1)
-    leverage = n / freedom * special.stdtrit(freedom, 0.975) / special.ndtri(0.975)
-    factor: float = np.sqrt(G / max(G - 1, 1)) * (1 + quadratic * (leverage - 1))
+    G = runs.n_groups
+    free = max(G - 1, FEWEST)
+    few: float = special.stdtrit(free, 0.975) / special.ndtri(0.975)
+    leverage = spread.widening**2 * spread.quantile(free)
+    factor: float = np.sqrt(G / max(G - 1, 1)) * (few + quadratic * (leverage - few))
     return factor
 
 

@@ -15,6 +15,7 @@ from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array
 from analysis.laws.losses import Robust
 from analysis.laws.recipe import Recipe
 from analysis.laws.runs import FitError, Runs
+from analysis.laws.scatter import scatter
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,9 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
     `inputs` is what the law is a function of, e.g. {"N": [1e9, 2e9], "D": [2e10, 4e10]}.
 
     `ci_lo`, `ci_hi` bound the law at the fit's level; `lo`, `hi` bound a new run: each replicate of the law
-    joined with a residual drawn from the fit's own, widened by sqrt(n / (n - p)) for the p parameters fitted
-    to them. `reach` is compute over the largest fitted compute (for a law of x: x over its largest): the
-    extrapolation distance, which no interval of one law allows for.
+    joined with a residual drawn from the fit's own, widened as in `noise`. `reach` is compute over the
+    largest fitted compute (for a law of x: x over its largest): the extrapolation distance, which no
+    interval of one law allows for.
 
     Raises:
         FitError: for a fit without replicates.
@@ -138,13 +139,15 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
 
 
 def noise(fit: Fit) -> Array:
-    """Log residuals (n,) as a new run may have them: centred, and widened by sqrt(n / (n - p)).
+    """Log residuals (n,) as a new run of a new trunk may have them: centred, and widened.
 
-    The median is taken off because a robust fit lets some runs lie far to one side; p parameters fitted to
-    n runs leave residuals that are too small by that root on average.
+    The median is taken off because a robust fit lets some runs lie far to one side. The law was fitted to
+    them and, where runs share trunks, bends towards these: so new ones scatter more widely (`scatter`), by
+    Student's t where that is known from few.
     """
-    n, p = fit.n_runs, len(fit.theta)
-    widened: Array = (fit.residuals - np.median(fit.residuals)) * np.sqrt(n / max(n - p, 1))
+    left = fit.data.log_loss - fit.form.value(fit.theta[None])[0]
+    spread = scatter(fit.form, fit.theta, fit.runs, left)
+    widened: Array = (left - np.median(left)) * spread.widening * spread.quantile()
     return widened
 
 

@@ -102,6 +102,17 @@ class Surface(Law):
         k = self.sharpness
         return np.asarray(self.E + np.exp(np.logaddexp(k * by_size, k * by_data) / k))[()]
 
+    @property
+    def growth(self) -> float:
+        """The a of N ∝ C^a, by which the best size grows with compute; source: see `optimum`.
+
+        Raises:
+            ValueError: when no exponent is positive, so that there is no best size.
+        """
+        if not self.alpha + self.beta > 0:
+            raise ValueError(f"{self.name}: no best size with alpha={self.alpha:g}, beta={self.beta:g}.")
+        return self.beta / (self.alpha + self.beta)
+
     def optimum(self, C: float) -> Optimum:
         """Closed form: N = G (C/6)^(beta/(alpha+beta)), G = (alpha A^k / (beta B^k))^(1/(k (alpha+beta))).
 

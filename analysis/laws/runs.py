@@ -87,11 +87,18 @@ class Runs:
         return relative
 
     @cached_property
-    def n_distinct(self) -> int:
-        """Runs with weight that are no copies of another: what degrees of freedom are counted by."""
-        used = self.weights > 0
+    def distinct(self) -> npt.NDArray[np.bool_]:
+        """Which runs (n,) have weight and are no copies of one before them."""
+        used = np.flatnonzero(self.weights > 0)
         columns = np.stack([*self.inputs.values(), self.loss])[:, used]
-        return 1 + int((np.diff(columns) != 0).any(axis=0).sum())  # sorted, so copies are neighbours
+        first = np.zeros(self.n, dtype=bool)
+        first[used] = np.append(True, (np.diff(columns) != 0).any(axis=0))  # sorted: copies are neighbours
+        return first
+
+    @property
+    def n_distinct(self) -> int:
+        """What degrees of freedom are counted by."""
+        return int(self.distinct.sum())
 
     @cached_property
     def n_groups(self) -> int:

@@ -34,6 +34,10 @@ class Kaplan(Law):
         A, B = self.Nc**self.alpha, self.Dc**self.beta
         return Coupled(E=0.0, A=A, B=B, alpha=self.alpha, beta=self.beta, k=1 / self.beta)
 
+    @property
+    def growth(self) -> float:
+        return self.coupled.growth
+
     def __call__(self, N: npt.ArrayLike, D: npt.ArrayLike) -> Array:
         return self.coupled(N=N, D=D)
 

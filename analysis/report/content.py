@@ -164,7 +164,7 @@ def _surface_sentences(part: Findings) -> Iterator[str]:
             f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "
             f"{100 * fit.rms:.2g} % (rms). No run was held out, so this says nothing about forecasts."
         )
-    share = _interval(fit, lambda law: law.beta / (law.alpha + law.beta))
+    share = _interval(fit, lambda law: law.growth)
     if share and not _is_few(fit):
         digits = 2 if share[1] - share[0] > 0.02 else 4
         between = "–".join(f"{end:.{digits}f}" for end in share)

@@ -146,7 +146,7 @@ def _other_choices(fit: Fit, runs: pd.DataFrame) -> pd.DataFrame:
     """Refits under other losses, runs and conventions of N and C, with what they do to the optimum."""
     compute = 10 * float(runs["flops"].max())
     quantities: dict[str, Callable[[Any], float]] = {
-        "a": lambda law: law.beta / (law.alpha + law.beta),
+        "a": lambda law: law.growth,
         "N*": lambda law: law.optimum(C=compute).N,
         "L*": lambda law: law.optimum(C=compute).loss,
     }

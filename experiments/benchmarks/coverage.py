@@ -20,7 +20,7 @@ def coverage_rows(simulations: int) -> Iterator[Row]:
     quantities: list[Callable[[Chinchilla], float]] = [
         lambda law: law.E,
         lambda law: law.alpha,
-        lambda law: law.beta / (law.alpha + law.beta),
+        lambda law: law.growth,
         lambda law: float(law(**far)),
     ]
     for delta in (1e-3, 1.0):

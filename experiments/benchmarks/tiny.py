@@ -109,7 +109,7 @@ def rows(folder: Path, tokens: float) -> Iterator[Row]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the table; 1 when a target was missed."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--tokens", type=float, default=5e5, help="of the longest runs")
+    parser.add_argument("--tokens", type=float, default=2.5e5, help="of the longest runs")
     asked = parser.parse_args(arguments)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory(dir=".", prefix=".bench-") as folder:

@@ -10,10 +10,11 @@ import torch
 
 from experiments.run import run_study
 from scaling.records.record import read_study
-from scaling.study.plan import plan_study
+from scaling.study.plan import open_corpus, plan_study
 from scaling.study.spec import Trunk
 from scaling.training import device as rules
 from scaling.training.device import Arithmetic, can_compile, choose_arithmetic, settle
+from tests.training.test_train import StopAfter, Stopped, results, train
 
 
 @pytest.mark.parametrize(
@@ -96,3 +97,16 @@ def test_a_compiled_study_is_the_study(tiny_study: list[str], tmp_path: Path) ->
         assert compiled.loss == pytest.approx(plain.loss, rel=1e-4)
         assert compiled.versions["step"] == "compiled"
         assert "step" not in plain.versions
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # PyTorch's own compiler
+def test_stopping_a_compiled_trunk_changes_no_bit(tiny_study: list[str], tmp_path: Path) -> None:
+    plan = plan_study([*tiny_study, "training.compile=true"])
+    case = plan.trunks[0], open_corpus(plan.config.data, plan.config.cache)
+    train(case, tmp_path / "once")
+    with pytest.raises(Stopped):
+        train(case, tmp_path / "stopped", StopAfter(20))
+    torch.compiler.reset()  # as in another process
+    train(case, tmp_path / "stopped")
+    assert results(tmp_path / "stopped") == results(tmp_path / "once")

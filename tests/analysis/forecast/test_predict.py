@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run, noise_of
+from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
 from analysis.laws.fit import fit_loss_surface
 from analysis.laws.laws import Chinchilla, Coupled
 from analysis.laws.runs import FitError
-from analysis.laws.select import Ensemble
+from analysis.laws.select import Ensemble, noise
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 2e10, 5)))
@@ -101,4 +101,4 @@ def test_refusals() -> None:
 def test_noise_is_that_of_the_runs() -> None:
     truth = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28, k=1.0)
     loss = truth.sample(np.random.default_rng(0), relative_noise=0.004, N=N, D=D)
-    assert np.std(noise_of(fit_loss_surface(N, D, loss, resamples=0))) == pytest.approx(0.004, rel=0.35)
+    assert np.std(noise(fit_loss_surface(N, D, loss, resamples=0))) == pytest.approx(0.004, rel=0.35)

@@ -179,6 +179,18 @@ def test_no_optimum_without_a_surface_or_a_positive_exponent() -> None:
         Chinchilla(1, 0, 1, 0.3, 0.3).optimum(1e20)
     with pytest.raises(ValueError, match="a compute budget is a positive number"):
         Chinchilla(1, 1, 1, 0.3, 0.3).optimum(0)
+    with pytest.raises(ValueError, match="no best size with alpha=0, beta=0"):
+        _ = Chinchilla(1, 1, 1, 0.0, 0.0).growth
+
+
+@pytest.mark.parametrize(
+    "law", [Chinchilla(1.7, 400, 410, 0.34, 0.28), Coupled(1.7, 400, 410, 0.34, 0.28, 1.4)]
+)
+def test_the_best_size_grows_with_compute_as_it_says(law: Chinchilla | Coupled) -> None:
+    kaplan = Kaplan(8.8e13, 5.4e13, 0.076, 0.103)
+    for one in (law, kaplan):
+        far, near = one.optimum(1e22).N, one.optimum(1e20).N
+        assert np.log(far / near) / np.log(100) == pytest.approx(one.growth)
 
 
 def test_an_exponent_near_zero_puts_the_optimum_beyond_every_float() -> None:

@@ -13,6 +13,7 @@ from analysis.laws.laws import Coupled
 from analysis.laws.losses import Robust
 from analysis.laws.recipe import Recipe
 from analysis.laws.runs import Runs
+from analysis.laws.scatter import Scatter
 from analysis.laws.smooth import smooth_loss
 
 RUNS = Runs.of({"x": np.geomspace(1, 2, 22)}, np.linspace(3, 2, 22), np.arange(22) % 5)
@@ -21,8 +22,8 @@ FORM = Recipe("power").form(Recipe("power").data(RUNS))
 
 def test_a_floor_at_zero_is_stretched_on_its_own_scale() -> None:
     draws = np.array([[np.log(1.2), -1.0, 0.5], [-20.0, -1.2, 0.3]])
-    factor = small_sample(RUNS, 3, quadratic=0.0)
-    assert factor == np.sqrt(5 / 4)
+    factor = small_sample(RUNS, Scatter.of_runs(22, 3), quadratic=0.0)
+    assert factor == pytest.approx(np.sqrt(5 / 4) * stats.t(4).ppf(0.975) / stats.norm.ppf(0.975))
     centre = np.array([-20.0, -1.1, 0.4])
     wide = stretch(draws, centre, centre, factor, FORM)
     np.testing.assert_allclose(np.exp(wide[0, 0]), factor * 1.2, rtol=1e-8)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from analysis.laws.fit import FitError, fit_loss_surface
 from analysis.laws.laws import Chinchilla, Coupled
@@ -113,7 +114,8 @@ def test_no_interval_of_what_most_draws_lack() -> None:
 def test_noise_of_a_new_run_is_centred_and_wider_than_residuals() -> None:
     fit = fit_loss_surface(N, D, LOSS, resamples=0)
     assert np.median(noise(fit)) == 0.0
-    assert np.std(noise(fit)) == pytest.approx(np.std(fit.residuals) * np.sqrt(42 / 37))
+    student = stats.t(37).ppf(0.975) / stats.norm.ppf(0.975)
+    assert np.std(noise(fit)) == pytest.approx(np.std(fit.residuals) * np.sqrt(42 / 37) * student)
 
 
 def test_sensitivity_has_a_row_for_every_choice() -> None:
