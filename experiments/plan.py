@@ -150,8 +150,16 @@ def describe(
             f"about {duration(total)} ({duration(least)} to {duration(most)}) on {one.device}: {workers} "
             f"{what} at a time, {one.threads} "
             f"{'thread' if one.threads == 1 else 'threads'} each",
+            *by_compiler(arithmetics),
         ]
     )
+
+
+def by_compiler(arithmetics: list[Arithmetic]) -> list[str]:
+    """A line about the trunks whose steps are compiled, if there are any."""
+    number = sum(arithmetic.compiled for arithmetic in arithmetics)
+    said = f"steps of {number} of {len(arithmetics)} trunks go through torch.compile"
+    return [f"{said}; the time is that without, until a study has taught it"] if number else []
 
 
 def there_already(found: list[Found], runs: int) -> list[str]:

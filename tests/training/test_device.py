@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from experiments.plan import by_compiler
 from experiments.run import run_study
 from scaling.records.record import read_study
 from scaling.study.plan import open_corpus, plan_study
@@ -55,6 +56,13 @@ def test_a_long_trunk_is_compiled(trunk: Trunk, monkeypatch: pytest.MonkeyPatch)
     assert not settle(replace(trunk, spec=replace(trunk.spec, family="lstm")), "cpu", 1).compiled
     monkeypatch.setattr(rules, "can_compile", lambda: False)
     assert not settle(trunk, "cpu", 1).compiled
+
+
+def test_a_plan_says_what_is_compiled() -> None:
+    eager = Arithmetic("cpu", "float32", 1)
+    assert by_compiler([eager]) == []
+    (line,) = by_compiler([eager, replace(eager, compiled=True)])
+    assert line.startswith("steps of 1 of 2 trunks go through torch.compile")
 
 
 @pytest.mark.parametrize("asked", [True, False])
