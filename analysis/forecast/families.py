@@ -11,8 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from analysis.laws.laws import Coupled
+from analysis.laws.draws import small_sample
+from analysis.laws.laws import Coupled, exp_or_inf
 from analysis.laws.runs import FitError
+from analysis.laws.scatter import Scatter
 
 Array = NDArray[np.float64]
 TIGHT = {"xtol": 1e-10, "ftol": 1e-10, "gtol": 1e-10}
@@ -100,12 +102,15 @@ def compare_families(
         weights = runs.draw(rng)
         draws.append(full.laws(full.fit(runs.loss, weights, theta)[0]))
     others = [family for family in runs.names if family != reference]
+    spread = Scatter.of_runs(len(runs.loss), len(theta))
     return FamilyComparison(
         reference=reference,
         laws=laws,
         shared_floor=floor,
         equal_exponents=exponents,
-        multipliers=tuple(_multiplier(runs, family, reference, laws, draws, level) for family in others),
+        multipliers=tuple(
+            _multiplier(runs, family, reference, laws, draws, spread, level) for family in others
+        ),
         level=level,
         runs=len(runs.loss),
         rms=math.sqrt(left / len(runs.loss)),
@@ -156,13 +161,11 @@ class _Runs:
         )
 
     def draw(self, rng: np.random.Generator) -> Array:
-        """How often each run is drawn: whole trunks, within each family."""
-        counts = np.zeros(self.trunk.max() + 1)
-        for index in range(len(self.names)):
-            own = np.unique(self.trunk[self.family == index])
-            chosen, times = np.unique(rng.choice(own, len(own)), return_counts=True)
-            counts[chosen] = times
-        return counts[self.trunk]
+        """Weights (n,) of whole trunks, a mean of 1 in each family: so no replicate loses a size."""
+        weights = rng.exponential(size=self.trunk.max() + 1)[self.trunk]
+        means = np.bincount(self.family, weights) / np.bincount(self.family)
+        drawn: Array = weights / means[self.family]
+        return drawn
 
 
 class _Shape:
@@ -213,8 +216,8 @@ class _Shape:
             E, A, B, alpha, beta = (float(np.exp(theta[self.places[n][i]])) for n in self.places)
             found[name] = Coupled(
                 E=E,
-                A=A * math.exp(alpha * shift_x),
-                B=B * math.exp(beta * shift_y),
+                A=A * exp_or_inf(alpha * shift_x),
+                B=B * exp_or_inf(beta * shift_y),
                 alpha=alpha,
                 beta=beta,
                 k=k,
@@ -310,9 +313,13 @@ def _multiplier(
     reference: str,
     laws: dict[str, Coupled],
     draws: Sequence[dict[str, Coupled]],
+    spread: Scatter,
     level: float,
 ) -> Multiplier:
-    """Along losses that both families reach within the compute that was spent on each."""
+    """Along losses that both families reach within the compute that was spent on each.
+
+    Log multipliers of the draws are spread for few runs and few trunks, by the family that has fewer.
+    """
     frontiers = {name: _Frontier(runs, name) for name in (family, reference)}
     ends = [frontiers[name].ends(laws[name]) for name in frontiers]
     hard, easy = max(low for low, _ in ends), min(high for _, high in ends)
@@ -330,6 +337,10 @@ def _multiplier(
 
     value = ratio(laws)
     many = np.array([ratio(draw) for draw in draws]) if draws else np.full((1, len(loss)), np.nan)
+    trunks = min(
+        len(np.unique(runs.trunk[runs.family == runs.names.index(name)])) for name in (family, reference)
+    )
+    many = value * (many / value) ** small_sample(trunks, spread, 1.0)
     missing = np.isnan(many).any(axis=0)  # some draw does not reach this loss: its interval has no end here
     low, high = np.quantile(np.where(missing, 1.0, many), [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Multiplier(family, loss, value, np.where(missing, np.nan, low), np.where(missing, np.nan, high))

@@ -147,7 +147,7 @@ def fit_link(
     theta = _solve(kind, (x - mean) / scale, y, weight, chance)
     if resamples:
         spread = Scatter.of_runs(runs.n_distinct, theta.shape[1])
-        theta[1:] = theta[0] + small_sample(runs, spread, 1.0) * (theta[1:] - theta[0])
+        theta[1:] = theta[0] + small_sample(runs.n_groups, spread, 1.0) * (theta[1:] - theta[0])
         theta[:, 1] = np.clip(theta[:, 1], *LOG_STEEPNESS)
     links = tuple(_link(kind, row, mean, scale, chance) for row in theta)
     fitted = links[0](x)

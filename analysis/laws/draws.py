@@ -46,12 +46,12 @@ def draw(
         about = solve(smoother, form, weights, log_loss, about).theta
     draws = solve(smoother, form, counts, drawn.log_loss, about).theta
     spread = scatter(form, theta, runs, log_loss[0] - predicted[0])
-    factor = sharpness * small_sample(runs, spread, recipe.quadratic_share(residual))
+    factor = sharpness * small_sample(runs.n_groups, spread, recipe.quadratic_share(residual))
     moved = stretch(draws, about[0], theta, factor, form)
     return faithful(moved, draws, about[0], theta, factor, form, weights), drawn.redrawn
 
 
-def small_sample(runs: Runs, spread: Scatter, quadratic: float) -> float:
+def small_sample(trunks: int, spread: Scatter, quadratic: float) -> float:
     """The factor on the spread of random-weight draws that few runs and few trunks call for.
 
     With G trunks, sqrt(G / (G - 1)) and the quantile of Student's t with G - 1 degrees of freedom. And where
@@ -64,11 +64,10 @@ def small_sample(runs: Runs, spread: Scatter, quadratic: float) -> float:
     Source: MacKinnon & White 1985 (HC3); Cameron & Miller 2015 (Journal of Human Resources 50), section VI,
     for few clusters.
     """
-    G = runs.n_groups
-    free = max(G - 1, FEWEST)
+    free = max(trunks - 1, FEWEST)
     few: float = special.stdtrit(free, 0.975) / special.ndtri(0.975)
     leverage = spread.widening**2 * spread.quantile(free)
-    factor: float = np.sqrt(G / max(G - 1, 1)) * (few + quadratic * (leverage - few))
+    factor: float = np.sqrt(trunks / max(trunks - 1, 1)) * (few + quadratic * (leverage - few))
     return factor
 
 

@@ -22,7 +22,7 @@ FORM = Recipe("power").form(Recipe("power").data(RUNS))
 
 def test_a_floor_at_zero_is_stretched_on_its_own_scale() -> None:
     draws = np.array([[np.log(1.2), -1.0, 0.5], [-20.0, -1.2, 0.3]])
-    factor = small_sample(RUNS, Scatter.of_runs(22, 3), quadratic=0.0)
+    factor = small_sample(RUNS.n_groups, Scatter.of_runs(22, 3), quadratic=0.0)
     assert factor == pytest.approx(np.sqrt(5 / 4) * stats.t(4).ppf(0.975) / stats.norm.ppf(0.975))
     centre = np.array([-20.0, -1.1, 0.4])
     wide = stretch(draws, centre, centre, factor, FORM)
