@@ -159,7 +159,7 @@ def by_compiler(arithmetics: list[Arithmetic]) -> list[str]:
     """A line about the trunks whose steps are compiled, if there are any."""
     number = sum(arithmetic.compiled for arithmetic in arithmetics)
     said = f"steps of {number} of {len(arithmetics)} trunks go through torch.compile"
-    return [f"{said}; the time is that without, until a study has taught it"] if number else []
+    return [f"{said}; the time is that without"] if number else []
 
 
 def there_already(found: list[Found], runs: int) -> list[str]:

@@ -89,7 +89,7 @@ def _keep(known: dict[str, StepTime], store: Path) -> None:
 
 
 def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:
-    """Time of a training step on random tokens, after two steps that warm up; never compiled, see `learn`."""
+    """Time of a training step on random tokens, after two steps that warm up; never of a compiled one."""
     torch.set_num_threads(arithmetic.threads)
     state = State(trunk.spec, replace(arithmetic, compiled=False))
     data = trunk.spec.data
