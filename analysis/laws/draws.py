@@ -61,8 +61,8 @@ def small_sample(trunks: int, spread: Scatter, quadratic: float) -> float:
     applies to the share of runs whose loss is quadratic. Coverage by simulation:
     `experiments/benchmarks/fitting.py --coverage`.
 
-    Source: MacKinnon & White 1985 (HC3); Cameron & Miller 2015 (Journal of Human Resources 50), section VI,
-    for few clusters.
+    Source: MacKinnon & White 1985 (HC3); Cameron & Miller 2015 (Journal of Human Resources 50), on few
+    clusters.
     """
     free = max(trunks - 1, FEWEST)
     few: float = special.stdtrit(free, 0.975) / special.ndtri(0.975)

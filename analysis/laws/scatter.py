@@ -39,14 +39,15 @@ class Scatter:
 
 
 def scatter(form: Form, theta: Array, runs: Runs, residual: Array) -> Scatter:
-    """Of the log residuals (n,) of a fit at theta (p,), ordered as `runs`: variance of trunks and of runs.
+    """Of the log residuals (n,) of a fit at theta (p,), ordered as `runs`.
 
-    Both follow from two sums of squares, of residuals and of their sums over trunks, and from what a least
-    squares fit takes of each: with M = 1 - J (JᵀJ)⁺ Jᵀ for the derivatives J of the law and Z which run is of
-    which trunk, E[rᵀr] = trunk² tr K + run² (n - p) and E[|Zᵀr|²] = trunk² |K|² + run² tr K, K = ZᵀMZ. A
-    negative estimate is zero. Degrees of freedom are Satterthwaite's.
+    The variances of trunks and of runs follow from two sums of squares, of residuals and of their sums over
+    trunks, and from what a least squares fit takes of each: with M = 1 - J (JᵀJ)⁺ Jᵀ for the derivatives J of
+    the law and Z which run is of which trunk, E[rᵀr] = trunk² tr K + run² (n - p) and E[|Zᵀr|²] =
+    trunk² |K|² + run² tr K, K = ZᵀMZ. A negative estimate is zero. Degrees of freedom are Satterthwaite's.
 
-    Source: Searle, Casella & McCulloch 1992, chapter 5 (quadratic estimators); Satterthwaite 1946.
+    Source: expected values of quadratic forms; Searle, Casella & McCulloch 1992 (Variance Components) for the
+    method; Satterthwaite 1946 (Biometrics Bulletin 2).
     """
     used = runs.distinct
     n, p = int(used.sum()), len(theta)
