@@ -13,6 +13,7 @@ THREADS = 2
 PARTS = {  # parts of the names of PyTorch's kernels
     "products": ("aten::mm", "aten::addmm", "aten::bmm"),
     "attention": ("scaled_dot_product",),
+    "recurrence": ("mkldnn_rnn",),
     "casts": ("aten::copy_", "aten::_to_copy"),
     "GELU": ("aten::gelu",),
     "norms": ("aten::native_layer_norm",),
@@ -39,11 +40,10 @@ def shares(cell: Cell, steps: int = 5) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print a line for each shape of the decoder that `training` measures."""
-    print(f"{'':<40}" + "".join(f"{part:>11}" for part in (*PARTS, "the rest")))
+    """Print a line for each shape that `training` measures."""
+    print(f"{'':<46}" + "".join(f"{part:>11}" for part in (*PARTS, "the rest")))
     for cell, _ in cells():
-        if cell.family == "decoder":
-            print(f"{cell!s:<40}" + "".join(f"{share:>11.0%}" for share in shares(cell).values()), flush=True)
+        print(f"{cell!s:<46}" + "".join(f"{share:>11.0%}" for share in shares(cell).values()), flush=True)
 
 
 if __name__ == "__main__":
