@@ -101,9 +101,8 @@ def run_study(overrides: list[str]) -> Outcome:
         print(f"taken over from study {other}: {runs} {'run' if runs == 1 else 'runs'}")
     if plan.config.stack == 1 and not any(word.startswith("hydra/launcher") for word in overrides):
         seconds = [
-            # What compiling took would be taken for the time of steps.
-            step_seconds(trunk, study) if f == Found() and not arithmetic.compiled else None
-            for trunk, f, arithmetic in zip(plan.trunks, found, arithmetics, strict=True)
+            step_seconds(trunk, study) if f == Found() else None
+            for trunk, f in zip(plan.trunks, found, strict=True)
         ]
         learn(plan.trunks, arithmetics, seconds, Path(plan.config.cache).expanduser())
     code = measure_tasks(plan)

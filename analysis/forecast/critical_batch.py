@@ -20,7 +20,8 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import special
+
+from analysis.laws.scatter import student
 
 Array = NDArray[np.float64]
 
@@ -223,5 +224,5 @@ def _means(excess: Array, resamples: int, seed: int) -> Array:
     n = len(excess)
     mean = excess.mean(axis=0)
     drawn = np.random.default_rng(seed).integers(n, size=(resamples, n - 1))
-    wider = float(special.stdtrit(n - 1, 0.975) / special.ndtri(0.975))
+    wider = student(n - 1)
     return np.asarray(mean + wider * (excess[drawn].mean(axis=1) - mean))

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 from analysis.forecast.approach import Approach, power_line
 from analysis.forecast.parabola import grid_doubts, inside, minima
 from analysis.forecast.regret import deadweight
 from analysis.forecast.slices import Slices, slice_runs
 from analysis.laws.checks import Doubt
+from analysis.laws.draws import small_sample
 from analysis.laws.fit import Fit
 from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Law
 from analysis.laws.runs import FitError
+from analysis.laws.scatter import Scatter
 
 if TYPE_CHECKING:  # half a second, and a plan needs none of it
     import pandas as pd
@@ -188,8 +189,8 @@ def approach_2(
         doubts += (Doubt("interpolated", "no runs share a budget: losses were interpolated along trunks."),)
     m, B = len(slices.loss), len(slices.compute)
     left = groups * (1 - 3 * B / m)  # degrees of freedom: a parabola a budget
-    stretch = np.sqrt(groups / max(groups - 1, 1)) * groups / max(left, 1.0)
-    stretch *= special.stdtrit(max(left, 1.0), 0.975) / special.ndtri(0.975)
+    spread = Scatter(np.sqrt(groups / max(left, 1.0)), max(left, 1.0))
+    stretch = small_sample(groups, spread, 1.0)
     return _lines(2, slices, log_n, log_d, kept, level, doubts, judge, stretch)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy import special
 
 from analysis.laws.forms import LOG_ZERO, Data, Form
 from analysis.laws.laws import Array
@@ -14,7 +13,7 @@ from analysis.laws.newton import minimise
 from analysis.laws.recipe import Recipe, solve
 from analysis.laws.resample import BootstrapKind, replicates
 from analysis.laws.runs import Runs
-from analysis.laws.scatter import Scatter, scatter
+from analysis.laws.scatter import Scatter, scatter, student
 from analysis.laws.smooth import smooth_loss
 
 BLOCK = 1 << 20  # replicates × runs at a time
@@ -65,7 +64,7 @@ def small_sample(trunks: int, spread: Scatter, quadratic: float) -> float:
     clusters.
     """
     free = max(trunks - 1, FEWEST)
-    few: float = special.stdtrit(free, 0.975) / special.ndtri(0.975)
+    few = student(free)
     leverage = spread.widening**2 * spread.quantile(free)
     factor: float = np.sqrt(trunks / max(trunks - 1, 1)) * (few + quadratic * (leverage - few))
     return factor

@@ -33,9 +33,13 @@ class Scatter:
         return cls(float(np.sqrt(n / freedom)), freedom)
 
     def quantile(self, most: float = np.inf) -> float:
-        """Student's t over the normal's at 97.5 %, with at most so many degrees of freedom."""
-        ratio: float = special.stdtrit(min(self.freedom, most), 0.975) / special.ndtri(0.975)
-        return ratio
+        """`student`, with at most so many degrees of freedom."""
+        return student(min(self.freedom, most))
+
+
+def student(freedom: float) -> float:
+    """Student's t over the normal's quantile at 97.5 %: how much wider few degrees make a 95 % interval."""
+    return float(special.stdtrit(freedom, 0.975) / special.ndtri(0.975))
 
 
 def scatter(form: Form, theta: Array, runs: Runs, residual: Array) -> Scatter:

@@ -66,11 +66,10 @@ def settle(
 ) -> Arithmetic:
     """The arithmetic of a trunk: `choose_arithmetic`, and whether its steps are compiled.
 
-    Where that was left open, the rule is whether it pays back within the trunk. On a CPU, compiling takes
-    half a minute to a minute and a half for a first trunk of its shape and 5 s for the next, and 110 MB;
-    after it a step of a model of `gains_by_compiling` takes a tenth to a quarter less
-    (`python -m experiments.benchmarks.training`). So it is done from about ten minutes of training, by FLOPs
-    and not by a stopwatch. On a GPU it was not measured, and is done when asked.
+    Where that was left open, the rule is whether it pays back within the trunk. On a CPU a first trunk of its
+    shape waits for a compiler; after it a step of a model of `gains_by_compiling` takes a twentieth to a
+    quarter less (`python -m experiments.benchmarks.training`). So it is done from about ten minutes of
+    training, by FLOPs and not by a stopwatch. On a GPU it was not measured, and is done when asked.
 
     Args:
         alone: neither stacked with other trunks nor spread over devices; these are compiled when asked only.

@@ -68,12 +68,15 @@ def time_steps(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) 
 def learn(
     trunks: Sequence[Trunk], arithmetics: Sequence[Arithmetic], seconds: Sequence[float | None], cache: Path
 ) -> None:
-    """Put the seconds of a step that training took in place of those timed before it; None: not known."""
+    """Put the seconds of a step that training took in place of those timed before it; None: not known.
+
+    Not those of compiled steps: what compiling took would be taken for the time of steps.
+    """
     store = cache / "throughput.json"
     known = _read(store)
     found: dict[str, list[float]] = {}
     for trunk, arithmetic, took in zip(trunks, arithmetics, seconds, strict=True):
-        if took is not None:
+        if took is not None and not arithmetic.compiled:
             found.setdefault(_key(trunk, arithmetic), []).append(took)
     learned = found.keys() & known.keys()
     for key in learned:
