@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.runs import FitError
 from analysis.forecast.design import PRIOR, DesignCheck, check_design, check_grid
-from analysis.laws.checks import Doubt
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import Chinchilla
-from analysis.laws.runs import FitError
+from analysis.laws.law import Chinchilla
 from scaling.study.plan import Plan
 
 DEMO = Path(__file__).parent / "demo" / "runs.csv"
@@ -26,7 +26,7 @@ class FamilyDesign:
     family: str
     prior: str
     condition: float
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
     simulated: DesignCheck | None = field(default=None)
 
     def __str__(self) -> str:

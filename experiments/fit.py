@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.laws.fit import Fit
-from analysis.laws.select import Forecast
+from analysis.fitting.fit import Fit
+from analysis.forecast.select import Forecast
 from analysis.report.findings import Findings
 from experiments.source import add_fit, add_table, read
 from experiments.terminal import Column, table

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.fitting.runs import FitError
 from analysis.forecast.isoflop import compare_approaches
 from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
 from analysis.forecast.register import LAWS, register, score
+from analysis.forecast.select import FORMS
+from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
-from analysis.laws.inference import serving_optimum
-from analysis.laws.runs import FitError
-from analysis.laws.select import FORMS
 from analysis.table import split_comparable
 from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
 from experiments.source import add_table, read_table

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.forecast.isoflop import Comparison
-from analysis.forecast.predict import Outlook
+from analysis.forecast.predict import RunForecast
+from analysis.forecast.serving import ServingOptimum
 from analysis.forecast.task import TaskForecast
-from analysis.laws.inference import ServingOptimum
 from experiments.fit import plain
 from experiments.terminal import Column, table
 
@@ -21,7 +21,7 @@ class Answer:
     """Everything said about one comparable part of the table."""
 
     runs: pd.DataFrame
-    outlook: Outlook
+    outlook: RunForecast
     approaches: Comparison | None = None
     served: ServingOptimum | None = None
     task: TaskForecast | None = None

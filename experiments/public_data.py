@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
 CHINCHILLA = "chinchilla_points/svg_extracted_data.csv"
 GADRE = "gadre_overtraining/gadre_104_models.csv"

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.fit import fit_loss_surface
 from analysis.forecast.isoflop import approach_1
 from analysis.forecast.links import Exponential, fit_link
 from analysis.forecast.parabola import noise_free_bias
 from analysis.forecast.slices import Slices
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import Chinchilla
+from analysis.laws.law import Chinchilla
 from analysis.laws.surfaces import Repeated
 from experiments.public_data import CHINCHILLA as CHINCHILLA_POINTS
 from experiments.public_data import GADRE, chinchilla_points, gadre_models, public_data

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.laws.checks import Doubt
-from analysis.laws.laws import Array, exp_or_inf
-from analysis.laws.runs import FitError
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.runs import FitError
+from analysis.laws.law import Array, exp_or_inf
 
 NAMES = {1: "envelope of runs", 2: "IsoFLOP parabolas", 3: "fitted surface"}
 
@@ -27,7 +27,7 @@ class Approach:
     log_d: float
     reference: float  # [FLOP]
     level: float
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
     draws: Array = field(repr=False)
     budgets: Array = field(repr=False)  # (B,) [FLOP] where it found an optimum
     sizes: Array = field(repr=False)  # (B,) N* found there

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit, fit_loss_surface, fit_power_law
+from analysis.fitting.runs import FitError
 from analysis.forecast.interval import Interval
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure
-from analysis.laws.checks import Doubt
-from analysis.laws.fit import Fit, fit_loss_surface, fit_power_law
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array
-from analysis.laws.runs import FitError
-from analysis.laws.select import Ensemble, noise
+from analysis.forecast.select import Ensemble, noise
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
 How = Literal["sigmoid", "exponential", "direct", "direct_surface"]
 WAYS: tuple[How, ...] = ("sigmoid", "exponential", "direct", "direct_surface")
@@ -52,7 +52,7 @@ class TwoStage:
         return self.link.kind
 
     @property
-    def warnings(self) -> tuple[Doubt, ...]:
+    def warnings(self) -> tuple[FitWarning, ...]:
         return self.link.warnings
 
     def forecast(self, N: float, D: float, seed: int = 0) -> ScoreForecast:
@@ -83,7 +83,7 @@ class Direct:
     items: int | None
     spread: float  # standard deviation of a run's score beyond the binomial noise of the task
     level: float
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
 
     def forecast(self, N: float, D: float, seed: int = 0) -> ScoreForecast:
         """The score of a run of N parameters on D tokens."""
@@ -142,10 +142,10 @@ def fit_capability(
         return TwoStage(basis, link, level)
     q = (y - chance) / (1 - chance)
     usable = (q > 0) & (q < 1)
-    doubts: tuple[Doubt, ...] = ()
+    doubts: tuple[FitWarning, ...] = ()
     if not usable.all():
         message = f"{(~usable).sum()} of {len(q)} runs score at chance, below it or 1, and are left out."
-        doubts = (Doubt("at-chance", message),)
+        doubts = (FitWarning("at-chance", message),)
     if usable.sum() < 3:
         raise FitError(
             f"{usable.sum()} of {len(q)} runs score between chance ({chance:g}) and 1; 3 are needed."
@@ -169,7 +169,7 @@ def fit_capability(
         ratio = D / N
         if ratio.max() > 2 * ratio.min():
             message = "the runs differ in tokens per parameter, which a law of compute alone cannot see."
-            doubts += (Doubt("ratio", message),)
+            doubts += (FitWarning("ratio", message),)
         C = FLOPS_PER_PARAM_TOKEN * N * D
         fit = fit_power_law(C, -np.log(q), offset=False, **shared)  # type: ignore[arg-type]
         fitted = score_of(fit.law(x=C), chance)

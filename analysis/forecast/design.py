@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.runs import FitError
 from analysis.forecast.interval import Interval
 from analysis.forecast.isoflop import approach_2
 from analysis.forecast.slices import slice_runs
-from analysis.laws.checks import Doubt
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Chinchilla, Law
-from analysis.laws.runs import FitError
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Chinchilla, Law
 
 # Besiroglu et al. 2024 (arXiv:2404.10102): the exact minimum on their 240 points.
 PRIOR = Chinchilla(E=1.817218, A=477.8259, B=2143.4174, alpha=0.347310, beta=0.367172)
@@ -35,7 +35,7 @@ class DesignCheck:
     loss: Interval
     lost: float  # share of simulated studies that found no finite optimum
     level: float
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
 
     def __str__(self) -> str:
         low, high = self.tokens_per_param
@@ -117,7 +117,7 @@ def check_design(
 
 def check_grid(
     params: npt.ArrayLike, tokens: npt.ArrayLike, prior: Chinchilla = PRIOR
-) -> tuple[float, tuple[Doubt, ...]]:
+) -> tuple[float, tuple[FitWarning, ...]]:
     """What can be said of a design without simulating it: its condition number, and what is wrong with it.
 
     A single ray of tokens per parameter; IsoFLOP grids that are too narrow or off their centre.
@@ -148,14 +148,14 @@ def linear_condition(N: Array, D: Array, prior: Chinchilla) -> float:
     return float(np.linalg.cond(columns / np.linalg.norm(columns, axis=0)) ** 2)
 
 
-def _ray_doubts(N: Array, D: Array, prior: Chinchilla, condition: float) -> tuple[Doubt, ...]:
+def _ray_doubts(N: Array, D: Array, prior: Chinchilla, condition: float) -> tuple[FitWarning, ...]:
     ratio = D / N
     if ratio.max() >= RAY * ratio.min():
         return ()
     spread = 4.0 ** np.where(np.arange(len(N)) % 2, 0.5, -0.5)  # the same compute, ratios 16 times apart
     better = linear_condition(N * spread, D / spread, prior)
     return (
-        Doubt(
+        FitWarning(
             "ray",
             f"tokens per parameter are {ratio.min():.3g} to {ratio.max():.3g} in every run, so size and data "
             f"cannot be told apart (condition {condition:.2g}); the same compute over 16 times that "
@@ -164,7 +164,7 @@ def _ray_doubts(N: Array, D: Array, prior: Chinchilla, condition: float) -> tupl
     )
 
 
-def _isoflop_doubts(N: Array, D: Array, exact: Array, prior: Chinchilla) -> tuple[Doubt, ...]:
+def _isoflop_doubts(N: Array, D: Array, exact: Array, prior: Chinchilla) -> tuple[FitWarning, ...]:
     """What approach 2 would be told by these runs without noise, where they share budgets."""
     try:
         slices = slice_runs(N, D, exact)
@@ -173,15 +173,17 @@ def _isoflop_doubts(N: Array, D: Array, exact: Array, prior: Chinchilla) -> tupl
         return ()
 
 
-def _vague_doubts(N: Interval, lost: float, level: float, compute: float) -> tuple[Doubt, ...]:
+def _vague_doubts(N: Interval, lost: float, level: float, compute: float) -> tuple[FitWarning, ...]:
     doubts = []
     if lost > LOST:
         doubts.append(
-            Doubt("no-optimum", f"{100 * lost:.0f} % of simulated studies find no finite optimum at all.")
+            FitWarning(
+                "no-optimum", f"{100 * lost:.0f} % of simulated studies find no finite optimum at all."
+            )
         )
     if not (N.high < VAGUE * N.value and N.low > N.value / VAGUE):
         doubts.append(
-            Doubt(
+            FitWarning(
                 "vague",
                 f"N* at {compute:.3g} FLOP would be known only to {N.low:.2g} … {N.high:.2g} "
                 f"({100 * level:g} %).",

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from analysis.fitting.bootstrap.draws import small_sample
+from analysis.fitting.bootstrap.variance import Scatter
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit
+from analysis.fitting.runs import FitError
 from analysis.forecast.approach import Approach, power_line
 from analysis.forecast.parabola import grid_doubts, inside, minima
 from analysis.forecast.regret import deadweight
 from analysis.forecast.slices import Slices, slice_runs
-from analysis.laws.checks import Doubt
-from analysis.laws.draws import small_sample
-from analysis.laws.fit import Fit
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Law
-from analysis.laws.runs import FitError
-from analysis.laws.scatter import Scatter
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
 
 if TYPE_CHECKING:  # half a second, and a plan needs none of it
     import pandas as pd
@@ -148,14 +148,14 @@ def approach_1(
     doubts = []
     if not kept.all():
         doubts.append(
-            Doubt(
+            FitWarning(
                 "edge-minimum",
                 f"the best run is the smallest or largest at {(~kept).sum()} of {B} budgets, now left out.",
             )
         )
     distinct = len(np.unique(best_n[0, kept]))
     if distinct < 4:
-        doubts.append(Doubt("few-sizes", f"the envelope rests on {distinct} sizes."))
+        doubts.append(FitWarning("few-sizes", f"the envelope rests on {distinct} sizes."))
     return _lines(1, slices, best_n, best_d, kept, level, tuple(doubts), judge)
 
 
@@ -177,7 +177,8 @@ def approach_2(
         FitError: with fewer than 2 budgets whose minimum lies inside the sizes tried.
 
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2; Czech et al. 2026 (arXiv:2603.22339) for the
-    bias. Replicates weight trunks by exponentials and are stretched as in `analysis.laws.draws.small_sample`.
+    bias. Replicates weight trunks by exponentials and are stretched as in
+    `analysis.fitting.bootstrap.draws.small_sample`.
     """
     groups = int(slices.group.max()) + 1
     weights = np.random.default_rng(seed).exponential(size=(resamples, groups))
@@ -186,7 +187,9 @@ def approach_2(
     kept = np.isfinite(log_n[0]) if edges else inside(slices, log_n[0])
     doubts = grid_doubts(slices, log_n[0])
     if slices.interpolated:
-        doubts += (Doubt("interpolated", "no runs share a budget: losses were interpolated along trunks."),)
+        doubts += (
+            FitWarning("interpolated", "no runs share a budget: losses were interpolated along trunks."),
+        )
     m, B = len(slices.loss), len(slices.compute)
     left = groups * (1 - 3 * B / m)  # degrees of freedom: a parabola a budget
     spread = Scatter(np.sqrt(groups / max(left, 1.0)), max(left, 1.0))
@@ -228,7 +231,7 @@ def _lines(
     log_d: Array,
     kept: npt.NDArray[np.bool_],
     level: float,
-    doubts: tuple[Doubt, ...],
+    doubts: tuple[FitWarning, ...],
     judge: Law | None,
     stretch: float = 1.0,
 ) -> Approach:
@@ -256,7 +259,7 @@ def _lines(
         return approach
     if abs(bias) < BIAS:
         return approach
-    biased = Doubt(
+    biased = FitWarning(
         "biased",
         f"on exact losses of the {judge.name} law the same grids give an N* at {DECADE:g} times the largest "
         f"budget that is {100 * bias:+.2g} % off.",

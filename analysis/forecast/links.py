@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from analysis.laws.checks import Doubt
-from analysis.laws.draws import small_sample
-from analysis.laws.laws import Array
-from analysis.laws.runs import FitError, Runs
-from analysis.laws.scatter import Scatter
+from analysis.fitting.bootstrap.draws import small_sample
+from analysis.fitting.bootstrap.variance import Scatter
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.runs import FitError, Runs
+from analysis.laws.law import Array
 
 LinkKind = Literal["sigmoid", "exponential"]
 KINDS: tuple[LinkKind, ...] = ("sigmoid", "exponential")
@@ -71,7 +71,7 @@ class LinkFit:
     spread: float  # standard deviation of a run about the link beyond the binomial noise of the task
     items: int | None  # of the task; None where its noise is part of the spread
     range: tuple[float, float]  # least and largest loss fitted
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
 
     @property
     def rms(self) -> float:
@@ -153,7 +153,7 @@ def fit_link(
     fitted = links[0](x)
     doubts = []
     if np.ptp(fitted) < 2 * np.sqrt(np.mean((y - fitted) ** 2)):
-        doubts.append(Doubt("flat", "the score hardly depends on the loss over these runs."))
+        doubts.append(FitWarning("flat", "the score hardly depends on the loss over these runs."))
     return LinkFit(
         kind=kind,
         link=links[0],

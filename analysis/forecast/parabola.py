@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analysis.fitting.checks import FitWarning
 from analysis.forecast.slices import Slices
-from analysis.laws.checks import Doubt
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Law
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
 
 WIDE, NARROW = 8.0, 2.0  # a grid from 1/8 to 8 times its centre is wide, one within 1/2 to 2 narrow
 OFF_CENTRE = 2.0
@@ -47,14 +47,14 @@ def inside(slices: Slices, log_n: Array) -> npt.NDArray[np.bool_]:
     return np.asarray((np.log(low) < log_n) & (log_n < np.log(high)))
 
 
-def grid_doubts(slices: Slices, log_n: Array) -> tuple[Doubt, ...]:
+def grid_doubts(slices: Slices, log_n: Array) -> tuple[FitWarning, ...]:
     """What is doubtful about where the grids lie around the minima log_n (B,)."""
     doubts = []
     good = inside(slices, log_n)
     if not good.all():
         bad = ", ".join(f"{c:.3g}" for c in slices.compute[~good])
         doubts.append(
-            Doubt(
+            FitWarning(
                 "edge-minimum",
                 f"no minimum inside the sizes tried at {bad} FLOP, which are left out. Add sizes there.",
             )
@@ -66,17 +66,19 @@ def grid_doubts(slices: Slices, log_n: Array) -> tuple[Doubt, ...]:
     offset = np.array([(g.min() + g.max()) / 2 for g in grids]) - log_n[good]
     if np.median(reach) > WIDE:
         doubts.append(
-            Doubt("wide-grid", f"sizes reach {np.median(reach):.2g}× either side, where loss is no parabola.")
+            FitWarning(
+                "wide-grid", f"sizes reach {np.median(reach):.2g}× either side, where loss is no parabola."
+            )
         )
     if np.median(reach) < NARROW:
         doubts.append(
-            Doubt(
+            FitWarning(
                 "narrow-grid", f"sizes reach only {np.median(reach):.2g}× either side: noise hides the bend."
             )
         )
     if np.abs(np.median(offset)) > np.log(OFF_CENTRE):
         doubts.append(
-            Doubt(
+            FitWarning(
                 "off-centre",
                 f"the grids' centres lie at {np.exp(np.median(offset)):.2g}× the minima, which shifts them.",
             )
@@ -86,7 +88,7 @@ def grid_doubts(slices: Slices, log_n: Array) -> tuple[Doubt, ...]:
         drift = float(np.polyfit(log_c, offset, 1)[0] * np.ptp(log_c))
         if abs(drift) > np.log(DRIFT):
             doubts.append(
-                Doubt(
+                FitWarning(
                     "drift",
                     f"the grids' centres move by {np.exp(drift):.2g}× against the minima from the smallest "
                     "budget to the largest, which tilts the exponents.",

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit, fit_loss_surface
+from analysis.fitting.runs import FitError
 from analysis.forecast.interval import Interval
-from analysis.laws.checks import Doubt
-from analysis.laws.fit import Fit, fit_loss_surface
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Law
-from analysis.laws.runs import FitError
-from analysis.laws.select import FORMS, Ensemble, fit_ensemble, noise
+from analysis.forecast.select import FORMS, Ensemble, fit_ensemble, noise
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
 UNEVEN = 1.5  # ratio of counted to 6 N D compute worth a word
@@ -31,7 +31,7 @@ class Reach:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class RunForecast:
     """A forecast of one run: its size and tokens, given or best, and the loss that it will reach.
 
     `loss` is the law's, with the interval of the law; `run` are the ends for one new run, its noise included.
@@ -48,7 +48,7 @@ class Outlook:
     law: Law  # whose estimates the values are
     weights: dict[str, float]  # share of each law in the intervals
     heldout: float | None  # rms relative error of that law's rolling forecasts of larger compute
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
     fits: tuple[Fit, ...] = field(repr=False, default=())
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def fit_basis(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-) -> tuple[Ensemble | Fit, tuple[Doubt, ...]]:
+) -> tuple[Ensemble | Fit, tuple[FitWarning, ...]]:
     """The ensemble of laws that forecasts rest on, or where the runs cannot rank laws, the first law alone.
 
     Raises:
@@ -109,12 +109,12 @@ def fit_basis(
             reason = str(error)
     fit = fit_loss_surface(params, tokens, loss, law=laws[0], **shared)  # type: ignore[arg-type]
     message = f"intervals assume that the {laws[0]} law is the true form: {reason.rstrip('.')}."
-    return fit, (Doubt("one-form", message),)
+    return fit, (FitWarning("one-form", message),)
 
 
 def forecast_run(
-    basis: Ensemble | Fit, N: float, D: float, *, doubts: tuple[Doubt, ...] = (), seed: int = 0
-) -> Outlook:
+    basis: Ensemble | Fit, N: float, D: float, *, doubts: tuple[FitWarning, ...] = (), seed: int = 0
+) -> RunForecast:
     """The loss of a run of N parameters on D tokens.
 
     Raises:
@@ -129,8 +129,8 @@ def forecast_run(
 
 
 def forecast_budget(
-    basis: Ensemble | Fit, C: float, *, doubts: tuple[Doubt, ...] = (), seed: int = 0
-) -> Outlook:
+    basis: Ensemble | Fit, C: float, *, doubts: tuple[FitWarning, ...] = (), seed: int = 0
+) -> RunForecast:
     """The best N and D for C = 6 N D [FLOP], and the loss there.
 
     The interval of the loss is that of each law at its own optimum: what the budget can reach.
@@ -147,7 +147,9 @@ def forecast_budget(
     return _outlook(basis, True, params, tokens, lambda law: float(law.optimum(C).loss), doubts, seed)
 
 
-def compute_doubts(flops: npt.ArrayLike, params: npt.ArrayLike, tokens: npt.ArrayLike) -> tuple[Doubt, ...]:
+def compute_doubts(
+    flops: npt.ArrayLike, params: npt.ArrayLike, tokens: npt.ArrayLike
+) -> tuple[FitWarning, ...]:
     """A word where the table's counted compute (n,) is not 6 N D, which budgets are given in."""
     ratio = np.asarray(flops, float) / (
         FLOPS_PER_PARAM_TOKEN * np.asarray(params, float) * np.asarray(tokens, float)
@@ -156,7 +158,7 @@ def compute_doubts(flops: npt.ArrayLike, params: npt.ArrayLike, tokens: npt.Arra
     if high < UNEVEN and low > 1 / UNEVEN:
         return ()
     return (
-        Doubt(
+        FitWarning(
             "compute-convention",
             f"the runs' counted FLOP are {low:.2g} to {high:.2g} times 6 N D; the compute here is 6 N D.",
         ),
@@ -173,9 +175,9 @@ def _outlook(
     params: Interval,
     tokens: Interval,
     loss: Callable[[Any], float],
-    doubts: tuple[Doubt, ...],
+    doubts: tuple[FitWarning, ...],
     seed: int,
-) -> Outlook:
+) -> RunForecast:
     best = _best(basis)
     errors = noise(best)
     rng = np.random.default_rng(seed)
@@ -187,7 +189,7 @@ def _outlook(
         fits = basis.fits
     else:
         weights, heldout, fits = {best.name: 1.0}, None, (basis,)
-    return Outlook(
+    return RunForecast(
         compute=FLOPS_PER_PARAM_TOKEN * N * D,
         optimal=optimal,
         params=params,
@@ -219,11 +221,11 @@ def _reach(fit: Fit, N: float, D: float) -> Reach:
     )
 
 
-def _reach_doubts(reach: Reach) -> tuple[Doubt, ...]:
+def _reach_doubts(reach: Reach) -> tuple[FitWarning, ...]:
     doubts = []
     if reach.compute > FAR:
         doubts.append(
-            Doubt(
+            FitWarning(
                 "far",
                 f"{reach.compute:.3g} times the largest compute that was measured; laws are seldom checked "
                 f"beyond {FAR:g} times.",
@@ -231,7 +233,7 @@ def _reach_doubts(reach: Reach) -> tuple[Doubt, ...]:
         )
     if reach.tokens_per_param > UNEVEN:
         doubts.append(
-            Doubt(
+            FitWarning(
                 "ratio",
                 f"tokens per parameter lie {reach.tokens_per_param:.3g} times beyond those of the runs.",
             )

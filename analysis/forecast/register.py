@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.forecast.predict import Outlook
+from analysis.forecast.predict import RunForecast
 from analysis.forecast.task import TaskForecast
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Chinchilla, Coupled, Law
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Chinchilla, Coupled, Law
 from analysis.laws.surfaces import Kaplan, OverTraining
 from scaling.records.record import canonical_json
 
@@ -27,7 +27,7 @@ LAWS: dict[str, type[Law]] = {law.name: law for law in (Chinchilla, Coupled, Kap
 
 
 def register(
-    outlook: Outlook,
+    outlook: RunForecast,
     table: pd.DataFrame,
     path: str | Path,
     *,

@@ -6,7 +6,7 @@ from math import exp, log
 
 from scipy.optimize import brentq
 
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Law
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 
 LOG_RANGE = 200.0  # of compute below that of the run: wider than any law is meant for
 

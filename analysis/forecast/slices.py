@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array
-from analysis.laws.runs import FitError, Runs
+from analysis.fitting.runs import FitError, Runs
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
 TOLERANCE = 0.1  # runs whose compute agrees to 10 % share a budget: step counts and shapes are whole numbers
 SIZES = 4  # a parabola with a residual to judge it by

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit
+from analysis.fitting.runs import FitError
 from analysis.forecast.capability import How, ScoreForecast, compare_ways, fit_capability
-from analysis.laws.checks import Doubt
-from analysis.laws.fit import Fit
-from analysis.laws.runs import FitError
-from analysis.laws.select import Ensemble
+from analysis.forecast.select import Ensemble
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class TaskForecast:
     column: str
     score: ScoreForecast
     ways: pd.DataFrame  # of `compare_ways`
-    warnings: tuple[Doubt, ...]
+    warnings: tuple[FitWarning, ...]
 
     def to_dict(self) -> dict[str, object]:
         """Plain data, ready for JSON."""
@@ -80,6 +80,6 @@ def forecast_task(
     doubts = fit.warnings
     if not known.all():
         doubts += (
-            Doubt("no-score", f"{(~known).sum()} of {len(table)} runs have no score and are left out."),
+            FitWarning("no-score", f"{(~known).sum()} of {len(table)} runs have no score and are left out."),
         )
     return TaskForecast(column, fit.forecast(*at, seed=seed), ways, doubts)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
-from analysis.laws.laws import Array, Coupled
+from analysis.laws.form import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
+from analysis.laws.law import Array, Coupled
 from analysis.laws.powers import PowerSum, scale
 from analysis.laws.slots import Coordinate, Slots
 

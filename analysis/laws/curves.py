@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from analysis.laws.laws import Array, Law
+from analysis.laws.law import Array, Law
 
 ROOT_STEPS = 100
 

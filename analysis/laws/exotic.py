@@ -9,11 +9,11 @@ import numpy as np
 
 from analysis.laws import jet
 from analysis.laws.curves import M3, M4, BrokenPowerLaw, log_odds
-from analysis.laws.forms import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
-from analysis.laws.grid import project_one
+from analysis.laws.form import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
 from analysis.laws.jet import Jet
-from analysis.laws.laws import Array
+from analysis.laws.law import Array
 from analysis.laws.powers import COARSE, PowerSum, scale
+from analysis.laws.projection import project_one
 from analysis.laws.surfaces import Kaplan, Repeated
 
 SATURATED = 40.0

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from analysis.laws.forms import Tape
-from analysis.laws.laws import Array
+from analysis.laws.form import Tape
+from analysis.laws.law import Array
 
 Pair = tuple[int, int]
 _Key = TypeVar("_Key")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.forms import AT_BOUND, EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
-from analysis.laws.grid import best_cells, project_one, project_two
-from analysis.laws.laws import Array, Chinchilla, Law, PowerLaw
+from analysis.laws.form import AT_BOUND, EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
+from analysis.laws.law import Array, Chinchilla, Law, PowerLaw
+from analysis.laws.projection import best_cells, project_one, project_two
 from analysis.laws.slots import Coordinate, Slots
 from analysis.laws.surfaces import OverTraining
 

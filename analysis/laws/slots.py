@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from analysis.laws.laws import Array
+from analysis.laws.law import Array
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from analysis.laws.laws import FLOPS_PER_PARAM_TOKEN, Array, Chinchilla, Coupled, Law, Optimum
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Chinchilla, Coupled, Law, Optimum
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.laws.fit import Fit
+from analysis.fitting.fit import Fit
 from analysis.report.findings import Findings
 from analysis.report.style import say
 

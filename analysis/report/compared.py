@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.forecast.families import FamilyComparison, compare_families
-from analysis.laws.runs import FitError
+from analysis.fitting.runs import FitError
 from analysis.report.formats import Cell, Table
 from analysis.report.gallery import Picture, picture
 from analysis.report.multiplier import plot_compute_multiplier
 from analysis.report.style import say
+from analysis.sweeps.families import FamilyComparison, compare_families
 
 RESAMPLES = 100
 _COMPARED = ("objective", "data", "data_fingerprint")

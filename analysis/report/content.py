@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.laws.fit import Fit, FitError
-from analysis.laws.select import Forecast
+from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.select import Forecast
 from analysis.report.findings import Findings
 from analysis.report.style import say, say_flops
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.forecast.critical_batch import CriticalBatch
 from analysis.report.style import GREY, INK, legend_above, linear_axis, say, scale_axis, shades
+from analysis.sweeps.critical_batch import CriticalBatch
 
 
 def plot_branches(

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.laws.laws import Array
+from analysis.laws.law import Array
+from analysis.report.decimate import some_trunks
 from analysis.report.figures import AXES, LOSS, empty, words
 from analysis.report.style import (
     INK,
@@ -18,7 +19,6 @@ from analysis.report.style import (
     scale_axis,
     shades,
 )
-from analysis.report.thin import some_trunks
 
 
 def plot_learning_curves(curves: pd.DataFrame, *, against: str = "tokens", ax: Axes | None = None) -> Axes:

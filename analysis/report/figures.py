@@ -14,8 +14,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from analysis.laws.fit import Fit
-from analysis.laws.select import Forecast
+from analysis.fitting.fit import Fit
+from analysis.forecast.select import Forecast
+from analysis.report.decimate import PLENTY, apart
 from analysis.report.findings import pareto
 from analysis.report.style import (
     FAINT,
@@ -31,7 +32,6 @@ from analysis.report.style import (
     scale_axis,
     shades,
 )
-from analysis.report.thin import PLENTY, apart
 
 AXES = {
     "params": "N, non-embedding parameters",

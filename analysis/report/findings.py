@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.fit import Fit, FitError, fit_loss_surface, fit_power_law
+from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.isoflop import Comparison, compare_approaches
-from analysis.laws.fit import Fit, FitError, fit_loss_surface, fit_power_law
-from analysis.laws.select import Ensemble, Forecast, forecast_heldout, rank_laws
-from analysis.laws.sensitivity import sensitivity
+from analysis.forecast.select import Ensemble, Forecast, forecast_heldout, rank_laws
 from analysis.table import split_comparable
 
 LAWS = ("chinchilla", "coupled")

@@ -14,10 +14,10 @@ from analysis.report import figures
 from analysis.report.advice import plot_approaches
 from analysis.report.bits import plot_loss_vs_bits
 from analysis.report.curves import plot_learning_curves
+from analysis.report.decimate import PLENTY, some_trunks
 from analysis.report.figures import BARS
 from analysis.report.findings import Findings
 from analysis.report.style import panels, say_flops
-from analysis.report.thin import PLENTY, some_trunks
 
 _RESIDUALS = (
     ("params", "size."),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from analysis.forecast.families import FamilyComparison
 from analysis.report.style import GREY, axes_or_new, colour, legend_above
+from analysis.sweeps.families import FamilyComparison
 
 
 def plot_compute_multiplier(comparison: FamilyComparison, *, ax: Axes | None = None) -> Axes:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.laws.fit import Fit, FitError
-from analysis.laws.select import Ensemble
+from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.select import Ensemble
 from analysis.report.findings import Findings
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.forecast.transfer import Transfer
 from analysis.report.style import linear_axis, scale_axis, shades
+from analysis.sweeps.transfer import Transfer
 
 
 def plot_transfer(table: pd.DataFrame, found: Mapping[str, Transfer], axes: Sequence[Axes]) -> Sequence[Axes]:

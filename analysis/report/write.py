@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.forecast.families import FamilyComparison
 from analysis.report import content, formats, tables
 from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
@@ -19,6 +18,7 @@ from analysis.report.gallery import draw_all, draw_compressed
 from analysis.report.html import Image, Page, render_html
 from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
+from analysis.sweeps.families import FamilyComparison
 from analysis.table import load_curves, load_evaluations, load_runs
 
 _RUN_COLUMNS = (

@@ -1,6 +1,6 @@
 """From records, files or W&B to one row a run, and to learning curves. Nothing is dropped in silence."""
 
-from analysis.table.comparable import split_comparable
+from analysis.table.arms import split_comparable
 from analysis.table.curves import load_curves
 from analysis.table.load import data_hash, load_runs
 from analysis.table.scores import load_evaluations

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import Chinchilla, Coupled
-from analysis.laws.select import fit_ensemble
+from analysis.fitting.fit import fit_loss_surface
+from analysis.forecast.select import fit_ensemble
+from analysis.laws.law import Chinchilla, Coupled
 from experiments.benchmarks.row import Row
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.laws.fit import Fit, fit_loss_surface
-from analysis.laws.laws import Array
-from analysis.laws.newton import minimise
-from analysis.laws.recipe import solve
-from analysis.laws.resample import replicates
+from analysis.fitting.bootstrap.replicates import replicates
+from analysis.fitting.fit import Fit, fit_loss_surface
+from analysis.fitting.newton import minimise
+from analysis.fitting.recipe import solve
+from analysis.laws.law import Array
 from analysis.table import load_runs
 from experiments.benchmarks.coverage import TRUTH, coverage_rows, ensemble_rows
 from experiments.benchmarks.rivals import Points, rival_rows

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize
 
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import Array, Chinchilla
+from analysis.fitting.fit import fit_loss_surface
+from analysis.laws.law import Array, Chinchilla
 from experiments.benchmarks.row import Row, cpu
 
 Points = tuple[Array, Array, Array]

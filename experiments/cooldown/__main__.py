@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.forecast.paired import compare_paired
+from analysis.sweeps.paired import compare_paired
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

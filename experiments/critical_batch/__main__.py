@@ -14,14 +14,14 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.forecast.critical_batch import (
+from analysis.report.critical_batch import plot_branches, plot_critical_batch
+from analysis.report.style import save, styled
+from analysis.sweeps.critical_batch import (
     TOLERANCE,
     CriticalBatch,
     critical_batches,
     fit_growth,
 )
-from analysis.report.critical_batch import plot_branches, plot_critical_batch
-from analysis.report.style import save, styled
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table
 from scaling.records.storage import write_atomic

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis.forecast.families import FamilyComparison, compare_families
 from analysis.report.multiplier import plot_compute_multiplier
 from analysis.report.style import save, styled
+from analysis.sweeps.families import FamilyComparison, compare_families
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

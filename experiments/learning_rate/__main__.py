@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from analysis.forecast.rates import best_rates, fit_rule
+from analysis.sweeps.rates import best_rates, fit_rule
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

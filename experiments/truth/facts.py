@@ -15,12 +15,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.forecast.rates import best_rates
-from analysis.laws.fit import Fit, fit_loss_surface
-from analysis.laws.heldout import forecast_heldout
-from analysis.laws.lack import LackOfFit, lack_of_fit
-from analysis.laws.runs import FitError
+from analysis.fitting.fit import Fit, fit_loss_surface
+from analysis.fitting.lack_of_fit import LackOfFit, lack_of_fit
+from analysis.fitting.runs import FitError
+from analysis.forecast.heldout import forecast_heldout
 from analysis.report.style import INK, axes_or_new, colour, legend_above, log_ticks, say, scale_axis
+from analysis.sweeps.rates import best_rates
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

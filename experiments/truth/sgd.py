@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.heldout import forecast_heldout
-from analysis.laws.lack import lack_of_fit
+from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.lack_of_fit import lack_of_fit
+from analysis.forecast.heldout import forecast_heldout
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from scaling.virtual.kernel_sgd import KernelSGD

@@ -12,7 +12,7 @@ import pytest
 from scaling.launch.pool import Task
 from scaling.study.plan import open_corpus
 from scaling.training.train import train_trunk
-from tests.analysis import test_table_fuzz as fuzz
+from tests.analysis.table import test_fuzz as fuzz
 from tests.chaos.table import Tally, scaled
 
 pytestmark = pytest.mark.chaos

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from analysis.forecast.rates import BestRate, best_rates, fit_rule
+from analysis.sweeps.rates import BestRate, best_rates, fit_rule
 from analysis.table import load_runs
 from experiments.learning_rate.__main__ import KEPT, main
 from scaling.study import compose

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from analysis.fitting.fit import fit_loss_surface, fit_runs
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.laws.curves import BrokenPowerLaw
-from analysis.laws.fit import fit_loss_surface, fit_runs
-from analysis.laws.laws import Chinchilla
-from analysis.laws.recipe import Recipe
-from analysis.laws.runs import Runs
+from analysis.laws.law import Chinchilla
 from analysis.laws.surfaces import Kaplan
 from experiments.public_data import DEFAULT, GADRE, gadre_models, public_data
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.runs import FitError
 from analysis.forecast.isoflop import approach_1, approach_2, approach_3, compare_approaches
 from analysis.forecast.parabola import noise_free_bias, vertices
 from analysis.forecast.regret import compute_for, deadweight
 from analysis.forecast.slices import slice_runs
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import Chinchilla, Coupled
-from analysis.laws.runs import FitError
+from analysis.laws.law import Chinchilla, Coupled
 from experiments.fit import plain
 
 SYMMETRIC = Chinchilla(E=1.69, A=400, B=400, alpha=0.31, beta=0.31)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
+from analysis.fitting.runs import FitError
 from analysis.forecast.links import Exponential, Sigmoid, excess_spread, fit_link, measure
-from analysis.laws.runs import FitError
 
 LOSS = np.linspace(2.0, 4.5, 25)
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.runs import FitError
 from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
-from analysis.laws.fit import fit_loss_surface
-from analysis.laws.laws import Chinchilla, Coupled
-from analysis.laws.runs import FitError
-from analysis.laws.select import Ensemble, noise
+from analysis.forecast.select import Ensemble, noise
+from analysis.laws.law import Chinchilla, Coupled
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 2e10, 5)))

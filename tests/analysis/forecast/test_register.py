@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.fitting.fit import Fit, fit_loss_surface
 from analysis.forecast.predict import forecast_budget, forecast_run
 from analysis.forecast.register import read_registered, register, score
-from analysis.laws.fit import Fit, fit_loss_surface
-from analysis.laws.laws import Chinchilla
+from analysis.laws.law import Chinchilla
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 WHEN = datetime(2026, 11, 1, tzinfo=UTC)

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from analysis.laws.cells import Cells
+from analysis.fitting.cells import Cells
+from analysis.fitting.fit import fit_runs
+from analysis.fitting.losses import ROBUST_KINDS, Robust
+from analysis.fitting.newton import minimise, objective
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.laws.curves import M3, M4, BrokenPowerLaw
-from analysis.laws.fit import fit_runs
-from analysis.laws.forms import Data, Form
-from analysis.laws.laws import Array, Chinchilla, Coupled, Law, PowerLaw
-from analysis.laws.losses import ROBUST_KINDS, Robust
-from analysis.laws.newton import minimise, objective
-from analysis.laws.recipe import Recipe
-from analysis.laws.runs import Runs
+from analysis.laws.form import Data, Form
+from analysis.laws.law import Array, Chinchilla, Coupled, Law, PowerLaw
 from analysis.laws.surfaces import Kaplan, OverTraining, Repeated
 
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e4, 1e7, 7), np.geomspace(1e5, 1e8, 6)))

@@ -1,0 +1,227 @@
+"""What makes data or a fit doubtful. A doubt has a code for programs and a message for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.fitting.certificate import Certificate
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import FitError, Runs, called
+from analysis.laws.form import AT_BOUND, Form
+from analysis.laws.law import Array
+
+FEW_TRUNKS = 6
+FAR = 10.0  # robust standard deviations at which a run is an outlier
+GAP = 100.0  # factor between neighbouring values that suggests two units
+MINORITY = 0.3  # largest share of the runs that is suspected of another unit
+NARROW = 4.0  # range of an input, as a factor, below which an exponent means little
+COLLINEAR = 0.995  # correlation of log params and log tokens: one ray of tokens per parameter
+
+
+@dataclass(frozen=True)
+class FitWarning:
+    """One reason not to trust a fit."""
+
+    code: str
+    message: str
+
+
+def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
+    """Refuse data that cannot determine the law.
+
+    Raises:
+        FitError: naming the reason.
+    """
+    used = runs.weights > 0
+    n = runs.n_distinct
+    if n < parameters:
+        raise FitError(
+            f"fewer runs than the law has parameters: {n} runs, {parameters} parameters ({recipe.law}). "
+            "Add runs, or fix exponents with fixed={'alpha': …}."
+        )
+    for name, x in runs.inputs.items():
+        if name != "U" and len(np.unique(x[used])) == 1:
+            raise FitError(
+                f"{called(name)} is {x[used][0]:.6g} in every run: nothing can be learnt about how loss "
+                f"depends on it. Vary it, or fit the other input alone with fit_power_law."
+            )
+    if np.ptp(runs.loss[used]) == 0:
+        raise FitError(f"loss is {runs.loss[used][0]:.6g} in every run: there is no dependence to fit.")
+    floor = recipe.fixed.get("E", 0.0)
+    below = runs.loss[used] <= floor
+    if below.any():
+        raise FitError(
+            f"E is fixed at {floor:g}, but {int(below.sum())} of {n} runs have a loss at or below it, down "
+            f"to {runs.loss[used].min():.6g}. No run can be below the floor: correct E or the runs."
+        )
+
+
+def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[FitWarning, ...]:
+    """Doubts that the runs alone raise."""
+    doubts = []
+    n = runs.n_distinct
+    if n <= parameters:
+        message = (
+            f"{n} runs for {parameters} parameters: the law goes through every run; intervals say nothing."
+        )
+        doubts.append(FitWarning("few-runs", message))
+    elif n < 2 * parameters:
+        doubts.append(
+            FitWarning("few-runs", f"{n} runs for {parameters} parameters: intervals are unreliable.")
+        )
+    if runs.n_groups < runs.n and runs.n_groups < FEW_TRUNKS:
+        doubts.append(
+            FitWarning(
+                "few-trunks",
+                f"intervals rest on {runs.n_groups} independent trunks; {FEW_TRUNKS} or more are needed.",
+            )
+        )
+    if redrawn:
+        doubts.append(
+            FitWarning("redrawn", f"{redrawn} bootstrap draws had too few distinct sizes and were redrawn.")
+        )
+    for name, x in runs.inputs.items():
+        distinct, factor = len(np.unique(x)), float(x.max() / x.min())
+        if name != "U" and distinct < 3:
+            doubts.append(
+                FitWarning(
+                    "few-sizes",
+                    f"{distinct} distinct {called(name)}: an exponent and a floor need at least 3.",
+                )
+            )
+        elif name != "U" and factor < NARROW:
+            doubts.append(
+                FitWarning(
+                    "narrow", f"{called(name)} spans only a factor of {factor:.3g}: its exponent is a guess."
+                )
+            )
+    doubts += _units(runs)
+    doubts += _design(runs)
+    doubts += _rising(runs)
+    return tuple(doubts)
+
+
+def doubts_about_fit(
+    form: Form,
+    certificate: Certificate,
+    residuals: Array,
+    theta_draws: Array,
+    level: float,
+    rows: npt.NDArray[np.int64],
+) -> tuple[FitWarning, ...]:
+    """Doubts that the minimum raises. `rows` are the runs' places in the caller's table."""
+    doubts = []
+    for name in certificate.bounds:
+        doubts.append(FitWarning("bound", BOUNDS.get(name, f"{name} lies on its bound.")))
+    if not certificate.bounds and not certificate.ok:
+        doubts.append(FitWarning("not-certified", "no strict minimum was certified: some direction is free."))
+    if len(theta_draws):
+        at_bound = (theta_draws <= form.lower + AT_BOUND) | (theta_draws >= form.upper - AT_BOUND)
+        share = at_bound.mean(axis=0)
+        loose = [
+            n.removeprefix("log_") for n, s in zip(form.names, share, strict=True) if s > (1 - level) / 2
+        ]
+        if loose:
+            doubts.append(
+                FitWarning(
+                    "unidentified",
+                    f"{', '.join(loose)}: the interval reaches a bound, so the runs do not identify it. "
+                    "profile(fit, name) shows how flat the objective is.",
+                )
+            )
+    typical = 1.4826 * float(np.median(np.abs(residuals)))
+    far = np.abs(residuals) > max(FAR * typical, 1e-9)
+    if far.any() and typical > 0:
+        worst = ", ".join(str(int(r)) for r in np.sort(rows[far])[:5])
+        doubts.append(
+            FitWarning(
+                "outliers",
+                f"{int(far.sum())} of {len(residuals)} runs lie more than {FAR:g} × the typical residual "
+                f"({100 * typical:.2g} %) from the law: rows {worst}{' …' if far.sum() > 5 else ''}. "
+                "Wrong units, a failed run, or another recipe?",
+            )
+        )
+    return tuple(doubts)
+
+
+BOUNDS = {
+    "log_E": "E fell to 0: the runs do not reach a floor, and far forecasts assume there is none.",
+    "log_A": "the size term vanished: loss does not fall with params (or x) in these runs.",
+    "log_B": "the data term vanished: loss does not fall with tokens in these runs.",
+    "alpha": "alpha lies on its bound: the size term cannot be told from the floor.",
+    "beta": "beta lies on its bound: the data term cannot be told from the floor.",
+    "log_k": "k lies on its bound: the runs do not say how the two terms join.",
+}
+
+
+def _units(runs: Runs) -> list[FitWarning]:
+    """Inputs of which a minority lies a factor of 100 or more away from all the others."""
+    doubts = []
+    for name, x in runs.inputs.items():
+        logs = np.sort(np.log(x))
+        gaps = np.diff(logs)
+        if not gaps.size or gaps.max() < np.log(GAP):
+            continue
+        below = int(gaps.argmax()) + 1
+        few = min(below, len(x) - below)
+        if few <= MINORITY * len(x):
+            cut = float(np.exp(logs[below - 1 : below + 1].mean()))
+            rows = np.sort(runs.order[(x < cut) if below <= len(x) - below else (x > cut)])[:5]
+            side = "smaller" if below <= len(x) - below else "larger"
+            doubts.append(
+                FitWarning(
+                    "units",
+                    f"{few} of {len(x)} values of {called(name)} are {np.exp(gaps.max()):.2g} times or more "
+                    f"{side} than all others (rows {', '.join(map(str, rows))}): millions among ones?",
+                )
+            )
+    return doubts
+
+
+def _design(runs: Runs) -> list[FitWarning]:
+    if not {"N", "D"} <= set(runs.inputs) or runs.n < 3:
+        return []
+    n, d = (x - x.mean() for x in (np.log(runs.inputs["N"]), np.log(runs.inputs["D"])))
+    if np.ptp(n) == 0 or np.ptp(d) == 0:
+        return []
+    correlation = float(n @ d / np.sqrt((n @ n) * (d @ d)))
+    if abs(correlation) < COLLINEAR:
+        return []
+    if np.std(d - n) < 0.05 * np.std(n):
+        why = "every run has about the same tokens per parameter"
+    else:
+        why = f"log params and log tokens have correlation {correlation:.4f}"
+    return [
+        FitWarning(
+            "collinear",
+            f"{why}, so alpha and beta cannot be told apart. Vary tokens at fixed params (arXiv:2605.08541).",
+        )
+    ]
+
+
+def _rising(runs: Runs) -> list[FitWarning]:
+    """Inputs with which loss rises: the partial slope of log loss is above 0 by 3 standard errors."""
+    names = [name for name in runs.inputs if name != "U"]
+    X = np.log(np.stack([*(runs.inputs[name] for name in names), runs.loss]))
+    X -= X.mean(axis=1, keepdims=True)
+    X, y = X[:-1], X[-1]
+    freedom = runs.n - len(names) - 1
+    values, vectors = np.linalg.eigh(X @ X.T)
+    if freedom < 1 or values[0] <= 1e-12 * values[-1]:
+        return []
+    inverse = (vectors / values) @ vectors.T
+    slope = inverse @ (X @ y)
+    residual = y - slope @ X
+    error = np.sqrt(residual @ residual / freedom * np.diag(inverse))
+    return [
+        FitWarning(
+            "rising",
+            f"loss rises with {called(name)} (slope {s:+.3g} of log loss): diverged runs, swapped columns, "
+            "or a learning rate that was not tuned. No scaling law describes this.",
+        )
+        for name, s, e in zip(names, slope, error, strict=True)
+        if s > max(3 * e, 1e-9)
+    ]

@@ -1,0 +1,163 @@
+"""How a fit is made: which law, which loss, what is fixed. A recipe and runs determine a fit entirely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from analysis.fitting.cells import by_cell
+from analysis.fitting.losses import Robust
+from analysis.fitting.newton import Solution, Space, minimise, objective
+from analysis.fitting.runs import Runs
+from analysis.laws.coupled import CoupledForm
+from analysis.laws.exotic import EXOTIC
+from analysis.laws.form import Data, Form, Restricted
+from analysis.laws.law import Array
+from analysis.laws.powers import PowerSum
+
+QUICK = 1e-7  # promised decrease at which a replicate, unlike the fit itself, may stop
+JOINING = 1e-2  # the same, where it is only asked whether a start leads to a minimum that is known
+SCREEN = 65536  # replicates × runs whose grids are computed at a time
+SURFACES = ("chinchilla", "coupled", "gadre", "kaplan", "repeated")
+CURVES = ("power", "power_without_offset", "m3", "m4", "bnsl")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything about a fit except its runs."""
+
+    law: str
+    robust: Robust = field(default_factory=Robust)
+    space: Space = "log"
+    fixed: Mapping[str, float] = field(default_factory=dict)  # exponents, k or E by name
+    tied: bool = False  # alpha = beta
+
+    def __post_init__(self) -> None:
+        if self.law not in SURFACES + CURVES:
+            raise ValueError(f"law: one of {', '.join(SURFACES + CURVES)}; got {self.law!r}.")
+        if self.space not in ("log", "raw"):
+            raise ValueError(f"space: log or raw loss; got {self.space!r}.")
+
+    def data(self, runs: Runs) -> Data:
+        """The runs in the solver's coordinates."""
+        return Data.of(runs.inputs, runs.loss, centred=self.space == "log")
+
+    def form(self, data: Data) -> Form:
+        """The law on these data, in the solver's coordinates.
+
+        Raises:
+            ValueError: for a fixed parameter that the law does not have, or a value out of range.
+        """
+        return by_cell(self.form_by_run, data)
+
+    def form_by_run(self, data: Data) -> Form:
+        """The same without regard to runs that share their inputs."""
+        exponents = {k: v for k, v in self.fixed.items() if k in ("alpha", "beta")}
+        whole: Form
+        tied = self.tied or self.law == "gadre"
+        if self.law == "coupled":
+            whole = CoupledForm(data, exponents, tied)
+        elif self.law in EXOTIC:
+            whole = EXOTIC[self.law](data)
+        else:
+            whole = PowerSum(data, self.law != "power_without_offset", tied, exponents, self.law == "gadre")
+        if not self.fixed and not tied:
+            return whole
+        fixed = {}
+        for name, value in self.fixed.items():
+            if not (np.isfinite(value) and value > 0):
+                raise ValueError(f"fixed: {name} must be a positive number; got {value!r}.")
+            if name in ("E", "k"):
+                fixed[f"log_{name}"] = float(np.log(value)) - (data.centre if name == "E" else 0.0)
+            else:
+                fixed[name] = float(value)
+        return Restricted.of(whole, fixed, (("alpha", "beta"),) if tied else ())
+
+    def quadratic_share(self, residual: Array) -> float:
+        """The share of residuals (n,) whose loss is quadratic: 1 for squares, 0 for L1."""
+        if self.robust.kind in ("squared", "l1"):
+            return float(self.robust.kind == "squared")
+        return float(np.mean(np.abs(residual) <= self.robust.delta))
+
+    def residual(self, predicted: Array, log_loss: Array) -> Array:
+        """Predicted minus observed, of log losses given, in the space that the recipe minimises in."""
+        return predicted - log_loss if self.space == "log" else np.exp(predicted) - np.exp(log_loss)
+
+
+def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Array) -> Solution:
+    """The global minimum for each of R replicates; weights (R, n), log_loss (R, n) or (1, n).
+
+    Each replicate starts from the better of its own grid minimum and the hints (H, p), minima of the data
+    themselves; with several hints, from the best two of all.
+    """
+    rows = max(64, SCREEN // weights.shape[1])
+    loss = recipe.robust.smooth()[0]
+    chosen = []
+    for i in range(0, len(weights), rows):
+        W = weights[i : i + rows]
+        Y = log_loss[i : i + rows] if len(log_loss) > 1 else log_loss
+        own = form.starts(W, np.broadcast_to(Y, W.shape), thorough=False)
+        candidates = np.concatenate([own, np.broadcast_to(hints[:, None], (len(hints), *own.shape[1:]))])
+        candidates = np.clip(candidates, form.lower, form.upper)
+        value = np.stack([objective(form, theta, W, Y, loss, recipe.space) for theta in candidates])
+        kept = np.argsort(value, axis=0)[: 1 + (len(candidates) > 2)]
+        chosen.append(candidates[kept, np.arange(len(W))])
+    starts = np.concatenate(chosen, axis=1)
+    return best_of([_polish(recipe, form, start, weights, log_loss, quick=QUICK) for start in starts])
+
+
+def _polish(
+    recipe: Recipe,
+    form: Form,
+    theta: Array,
+    weights: Array,
+    log_loss: Array,
+    steps: int = 200,
+    quick: float | Array = 0.0,
+) -> Solution:
+    for robust in recipe.robust.smooth():
+        solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps, quick)
+        theta = solution.theta
+    theta = form.canonical(solution.theta)
+    rows = (theta != solution.theta).any(axis=1)
+    if rows.any():
+        Y = log_loss[rows] if len(log_loss) > 1 else log_loss
+        early = np.broadcast_to(quick, len(rows))[rows]
+        again = minimise(form, theta[rows], weights[rows], Y, robust, recipe.space, steps, early)
+        for name in ("theta", "objective", "gradient", "hessian"):
+            getattr(solution, name)[rows] = getattr(again, name)
+    if recipe.robust.kind != "l1":
+        return solution
+    return replace(solution, objective=objective(form, theta, weights, log_loss, recipe.robust, recipe.space))
+
+
+def solve_from(
+    recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array, patience: int
+) -> Solution:
+    """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n).
+
+    The first goes to the end, and so does each that is not on its way there: see `Solution.reach`.
+    """
+    quick = np.full(len(starts), JOINING)
+    quick[0] = 0.0
+    W = np.repeat(weights, len(starts), axis=0)
+    solution = _polish(recipe, form, starts, W, log_loss, patience, quick)
+    lost = ~solution.reach(0, tolerance=0.0)
+    if lost.any():
+        rest = _polish(recipe, form, solution.theta[lost], W[lost], log_loss, patience)
+        for name in ("theta", "objective", "gradient", "hessian", "converged"):
+            getattr(solution, name)[lost] = getattr(rest, name)
+        solution.iterations[lost] += rest.iterations
+    return solution
+
+
+def best_of(solutions: Sequence[Solution]) -> Solution:
+    """For each replicate, the solution with the least objective."""
+    if len(solutions) == 1:
+        return solutions[0]
+    winner = np.argmin([s.objective for s in solutions], axis=0)
+    rows = np.arange(len(winner))
+    fields = Solution.__dataclass_fields__
+    return Solution(**{f: np.stack([getattr(s, f) for s in solutions])[winner, rows] for f in fields})

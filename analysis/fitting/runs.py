@@ -1,0 +1,132 @@
+"""The runs that a fit uses: checked, and in an order of their own so that the table's order cannot matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.laws.law import Array
+
+COLUMNS = {"N": "params", "D": "tokens"}
+
+
+class FitError(ValueError):
+    """Data that no law can be fitted to, with the reason."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """n runs, sorted by their inputs, then loss."""
+
+    inputs: dict[str, Array]  # what the law is a function of, (n,)
+    loss: Array  # (n,) [nats/token]
+    groups: npt.NDArray[np.int64]  # (n,) trunk of each run, 0 … n_groups - 1
+    weights: Array  # (n,)
+    order: npt.NDArray[np.int64]  # (n,) row of the caller's table
+
+    @classmethod
+    def of(
+        cls,
+        inputs: Mapping[str, npt.ArrayLike],
+        loss: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        weights: npt.ArrayLike | None = None,
+    ) -> Runs:
+        """Check and sort.
+
+        Raises:
+            FitError: for unequal lengths, no runs, and numbers that are missing, infinite or not positive.
+        """
+        columns = {name: _column(called(name), values) for name, values in {**inputs, "loss": loss}.items()}
+        n = len(columns["loss"])
+        for name, values in columns.items():
+            if len(values) != n:
+                raise FitError(f"{called(name)} has {len(values)} rows, loss has {n}; give one value a run.")
+        if n == 0:
+            raise FitError("no runs: the table is empty.")
+        for name, values in columns.items():
+            bad = ~(np.isfinite(values) & (values > 0))
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise FitError(
+                    f"{called(name)} must be positive and finite; {int(bad.sum())} of {n} rows are not, "
+                    f"the first is row {row}: {float(values[row])!r}. Leave out runs without a result."
+                )
+        weight = np.ones(n) if weights is None else _column("weights", weights)
+        if len(weight) != n:
+            raise FitError(f"weights has {len(weight)} rows, loss has {n}; give one value a run.")
+        if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
+            raise FitError("weights must be finite, not negative, and not all 0.")
+        labels = np.arange(n) if groups is None else np.asarray(groups)
+        if labels.shape != (n,):
+            raise FitError(f"groups has shape {labels.shape}, loss has {n} rows; give one trunk a run.")
+        if groups is not None and any(label is None or label != label for label in labels.tolist()):
+            raise FitError("groups: some runs have no trunk; name one for every run, or give no groups.")
+        names = list(columns)
+        order = np.lexsort([weight, *(columns[name] for name in reversed(names))])
+        if groups is None:
+            codes = np.arange(n)
+        else:
+            codes = np.unique(labels.astype(str), return_inverse=True)[1][order]
+        sorted_columns = {name: values[order] for name, values in columns.items()}
+        loss_column = sorted_columns.pop("loss")
+        return cls(sorted_columns, loss_column, codes, weight[order], order)
+
+    @property
+    def n(self) -> int:
+        return len(self.loss)
+
+    @property
+    def relative_weights(self) -> Array:
+        """Weights (n,) with a mean of 1."""
+        relative: Array = self.weights * (self.n / self.weights.sum())
+        return relative
+
+    @cached_property
+    def distinct(self) -> npt.NDArray[np.bool_]:
+        """Which runs (n,) have weight and are no copies of one before them."""
+        used = np.flatnonzero(self.weights > 0)
+        columns = np.stack([*self.inputs.values(), self.loss])[:, used]
+        first = np.zeros(self.n, dtype=bool)
+        first[used] = np.append(True, (np.diff(columns) != 0).any(axis=0))  # sorted: copies are neighbours
+        return first
+
+    @property
+    def n_distinct(self) -> int:
+        """What degrees of freedom are counted by."""
+        return int(self.distinct.sum())
+
+    @cached_property
+    def n_groups(self) -> int:
+        return int(self.groups.max()) + 1
+
+    def take(self, keep: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Runs:
+        """The runs at these places of the sorted order; trunks are numbered afresh."""
+        codes = np.unique(self.groups[keep], return_inverse=True)[1]
+        inputs = {name: x[keep] for name, x in self.inputs.items()}
+        return Runs(inputs, self.loss[keep], codes, self.weights[keep], self.order[keep])
+
+    def in_table_order(self, values: Array) -> Array:
+        """Values a run (n,) in the order of the caller's table."""
+        out = np.empty_like(values)
+        out[np.argsort(self.order).argsort()] = values
+        return out
+
+
+def called(name: str) -> str:
+    """The table's word for a law's letter."""
+    return COLUMNS.get(name, name)
+
+
+def _column(name: str, values: npt.ArrayLike) -> Array:
+    try:
+        column = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise FitError(f"{name} is not a column of numbers: {error}") from error
+    if column.ndim != 1:
+        raise FitError(f"{name} must be one number a run; got an array of shape {column.shape}.")
+    return column

@@ -1,0 +1,1 @@
+"""Sweeps compared: families, learning rates, transfer across widths, and critical batch sizes."""
