@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from importlib.metadata import version
 from math import isfinite
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 from analysis.fitting.fit import Fit
 from analysis.forecast.select import Forecast
 from analysis.report.findings import Findings
+from analysis.table import RunTable
 from experiments.source import add_fit, add_table, read
 from experiments.terminal import Column, table
 
@@ -35,12 +37,12 @@ def main(arguments: list[str]) -> int:
     return 0 if any(part.surfaces for part in findings.values()) else 1
 
 
-def describe(runs: pd.DataFrame, findings: dict[str, Findings]) -> str:
+def describe(runs: RunTable, findings: dict[str, Findings]) -> str:
     """Counts, then for each comparable part its forecast, its laws and what was refused."""
-    counts = ", ".join(f"{number} {what}" for what, number in runs.attrs["counts"].items())
-    lines = [f"{runs.attrs.get('source', 'table')}: {counts}"]
-    lines += [f"! {warning}" for warning in runs.attrs.get("warnings", [])]
-    lines += [f"set aside: {item['row']}: {item['reason']}" for item in runs.attrs.get("quarantine", [])]
+    counts = ", ".join(f"{number} {what}" for what, number in runs.counts.items())
+    lines = [f"{runs.source}: {counts}"]
+    lines += [f"! {warning}" for warning in runs.warnings]
+    lines += [f"set aside: {item.row}: {item.reason}" for item in runs.set_aside]
     for part in findings.values():
         lines += ["", f"{part.label}, {len(part.runs)} runs"]
         if part.forecasts:
@@ -73,7 +75,7 @@ def forecast_text(forecast: Forecast) -> str:
     return f"{forecast}\n{rows}"
 
 
-def to_dict(runs: pd.DataFrame, findings: dict[str, Findings], draws: bool = False) -> dict[str, Any]:
+def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) -> dict[str, Any]:
     """Everything that `describe` says, as plain data; with `draws`, the parameters of every replicate."""
 
     def law(fit: Fit) -> dict[str, Any]:
@@ -81,12 +83,12 @@ def to_dict(runs: pd.DataFrame, findings: dict[str, Findings], draws: bool = Fal
 
     return {
         "versions": {name: version(name) for name in ("numpy", "scipy", "pandas")},
-        "source": str(runs.attrs.get("source", "")),
-        "data_hash": runs.attrs.get("data_hash"),
-        "counts": runs.attrs["counts"],
-        "warnings": list(runs.attrs.get("warnings", [])),
-        "notes": list(runs.attrs.get("notes", [])),
-        "quarantine": [dict(item) for item in runs.attrs.get("quarantine", [])],
+        "source": runs.source,
+        "data_hash": runs.data_hash,
+        "counts": dict(runs.counts),
+        "warnings": list(runs.warnings),
+        "notes": list(runs.notes),
+        "quarantine": [asdict(item) for item in runs.set_aside],
         "parts": {
             label: {
                 "runs": len(part.runs),

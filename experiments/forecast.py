@@ -7,8 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from analysis.fitting.runs import FitError
 from analysis.forecast.isoflop import compare_approaches
 from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
@@ -16,7 +14,7 @@ from analysis.forecast.register import LAWS, register, score
 from analysis.forecast.select import FORMS
 from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
-from analysis.table import split_comparable
+from analysis.table import RunTable, split_comparable
 from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
 from experiments.source import add_table, read_table
 
@@ -92,7 +90,7 @@ def check(asked: argparse.Namespace) -> None:
         raise ValueError("--register puts a new forecast in writing, --score judges an old one; give one.")
 
 
-def parts_of(runs: pd.DataFrame, label: str | None) -> dict[str, pd.DataFrame]:
+def parts_of(runs: RunTable, label: str | None) -> dict[str, RunTable]:
     """The comparable parts of a table, or the one named.
 
     Raises:
@@ -106,7 +104,7 @@ def parts_of(runs: pd.DataFrame, label: str | None) -> dict[str, pd.DataFrame]:
     return {label: parts[label]}
 
 
-def answer(runs: pd.DataFrame, asked: argparse.Namespace) -> Answer:
+def answer(runs: RunTable, asked: argparse.Namespace) -> Answer:
     """Forecast one part.
 
     Raises:
@@ -145,9 +143,9 @@ def answer(runs: pd.DataFrame, asked: argparse.Namespace) -> Answer:
     task = None
     if asked.task is not None:
         at = (outlook.params.value, outlook.tokens.value)
-        known = runs.attrs.get("tasks", {}).get(asked.task, {})
+        known = runs.tasks.get(asked.task, {})
         task = forecast_task(
-            runs,
+            runs.rows,
             asked.task,
             at,
             basis,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import pandas as pd
-
 from analysis.report.findings import LAWS, Findings, fit_study
-from analysis.table import load_runs
+from analysis.table import RunTable, load_runs
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +49,7 @@ def columns(words: list[str] | None) -> list[str] | Path | None:
     return words
 
 
-def read_table(asked: argparse.Namespace) -> pd.DataFrame:
+def read_table(asked: argparse.Namespace) -> RunTable:
     """The table that was named.
 
     Raises:
@@ -60,7 +58,7 @@ def read_table(asked: argparse.Namespace) -> pd.DataFrame:
     return load_runs(asked.source, columns=columns(asked.columns))
 
 
-def read(asked: argparse.Namespace) -> tuple[pd.DataFrame, dict[str, Findings]]:
+def read(asked: argparse.Namespace) -> tuple[RunTable, dict[str, Findings]]:
     """The table that was named, and everything fitted to it.
 
     Raises:

@@ -17,6 +17,7 @@ from analysis.forecast.predict import RunForecast
 from analysis.forecast.task import TaskForecast
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Chinchilla, Coupled, Law
 from analysis.laws.surfaces import Kaplan, OverTraining
+from analysis.table import RunTable
 from scaling.records.record import canonical_json
 
 SCHEMA = 1
@@ -28,7 +29,7 @@ LAWS: dict[str, type[Law]] = {law.name: law for law in (Chinchilla, Coupled, Kap
 
 def register(
     outlook: RunForecast,
-    table: pd.DataFrame,
+    table: RunTable,
     path: str | Path,
     *,
     task: TaskForecast | None = None,
@@ -43,8 +44,8 @@ def register(
         "schema": SCHEMA,
         "kind": KIND,
         "registered": (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "source": str(table.attrs.get("source", "a table in memory")),
-        "data_hash": table.attrs.get("data_hash"),
+        "source": table.source,
+        "data_hash": table.data_hash,
         "comparable": {name: _plain(table[name].iloc[0]) for name in SAME if name in table},
         "runs": sorted(str(run) for run in table["run_id"]),
         "forecast": outlook.to_dict(),
@@ -83,7 +84,7 @@ def read_registered(path: str | Path) -> dict[str, Any]:
     return whole
 
 
-def score(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
+def score(path: str | Path, table: RunTable) -> pd.DataFrame:
     """Score a registered forecast on the runs of a table that it did not see.
 
     One row a run: run_id, params, tokens, loss, forecast, error (forecast / loss - 1), lo, hi (of the law),
@@ -105,7 +106,7 @@ def score(path: str | Path, table: pd.DataFrame) -> pd.DataFrame:
     for name, value in registered["comparable"].items():
         if name in table:
             alike &= np.array([_plain(cell) == value for cell in table[name]])
-    new = table[alike & ~table["run_id"].astype(str).isin(registered["runs"])]
+    new = table.rows[alike & ~table["run_id"].astype(str).isin(registered["runs"])]
     asked = {name: told[name]["value"] for name in NEAR}
     if told["optimal"]:
         compute = FLOPS_PER_PARAM_TOKEN * new["params"] * new["tokens"]

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
 from analysis.fitting.fit import Fit
 from analysis.report.findings import Findings
 from analysis.report.style import say
+from analysis.table import RunTable
 
 FORMS = {
     "chinchilla": "L = E + A/N^alpha + B/D^beta",
@@ -37,7 +36,7 @@ class Item:
         return not self.answer.startswith("not stated")
 
 
-def checklist(table: pd.DataFrame, findings: Mapping[str, Findings]) -> list[Item]:
+def checklist(table: RunTable, findings: Mapping[str, Findings]) -> list[Item]:
     """All questions with their answers, in the order hypothesis, training, data collection, fitting."""
     fits = [fit for part in findings.values() for fit in part.surfaces]
     return [*_hypothesis(fits), *_training(table), *_collection(table), *_fitting(fits, findings)]
@@ -64,13 +63,13 @@ def _hypothesis(fits: list[Fit]) -> list[Item]:
     ]
 
 
-def _training(table: pd.DataFrame) -> list[Item]:
+def _training(table: RunTable) -> list[Item]:
     heading = "Training"
     sizes = table["params"].nunique()
     models = f"{table['trunk_id'].nunique()} trunks of {sizes} sizes, {say(float(table['params'].min()))} to "
     models += f"{say(float(table['params'].max()))}; {len(table)} runs"
     shapes = "not stated"
-    if {"width", "depth"} <= set(table.columns):
+    if {"width", "depth"} <= set(table.rows.columns):
         shapes = f"width {_span(table, 'width')}, depth {_span(table, 'depth')}"
     repeats = "not stated"
     if "epochs" in table:
@@ -89,9 +88,9 @@ def _training(table: pd.DataFrame) -> list[Item]:
     ]  # fmt: skip
 
 
-def _collection(table: pd.DataFrame) -> list[Item]:
+def _collection(table: RunTable) -> list[Item]:
     heading = "Data collection"
-    counts = table.attrs.get("counts", {})
+    counts = table.counts
     left_out = ", ".join(f"{n} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
     if "loss_se" in table and table["loss_se"].notna().any():
@@ -142,13 +141,13 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     ]
 
 
-def _words(table: pd.DataFrame, column: str) -> str:
+def _words(table: RunTable, column: str) -> str:
     if column not in table:
         return "not stated"
     return ", ".join(sorted({str(v) for v in table[column] if v is not None})) or "not stated"
 
 
-def _span(table: pd.DataFrame, column: str) -> str:
+def _span(table: RunTable, column: str) -> str:
     if column not in table or table[column].isna().all():
         return "not stated"
     low, high = float(table[column].min()), float(table[column].max())

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.fitting.fit import Fit, FitError
 from analysis.forecast.select import Forecast
 from analysis.report.findings import Findings
 from analysis.report.style import say, say_flops
+from analysis.table import RunTable
 
 Facts = list[tuple[str, str]]
 
@@ -69,9 +69,9 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     return said
 
 
-def data_facts(table: pd.DataFrame) -> Facts:
+def data_facts(table: RunTable) -> Facts:
     """Where the numbers come from."""
-    facts: Facts = [("Source", str(table.attrs.get("source", "a table in memory")))]
+    facts: Facts = [("Source", table.source)]
     for name, column in (
         ("Data", "data"),
         ("Data fingerprint", "data_fingerprint"),
@@ -93,16 +93,15 @@ def data_facts(table: pd.DataFrame) -> Facts:
     ):
         facts.append((name, _range(table, column)))
     facts.append(("Trunks", f"{table['trunk_id'].nunique()}, with {len(table)} runs"))
-    facts.append(("Hash of the rows used", str(table.attrs.get("data_hash", "not taken"))))
-    columns = table.attrs.get("columns") or {}
-    if columns:
+    facts.append(("Hash of the rows used", table.data_hash))
+    if table.columns:
         facts.append(
-            ("Columns read from", ", ".join(f"{ours} ← {theirs}" for ours, theirs in columns.items()))
+            ("Columns read from", ", ".join(f"{ours} ← {theirs}" for ours, theirs in table.columns.items()))
         )
     return facts
 
 
-def conventions(table: pd.DataFrame) -> Facts:
+def conventions(table: RunTable) -> Facts:
     """What N, D, C and L mean here, and how far the other readings lie off."""
     facts: Facts = [
         ("N", "params: non-embedding parameters (Kaplan et al. 2020). Every law here is in this N."),
@@ -127,9 +126,9 @@ def conventions(table: pd.DataFrame) -> Facts:
     return facts
 
 
-def warnings_of(table: pd.DataFrame, findings: Mapping[str, Findings]) -> list[Remark]:
+def warnings_of(table: RunTable, findings: Mapping[str, Findings]) -> list[Remark]:
     """Every warning: of the table, of every fit, and every fit that was refused."""
-    found = [Remark("table", "units", message) for message in table.attrs.get("warnings", [])]
+    found = [Remark("table", "units", message) for message in table.warnings]
     for part in findings.values():
         found += [Remark(part.label, "refused", reason) for reason in part.refusals]
         fits = [(fit.name, fit) for fit in part.surfaces]
@@ -200,7 +199,7 @@ def _is_few(fit: Fit) -> bool:
     return any(doubt.code == "few-runs" for doubt in fit.warnings)
 
 
-def _distinct(table: pd.DataFrame, column: str, most: int = 6) -> str:
+def _distinct(table: RunTable, column: str, most: int = 6) -> str:
     if column not in table:
         return "not stated"
     values = sorted({str(v) for v in table[column] if v is not None and v == v})
@@ -208,7 +207,7 @@ def _distinct(table: pd.DataFrame, column: str, most: int = 6) -> str:
     return shown + (f" and {len(values) - most} more" if len(values) > most else "")
 
 
-def _range(table: pd.DataFrame, column: str) -> str:
+def _range(table: RunTable, column: str) -> str:
     if column not in table:
         return "not stated"
     low, high = float(np.nanmin(table[column])), float(np.nanmax(table[column]))

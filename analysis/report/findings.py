@@ -13,7 +13,7 @@ from analysis.fitting.fit import Fit, FitError, fit_loss_surface, fit_power_law
 from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.forecast.select import Ensemble, Forecast, forecast_heldout, rank_laws
-from analysis.table import split_comparable
+from analysis.table import RunTable, split_comparable
 
 LAWS = ("chinchilla", "coupled")
 
@@ -47,7 +47,7 @@ class Findings:
 
 
 def fit_study(
-    table: pd.DataFrame,
+    table: RunTable,
     *,
     laws: Sequence[str] = LAWS,
     holdout: float | int = 0.25,
@@ -66,7 +66,7 @@ def fit_study(
         here: it leaves its reason.
     """
     return {
-        label: _fit_part(label, part, laws, holdout, resamples, seed)
+        label: _fit_part(label, part.rows, laws, holdout, resamples, seed)
         for label, part in split_comparable(table).items()
     }
 

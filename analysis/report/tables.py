@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import pandas as pd
-
 from analysis.fitting.fit import Fit, FitError
 from analysis.forecast.select import Ensemble
 from analysis.report.findings import Findings
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say
+from analysis.table import RunTable
 
 
 def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None) -> Table:
@@ -148,7 +147,7 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
     return Table("optimum", "Best use of a compute budget", header, tuple(rows), note)
 
 
-def counts_table(table: pd.DataFrame) -> Table:
+def counts_table(table: RunTable) -> Table:
     """What became of every run."""
     meaning = {
         "used": "finished, believed, in the table",
@@ -157,7 +156,7 @@ def counts_table(table: pd.DataFrame) -> Table:
         "failed": "the last try left an error; can be run again",
         "missing": "planned, nothing there yet",
     }
-    counts: Mapping[str, int] = table.attrs.get("counts", {"used": len(table)})
+    counts: Mapping[str, int] = table.counts
     rows = tuple((name, int(number), meaning.get(name, "")) for name, number in counts.items())
     return Table("counts", "Runs", ("runs", "number", "meaning"), rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from analysis.table.columns import ALIASES
 from analysis.table.decide import Decision, decide, is_truth, marked
 from analysis.table.levels import Column, Grid, combine, count, join, read_column, read_columns, read_grid
 from analysis.table.roles import BOOKKEEPING, MEASURED, plain_name
+from analysis.table.runtable import RunTable
 from analysis.table.sweep import Sweep, envelope, find_sweep
 
 ENOUGH = 6  # distinct (N, D) below which no law has as many points as parameters and one to spare
@@ -68,27 +69,25 @@ def arms(rows: pd.DataFrame, by: Sequence[str] | None = None) -> Arms:
     )
 
 
-def split_comparable(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def split_comparable(table: RunTable) -> dict[str, RunTable]:
     """Split a table into parts whose runs may share a fit, largest first.
 
     Returns:
-        label → rows, with `attrs` of the whole table, `attrs["part"]`, and a note of what parted the runs. Of
-        a sweep over learning rates or batches a part holds the best runs of each cell, with a warning where
-        these lie at an edge. A label names only what differs, beside the family.
+        label → the part, which knows its label and notes what parted the runs. Of a sweep over learning rates
+        or batches it holds the best runs of each cell, with a warning where these lie at an edge. A label
+        names only what differs, beside the family.
     """
-    decided = arms(table)
-    found = {}
+    decided = arms(table.rows)
+    notes = (*table.notes, *filter(None, (decided.words, decided.hint)))
+    parts = {}
     for label, positions in decided.parts.items():
-        part = table.iloc[positions].reset_index(drop=True)
         edges: tuple[str, ...] = ()
         if decided.sweep is not None:
-            best, edges = envelope(part, decided.sweep)
-            part = part.iloc[best].reset_index(drop=True)
-        notes = [*table.attrs.get("notes", []), *filter(None, (decided.words, decided.hint))]
-        warnings = [*table.attrs.get("warnings", []), *edges]
-        part.attrs = {**table.attrs, "part": label, "notes": notes, "warnings": warnings}
-        found[label] = part
-    return found
+            best, edges = envelope(table.rows.iloc[positions], decided.sweep)
+            positions = positions[best]
+        part = table.take(positions, part=label)
+        parts[label] = replace(part, notes=notes, warnings=(*table.warnings, *edges))
+    return parts
 
 
 def _part_as_asked(rows: pd.DataFrame, names: Sequence[str], made: Decision) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.table.runtable import NotedRows
 from scaling.records.record import RunRecord, StudyRecords, read_study
 
 METRICS_FILE = "metrics.jsonl"
@@ -16,7 +17,7 @@ _NUMBERS = ("step", "tokens", "flops", "train_loss", "loss", "loss_se", "learnin
 _COLUMNS = ("trunk_id", "run_id", "part", "family", "params", *_NUMBERS)
 
 
-def load_curves(folder: str | Path) -> pd.DataFrame:
+def load_curves(folder: str | Path) -> NotedRows:
     """Read metrics.jsonl of all trunks and cooldowns that the plan or a record of the study names.
 
     A run ends with a row for the held-out loss of its record.
@@ -24,8 +25,8 @@ def load_curves(folder: str | Path) -> pd.DataFrame:
     Returns:
         trunk_id, run_id (None for a trunk), part (`trunk` or `cooldown`), family, params [count], step,
         tokens, flops [FLOP], train_loss, loss (held-out) and loss_se [nats/token], learning_rate; NaN where
-        a line does not say. Ordered by trunk, run and step. `attrs["notes"]` counts the lines that could not
-        be read; the last line of a run that was killed is often half a line.
+        a line does not say. Ordered by trunk, run and step. The notes count the lines that could not be
+        read; the last line of a run that was killed is often half a line.
 
     Raises:
         FileNotFoundError: no such study folder.
@@ -44,8 +45,7 @@ def load_curves(folder: str | Path) -> pd.DataFrame:
                 rows.append({**run, **_result(done[run_id])})
     curves = pd.DataFrame(rows, columns=list(_COLUMNS))
     curves[list(_NUMBERS)] = curves[list(_NUMBERS)].astype(float)
-    curves.attrs = {"study": study.name, "notes": notes}
-    return curves
+    return NotedRows(curves, study.name, tuple(notes))
 
 
 def _trunks(study: StudyRecords) -> dict[str, dict[str, Any]]:

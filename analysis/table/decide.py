@@ -27,8 +27,6 @@ from analysis.table.sweep import typical
 FEW = 8  # values that a column can have and still be a condition without asking how often each occurs
 SWEPT = 3  # values of a setting in one cell from which on they are a sweep
 LEFT_OUT = frozenset(("outlier", "outliers", "exclude", "excluded", "skip", "skipped", "bad", "ignore"))
-    ("outlier", "outliers", "exclude", "excluded", "skip", "skipped", "bad", "drop", "ignore")
-)
 KEPT = frozenset(("valid", "keep", "kept", "include", "included", "usable", "good"))
 _PREFERENCE = (RECIPE, SETTING, UNKNOWN, RATE, SHAPE)  # whose name a condition takes
 

@@ -59,7 +59,7 @@ def read(source: str | Path) -> pd.DataFrame:
 
     The table is of our own records: runs at a bad rate stay in, which elsewhere look like other units.
     """
-    return load_runs(source) if Path(source).is_dir() else pd.read_csv(source)
+    return load_runs(source).rows if Path(source).is_dir() else pd.read_csv(source)
 
 
 def best_of_rates(runs: pd.DataFrame) -> pd.DataFrame:

@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
     teacher = KernelSGD()
     study = "kernel_sgd" if asked.schedule == "linear" else f"kernel_sgd_{asked.schedule}"
     train_students(teacher, SIZES, SAMPLES, asked.runs, study=study, schedule=asked.schedule)
-    print(describe(load_runs(asked.runs / study), teacher))
+    print(describe(load_runs(asked.runs / study).rows, teacher))
     return 0
 
 

@@ -22,7 +22,7 @@ import pytest
 from analysis.report.findings import fit_study
 from analysis.report.formats import plain_text, to_csv
 from analysis.report.write import write_report
-from analysis.table import load_runs
+from analysis.table import SetAside, load_runs
 from experiments.cli import main
 from scaling.capability.finished import open_finished
 from scaling.launch.pool import Task
@@ -204,14 +204,14 @@ def test_no_name_becomes_markup(tmp_path: Path, tally: Tally) -> None:
     pages = {}
     for kind, texts in (("plain", [f"name {i}" for i in range(len(MARKUP))]), ("hostile", MARKUP)):
         table = load_runs(tmp_path / "study")
-        attrs = table.attrs
         names = [f"{texts[i % len(texts)]} {i}" for i in range(len(table))]
-        table = table.assign(family=texts[1], data=texts[4], run_id=names)
-        table.attrs = attrs | {
-            "study": " ".join(texts),
-            "quarantine": [{"row": text, "reason": text} for text in texts],
-            "notes": texts,
-        }
+        table = replace(
+            table,
+            rows=table.rows.assign(family=texts[1], data=texts[4], run_id=names),
+            study=" ".join(texts),
+            set_aside=tuple(SetAside(text, text) for text in texts),
+            notes=tuple(texts),
+        )
         findings = fit_study(table, laws=("chinchilla",), resamples=0)
         written = write_report(table, findings, tmp_path / kind, question=" ".join(texts))
         pages[kind] = written["index.html"].read_text()

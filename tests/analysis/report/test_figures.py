@@ -139,10 +139,10 @@ def test_parameter_bar_is_the_interval(parts: dict[str, Findings]) -> None:
 
 
 def test_envelope_never_rises(study: Path) -> None:
-    ax = plot_learning_curves(load_curves(study), against="flops")
+    ax = plot_learning_curves(load_curves(study).rows, against="flops")
     (envelope,) = [line for line in ax.lines if line.get_label() == "envelope"]
     assert (np.diff(envelope.get_ydata()) <= 0).all()
-    loss = load_curves(study)["loss"]
+    loss = load_curves(study).rows["loss"]
     assert envelope.get_ydata()[-1] == loss.min()
 
 

@@ -8,9 +8,11 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -30,7 +32,7 @@ from analysis.report.formats import (
 from analysis.report.gallery import draw_all
 from analysis.report.style import save, styled
 from analysis.report.write import write_report
-from analysis.table import load_runs
+from analysis.table import RunTable, SetAside, load_runs
 from tests.analysis.synthetic import write_study
 
 FIGURES = {
@@ -142,7 +144,7 @@ def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> 
         "N with everything (Hoffmann et al. 2022)",
         "counted C over 6 N D",
         "nats per predicted token",
-        load_runs(study).attrs["data_hash"],
+        load_runs(study).data_hash,
     ):
         assert text in page, text
 
@@ -202,13 +204,14 @@ def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("svg_alone")
 def test_hostile_names_stay_text(study: Path, tmp_path: Path) -> None:
     table = load_runs(study)
-    attrs = table.attrs
-    table = table.assign(family=HOSTILE, data=f"../{HOSTILE}", run_id=[f"=cmd{i}" for i in range(len(table))])
-    table.attrs = attrs | {
-        "study": HOSTILE,
-        "quarantine": [{"row": HOSTILE, "reason": HOSTILE}],
-        "notes": [HOSTILE],
-    }
+    names = [f"=cmd{i}" for i in range(len(table))]
+    table = replace(
+        table,
+        rows=table.rows.assign(family=HOSTILE, data=f"../{HOSTILE}", run_id=names),
+        study=HOSTILE,
+        set_aside=(SetAside(HOSTILE, HOSTILE),),
+        notes=(HOSTILE,),
+    )
     findings = fit_study(table, laws=("chinchilla",), resamples=0)
     out = tmp_path / "out"
     written = write_report(table, findings, out, question=HOSTILE)
@@ -278,8 +281,7 @@ def test_a_table_in_each_format() -> None:
 @pytest.mark.usefixtures("svg_alone")
 def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) -> None:
     table = load_runs(study)
-    few = table.head(3).copy()
-    few.attrs = table.attrs
+    few = table.take(np.arange(3))
     findings = fit_study(few, resamples=20)
     assert findings["decoder"].surfaces == ()
     assert "fewer runs than the law has parameters" in findings["decoder"].refusals[0]
@@ -291,9 +293,8 @@ def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) ->
 
 def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
     """Six runs of two trunks: a law of five parameters meets them, and every replicate meets them too."""
-    runs = load_runs(study)
-    runs = runs[runs["family"] == "decoder"].sort_values(["params", "tokens"]).head(6)
-    runs.attrs["counts"] = {"used": 6}
+    rows = load_runs(study).rows
+    runs = RunTable.of(rows[rows["family"] == "decoder"].sort_values(["params", "tokens"]).head(6))
     findings = fit_study(runs, laws=("chinchilla",), resamples=20)
     assert findings["decoder"].surfaces
     assert not any("best size grows" in line for line in known(findings))
@@ -317,9 +318,8 @@ def test_best_forecast_first_and_no_interval_from_one_trunk(findings: dict[str, 
 def test_the_checklist_guesses_nothing(study: Path, findings: dict[str, Findings]) -> None:
     full = load_runs(study)
     assert all(item.stated for item in checklist(full, findings))
-    bare = full[
-        ["run_id", "trunk_id", "family", "objective", "data_fingerprint", "params", "tokens", "flops", "loss"]
-    ]
+    named = ["run_id", "trunk_id", "family", "objective", "data_fingerprint"]
+    bare = RunTable.of(full.rows[[*named, "params", "tokens", "flops", "loss"]])
     silent = {item.question for item in checklist(bare, {}) if not item.stated}
     assert {"Which shapes?", "Schedule?", "Learning rate across sizes?", "How exact is a loss?"} <= silent
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.table import load_runs, split_comparable
+from analysis.table import RunTable, load_runs, split_comparable
 from analysis.table.arms import Arms, arms
 from analysis.table.roles import role_of
 from analysis.table.specs import spec_columns
@@ -281,11 +281,10 @@ def test_a_cell_with_one_recipe_is_said() -> None:
 def test_each_arm_has_its_own_sweep() -> None:
     rows = pd.concat([sweep_table().assign(opt=o) for o in ("adamw", "muon")], ignore_index=True)
     rows.loc[rows["opt"] == "muon", "lr"] *= 10
-    table = rows.assign(family="unstated")
-    parts = split_comparable(table)
+    parts = split_comparable(RunTable.of(rows))
     assert [len(part) for part in parts.values()] == [50, 50]
     assert set(parts["opt muon"]["lr"]) == {2e-2}
-    assert "a sweep over" in parts["opt muon"].attrs["notes"][0]
+    assert "a sweep over" in parts["opt muon"].notes[0]
 
 
 def test_a_rule_that_was_also_varied_is_a_sweep() -> None:
@@ -405,14 +404,14 @@ def test_every_setting_of_a_spec_is_a_column(tmp_path: Path) -> None:
         spec = run_spec(width, tokens, decay)
         record = make_record(width, tokens, spec=json.loads(json.dumps(spec.to_dict())), run_id=spec.id)
         write_record(tmp_path / "decay", replace(record, trunk_id=spec.trunk.id))
-    table = load_runs(tmp_path / "decay")
+    table = load_runs(tmp_path / "decay").rows
     assert {"weight_decay", "beta2", "warmup_steps", "clip", "training_loss", "data_subset"} <= set(
         table.columns
     )
     found = arms(table)
     assert list(found.parts) == ["decoder, weight_decay 0.01", "decoder, weight_decay 0.1"]
     table.to_csv(tmp_path / "runs.csv", index=False)
-    assert list(arms(load_runs(tmp_path / "runs.csv")).parts) == list(found.parts)
+    assert list(arms(load_runs(tmp_path / "runs.csv").rows).parts) == list(found.parts)
 
 
 def run_spec(width: int, tokens: int, decay: float) -> RunSpec:
@@ -448,7 +447,7 @@ def test_defaults_that_a_spec_leaves_out_are_values() -> None:
 )
 def test_kept_studies(name: str, parts: list[int], swept: tuple[str, ...]) -> None:
     folder = Path(public_data.__file__).parent
-    found = arms(load_runs(folder / name / "runs.csv"))
+    found = arms(load_runs(folder / name / "runs.csv").rows)
     assert [len(at) for at in found.parts.values()] == parts
     assert (found.sweep.keys if found.sweep else ()) == swept
 
@@ -474,7 +473,7 @@ def test_public_tables(name: str, columns: Any, keys: tuple[str, ...], parts: in
     path = (public_data.public_data() or public_data.DEFAULT) / name
     if not path.is_file():
         pytest.skip("public data not here")
-    found = arms(load_runs(path, columns))
+    found = arms(load_runs(path, columns).rows)
     assert found.keys == keys
     assert len(found.parts) == parts
     assert found.sweep is None
