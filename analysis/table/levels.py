@@ -60,7 +60,8 @@ def read_columns(rows: pd.DataFrame) -> list[Column]:
     found = []
     for name in rows.columns:
         # A record that a study reused carries the name of the study that made it.
-        role = BOOKKEEPING if ours and name == "study" else role_of(str(name))
+        books = (ours and name == "study") or pd.api.types.is_datetime64_any_dtype(rows[name].dtype)
+        role = BOOKKEEPING if books else role_of(str(name))
         if role == QUANTITY or (role == BOOKKEEPING and name in ("run_id", "trunk_id")):
             continue
         column = read_column(str(name), rows[name], role)

@@ -107,11 +107,11 @@ def _strip(name: str) -> str:
 
 
 def _leaf(name: str) -> str:
-    """`optimizer.lr` → `lr`; `D/N` and `optimizer.name` stay whole, for their last word means nothing."""
+    """`optimizer.lr` → `lr`, and `optimizer.name` → `optimizer`; `D/N` stays whole, for it is no path."""
     parts = [part for part in re.split(r"[./]", _strip(name)) if part]
-    if len(parts) < 2 or min(map(len, parts)) < 2 or _plain(parts[-1]) in (_CHOICE | {"id", "value"}):
+    if len(parts) < 2 or min(map(len, parts)) < 2:
         return _plain(_strip(name))
-    return _plain(parts[-1])
+    return _plain(parts[-2] if _plain(parts[-1]) in _CHOICE | {"id", "value"} else parts[-1])
 
 
 def _plain(name: str) -> str:

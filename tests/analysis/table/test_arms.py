@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.table import RunTable, load_runs, split_comparable
@@ -303,6 +303,25 @@ def test_one_rate_as_the_user_asks() -> None:
     assert found.sweep.keys == ("bs",)
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("config/optimizer.lr", "rate"),
+        ("optimizer.name", "recipe"),
+        ("weightDecay", "setting"),
+        ("err_agi_eval_lsat_lr", "measured"),
+        ("z_loss", "setting"),
+        ("loss_weight", ""),
+        ("N_layers", "shape"),
+        ("D/N", ""),
+        ("Unnamed: 0", "bookkeeping"),
+        ("data_seed", "replicate"),
+    ],
+)
+def test_roles_by_name(name: str, role: str) -> None:
+    assert role_of(name) == role
+
+
 # --- properties ---------------------------------------------------------------------------------------------
 
 # Names of no meaning here; `role_of` knows the others.
@@ -320,6 +339,7 @@ PAIRS = st.one_of(
 )
 
 
+@settings(max_examples=50)
 @given(name=NAMES, values=PAIRS, crossed=st.booleans(), seeds=st.integers(1, 2), order=st.randoms())
 def test_interleaved_recipes_are_never_pooled(
     name: str, values: list[Any], crossed: bool, seeds: int, order: Any
@@ -350,6 +370,7 @@ RULES: dict[str, Callable[[Any, Any, float, float], Any]] = {
 }
 
 
+@settings(max_examples=50)
 @given(
     kind=st.sampled_from(sorted(RULES)),
     p=st.floats(0.05, 0.9),
@@ -373,6 +394,7 @@ def test_a_rule_of_size_and_data_never_parts(
     assert found.sweep is None
 
 
+@settings(max_examples=50)
 @given(order=st.randoms(), name=NAMES)
 def test_order_names_ids_and_constants_change_nothing(order: Any, name: str) -> None:
     rows = grid(setup=(0.3, 0.7), seed=(0, 1))
