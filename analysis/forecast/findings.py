@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -54,14 +55,23 @@ class Findings:
     """One comparable part of a table and everything fitted to it."""
 
     label: str
-    runs: pd.DataFrame
+    table: RunTable
     fits: tuple[Fit, ...] = ()  # best first: by forecast where there is one
     forecasts: tuple[Forecast, ...] = ()  # best first
     slices: tuple[Slice, ...] = ()
     ensemble: Ensemble | None = None  # of the fits, weighted by rolling forecasts of larger compute
     approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
-    sensitivity: pd.DataFrame | None = None  # the first fit under every other choice
     refusals: tuple[str, ...] = ()  # fits that could not be made, and why
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The rows of the part."""
+        return self.table.rows
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame | None:
+        """The first fit under every other choice; made when it is read, for it takes as long as all else."""
+        return _other_choices(self.fits[0], self.table) if self.fits else None
 
     @property
     def family(self) -> str:
@@ -153,19 +163,17 @@ class _Maker:
         """All of it, the laws that forecast best first."""
         best = sorted(self.forecasts, key=lambda law: self.forecasts[law].error)
         order = [*best, *(law for law in self.fits if law not in self.forecasts)]
-        first = self.fits[order[0]] if order else None
         surface = next(
             (self.fits[law] for law in order if {"N", "D"} == set(self.fits[law].law.inputs)), None
         )
         return Findings(
             label=self.table.part,
-            runs=self.table.rows,
+            table=self.table,
             fits=tuple(self.fits[law] for law in order),
             forecasts=tuple(self.forecasts[law] for law in best),
             slices=self._slices() if surface else (),
             ensemble=self._ensemble(order),
             approaches=self._approaches(surface) if surface else None,
-            sensitivity=_other_choices(first, self.table) if first else None,
             refusals=tuple(self.refusals),
         )
 
