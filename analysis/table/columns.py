@@ -137,6 +137,11 @@ def resolve(columns: Columns | None, present: Sequence[str], source: str) -> dic
     return found
 
 
+def is_known(name: str) -> bool:
+    """Whether a column name is one of ours, or an alias of one."""
+    return any(_means(name, ours) for ours in KNOWN)
+
+
 def describe(present: Sequence[str]) -> str:
     """The columns present, in one sentence of bounded length."""
     shown = ", ".join(repr(name) for name in present[:40])
