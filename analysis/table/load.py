@@ -55,6 +55,11 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
         raw = read_file(path)
+        if raw.chart:
+            raise ValueError(
+                f"{path}: a W&B chart: its rows are steps of runs, with a name and no size each. load_curves "
+                "reads it; for a fit, export the table of runs (Download > CSV of the runs table)."
+            )
     else:
         raise FileNotFoundError(
             f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.table import RunTable, load_runs
+from analysis.table import RunTable, load_curves, load_runs
 from analysis.table.cells import read_numbers
 from analysis.table.numbers import Role
 from analysis.table.sources import read_file
@@ -658,3 +658,19 @@ def test_a_wandb_chart_becomes_one_row_a_run_and_step(tmp_path: Path, quote: int
     assert [int(cell) for cell in raw.columns["Step"]] == [0, 10, 20, 30, 40, 0, 20, 40]
     assert any("__MIN and __MAX are left out" in note for note in raw.notes) == bounds
     assert any("2 runs" in note for note in raw.notes)
+    curves = load_curves(tmp_path / "t.csv")
+    assert curves.rows["loss"].tolist() == [5 - i / 8 for i in range(5)] + [4.0, 3.75, 3.5]
+    assert curves.rows["step"].tolist() == [0, 10, 20, 30, 40, 0, 20, 40]
+    assert list(curves.rows["trunk_id"]) == raw.columns["run_name"]
+    assert curves.rows["params"].isna().all(), "a name is a label: no number comes from it"
+    with pytest.raises(ValueError, match=r"a W&B chart: .*load_curves"):
+        load_runs(tmp_path / "t.csv")
+
+
+def test_a_table_of_runs_is_no_chart(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(PLAIN)
+    with pytest.raises(ValueError, match=r"a chart that W&B exports .*Columns present: 'run_id'"):
+        load_curves(tmp_path / "t.csv")
+    spaced = PLAIN.replace("tokens,loss", "tokens - all,loss - val")
+    (tmp_path / "u.csv").write_text(spaced)
+    assert not read_file(tmp_path / "u.csv").chart
