@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.table.cells import read_numbers
-from analysis.table.columns import describe, means
+from analysis.table.columns import means
 from analysis.table.numbers import role_of
 from analysis.table.runtable import NotedRows
 from analysis.table.sources import read_file
@@ -62,9 +62,10 @@ def load_curves(source: str | Path) -> NotedRows:
 def _read_chart(path: Path) -> NotedRows:
     raw = read_file(path)
     if not raw.chart:
+        present = ", ".join(map(repr, list(raw.columns)[:40]))
         raise ValueError(
             f"{path}: learning curves are read from a study folder or a chart that W&B exports (a column "
-            f"Step, and one a run and metric). {describe(list(raw.columns))}"
+            f"Step, and one a run and metric). Columns present: {present}."
         )
     notes = [*raw.notes, *(f"{item['row']} is not read: {item['reason']}" for item in raw.quarantine)]
     data: dict[str, Any] = {"trunk_id": raw.columns["run_name"]}

@@ -77,17 +77,20 @@ def decimal_mark(columns: Mapping[str, Sequence[Any]], delimiter: str) -> str:
         delimiter: between the cells, "" for formats that have none.
     """
     votes: Counter[str] = Counter()
-    open_commas = False
+    open_commas = marks = False
     for cells in columns.values():
         texts = [cell.strip() for cell in cells[:_SAMPLE] if isinstance(cell, str)]
         forms = Counter(form_of(_mantissa(text)) for text in texts if "," in text or "." in text)
         votes[_own_mark(forms, "") if 2 * forms[""] <= forms.total() else ""] += 1
         votes["."] += any(isinstance(cell, float) and not cell.is_integer() for cell in cells[:_SAMPLE])
         open_commas |= forms["comma or commas"] > 0
+        marks |= any(form_of(_mantissa(text)) == "marks" for text in texts)
     if votes["."] != votes[","]:
         return "." if votes["."] > votes[","] else ","
     if not votes["."] and not open_commas:
         return "."
+    if not votes["."] and marks:  # thousands are parted by something else, so a comma is for decimals
+        return ","
     return {",": ".", ";": "" if votes["."] else ","}.get(delimiter, "")
 
 

@@ -349,6 +349,12 @@ def test_a_german_table_with_three_decimals(tmp_path: Path) -> None:
     assert_same(load(tmp_path, "t.csv", write_styled(runs, "groups dot", ",", ";")), runs)
 
 
+@pytest.mark.parametrize("style", ["groups space", "groups apostrophe"])
+def test_other_separators_leave_the_comma_to_decimals(tmp_path: Path, style: str) -> None:
+    runs = [run for run in make_runs(3) if len(repr(run[3])) == 5]
+    assert_same(load(tmp_path, "t.tsv", write_styled(runs, style, ",", "\t")), runs)
+
+
 def test_columns_that_the_file_leaves_open_are_refused(tmp_path: Path) -> None:
     runs = [(n, N, D, L) for n, N, D, L in make_runs(3) if N < 10**6 and D < 10**6 and len(repr(L)) == 5]
     with pytest.raises(ValueError, match=r"not clear: '5,760' is 5760 or 5\.760; write it as one of the two"):
