@@ -101,7 +101,7 @@ def inputs_of(table: RunTable) -> tuple[str, ...]:
         FitError: for a table that has neither size and data, nor compute, nor x.
     """
     if {"params", "tokens"} <= set(table.rows.columns):
-        if "tokens_unique" in table and table["tokens_unique"].notna().all():
+        if table.has_numbers("tokens_unique") and table["tokens_unique"].notna().all():
             repeated = table.numbers("tokens_unique") < REPEATS * table.numbers("tokens")
             if repeated.any():
                 return ("N", "D", "U")
@@ -244,7 +244,11 @@ def _other_choices(fit: Fit, table: RunTable) -> pd.DataFrame:
     }
     if hasattr(type(fit.law), "growth"):
         quantities = {"a": lambda law: law.growth, **quantities}
-    kept = [name for name in ("params_matmul", "params_total") if name in table and table[name].notna().all()]
+    kept = [
+        name
+        for name in ("params_matmul", "params_total")
+        if table.has_numbers(name) and table[name].notna().all()
+    ]
     conventions = {name: table.numbers(name) for name in kept}
     return sensitivity(fit, quantities, conventions=conventions, flops={"counted": table.numbers("flops")})
 
