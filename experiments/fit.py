@@ -98,6 +98,9 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
         if part.forecasts:
             lines += ["", forecast_text(part.forecasts[0])]
             lines += [str(other) for other in part.forecasts[1:]]
+        if part.ranking is not None:
+            errors = (f"{row['law']} {100 * row['heldout']:.2g} %" for _, row in part.ranking.iterrows())
+            lines += ["", f"{part.ranking['law'][0]} forecast the end of the curve best: {', '.join(errors)}"]
         for fit in part.fits:
             lines += ["", str(fit)]
         for line in part.slices:
@@ -172,6 +175,7 @@ def to_dict(
                 "slices": [
                     {"axis": line.axis, "where": line.where, **line.fit.to_dict()} for line in part.slices
                 ],
+                "ranking": plain(part.ranking),
                 "approaches": plain(None if part.approaches is None else part.approaches.table),
                 **({"sensitivity": plain(part.sensitivity)} if with_sensitivity else {}),
                 "refusals": list(part.refusals),

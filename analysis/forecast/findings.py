@@ -19,7 +19,14 @@ from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs, called
 from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.isoflop import Comparison, compare_approaches
-from analysis.forecast.select import Ensemble, Forecast, forecast_heldout, rank_laws
+from analysis.forecast.select import (
+    Ensemble,
+    Forecast,
+    forecast_heldout,
+    rank_curves,
+    rank_laws,
+    robust_for,
+)
 from analysis.laws.registry import FITTED, law_named
 from analysis.table import RunTable, split_comparable
 
@@ -60,6 +67,7 @@ class Findings:
     forecasts: tuple[Forecast, ...] = ()  # best first
     slices: tuple[Slice, ...] = ()
     ensemble: Ensemble | None = None  # of the fits, weighted by rolling forecasts of larger compute
+    ranking: pd.DataFrame | None = None  # of the laws of a curve, by how they forecast its end
     approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
     refusals: tuple[str, ...] = ()  # fits that could not be made, and why
 
@@ -125,10 +133,13 @@ def fit_part(table: RunTable, question: Question) -> Findings:
     """Fit one comparable part; see `fit_study`."""
     maker = _Maker(table, question)
     try:
-        default = FITTED[inputs_of(table)]
+        inputs = inputs_of(table)
     except FitError as error:
-        default, maker.refusals = (), [str(error)]
-    for law in question.laws or default:
+        maker.refusals.append(str(error))
+        return maker.findings()
+    if inputs == ("x",) and not question.laws:
+        maker.choose(FITTED[inputs])
+    for law in question.laws or FITTED[inputs]:
         maker.add(law)
     return maker.findings()
 
@@ -142,16 +153,29 @@ class _Maker:
         self.fits: dict[str, Fit] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.refusals: list[str] = []
+        self.ranking: pd.DataFrame | None = None
+
+    def choose(self, laws: Sequence[str]) -> None:
+        """Rank the laws of a curve by how they forecast its end; only the first is then given intervals."""
+        try:
+            self.ranking = rank_curves(runs_of(self.table, laws), laws)
+        except FitError as error:
+            self.refusals.append(f"choice of law: {error}")
 
     def add(self, law: str) -> None:
         """Fit one law and let it forecast; keep the reason where it cannot."""
         question = self.question
-        recipe = Recipe(law, fixed=question.fixed, ties=question.ties)
+        passed_over = self.ranking is not None and law != self.ranking["law"][0]
+        bootstrap = replace(question.bootstrap, resamples=0) if passed_over else question.bootstrap
         try:
             runs = runs_of(self.table, (law,))
-            fit = fit_runs(runs, recipe, question.bootstrap)
+            recipe = Recipe(law, robust_for(runs), fixed=question.fixed, ties=question.ties)
+            fit = fit_runs(runs, recipe, bootstrap)
         except FitError as error:
             self.refusals.append(f"{law}: {error}")
+            return
+        if passed_over:
+            self.fits[law] = fit
             return
         self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
         try:
@@ -172,7 +196,8 @@ class _Maker:
             fits=tuple(self.fits[law] for law in order),
             forecasts=tuple(self.forecasts[law] for law in best),
             slices=self._slices() if surface else (),
-            ensemble=self._ensemble(order),
+            ensemble=self._ensemble(order) if self.ranking is None else None,
+            ranking=self.ranking,
             approaches=self._approaches(surface) if surface else None,
             refusals=tuple(self.refusals),
         )
@@ -182,7 +207,7 @@ class _Maker:
             return None
         try:
             runs = runs_of(self.table, order)
-            ranking = rank_laws(runs, order, fits=self.fits)
+            ranking = rank_laws(runs, order, robust=robust_for(runs), fits=self.fits)
         except FitError as error:
             self.refusals.append(f"ensemble of laws: {error}")
             return None
