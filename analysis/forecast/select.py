@@ -102,9 +102,9 @@ def rank_laws(
 def rank_curves(runs: Runs, laws: Sequence[str] = ()) -> pd.DataFrame:
     """Rank laws of one input by how each forecasts the last quarter of the curve; columns of `rank_laws`.
 
-    One cut, for a law of six parameters takes a second to fit: on eight public curves it chose as well as four
-    cuts did (geometric means of the error of the last third .004 and .009 for translation, .033 and .036 for
-    images).
+    One cut, for a law of six parameters takes a second to fit: on eight public curves it chose no worse than
+    four cuts (geometric means of the error of the last third .004 and .009 for translation, .033 and .036
+    for images).
 
     Raises:
         FitError: when what is left of the curve does not determine every law.
