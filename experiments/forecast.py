@@ -15,8 +15,9 @@ from analysis.forecast.select import FORMS
 from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
 from analysis.table import RunTable, split_comparable
-from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
-from experiments.source import add_table, read_table
+from experiments.outlook import Answer, describe, score_text, to_dict
+from experiments.source import add_table, describe_table, read_table
+from experiments.terminal import wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -40,6 +41,8 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     check(asked)
     runs = read_table(asked)
+    if not asked.json:
+        print(describe_table(runs) + "\n")
     if asked.score:
         scored = score(asked.score, runs)
         print(json.dumps(scored.to_dict(orient="records"), indent=1) if asked.json else score_text(scored))

@@ -150,7 +150,11 @@ def _other_choices(fit: Fit, runs: pd.DataFrame) -> pd.DataFrame:
         "N*": lambda law: law.optimum(C=compute).N,
         "L*": lambda law: law.optimum(C=compute).loss,
     }
-    kept = [name for name in ("params_matmul", "params_total") if name in runs and runs[name].notna().all()]
+    kept = [
+        name
+        for name in ("params_matmul", "params_total")
+        if name in runs and pd.api.types.is_numeric_dtype(runs[name]) and runs[name].notna().all()
+    ]
     conventions = {name: runs[name].to_numpy(dtype=float) for name in kept}
     flops = {"counted": runs["flops"].to_numpy(dtype=float)}
     return sensitivity(fit, quantities, conventions=conventions, flops=flops)

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.columns import plain
 from analysis.table.cells import is_empty, read_numbers
-from analysis.table.sources import Raw
+from analysis.table.columns import plain
+from analysis.table.raw import Raw
 
 Array = NDArray[np.float64]
 Choice = Literal["last", "all"]
@@ -170,7 +170,7 @@ def _by_name(
         is_run = bool(_RUN.fullmatch(plain(name)))
         if name == id_column or not (is_run or _NAME.fullmatch(plain(name))):
             continue
-        if len(set(map(str, cells))) > 0.75 * n:
+        if len(set(map(str, cells))) > 0.75 * n or not _of_one_size(cells, sizes):
             continue
         for others in (settings, _constant(raw)):
             keys = [
@@ -183,6 +183,15 @@ def _by_name(
                 found.append(_Grouping(f"same {name}", groups, points, cells, named=is_run))
                 break
     return found
+
+
+def _of_one_size(cells: Sequence[Any], sizes: Sizes) -> bool:
+    """Whether a name goes with one size, as that of a run does; an experiment has several."""
+    owned: dict[Any, set[float]] = {}
+    for cell, size in zip(cells, sizes.params.tolist(), strict=True):
+        if not is_empty(cell) and size > 0:
+            owned.setdefault(str(cell), set()).add(size)
+    return bool(owned) and float(np.mean([len(found) == 1 for found in owned.values()])) >= 0.8
 
 
 def _constant(raw: Raw) -> list[Sequence[Any]]:
@@ -200,7 +209,7 @@ def _by_order(raw: Raw, sizes: Sizes) -> list[_Grouping]:
     steps = _steps(raw)
     if not steps:
         return []
-    step = read_numbers(steps[0][1])[0]
+    step = read_numbers(steps[0][1], decimal=raw.decimal).values
     with np.errstate(invalid="ignore"):
         same = (np.diff(sizes.params) == 0) & (np.diff(sizes.tokens) > 0) & (np.diff(step) > 0)
     block = np.concatenate([[0], np.cumsum(~same)])
@@ -231,7 +240,7 @@ def _stated(raw: Raw, sizes: Sizes, groups: list[list[int]]) -> int:
         total, cooldown = _TOTAL.fullmatch(plain(name)), _COOLDOWN.fullmatch(plain(name))
         if not (total or cooldown):
             continue
-        values = read_numbers(cells)[0]
+        values = read_numbers(cells, decimal=raw.decimal).values
         if all(np.ptp(values[group]) > 0 for group in groups):
             return -3
         if not total or not np.isfinite(values).all():
@@ -239,7 +248,7 @@ def _stated(raw: Raw, sizes: Sizes, groups: list[list[int]]) -> int:
         reached = (
             [sizes.tokens]
             if plain(name).endswith("tokens")
-            else [read_numbers(at)[0] for _, at in _steps(raw)]
+            else [read_numbers(at, decimal=raw.decimal).values for _, at in _steps(raw)]
         )
         if any(all((at[g[:-1]] < values[g[:-1]]).all() for g in groups) for at in reached):
             return 3
@@ -268,7 +277,7 @@ def _steps(raw: Raw) -> list[tuple[str, list[Any]]]:
 def _rises(raw: Raw, groups: list[list[int]]) -> bool:
     """Whether a step grows with the tokens along most groups."""
     for _, cells in _steps(raw):
-        step = read_numbers(cells)[0]
+        step = read_numbers(cells, decimal=raw.decimal).values
         growing = [(np.diff(step[group]) >= 0).all() and np.ptp(step[group]) > 0 for group in groups]
         if np.mean(growing) > 0.8:
             return True

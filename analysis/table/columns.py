@@ -107,3 +107,8 @@ def means(theirs: str, ours: str) -> bool:
 def without_embedding(name: str) -> bool:
     """Whether a column of parameters says itself that it leaves the embedding out."""
     return _EMBEDDING_FREE.fullmatch(plain(name)) is not None
+
+
+def is_known(name: str) -> bool:
+    """Whether a column name is one of ours, or an alias of one."""
+    return any(means(name, ours) for ours in KNOWN)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.cells import is_empty, read_numbers
+from analysis.table.cells import Numbers, is_empty, read_numbers
 from analysis.table.grammar import TRUTH, ExpressionError, Node
 from analysis.table.grammar import parse as parse_tree
+from analysis.table.numbers import Role
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -68,22 +69,28 @@ class Expression:
         """The column, where the expression is one as it is."""
         return str(self.root.value) if self.root.kind == "column" else None
 
-    def numbers(self, columns: Columns) -> tuple[Array, dict[int, str]]:
-        """The value in each row (n,), NaN where a cell is empty, and why others could not be computed."""
+    def numbers(self, columns: Columns, *, role: Role = "real", decimal: str = ".") -> Numbers:
+        """The value in each row (n,), NaN where a cell is empty, and why others could not be computed.
+
+        Args:
+            role: what a column that is taken as it is holds. Under an expression its unit is said, so a size
+                suffix would be a second one.
+            decimal: the decimal mark of the source.
+        """
         if self.column is not None:
-            return read_numbers(columns[self.column])
-        read = {name: read_numbers(columns[name]) for name in self.columns}
-        n = max((len(values) for values, _ in read.values()), default=0)
+            return read_numbers(columns[self.column], role=role, decimal=decimal)
+        read = {name: read_numbers(columns[name], decimal=decimal) for name in self.columns}
+        values = {name: found.values for name, found in read.items()}
+        reasons = {i: why for found in read.values() for i, why in found.reasons.items()}
+        n = max(len(cells) for cells in values.values())
         with np.errstate(all="ignore"):
-            result = np.broadcast_to(_arithmetic(self.root, {k: v for k, (v, _) in read.items()}), (n,))
-        reasons = {i: why for name in read for i, why in read[name][1].items()}
-        empty = np.zeros(n, dtype=bool)
-        for values, _ in read.values():
-            empty |= np.isnan(values)
+            result = np.broadcast_to(_arithmetic(self.root, values), (n,))
+        empty = np.isnan(list(values.values())).any(axis=0)
         for i in np.flatnonzero(~np.isfinite(result) & ~empty).tolist():
-            cells = ", ".join(f"{name} {read[name][0][i]:g}" for name in read)
-            reasons[i] = f"not a finite number: {self.text} of {cells}"
-        return np.where(np.isfinite(result), result, np.nan), reasons
+            cells = ", ".join(f"{name} {column[i]:g}" for name, column in values.items())
+            reasons[i] = f"not a finite number: {self.text} where {cells}"
+        notes = [note for found in read.values() for note in found.notes]
+        return Numbers(np.where(np.isfinite(result), result, np.nan), reasons, notes)
 
     def holds(self, columns: Columns) -> tuple[Mask, Mask]:
         """Where the condition holds (n,), and where a cell it reads is empty; such a comparison is false.
@@ -142,7 +149,8 @@ def _truth(node: Node, columns: Columns, n: int) -> Any:
     if node.kind == "in":
         left, *others = node.parts
         return np.logical_or.reduce([_compare("==", left, other, columns) for other in others])
-    return _compare(node.kind, *node.parts, columns)
+    left, right = node.parts
+    return _compare(node.kind, left, right, columns)
 
 
 def _compare(sign: str, left: Node, right: Node, columns: Columns) -> Any:
@@ -165,7 +173,7 @@ def _number_cells(node: Node, columns: Columns) -> tuple[Any, Any]:
         if not _numeric(columns[name]):
             text = next(str(cell) for cell in columns[name] if not is_empty(cell))
             raise ExpressionError(f"{name!r} holds text such as {text!r}; compare it with a text in quotes.")
-        read[name] = read_numbers(columns[name])[0]
+        read[name] = read_numbers(columns[name]).values
     values = _arithmetic(node, read)
     return values, np.isnan(values)
 
@@ -204,5 +212,5 @@ def _as_text(cell: Any) -> str:
 
 def _numeric(cells: Sequence[Any]) -> bool:
     """Whether most cells that say something are numbers."""
-    values, reasons = read_numbers(cells)
+    values, reasons, _ = read_numbers(cells)
     return len(reasons) <= int(np.isfinite(values).sum())

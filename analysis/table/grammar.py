@@ -146,7 +146,7 @@ class _Parser:
             self.at += len(name)
             return Node("column", name)
         if self.take("("):
-            inner = self._deeper(self.disjunction)
+            inner: Node = self._deeper(self.disjunction)
             self._expect(")")
             return inner
         if found := _NUMBER.match(self.text, self.at):

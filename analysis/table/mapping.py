@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from analysis.table.cells import Numbers
 from analysis.table.columns import FLAGS, KNOWN, TEXTS, means, plain, without_embedding
-from analysis.table.cells import read_numbers
-from analysis.table.expressions import Expression, ExpressionError, parse, scaled
-from analysis.table.sources import Raw
-from analysis.table.suggest import same_numbers, suggest, why_not
+from analysis.table.expressions import Expression, parse, scaled
+from analysis.table.grammar import ExpressionError
+from analysis.table.numbers import role_of
+from analysis.table.raw import Raw
+from analysis.table.suggest import Offer, same_numbers, suggest, why_not
 
 Columns = Mapping[str, object] | Sequence[str] | str | Path
 
@@ -44,6 +46,10 @@ class Origin:
     def column(self) -> str | None:
         """The column, where it is taken as it is."""
         return self.expression.column
+
+    def numbers(self, ours: str, raw: Raw) -> Numbers:
+        """The numbers of one of our columns in each row of the source."""
+        return self.expression.numbers(raw.columns, role=role_of(ours), decimal=raw.decimal)
 
     def __str__(self) -> str:
         return repr(self.column) if self.column is not None else self.expression.text
@@ -113,7 +119,7 @@ def resolve(columns: Columns | None, raw: Raw) -> Resolved:
 
 
 def _find(ours: str, raw: Raw, found: Resolved, refused: dict[str, str]) -> None:
-    taken = {name for origin in found.origins.values() for name in origin.expression.columns}
+    taken = _taken(found.origins)
     candidates = []
     for name, cells in raw.columns.items():
         if name in taken or not (means(name, ours) or (ours == "status" and plain(name) in FLAGS)):
@@ -147,10 +153,10 @@ def _add_budget(raw: Raw, found: Resolved) -> None:
     names = [name for name in raw.columns if plain(name) in ("budget", "c_budget")]
     if "flops" in found.origins or len(names) != 1 or not {"params", "tokens"} <= set(found.origins):
         return
-    read = [found.origins[name].expression.numbers(raw.columns)[0] for name in ("params", "tokens")]
-    budget = read_numbers(raw.columns[names[0]])[0]
+    params, tokens = (found.origins[name].numbers(name, raw).values for name in ("params", "tokens"))
+    budget = Origin.of(names[0]).numbers("flops", raw).values
     with np.errstate(all="ignore"):
-        ratio = budget / (6 * read[0] * read[1])
+        ratio = budget / (6 * params * tokens)
     ratio = ratio[np.isfinite(ratio)]
     if len(ratio) and 0.3 < np.median(ratio) < 3 and np.mean((ratio > 0.1) & (ratio < 10)) > 0.9:
         found.origins["flops"] = Origin.of(names[0])
@@ -161,11 +167,12 @@ def _missing(origins: Mapping[str, Origin], given: Mapping[str, Origin], raw: Ra
     """What a fit still needs: a loss, and something that it is a function of."""
     have = set(origins)
     missing = [] if "loss" in have else ["loss"]
-    if "x" in have or len({"params", "tokens", "flops"} & have) > 1:
+    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have:
         return missing
     if "flops" in have:  # (C, loss) is a compute frontier, if no column could be N or D
-        taken = [name for origin in origins.values() for name in origin.expression.columns]
-        frontier = "flops" in given or not (suggest("params", raw, taken) or suggest("tokens", raw, taken))
+        taken = _taken(origins)
+        others = "tokens" in have or suggest("params", raw, taken) or suggest("tokens", raw, taken)
+        frontier = "flops" in given or not others
         return missing if frontier else ["params", *missing]
     if "params" not in have:
         missing.insert(0, "params")
@@ -174,31 +181,45 @@ def _missing(origins: Mapping[str, Origin], given: Mapping[str, Origin], raw: Ra
 
 def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mapping[str, str]) -> str:
     """Say what is missing, which columns may be it, and the mapping to type."""
-    taken = [name for origin in found.origins.values() for name in origin.expression.columns]
+    taken = _taken(found.origins)
     said, typed = [f"{raw.source}: no column for {', '.join(missing)}."], []
     said += [f"{refused[ours]}, so it was not read as {ours}." for ours in refused if _short(missing, ours)]
     for ours in [name.split()[0] for name in missing]:
         offers = suggest(ours, raw, taken)
+        if ours == "params" and {"tokens", "flops"} <= set(found.origins):
+            D, C = (_bracketed(found.origins[name].expression.text) for name in ("tokens", "flops"))
+            offers.append(Offer(f"{C}/(6*{D})", (), "by C = 6 N D"))
         if offers:
             said.append(f"{ours} may be {'; '.join(f'{o.text} ({o.why})' for o in offers[:4])}.")
-            typed.append(_typed(ours, offers[0].text))
-            taken += offers[0].columns
-    example = " ".join(typed) or f"{missing[0].split()[0]}=NAME"
-    said += [describe(list(raw.columns)), f"Map them, e.g. --columns {example} on the command line,"]
-    said.append(
-        f"columns=['{missing[0].split()[0]}=NAME'] in Python, or a YAML file of `ours: theirs` lines;"
-    )
+            typed.append(f"{ours}={offers[0].text}")
+            taken = [*taken, *offers[0].columns]
+    typed = typed or [f"{missing[0].split()[0]}=NAME"]
+    said += [
+        describe(list(raw.columns)),
+        f"Map them, e.g. --columns {shlex.join(typed)} on the command line,",
+    ]
+    said.append(f"columns={typed!r} in Python, or a YAML file of `ours: theirs` lines;")
     said.append("an expression brings other units in: params=NAME*1e6, loss=log(NAME).")
     if "flops" in found.origins and "params" in missing:
         theirs = found.origins["flops"]
         said.append(
             f"For a law of compute alone, name it: --columns {_typed('flops', theirs.expression.text)}."
         )
-    elif {"params", "tokens"} & set(found.origins) and "loss" in found.origins:
-        one = next(name for name in ("params", "tokens") if name in found.origins)
-        text = found.origins[one].expression.text
-        said.append(f"For a curve of one input: --columns {_typed('x', text)}.")
+    elif "loss" in found.origins and len(missing) > ("params" not in found.origins):
+        known = [name for name in ("params", "tokens") if name in found.origins]
+        one = found.origins[known[0]].expression.text if known else typed[0].partition("=")[2]
+        said.append(f"For a curve of one input: --columns {_typed('x', one)}.")
     return " ".join(said)
+
+
+def _taken(origins: Mapping[str, Origin]) -> list[str]:
+    """Columns that one of ours says all of; those of `steps*batch` are still columns of their own."""
+    read = [origin.expression.columns for origin in origins.values()]
+    return [names[0] for names in read if len(names) == 1]
+
+
+def _bracketed(text: str) -> str:
+    return text if re.fullmatch(r"[\w. ]+", text) else f"({text})"
 
 
 def _short(missing: Sequence[str], ours: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.columns import FLAGS, NUMBERS, means, plain
 from analysis.table.cells import is_empty, read_numbers
+from analysis.table.columns import FLAGS, NUMBERS, means, plain
 from analysis.table.expressions import truth_of
-from analysis.table.sources import Raw
+from analysis.table.numbers import role_of
+from analysis.table.raw import Raw
 from analysis.table.status import kind_of
 
 Array = NDArray[np.float64]
@@ -40,7 +41,7 @@ def why_not(name: str, cells: Sequence[Any], ours: str, raw: Raw) -> str:
         return "" if any(map(kind_of, words)) else f"{name!r} holds {words[0]!r}, which is no state of a run"
     if ours not in NUMBERS or plain(name) == ours:
         return ""
-    values, reasons = read_numbers(cells)
+    values, reasons, _ = read_numbers(cells, role=role_of(ours), decimal=raw.decimal)
     numbers = values[np.isfinite(values)]
     if len(reasons) > len(numbers):
         return f"{name!r} holds text such as {str(cells[min(reasons)])!r}"
@@ -73,8 +74,9 @@ def same_numbers(one: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether two columns say the same in every row."""
     if list(one) == list(other):
         return True
-    (a, bad_a), (b, bad_b) = read_numbers(one), read_numbers(other)
-    return not bad_a and not bad_b and bool(np.isfinite(a).any()) and np.array_equal(a, b, equal_nan=True)
+    a, b = read_numbers(one), read_numbers(other)
+    read = not a.reasons and not b.reasons and bool(np.isfinite(a.values).any())
+    return read and np.array_equal(a.values, b.values, equal_nan=True)
 
 
 def suggest(ours: str, raw: Raw, taken: Sequence[str]) -> list[Offer]:
@@ -86,7 +88,7 @@ def suggest(ours: str, raw: Raw, taken: Sequence[str]) -> list[Offer]:
         offer = _OFFERS[ours](name, plain(name))
         if offer is None:
             continue
-        values, _ = read_numbers(cells)
+        values = read_numbers(cells, role=role_of(ours), decimal=raw.decimal).values
         values = values[np.isfinite(values)]
         if len(values):
             rank, why = offer
