@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def add_table(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         metavar="OURS=THEIRS",
-        help='e.g. --columns "params=Model Size" "tokens=tokens_b*1e9" "loss=log(ppl)", or a YAML or JSON file',
+        help='e.g. --columns "params=Model Size" "tokens=T*1e9" "loss=log(ppl)", or one YAML or JSON file',
     )
     parser.add_argument(
         "--where",
@@ -74,24 +75,29 @@ def read_table(asked: argparse.Namespace) -> RunTable:
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
-    return load_runs(
+    table = load_runs(
         asked.source,
         columns=columns(asked.columns),
         where=asked.where,
         drop=asked.drop,
         checkpoints=asked.checkpoints,
     )
+    if not {"params", "tokens"} <= table.quantities:
+        has = ", ".join(sorted(table.quantities))
+        raise ValueError(f"{table.source}: has {has} and loss; the laws fitted here need params and tokens.")
+    return table
 
 
 def describe_table(table: RunTable) -> str:
-    """What was read: counts, which column became which quantity, notes and warnings, and what was set aside."""
+    """What was read: counts, which column became which quantity, notes, warnings, and what was set aside."""
     counts = ", ".join(f"{number} {what}" for what, number in table.counts.items())
     lines = [f"{table.source}: {counts}"]
     lines += [f"columns: {table.mapping()}"] if table.mapping() else []
     lines += _some(f"note: {note}" for note in dict.fromkeys(table.notes))
     lines += [f"! {warning}" for warning in dict.fromkeys(table.warnings)]
     lines += _some(f"set aside: {reason}" for reason in table.reasons())
-    return wrapped("\n".join(lines))
+    text = "\n".join(lines)
+    return wrapped(text) if sys.stdout.isatty() else text
 
 
 def _some(lines: Iterable[str]) -> list[str]:

@@ -48,17 +48,14 @@ def table(columns: Sequence[Column], width: int | None = None) -> str:
 
 
 def wrapped(text: str) -> str:
-    """The text with long lines broken at the terminal's width, or at 80 columns where output is no terminal."""
+    """The text with long lines broken at the terminal's width, at 80 columns where output is no terminal."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
     lines = []
     for line in text.split("\n"):
         indent = line[: len(line) - len(line.lstrip())] + "  "
+        fits = len(line) <= width
         lines += (
-            textwrap.wrap(
-                line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-            )
-            if len(line) > width
-            else [line]
+            [line] if fits else textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
         )
     return "\n".join(lines)
 

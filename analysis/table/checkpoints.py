@@ -111,15 +111,15 @@ def find_checkpoints(
 def _decided(found: _Grouping, sizes: Sizes, choice: Choice | None) -> Trails:
     trails = Trails()
     rows = sum(map(len, found.groups))
-    each = f"{rows} rows of {len(found.groups)} runs ({found.what}, growing tokens)"
+    runs = f"{len(found.groups)} run{'s' if len(found.groups) > 1 else ''} ({found.what}, growing tokens)"
+    each = f"{rows} rows of {runs}"
     enough = found.points >= (0 if found.is_id else _ENOUGH)
     if choice == "last" or (choice is None and enough):
         for group in found.groups:
             trails.earlier |= set(group) - {_last(group, sizes)}
         trails.notes.append(
-            f"{len(trails.earlier)} of {len(sizes.tokens)} rows are intermediate checkpoints of "
-            f"{len(found.groups)} runs ({found.what}, growing tokens); the last of each is fitted, the rest "
-            "are learning curves. --checkpoints all fits every row."
+            f"{len(trails.earlier)} of {len(sizes.tokens)} rows are intermediate checkpoints of {runs}; the "
+            "last of each is fitted, the rest are learning curves. --checkpoints all fits every row."
         )
     elif choice == "all":
         trails.notes.append(
@@ -205,21 +205,20 @@ def _constant(raw: Raw) -> list[Sequence[Any]]:
 
 
 def _by_order(raw: Raw, sizes: Sizes) -> list[_Grouping]:
-    """Consecutive rows of one size whose tokens and step grow, where nothing names the runs."""
+    """Consecutive rows of one size whose tokens (and step) grow, where nothing names the runs."""
     steps = _steps(raw)
-    if not steps:
-        return []
-    step = read_numbers(steps[0][1], decimal=raw.decimal).values
     with np.errstate(invalid="ignore"):
-        same = (np.diff(sizes.params) == 0) & (np.diff(sizes.tokens) > 0) & (np.diff(step) > 0)
+        same = (np.diff(sizes.params) == 0) & (np.diff(sizes.tokens) > 0)
+        if steps:
+            same &= np.diff(read_numbers(steps[0][1], decimal=raw.decimal).values) > 0
     block = np.concatenate([[0], np.cumsum(~same)])
     groups = _growing(block.tolist(), sizes)
-    if not groups or sum(map(len, groups)) < 0.8 * len(step):
+    if not groups or sum(map(len, groups)) < 0.8 * len(block):
         return []
-    rows = float(np.median([len(group) for group in groups]))
-    points = _points(raw, sizes, groups) - (rows < 10)
+    few = float(np.median([len(group) for group in groups])) < 10
+    points = _points(raw, sizes, groups) - (few or not steps)
     labels = [f"run-from-{label.replace(' ', '-')}" for label in raw.labels]
-    return [_Grouping(f"consecutive rows of one size, growing {steps[0][0]}", groups, points, labels)]
+    return [_Grouping("consecutive rows of one size", groups, points, labels)]
 
 
 def _points(raw: Raw, sizes: Sizes, groups: list[list[int]]) -> int:
