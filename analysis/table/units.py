@@ -104,7 +104,8 @@ def check_units(
             if i not in found.quarantine:
                 _judge_size(rows, trend, name, i, inside, found)
     swept = _swept(rows, learning_rate)
-    for i in inside[~swept[inside] & ~repeated[inside]]:
+    off = np.abs(np.log(loss) - trend.at(np.log(params), np.log(tokens)))
+    for i in inside[~swept[inside] & ~repeated[inside] & (off[inside] > _far(trend))]:
         _judge_loss(rows, trend, int(i), inside, found)
     return found
 
@@ -210,9 +211,18 @@ class _Trend:
         noise = 1.4826 * float(np.median(np.abs(y - X @ coefficients)))
         return cls(centre, coefficients, max(noise, 0.01), quadratic)
 
+    def at(self, n: Array, d: Array) -> Array:
+        """The trend at log N and log D, each (n,)."""
+        X = _features(n - self.centre[0], d - self.centre[1], self.quadratic)
+        return np.asarray(X @ self.coefficients, dtype=float)
+
     def __call__(self, n: float, d: float) -> float:
-        X = _features(np.array([n - self.centre[0]]), np.array([d - self.centre[1]]), self.quadratic)
-        return float((X @ self.coefficients)[0])
+        return float(self.at(np.array([n]), np.array([d]))[0])
+
+
+def _far(trend: _Trend) -> float:
+    """How far off the trend a loss must be to be looked at."""
+    return max(6 * trend.noise, 0.2)
 
 
 def _features(n: Array, d: Array, quadratic: bool) -> Array:
@@ -248,8 +258,6 @@ def _judge_loss(rows: _Rows, trend: _Trend, i: int, inside: NDArray[np.int_], fo
     measured = float(np.log(rows.loss[i]))
     expected = trend(float(np.log(rows.params[i])), float(np.log(rows.tokens[i])))
     off = measured - expected
-    if abs(off) <= max(6 * trend.noise, 0.2):
-        return
     near = max(3 * trend.noise, 0.05)
     said = f"loss {rows.loss[i]:g} where rows of its size say {np.exp(expected):.3g}"
     if abs(off + np.log(np.log(2))) <= near:

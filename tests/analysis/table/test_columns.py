@@ -303,7 +303,7 @@ def test_where_and_drop_leave_out_and_count(tmp_path: Path) -> None:
     )
     assert len(load_runs(path, where=["N > 1e4", "N < 1e6"])) == 9
     assert len(load_runs(path, drop='kind == "b"')) == 10
-    with pytest.raises(ValueError, match="no row is left: .*'kind' holds 'a', 'b'"):
+    with pytest.raises(ValueError, match=r"no row is left: .*'kind' holds 'a', 'b'"):
         load_runs(path, where="kind == 'c'")
     with pytest.raises(ValueError, match="--where 'kind = 1': write '=='"):
         load_runs(path, where="kind = 1")
