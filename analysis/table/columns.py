@@ -66,7 +66,7 @@ seconds: runtime wall_clock_seconds
 trunk_id: trunk
 status: state run_state run_status job_state job_status
 """
-ALIASES = {
+ALIASES: dict[str, tuple[str, ...]] = {
     ours: tuple(names.split())
     for ours, names in re.findall(r"^(\w+):((?:.|\n  )*)", _ALIASES, flags=re.MULTILINE)
 }

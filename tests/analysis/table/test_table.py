@@ -425,7 +425,6 @@ def test_two_fingerprints_or_objectives_never_share_a_part(tmp_path: Path) -> No
     write_study(tmp_path / "demo", families=("decoder", "lstm"))
     table = load_runs(tmp_path / "demo")
     assert list(split_comparable(table)) == ["decoder", "lstm"]
-    assert list(split_comparable(table, by_family=False)) == ["all runs"]
     table.rows.loc[table.rows.index[:5], "data_fingerprint"] = "00ff" * 16
     table.rows.loc[table.rows.index[-5:], "objective"] = "masked"
     parts = split_comparable(table)
