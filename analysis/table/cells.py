@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.numbers import Column, Role, all_plain, describe_styles, shorten
+from analysis.table.numbers import Column, Role, all_plain, shorten
 
 _EMPTY = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "<na>", "#n/a"})
 
@@ -41,14 +41,13 @@ def read_numbers(cells: Sequence[Any], *, role: Role = "real", decimal: str = ".
         if np.isfinite(values).all():
             return Numbers(values, {}, [])
     natives, texts, reasons = _sort(cells)
-    if decimal == "." and all_plain(texts.values()):
+    if decimal == "." and all_plain(texts.values(), role):
         read, notes = {i: float(text) for i, text in texts.items()}, []
     else:
         column = Column(texts, natives, role, decimal)
         column.read()
         read, reasons = column.values, reasons | column.reasons
-        by_text = {texts[i]: value for i, value in read.items()}
-        notes = describe_styles(column.styles, by_text)
+        notes = [note] if (note := column.note()) else []
     values = np.full(len(cells), np.nan)
     for i, value in {**natives, **read}.items():
         if not math.isfinite(value):

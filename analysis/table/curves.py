@@ -1,4 +1,4 @@
-"""Learning curves of a study folder: every trunk and every cooldown, one row a logged step."""
+"""Learning curves, one row a logged step: every trunk and cooldown of a study folder, or a W&B chart."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ import json
 import math
 from array import array
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.table.cells import read_numbers
+from analysis.table.columns import means
+from analysis.table.numbers import role_of
 from analysis.table.runtable import NotedRows
+from analysis.table.sources import read_file
 from scaling.records.record import RunRecord, StudyRecords, read_study
 
 METRICS_FILE = "metrics.jsonl"
@@ -24,12 +29,14 @@ Rows = NDArray[np.float64]  # (n, 7), in the order of _NUMBERS
 _About = tuple[str, str | None, str, str | None, int | None]
 
 
-def load_curves(folder: str | Path, *, most: int | None = None) -> NotedRows:
+def load_curves(source: str | Path, *, most: int | None = None) -> NotedRows:
     """Read metrics.jsonl of all trunks and cooldowns that the plan or a record of the study names.
 
     A run ends with a row for the held-out loss of its record.
 
     Args:
+        source: a study folder, or the file of a chart that W&B exports: one column a run and metric. Its
+            runs are named in `trunk_id`, and metrics that are none of ours keep their names.
         most: evaluations to keep of a file that has more than twice as many, and as many lines without one;
             the first and the last always stay. By default every line is kept: 100 bytes each.
 
@@ -41,8 +48,11 @@ def load_curves(folder: str | Path, *, most: int | None = None) -> NotedRows:
 
     Raises:
         FileNotFoundError: no such study folder.
+        ValueError: a file that holds no such chart.
     """
-    study = read_study(folder)
+    if Path(source).is_file():
+        return _read_chart(Path(source))
+    study = read_study(source)
     found = _Curves(study.folder, most)
     runs, done = _runs_of(study), {record.run_id: record for record in study.done}
     for trunk_id, about in _trunks(study).items():
@@ -53,6 +63,30 @@ def load_curves(folder: str | Path, *, most: int | None = None) -> NotedRows:
             if run_id in done:
                 found.add(run, _result(done[run_id]))
     return NotedRows(found.frame(), study.name, tuple(found.notes))
+
+
+def _read_chart(path: Path) -> NotedRows:
+    raw = read_file(path)
+    if not raw.chart:
+        present = ", ".join(map(repr, list(raw.columns)[:40]))
+        raise ValueError(
+            f"{path}: learning curves are read from a study folder or a chart that W&B exports (a column "
+            f"Step, and one a run and metric). Columns present: {present}."
+        )
+    notes = [*raw.notes, *(f"{item['row']} is not read: {item['reason']}" for item in raw.quarantine)]
+    data: dict[str, Any] = {"trunk_id": raw.columns["run_name"]}
+    for name, cells in raw.columns.items():
+        if name == "run_name":
+            continue
+        ours = next((known for known in _NUMBERS if means(name, known)), name)
+        ours = name if ours in data else ours
+        data[ours], reasons, styles = read_numbers(cells, role=role_of(ours), decimal=raw.decimal)
+        notes += [f"{name}: {style}" for style in styles]
+        notes += [f"{raw.labels[i]}: {name} is {reason}" for i, reason in sorted(reasons.items())]
+    extra = [name for name in data if name not in (*_ABOUT, *_NUMBERS)]
+    rows = pd.DataFrame(data, columns=[*_ABOUT, *_NUMBERS, *extra])
+    rows = rows.assign(part="trunk").astype(dict.fromkeys((*_NUMBERS, "params"), float))
+    return NotedRows(rows, path.stem, tuple(notes))
 
 
 class _Curves:

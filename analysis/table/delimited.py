@@ -195,7 +195,7 @@ def _check_end(raw: Raw, lines: list[_Line], text: str) -> None:
     """Judge the last row of a text without a newline at its end: exported so, or cut short?
 
     A closing quote says that the cell is complete. Otherwise it is taken as complete unless it looks like the
-    beginning of a longer one: shorter than all others of its column or the first characters of one, and seen
+    beginning of a longer one: the first digits of another of its column, or shorter than all others and seen
     nowhere else; or no number in a column of numbers.
     """
     last = lines[-1]
@@ -203,11 +203,12 @@ def _check_end(raw: Raw, lines: list[_Line], text: str) -> None:
         return  # what the text ends with is set aside already
     cell, others = last.cells[-1], [line.cells[-1] for line in lines[:-1]]
     numbers = sum(map(is_number, others[-50:])) > len(others[-50:]) / 2
-    cut = (numbers and not is_number(cell)) or (
-        cell not in others
-        and len(others) > 1
-        and (all(len(cell) < len(other) for other in others) or any(o.startswith(cell) for o in others))
-    )
+    begins = any(other != cell and other.startswith(cell) for other in others)
+    alone = cell not in others and len(others) > 1
+    if numbers:
+        cut = not is_number(cell) or begins or (alone and all(len(cell) < len(other) for other in others))
+    else:
+        cut = alone and begins
     if cut and not text.endswith('"'):
         lines.pop()
         raw.set_aside(

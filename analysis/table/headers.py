@@ -57,6 +57,8 @@ def _is_header(rows: Sequence[Sequence[str]], levels: int) -> bool:
     if len(row) != len(header[0]) or list(row) == list(header[0]):
         return False
     named = [j for j, cell in enumerate(row) if not is_empty(cell)]
+    if levels > 1 and is_index_row(row, header):
+        return False
     if len(named) < 2 or any(is_number(row[j]) for j in named):
         return False
     below = [r for r in rows[levels + 1 : levels + 1 + _SAMPLE] if len(r) == len(row)]

@@ -72,9 +72,10 @@ def _from_body(source: str, body: Any) -> Raw:
     if {"columns", "data"} <= set(table) and isinstance(table["data"], list):
         return _from_split(source, table)
     tables = [key for key, value in table.items() if type(value) is list and _all_objects(value)]
-    if len(tables) == 1 and not any(is_known(key) for key in table):  # orient='table', {"runs": [...]}
+    others = [key for key in table if [key] != tables]
+    if len(tables) == 1 and not any(map(is_known, others)):  # orient='table', {"runs": [...]}
         raw = _from_body(source, table[tables[0]])
-        others = [key for key in table if key not in (tables[0], "schema")]
+        others = [key for key in others if key != "schema"]
         if others:
             raw.notes.append(f"the rows are those of {tables[0]!r}; not read: {', '.join(map(repr, others))}")
         return raw

@@ -16,8 +16,9 @@ from analysis.table.cells import read_numbers
 from analysis.table.checkpoints import Choice
 from analysis.table.columns import COUNTS, QUANTITIES
 from analysis.table.conditions import Conditions, filter_rows, flagged_notes
-from analysis.table.mapping import Columns, Origin, resolve
+from analysis.table.mapping import Columns, Origin
 from analysis.table.raw import Raw
+from analysis.table.resolve import resolve
 from analysis.table.runtable import RunTable, SetAside, group_reasons
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
@@ -77,6 +78,11 @@ def load_runs(
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
         raw = read_file(path)
+        if raw.chart:
+            raise ValueError(
+                f"{path}: a W&B chart: its rows are steps of runs, with a name and no size each. load_curves "
+                "reads it; for a fit, export the table of runs (Download > CSV of the runs table)."
+            )
     else:
         raise FileNotFoundError(
             f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "

@@ -77,17 +77,20 @@ def decimal_mark(columns: Mapping[str, Sequence[Any]], delimiter: str) -> str:
         delimiter: between the cells, "" for formats that have none.
     """
     votes: Counter[str] = Counter()
-    open_commas = False
+    open_commas = marks = False
     for cells in columns.values():
         texts = [cell.strip() for cell in cells[:_SAMPLE] if isinstance(cell, str)]
         forms = Counter(form_of(_mantissa(text)) for text in texts if "," in text or "." in text)
         votes[_own_mark(forms, "") if 2 * forms[""] <= forms.total() else ""] += 1
         votes["."] += any(isinstance(cell, float) and not cell.is_integer() for cell in cells[:_SAMPLE])
         open_commas |= forms["comma or commas"] > 0
+        marks |= any(form_of(_mantissa(text)) == "marks" for text in texts)
     if votes["."] != votes[","]:
         return "." if votes["."] > votes[","] else ","
     if not votes["."] and not open_commas:
         return "."
+    if not votes["."] and marks:  # thousands are parted by something else, so a comma is for decimals
+        return ","
     return {",": ".", ";": "" if votes["."] else ","}.get(delimiter, "")
 
 
@@ -101,7 +104,7 @@ class Column:
     mark: str
     values: dict[int, float] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
-    styles: dict[str, str] = field(default_factory=dict)  # what was not plain → an example of it
+    styles: dict[int, str] = field(default_factory=dict)  # in what a cell was not plain
 
     def read(self) -> None:
         """Fill in values, reasons and styles."""
@@ -120,7 +123,7 @@ class Column:
             if not style and not power and mantissa != self.texts[i]:
                 style = "without its unit"
             if style:
-                self.styles.setdefault(style, self.texts[i])
+                self.styles[i] = style
         self._check_suffixes({i for i in self.values if parts[i][1]})
 
     def _check_suffixes(self, suffixed: set[int]) -> None:
@@ -139,9 +142,16 @@ class Column:
                     text = shorten(self.texts.get(i, self.natives.get(i)))
                     self.reasons[i] = f"not a number: {text} {said}; write the count in digits"
                     self.values.pop(i, None)
-        kept = sorted(suffixed - set(self.reasons))
-        if kept:
-            self.styles["suffixes k, M, B, T"] = self.texts[kept[0]]
+        for i in suffixed:
+            self.styles[i] = "; ".join(filter(None, (self.styles.get(i), "suffixes k, M, B, T")))
+
+    def note(self) -> str:
+        """One sentence with an example of each style that was read, or "" if all cells are plain."""
+        first: dict[str, int] = {}
+        for i in sorted(set(self.styles) & set(self.values)):
+            first.setdefault(self.styles[i], i)
+        said = [f"{self.texts[i]} as {_say(self.values[i])} ({style})" for style, i in first.items()]
+        return f"read {', '.join(said)}" if said else ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +196,9 @@ class _Reading:
                 return "", _unclear(text, ",")
             form = "comma" if comma else "commas"
         elif form == "point or dots":
-            if (comma and not (forms["dots"] or role != "real")) or not self.mark:
+            # A count has no fraction, so 5.760 may well be 5760, unless others have fractions too.
+            sure = (forms["dots"] or role != "real") if comma else (forms["point"] or role == "real")
+            if not self.mark or not sure:
                 return "", _unclear(text, ".")
             form = "dots" if comma else "point"
         if form == "whole" or (form == "point" and not comma):
@@ -203,15 +215,6 @@ class _Reading:
         if text.endswith("%"):
             return "", "a percentage, not a number: {}"
         return "", "not a number: {}"
-
-
-def describe_styles(styles: Mapping[str, str], values: Mapping[str, float]) -> list[str]:
-    """One note on a column that is not written plainly, with an example of each style."""
-    examples: dict[str, list[str]] = {}
-    for style, text in styles.items():
-        examples.setdefault(text, []).append(style)
-    said = [f"{text} as {_say(values[text])} ({', '.join(style)})" for text, style in examples.items()]
-    return [f"read {'; '.join(said)}"] if said else []
 
 
 def shorten(cell: Any) -> str:
@@ -264,6 +267,7 @@ def _say(value: float) -> str:
     return re.sub(r"e\+0?", "e", text)
 
 
-def all_plain(texts: Iterable[str]) -> bool:
-    """Decide whether every text is a number with a decimal point or none."""
-    return all(_FORMS["whole"].fullmatch(text) or _FORMS["point"].fullmatch(text) for text in texts)
+def all_plain(texts: Iterable[str], role: Role) -> bool:
+    """Decide whether every text is a number that can be read in one way only, as float() reads it."""
+    plain = ("whole", "point", "point or dots") if role == "real" else ("whole", "point")
+    return all(form_of(text) in plain for text in texts)

@@ -23,6 +23,7 @@ class Raw:
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     decimal: str = "."  # the decimal mark of the file's text: ".", ",", or "" where the file does not tell
+    chart: bool = False  # a W&B chart: rows are steps of runs, not runs
     index_columns: tuple[str, ...] = ()  # columns that only count the rows and are no part of a run
 
     def set_aside(self, row: str, reason: str) -> None:

@@ -31,7 +31,7 @@ def unpivot_chart(raw: Raw) -> Raw:
     metrics = list(dict.fromkeys(part["metric"] for part in found if part["metric"] != "_step"))
     runs = list(dict.fromkeys(part["run"] for part in found))
     refuse_too_many_cells(raw.source, len(metrics) + 2, len(runs) * len(raw.labels))
-    long = Raw(raw.source, {}, [], raw.quarantine, raw.counts, raw.notes, raw.decimal)
+    long = Raw(raw.source, {}, [], raw.quarantine, notes=raw.notes, chart=True)
     rows: list[list[str]] = []
     for run in runs:
         series = [raw.columns.get(f"{run} - {metric}") or [""] * len(raw.labels) for metric in metrics]
