@@ -1,4 +1,4 @@
-"""Whose column is whose: the documented names, the few aliases that can mean one thing only, and mappings.
+"""Explicit mappings of a source's columns to ours.
 
 A mapping says `ours=theirs`, on the command line, in a dict or in a small YAML or JSON file. Theirs is a
 column, or an expression that brings the numbers to our units: `params=Model Size (M)*1e6`, `loss=log(ppl)`.

@@ -1,4 +1,4 @@
-"""Which column of a source is which of ours: mapped, equal in name, or an alias that its values agree with."""
+"""Which column of a source is which of ours: mapped, equal in name, or an alias that its values bear out."""
 
 from __future__ import annotations
 

@@ -454,6 +454,31 @@ def test_curves_of_trunks_and_cooldowns(tmp_path: Path) -> None:
     assert load_curves(tmp_path / "demo").rows.equals(curves)
 
 
+def test_long_curves_are_thinned_evenly_while_they_are_read(tmp_path: Path) -> None:
+    write_study(tmp_path / "demo")
+    lines = [
+        {"step": i, "tokens": 100 * i, "train_loss": 3.0, **({"loss": 2 + 1 / i} if i % 3 == 1 else {})}
+        for i in range(1, 3001)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "demo" / "decoder-w16" / "metrics.jsonl").write_text(text + '{"step": 3001\n')
+    every = load_curves(tmp_path / "demo")
+    kept = load_curves(tmp_path / "demo", most=100)
+    steps, some = (
+        loaded.rows[(loaded.rows["trunk_id"] == "decoder-w16") & (loaded.rows["part"] == "trunk")]
+        for loaded in (every, kept)
+    )
+    assert len(steps) == 3000
+    evaluated = some.dropna(subset="loss")
+    assert 100 <= len(evaluated) <= 201
+    assert (evaluated["step"].iloc[0], evaluated["step"].iloc[-1]) == (1, 2998)
+    assert some["step"].iloc[-1] == 3000
+    assert set(np.diff(evaluated["step"])[:-1]) == {24}
+    assert "decoder-w16/metrics.jsonl: 126 of 1000 evaluations are shown, evenly spaced" in kept.notes
+    assert "decoder-w16/metrics.jsonl: 1 lines could not be read" in kept.notes
+    assert len(every.rows) - len(kept.rows) == len(steps) - len(some), "short curves keep every line"
+
+
 def test_a_plan_cannot_lead_out_of_the_study(tmp_path: Path) -> None:
     write_study(tmp_path / "demo")
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "tokens": 1, "loss": 1}\n')
