@@ -135,6 +135,7 @@ def answer(runs: pd.DataFrame, asked: argparse.Namespace) -> Answer:
             *columns,
             fit=judge,
             compute=asked.compute,
+            flops=flops,
             groups=trunks,
             resamples=asked.resamples,
             seed=asked.seed,

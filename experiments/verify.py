@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.fitting.fit import fit_loss_surface
+from analysis.forecast.grids import noise_free_bias
 from analysis.forecast.isoflop import approach_1
 from analysis.forecast.links import Exponential, fit_link
-from analysis.forecast.parabola import noise_free_bias
 from analysis.forecast.slices import Slices
 from analysis.laws.law import Chinchilla
 from analysis.laws.surfaces import Repeated

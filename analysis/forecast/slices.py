@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,11 @@ from scipy.interpolate import PchipInterpolator
 from analysis.fitting.runs import FitError, Runs
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
-TOLERANCE = 0.1  # runs whose compute agrees to 10 % share a budget: step counts and shapes are whole numbers
-SIZES = 4  # a parabola with a residual to judge it by
+GAPS = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3)  # in log compute: runs of one budget may lie this far apart …
+WIDEST = 0.3  # … a budget's runs spread over at most this …
+APART = 3.0  # … and budgets lie at least this many times their own width from each other
+EXACT = 0.01  # counted FLOP within 1 % of 6 N D are 6 N D
+SIZES = 4  # a curve with a residual to judge it by
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,20 @@ class Slices:
     loss: Array  # (m,) [nats/token]
     group: npt.NDArray[np.int64]  # (m,)
     interpolated: bool
+    counted: bool = False  # budgets are FLOP of the caller's that differ from 6 N D
+    left_out: int = 0  # runs that share a budget with too few others
 
     def at(self, budget: int) -> npt.NDArray[np.int64]:
         """Points of one budget, in order of size."""
         points = np.flatnonzero(self.budget == budget)
         return points[np.argsort(self.N[points], kind="stable")]
+
+    def product_line(self, budget: int) -> tuple[float, float]:
+        """Slope and level of log(N D) against log N along a budget: 0 and log(C / 6) where C is 6 N D."""
+        points = self.at(budget)
+        log_n = np.log(self.N[points])
+        slope, level = np.polyfit(log_n, log_n + np.log(self.D[points]), 1)
+        return float(slope), float(level)
 
 
 def slice_runs(
@@ -46,8 +58,10 @@ def slice_runs(
 ) -> Slices:
     """Curves of equal compute, each with at least `sizes` sizes.
 
-    Where most runs share their compute with others, those budgets are the slices. Otherwise log loss is
-    interpolated along each trunk (one size, several token counts) by monotone cubics of log compute.
+    Where most runs share their compute with others, those budgets are the slices: how closely runs of one
+    budget agree is read off the distance between budgets, since step counts are whole numbers and real tables
+    round. Otherwise log loss is interpolated along each trunk (one size, several token counts) by monotone
+    cubics of log compute; without such trunks, the budgets that fewer than half of the runs share must do.
 
     Args:
         flops: compute of each run; 6 × params × tokens where absent.
@@ -60,29 +74,55 @@ def slice_runs(
     (arXiv:2406.19146), who use Akima's instead of monotone cubics.
     """
     runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    compute = FLOPS_PER_PARAM_TOKEN * runs.inputs["N"] * runs.inputs["D"]
+    compute = six_nd = FLOPS_PER_PARAM_TOKEN * runs.inputs["N"] * runs.inputs["D"]
     if flops is not None:
-        compute = np.asarray(flops, dtype=float)[runs.order]
-    if isinstance(budgets, int):
-        measured = _shared(runs, compute, sizes)
-        if measured is not None:
-            return measured
-    return _interpolated(runs, compute, budgets, sizes)
+        compute = _counted(flops, runs)
+    counted = bool((np.abs(np.log(compute / six_nd)) > EXACT).any())
+    measured = _shared(runs, compute, sizes) if isinstance(budgets, int) else None
+    if measured is not None and 2 * len(measured.loss) >= runs.n:
+        return replace(measured, counted=counted)
+    try:
+        return replace(_interpolated(runs, compute, budgets, sizes), counted=counted)
+    except FitError:
+        if measured is None:
+            raise
+        return replace(measured, counted=counted)
+
+
+def _counted(flops: npt.ArrayLike, runs: Runs) -> Array:
+    """The caller's FLOP in the order of runs.
+
+    Raises:
+        FitError: unless there is one positive number a run.
+    """
+    values = np.asarray(flops, dtype=float)
+    if values.shape != (runs.n,):
+        raise FitError(f"flops has shape {values.shape}, loss has {runs.n} rows; give one value a run.")
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise FitError(
+            f"flops must be positive and finite; {int(bad.sum())} of {runs.n} rows are not, the first is row "
+            f"{row}: {float(values[row])!r}. Leave the column out to use 6 × params × tokens."
+        )
+    return values[runs.order]
 
 
 def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:
-    """Slices of runs that were trained on a common budget; None where fewer than half were."""
-    order = np.argsort(compute, kind="stable")
-    clusters: list[list[int]] = []
-    for i in order:
-        if clusters and compute[i] <= compute[clusters[-1][0]] * (1 + TOLERANCE):
-            clusters[-1].append(int(i))
-        else:
-            clusters.append([int(i)])
-    kept = [c for c in clusters if len(np.unique(runs.inputs["N"][c])) >= sizes]
-    if len(kept) < 2 or 2 * sum(map(len, kept)) < runs.n:
+    """Slices of runs that were trained on a common budget; None without two such budgets."""
+    log_c = np.log(compute)
+    order = np.argsort(log_c, kind="stable")
+    kept: list[npt.NDArray[np.int64]] = []
+    for gap in GAPS:
+        parts = np.split(order, 1 + np.flatnonzero(np.diff(log_c[order]) > gap))
+        full = [part for part in parts if len(np.unique(runs.inputs["N"][part])) >= sizes]
+        narrow = _distinct([log_c[part] for part in full])
+        found = [part for part, ok in zip(full, narrow, strict=True) if ok]
+        if sum(map(len, found)) > sum(map(len, kept)):
+            kept = found
+    if len(kept) < 2:
         return None
-    rows = np.concatenate([np.array(c) for c in kept])
+    rows = np.concatenate(kept)
     return Slices(
         compute=np.array([np.exp(np.log(compute[c]).mean()) for c in kept]),
         budget=np.repeat(np.arange(len(kept)), [len(c) for c in kept]),
@@ -91,7 +131,17 @@ def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:
         loss=runs.loss[rows],
         group=np.unique(runs.groups[rows], return_inverse=True)[1],
         interpolated=False,
+        left_out=runs.n - len(rows),
     )
+
+
+def _distinct(budgets: Sequence[Array]) -> npt.NDArray[np.bool_]:
+    """Which clusters of log compute, in increasing order, are narrow against the distance to the next."""
+    middle = np.array([cluster.mean() for cluster in budgets])
+    width = np.array([np.ptp(cluster) for cluster in budgets])
+    distance = np.diff(middle, prepend=-np.inf, append=np.inf)
+    nearest = np.minimum(distance[:-1], distance[1:])
+    return np.asarray(width <= np.minimum(WIDEST, nearest / APART))
 
 
 @dataclass(frozen=True)
@@ -122,7 +172,8 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
         trunks = sum(len(each.group) for each in bundles)
         raise FitError(
             f"no curves of equal compute: fewer than 2 budgets have {sizes} sizes, neither as runs whose "
-            f"compute agrees within {100 * TOLERANCE:g} % nor along {trunks} trunks of several budgets."
+            f"compute agrees nor along {trunks} trunks of several budgets. Train {sizes} sizes or more at 2 "
+            "budgets or more; where budgets were set in counted FLOP, give the column flops."
         )
     budget, N, D, loss, group = table[:, np.isin(table[0], enough)]
     return Slices(

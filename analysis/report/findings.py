@@ -125,7 +125,12 @@ def _fit_part(
     if order:
         try:
             approaches = compare_approaches(
-                *columns, fit=surfaces[order[0]], groups=trunks, resamples=resamples, seed=seed
+                *columns,
+                fit=surfaces[order[0]],
+                flops=runs["flops"].to_numpy(dtype=float),
+                groups=trunks,
+                resamples=resamples,
+                seed=seed,
             )
         except (FitError, ValueError) as error:
             refusals.append(f"approaches 1 to 3: {error}")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from analysis.fitting.runs import FitError
-from analysis.sweeps import families
 from analysis.laws.law import Coupled
+from analysis.sweeps import families
 from analysis.sweeps.families import EqualityTest, _Runs, _Shape, compare_families
 
 DECODER = Coupled(E=0.9, A=20.0, B=400.0, alpha=0.33, beta=0.42, k=1.5)
