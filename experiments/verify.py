@@ -161,6 +161,7 @@ def total_or_not() -> Iterator[Check]:
             D=D.ravel(),
             loss=loss.ravel(),
             group=np.tile(np.arange(len(N)), len(budgets)),
+            flops=(6 * N * D).ravel(),
             interpolated=False,
         )
         ours = approach_1(slices, edges=True, resamples=0).a

@@ -25,15 +25,15 @@ def exact_minima(slices: Slices, law: Law) -> tuple[Array, Array]:
     """log N and log D (B,) of a law's least loss along each budget; NaN where it lies far from the sizes."""
     log_n, log_d = np.full((2, len(slices.compute)), np.nan)
     for budget in range(len(slices.compute)):
-        slope, level = slices.product_line(budget)
+        log_tokens = slices.log_tokens(budget)
         sizes = np.log(slices.N[slices.at(budget)])
         x = np.linspace(2 * sizes.min() - sizes.max(), 2 * sizes.max() - sizes.min(), SEARCH)
-        loss = np.asarray(law(N=np.exp(x), D=np.exp(level + (slope - 1) * x)), dtype=float)
+        loss = np.asarray(law(N=np.exp(x), D=np.exp(log_tokens(x))), dtype=float)
         best = int(loss.argmin())
         if 0 < best < SEARCH - 1:
             around = slice(best - 1, best + 2)
             log_n[budget] = parabola(x[around], loss[None, around])[0][0]
-            log_d[budget] = level + (slope - 1) * log_n[budget]
+            log_d[budget] = log_tokens(log_n[budget])
     return log_n, log_d
 
 
@@ -180,9 +180,8 @@ def counted_warnings(slices: Slices, judge: Law, true: Approach) -> tuple[FitWar
     """In which FLOP budgets are counted, and what that alone does to the optima of a law (`true`)."""
     if not slices.counted:
         return ()
-    ratio = slices.compute[slices.budget] / (FLOPS_PER_PARAM_TOKEN * slices.N * slices.D)
-    ends = [slices.N.min() == slices.N, slices.N.max() == slices.N]
-    small, large = (float(np.median(ratio[end])) for end in ends)
+    ends = (slices.N.argmin(), slices.N.argmax())
+    small, large = (float(slices.ratio[end]) for end in ends)
     message = (
         f"curves are of equal counted FLOP, {small:.3g} × 6 N D at N = {slices.N.min():.3g} and {large:.3g} "
         f"× at {slices.N.max():.3g}; a, N* and D* are given for the compute 6 N* D*, as the surface's are."

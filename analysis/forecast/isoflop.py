@@ -253,12 +253,12 @@ def _judged(
     x = np.log(slices.compute[kept])
     line = power_lines(x - x.mean(), log_n[None], log_d[None], np.ones(len(x)))
     true = Approach.through(found.number, line, log_n, log_d, level=found.level)
+    doubts = found.warnings + counted_warnings(slices, judge, true)
     exact = replace(slices, loss=np.asarray(judge(N=slices.N, D=slices.D), dtype=float))
     try:
         on_exact = follow(exact, resamples=0)
     except (FitError, ValueError):
-        return found
-    doubts = found.warnings + counted_warnings(slices, judge, true)
+        return replace(found, warnings=doubts)
     largest = DECADE * float(found.budgets.max())
     bias = on_exact.optimum(largest)[0] / true.optimum(largest)[0] - 1
     if abs(bias) >= BIAS:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,8 @@ class Slices:
     D: Array  # (m,)
     loss: Array  # (m,) [nats/token]
     group: npt.NDArray[np.int64]  # (m,)
+    flops: Array  # (m,) compute of each point itself, as the budgets are counted
     interpolated: bool
-    counted: bool = False  # budgets are FLOP of the caller's that differ from 6 N D
     left_out: int = 0  # runs that share a budget with too few others
 
     def at(self, budget: int) -> npt.NDArray[np.int64]:
@@ -38,12 +38,26 @@ class Slices:
         points = np.flatnonzero(self.budget == budget)
         return points[np.argsort(self.N[points], kind="stable")]
 
-    def product_line(self, budget: int) -> tuple[float, float]:
-        """Slope and level of log(N D) against log N along a budget: 0 and log(C / 6) where C is 6 N D."""
+    @property
+    def ratio(self) -> Array:
+        """Counted FLOP (m,) over 6 N D."""
+        return self.flops / (FLOPS_PER_PARAM_TOKEN * self.N * self.D)
+
+    @property
+    def counted(self) -> bool:
+        """Whether budgets are FLOP that differ from 6 N D."""
+        return bool((np.abs(np.log(self.ratio)) > EXACT).any())
+
+    def log_tokens(self, budget: int) -> Callable[[Array], Array]:
+        """log D as a function of log N along a budget, of the ratio of counted FLOP to 6 N D in between.
+
+        Beyond the sizes tried the ratio stays as it is at the last one.
+        """
         points = self.at(budget)
-        log_n = np.log(self.N[points])
-        slope, level = np.polyfit(log_n, log_n + np.log(self.D[points]), 1)
-        return float(slope), float(level)
+        log_n, first = np.unique(np.log(self.N[points]), return_index=True)
+        between = PchipInterpolator(log_n, np.log(self.ratio[points][first]))
+        total = float(np.log(self.compute[budget] / FLOPS_PER_PARAM_TOKEN))
+        return lambda x: np.asarray(total - x - between(np.clip(x, log_n[0], log_n[-1])))
 
 
 def slice_runs(
@@ -74,19 +88,19 @@ def slice_runs(
     (arXiv:2406.19146), who use Akima's instead of monotone cubics.
     """
     runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    compute = six_nd = FLOPS_PER_PARAM_TOKEN * runs.inputs["N"] * runs.inputs["D"]
-    if flops is not None:
+    if flops is None:
+        compute = FLOPS_PER_PARAM_TOKEN * runs.inputs["N"] * runs.inputs["D"]
+    else:
         compute = _counted(flops, runs)
-    counted = bool((np.abs(np.log(compute / six_nd)) > EXACT).any())
     measured = _shared(runs, compute, sizes) if isinstance(budgets, int) else None
     if measured is not None and 2 * len(measured.loss) >= runs.n:
-        return replace(measured, counted=counted)
+        return measured
     try:
-        return replace(_interpolated(runs, compute, budgets, sizes), counted=counted)
+        return _interpolated(runs, compute, budgets, sizes)
     except FitError:
         if measured is None:
             raise
-        return replace(measured, counted=counted)
+        return measured
 
 
 def _counted(flops: npt.ArrayLike, runs: Runs) -> Array:
@@ -130,6 +144,7 @@ def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:
         D=runs.inputs["D"][rows],
         loss=runs.loss[rows],
         group=np.unique(runs.groups[rows], return_inverse=True)[1],
+        flops=compute[rows],
         interpolated=False,
         left_out=runs.n - len(rows),
     )
@@ -183,6 +198,7 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
         D=D,
         loss=loss,
         group=np.unique(group, return_inverse=True)[1],
+        flops=np.exp(grid[enough])[np.searchsorted(enough, budget)],
         interpolated=True,
     )
 

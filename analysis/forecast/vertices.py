@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,12 +14,15 @@ from analysis.fitting.bootstrap.variance import Scatter
 from analysis.forecast.slices import Slices
 from analysis.laws.law import Array
 
-EXPONENTS = (0.02, 2.0)  # of the two flanks of a curve; 0 and 0 would be the parabola
+LEAST_EXPONENT = 0.02  # of a flank; with 0 and 0 a curve would be the parabola
+WIDTHS = (float(np.log(0.05)), float(np.log(4.0)))  # log(p + q)
+TILTS = (-1.5, 1.5)  # q - p, which the losses determine far better: the axes of the mesh follow that
 NODES = 11  # a side of the mesh of exponents
 ZOOMS = 6  # refinements of the mesh; each shrinks what is known exactly about five times
 NEGLIGIBLE = 1e-3  # share of the likeliest node's below which a node is left out of the refined mesh
-REACHES = (np.inf, 0.3, 0.1, 0.03, 0.01)  # relative excess at which the spread of a loss has doubled
-CLEARLY = 2.0  # gain in log likelihood without which losses are taken to scatter alike
+REACHES = (0.3, 0.1, 0.03, 0.01)  # relative excess over the least loss at which spread has doubled
+CLEARLY = 3.0  # gain in log likelihood without which losses are taken to scatter alike
+QUIET = 1e-3  # relative: losses that scatter less about their curves need no unequal weights
 LEAST = 1e-26  # sum of squared relative residuals: what rounding leaves of exact losses
 
 
@@ -31,14 +34,14 @@ class _Curve:
     centre: float  # mean log N
     x: Array  # (n,) log N less the mean
     loss: Array  # (n,) over the least of the budget
-    product: tuple[float, float]  # slope and level of log(N D) against log N
+    log_tokens: Callable[[Array], Array]  # log D of log N
 
     @classmethod
     def of(cls, slices: Slices, budget: int) -> _Curve:
         points = slices.at(budget)
         log_n = np.log(slices.N[points])
         loss = slices.loss[points] / slices.loss[points].min()
-        return cls(points, float(log_n.mean()), log_n - log_n.mean(), loss, slices.product_line(budget))
+        return cls(points, float(log_n.mean()), log_n - log_n.mean(), loss, slices.log_tokens(budget))
 
     def spread(self, reach: float) -> Array:
         """Standard deviation (n,) of each loss in units of that near the minimum."""
@@ -54,6 +57,7 @@ class _Mesh:
     solvers: list[Array]  # a budget: (G, 3, n), from losses to coefficients
     squares: Array  # (G,) weighted sum of squared relative residuals
     log_det: Array  # (G,) what unequal spreads take from the likelihood
+    share: Array  # (G,) posterior of the pairs; even until `_posterior` has weighed them
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,6 @@ class Vertices:
     noise: float  # relative standard deviation of losses near the minima
     _curves: Sequence[_Curve] = field(repr=False)
     _mesh: _Mesh = field(repr=False)
-    _share: Array = field(repr=False)  # (G,) posterior of the pairs of exponents
     _free: float = field(repr=False)  # degrees of freedom
     _group: npt.NDArray[np.int64] = field(repr=False)
 
@@ -82,8 +85,8 @@ class Vertices:
 
     def tokens(self, log_n: Array) -> Array:
         """log D (..., B) of sizes log N (..., B) on each budget's curve."""
-        slope, level = np.array([curve.product for curve in self._curves]).T
-        return np.asarray(level + (slope - 1) * log_n)
+        columns = [curve.log_tokens(log_n[..., i]) for i, curve in enumerate(self._curves)]
+        return np.stack(columns, axis=-1)
 
     def draws(self, resamples: int, seed: int) -> Array:
         """log N of the minima under other noise and other shapes: (R, B), NaN where there is none.
@@ -93,7 +96,7 @@ class Vertices:
         moves all its budgets together. Few trunks widen that as `small_sample` says.
         """
         rng = np.random.default_rng(seed)
-        node = rng.choice(len(self._share), p=self._share, size=resamples)
+        node = rng.choice(len(self._mesh.p), p=self._mesh.share, size=resamples)
         p, q = self._mesh.p[node], self._mesh.q[node]
         groups, m = int(self._group.max()) + 1, len(self._group)
         if groups == m:
@@ -149,47 +152,50 @@ def fit_vertices(slices: Slices) -> Vertices:
     curves = [_Curve.of(slices, budget) for budget in range(len(slices.compute))]
     m, groups = len(slices.loss), int(slices.group.max()) + 1
     free = max(groups * (1 - 3 * len(curves) / m), 1.0)
-    whole = (float(np.log(EXPONENTS[0])), float(np.log(EXPONENTS[1])))
-
-    def likelihood(reach: float) -> float:
-        mesh = _solve(curves, whole, whole, reach)
-        return float(np.max(-(free * np.log(mesh.squares) + groups / m * mesh.log_det) / 2))
-
-    gains = [likelihood(reach) for reach in REACHES]
-    best = int(np.argmax(gains))
-    reach = REACHES[best] if gains[best] - gains[0] > CLEARLY else REACHES[0]
-    over_p, over_q = whole, whole
-    for _ in range(ZOOMS):
-        mesh = _solve(curves, over_p, over_q, reach)
-        share = (mesh.squares / mesh.squares.min()) ** (-free / 2)
-        by_node = share.reshape(NODES, NODES)
-        refined = (_refined(over_p, by_node.sum(axis=1)), _refined(over_q, by_node.sum(axis=0)))
-        if refined == (over_p, over_q):
-            break
-        over_p, over_q = refined
-    share = share / share.sum()
+    mesh, reach = _posterior(curves, np.inf, free), np.inf
+    if mesh.squares.min() > free * QUIET**2:
+        best = _likelihood(mesh, free, groups / m) + CLEARLY
+        for other in REACHES:
+            tried = _posterior(curves, other, free)
+            likelihood = _likelihood(tried, free, groups / m)
+            if likelihood > best:
+                mesh, reach, best = tried, other, likelihood
     noise = float(np.sqrt(mesh.squares.min() / max(free - 2, 1.0)))
     log_n, variance, inside = [], [], []
     for curve, solver in zip(curves, mesh.solvers, strict=True):
         place = _minimum(solver @ curve.loss, mesh.p, mesh.q)
         known = np.isfinite(place)
-        likely = float(share[known].sum())
-        mean = float(share[known] @ place[known]) / likely if likely > 0.5 else np.nan
+        likely = float(mesh.share[known].sum())
+        mean = float(mesh.share[known] @ place[known]) / likely if likely > 0.5 else np.nan
         log_n.append(curve.centre + mean)
         variance.append(noise**2 * _leverage(curve, solver, mesh, reach))
         inside.append(bool(curve.x[0] < mean < curve.x[-1]))
-    return Vertices(
-        np.array(log_n),
-        np.array(variance),
-        np.array(inside),
-        reach,
-        noise,
-        curves,
-        mesh,
-        share,
-        free,
-        slices.group,
-    )
+    places = (np.array(log_n), np.array(variance), np.array(inside))
+    return Vertices(*places, reach, noise, curves, mesh, free, slices.group)
+
+
+def _likelihood(mesh: _Mesh, free: float, independent: float) -> float:
+    """Restricted log likelihood of the likeliest shape, up to a constant.
+
+    Args:
+        free: degrees of freedom of the residuals.
+        independent: how many of the points are, as a share.
+    """
+    return float(np.max(-(free * np.log(mesh.squares) + independent * mesh.log_det) / 2))
+
+
+def _posterior(curves: Sequence[_Curve], reach: float, free: float) -> _Mesh:
+    """Refine the mesh until it covers what the losses leave of the exponents, and weigh its nodes."""
+    widths, tilts = WIDTHS, TILTS
+    for _ in range(ZOOMS):
+        mesh = _solve(curves, widths, tilts, reach)
+        share = (mesh.squares / mesh.squares.min()) ** (-free / 2)
+        by_node = share.reshape(NODES, NODES)
+        refined = (_refined(widths, by_node.sum(axis=1)), _refined(tilts, by_node.sum(axis=0)))
+        if refined == (widths, tilts):
+            break
+        widths, tilts = refined
+    return replace(mesh, share=share / share.sum())
 
 
 def _terms(x: Array, p: Array, q: Array) -> Array:
@@ -210,11 +216,12 @@ def _minimum(coefficients: Array, p: Array, q: Array) -> Array:
 
 
 def _solve(
-    curves: Sequence[_Curve], over_p: tuple[float, float], over_q: tuple[float, float], reach: float
+    curves: Sequence[_Curve], widths: tuple[float, float], tilts: tuple[float, float], reach: float
 ) -> _Mesh:
-    """Least squares at each node of the mesh between two pairs of log exponents."""
-    axes = np.meshgrid(np.linspace(*over_p, NODES), np.linspace(*over_q, NODES), indexing="ij")
-    p, q = (np.exp(axis.ravel()) for axis in axes)
+    """Least squares at each node of the mesh between two log(p + q) and two q - p."""
+    axes = np.meshgrid(np.linspace(*widths, NODES), np.linspace(*tilts, NODES), indexing="ij")
+    width, tilt = np.exp(axes[0].ravel()), axes[1].ravel()
+    p, q = (np.maximum((width + side * tilt) / 2, LEAST_EXPONENT) for side in (-1, 1))
     squares, log_det, solvers = np.zeros(len(p)), np.zeros(len(p)), []
     for curve in curves:
         spread = curve.spread(reach)
@@ -226,7 +233,7 @@ def _solve(
         log_det += 2 * float(np.log(spread).sum()) + _log_det(triangle)
         log_det -= _log_det(np.linalg.qr(terms).R) if np.isfinite(reach) else _log_det(triangle)
         solvers.append(solver)
-    return _Mesh(p, q, solvers, np.maximum(squares, LEAST), log_det)
+    return _Mesh(p, q, solvers, np.maximum(squares, LEAST), log_det, np.full(len(p), 1 / len(p)))
 
 
 def _log_det(triangle: Array) -> Array:

@@ -85,7 +85,9 @@ def test_bias_on_exact_data_is_said_and_widens_the_interval() -> None:
     judged = approach_1(slices, resamples=200, judge=TRUTH)
     assert "exact losses of the chinchilla law" in judged.warnings[-1].message
     assert np.ptp(judged.interval("a")) > np.ptp(alone.interval("a"))
-    assert [w.code for w in approach_2(slices, resamples=0, judge=TRUTH).warnings] == ["wide-grid"]
+    second = approach_2(slices, resamples=0, judge=TRUTH)
+    assert [w.code for w in second.warnings] == ["wide-grid", "drift"]
+    assert second.optimum(1e22)[0] == pytest.approx(TRUTH.optimum(1e22).N, rel=0.01)
 
 
 @pytest.mark.parametrize("law", [TRUTH, ASYMMETRIC, COUPLED])
@@ -165,7 +167,7 @@ def test_counted_flops_make_the_budgets_and_are_compared_in_6nd() -> None:
     budgets = np.geomspace(1e18, 1e20, 4)
     N = np.concatenate([TRUTH.optimum(c).N * np.geomspace(1 / 4, 4, 7) for c in budgets])
     flops = np.repeat(budgets, 7)
-    D = flops / (6 * (N + 2e7))
+    D = flops / (6 * (N + 2e8))
     loss = TRUTH(N, D)
     with pytest.raises(FitError, match="give the column flops"):
         slice_runs(N, D, loss)
@@ -177,11 +179,12 @@ def test_counted_flops_make_the_budgets_and_are_compared_in_6nd() -> None:
     C = found.compute
     assert 6 * np.prod(second.optimum(C)) == pytest.approx(C)
     said = {w.code: w.message for w in second.warnings}["counted-flops"]
-    assert "of equal counted FLOP, 1.3 × 6 N D at N = 6.58e+07" in said or "counted FLOP" in said
+    ends = [f"{1 + 2e8 / n:.3g}" for n in (N.min(), N.max())]
+    assert f"of equal counted FLOP, {ends[0]} × 6 N D at N = {N.min():.3g} and {ends[1]} × at" in said
     assert "larger than for its 6 N D" in said
     log_n, log_d = exact_minima(slice_runs(N, D, loss, flops=flops), TRUTH)
-    assert np.log(second.sizes) == pytest.approx(log_n, abs=0.01)
-    assert np.log(second.budgets / 6) == pytest.approx(log_n + log_d, abs=0.01)
+    assert np.log(second.sizes) == pytest.approx(log_n, abs=0.02)
+    assert np.log(second.budgets / 6) == pytest.approx(log_n + log_d, abs=0.02)
 
 
 def test_flops_that_are_none_are_refused() -> None:
