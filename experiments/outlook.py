@@ -12,6 +12,7 @@ from analysis.forecast.isoflop import Comparison
 from analysis.forecast.predict import RunForecast
 from analysis.forecast.serving import ServingOptimum
 from analysis.forecast.task import TaskForecast
+from analysis.table import RunTable
 from experiments.fit import plain
 from experiments.terminal import Column, table
 
@@ -20,7 +21,7 @@ from experiments.terminal import Column, table
 class Answer:
     """Everything said about one comparable part of the table."""
 
-    runs: pd.DataFrame
+    runs: RunTable
     outlook: RunForecast
     approaches: Comparison | None = None
     served: ServingOptimum | None = None
@@ -99,12 +100,12 @@ def score_text(scored: pd.DataFrame) -> str:
     return "\n".join([*lines, *(f"! {run} began before the forecast was registered" for run in early)])
 
 
-def to_dict(runs: pd.DataFrame, answers: dict[str, Answer], refusals: dict[str, str]) -> dict[str, Any]:
+def to_dict(runs: RunTable, answers: dict[str, Answer], refusals: dict[str, str]) -> dict[str, Any]:
     """Everything that `describe` says, as plain data."""
     return {
-        "source": str(runs.attrs.get("source", "")),
-        "data_hash": runs.attrs.get("data_hash"),
-        "counts": runs.attrs["counts"],
+        "source": runs.source,
+        "data_hash": runs.data_hash,
+        "counts": dict(runs.counts),
         "refusals": refusals,
         "parts": {
             label: {

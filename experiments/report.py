@@ -31,7 +31,13 @@ def main(arguments: list[str]) -> int:
     files = write_report(source, findings, out)
     if asked.json:
         written = {name: str(path) for name, path in files.items()}
-        print(json.dumps({**to_dict(runs, findings), "files": written}, indent=1, allow_nan=False))
+        print(
+            json.dumps(
+                {**to_dict(runs, findings, with_sensitivity=True), "files": written},
+                indent=1,
+                allow_nan=False,
+            )
+        )
         return 0
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.runs import FitError
 from analysis.forecast.lines import in_six_nd
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, exp_or_inf
 
@@ -79,11 +79,5 @@ class Approach:
             values = log_n + a * step if quantity == "N" else log_d + b * step
         else:
             raise ValueError(f"quantity: a or b, or N or D with a compute C; got {quantity!r}, C={C!r}.")
-        known = values[np.isfinite(values)]
-        if len(known) < 0.9 * len(values) or not len(values):
-            raise FitError(
-                f"approach {self.number}: no interval of {quantity}; {len(values) - len(known)} of "
-                f"{len(values)} bootstrap replicates have no optimum, so the runs do not bound it."
-            )
-        low, high = (float(v) for v in np.quantile(known, [(1 - self.level) / 2, (1 + self.level) / 2]))
+        low, high = interval_of(values, self.level, what=f"{quantity} of approach {self.number}")
         return (low, high) if quantity in ("a", "b") else (exp_or_inf(low), exp_or_inf(high))

@@ -87,39 +87,33 @@ def slice_runs(
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2; interpolation as Porian et al. 2024
     (arXiv:2406.19146), who use Akima's instead of monotone cubics.
     """
-    runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    if flops is None:
-        compute = FLOPS_PER_PARAM_TOKEN * runs.inputs["N"] * runs.inputs["D"]
-    else:
-        compute = _counted(flops, runs)
-    measured = _shared(runs, compute, sizes) if isinstance(budgets, int) else None
+    runs = Runs.of({"N": params, "D": tokens}, loss, groups, compute=flops)
+    _check_flops(runs)
+    measured = _shared(runs, runs.compute, sizes) if isinstance(budgets, int) else None
     if measured is not None and 2 * len(measured.loss) >= runs.n:
         return measured
     try:
-        return _interpolated(runs, compute, budgets, sizes)
+        return _interpolated(runs, runs.compute, budgets, sizes)
     except FitError:
         if measured is None:
             raise
         return measured
 
 
-def _counted(flops: npt.ArrayLike, runs: Runs) -> Array:
-    """The caller's FLOP in the order of runs.
+def _check_flops(runs: Runs) -> None:
+    """Refuse counted FLOP that are missing or not positive.
 
     Raises:
-        FitError: unless there is one positive number a run.
+        FitError: naming the first such run.
     """
-    values = np.asarray(flops, dtype=float)
-    if values.shape != (runs.n,):
-        raise FitError(f"flops has shape {values.shape}, loss has {runs.n} rows; give one value a run.")
-    bad = ~(np.isfinite(values) & (values > 0))
+    bad = ~(np.isfinite(runs.compute) & (runs.compute > 0))
     if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+        first = int(np.flatnonzero(bad)[0])
         raise FitError(
-            f"flops must be positive and finite; {int(bad.sum())} of {runs.n} rows are not, the first is row "
-            f"{row}: {float(values[row])!r}. Leave the column out to use 6 × params × tokens."
+            f"flops must be positive and finite; {int(bad.sum())} of {runs.n} runs have none, the first with "
+            f"params {runs.inputs['N'][first]:.6g} and tokens {runs.inputs['D'][first]:.6g}: "
+            f"{float(runs.compute[first])!r}. Fill them in, or drop the column flops to use 6 N D."
         )
-    return values[runs.order]
 
 
 def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:

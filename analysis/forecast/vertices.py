@@ -142,10 +142,10 @@ def fit_vertices(slices: Slices) -> Vertices:
 
     Chosen by bias and by coverage of N* at ten times the largest budget, for three laws and 5 or 9 sizes
     within ±2, 4, 16× of the optima or drifting off (`experiments/benchmarks/vertices.py`). On exact losses it
-    is off by 1 % at most; a parabola by up to 36 %, a cubic 6 %, Akima's spline 11 %. With 0.2 or 1 % of noise
-    its errors are the least or second least on every grid, a third to an eighth of Akima's, and its nominal
-    95 % intervals hold the truth in 95 % of studies, 83 to 100 % by grid (parabola 17 to 100 %, cubic 82 to
-    100 %).
+    is off by 1 % at most; a parabola by up to 36 %, a cubic 6 %, Akima's spline 11 %. With 0.2 or 1 % of
+    noise its errors are the least or second least on every grid, a third to an eighth of Akima's, and its
+    nominal 95 % intervals hold the truth in 95 % of studies, 83 to 100 % by grid (parabola 17 to 100 %, cubic
+    82 to 100 %).
 
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2 fits parabolas; Czech et al. 2026
     (arXiv:2603.22339) show their bias; Porian et al. 2024 (arXiv:2406.19146) interpolate by Akima's splines

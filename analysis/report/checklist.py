@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pandas as pd
-
 from analysis.fitting.fit import Fit
-from analysis.report.findings import Findings
+from analysis.forecast.findings import Findings
 from analysis.report.style import say
+from analysis.table import RunTable
 
 FORMS = {
     "chinchilla": "L = E + A/N^alpha + B/D^beta",
@@ -37,9 +36,9 @@ class Item:
         return not self.answer.startswith("not stated")
 
 
-def checklist(table: pd.DataFrame, findings: Mapping[str, Findings]) -> list[Item]:
+def checklist(table: RunTable, findings: Mapping[str, Findings]) -> list[Item]:
     """All questions with their answers, in the order hypothesis, training, data collection, fitting."""
-    fits = [fit for part in findings.values() for fit in part.surfaces]
+    fits = [fit for part in findings.values() for fit in part.fits]
     return [*_hypothesis(fits), *_training(table), *_collection(table), *_fitting(fits, findings)]
 
 
@@ -47,7 +46,7 @@ def _hypothesis(fits: list[Fit]) -> list[Item]:
     heading = "The law"
     names = list(dict.fromkeys(fit.name for fit in fits))
     fixed = {k: v for fit in fits for k, v in fit.recipe.fixed.items()}
-    tied = "; alpha = beta" if any(fit.recipe.tied for fit in fits) else ""
+    tied = "".join(f"; {a} = {b}" for a, b in sorted({pair for fit in fits for pair in fit.recipe.ties}))
     forms = "; ".join(f"{name}: {FORMS.get(name, name)}" for name in names)
     return [
         Item(heading, "Which form?", forms or "no law could be fitted"),
@@ -64,16 +63,16 @@ def _hypothesis(fits: list[Fit]) -> list[Item]:
     ]
 
 
-def _training(table: pd.DataFrame) -> list[Item]:
+def _training(table: RunTable) -> list[Item]:
     heading = "Training"
     sizes = table["params"].nunique()
     models = f"{table['trunk_id'].nunique()} trunks of {sizes} sizes, {say(float(table['params'].min()))} to "
     models += f"{say(float(table['params'].max()))}; {len(table)} runs"
     shapes = "not stated"
-    if {"width", "depth"} <= set(table.columns):
+    if table.has_numbers("width") and table.has_numbers("depth"):
         shapes = f"width {_span(table, 'width')}, depth {_span(table, 'depth')}"
     repeats = "not stated"
-    if "epochs" in table:
+    if table.has_numbers("epochs"):
         most = float(table["epochs"].max())
         repeats = f"at most {most:.3g} passes" + ("; some runs repeat data" if most > 1 else ", none repeats")
     machine = f"{_words(table, 'device')}, {_words(table, 'precision')}"
@@ -89,12 +88,12 @@ def _training(table: pd.DataFrame) -> list[Item]:
     ]  # fmt: skip
 
 
-def _collection(table: pd.DataFrame) -> list[Item]:
+def _collection(table: RunTable) -> list[Item]:
     heading = "Data collection"
-    counts = table.attrs.get("counts", {})
+    counts = table.counts
     left_out = ", ".join(f"{n} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
-    if "loss_se" in table and table["loss_se"].notna().any():
+    if table.has_numbers("loss_se") and table["loss_se"].notna().any():
         noise = f"standard error {_span(table, 'loss_se')} nats/token of the held-out set"
     shared = len(set(table["trunk_id"])) < len(table)
     counted = (
@@ -122,7 +121,8 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     agree = "; ".join(f"{f.name} {f.certificate.agree} of {f.certificate.starts}" for f in fits)
     objective = f"sum of {robust.kind} losses of {fit.recipe.space} residuals, delta {robust.delta:g}"
     replicates = (
-        f"{len(fit.theta_draws)} bootstrap replicates over trunks, {100 * fit.level:g} %, seed {fit.seed}"
+        f"{len(fit.theta_draws)} bootstrap replicates over trunks, {100 * fit.level:g} %, "
+        f"seed {fit.bootstrap.seed}"
     )
     certified = all(f.certificate.ok for f in fits)
     held = [f"{len(p.forecasts[0].table)} of {len(p.runs)} runs" for p in findings.values() if p.forecasts]
@@ -142,14 +142,14 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     ]
 
 
-def _words(table: pd.DataFrame, column: str) -> str:
+def _words(table: RunTable, column: str) -> str:
     if column not in table:
         return "not stated"
     return ", ".join(sorted({str(v) for v in table[column] if v is not None})) or "not stated"
 
 
-def _span(table: pd.DataFrame, column: str) -> str:
-    if column not in table or table[column].isna().all():
-        return "not stated"
+def _span(table: RunTable, column: str) -> str:
+    if not table.has_numbers(column) or table[column].isna().all():
+        return _words(table, column)
     low, high = float(table[column].min()), float(table[column].max())
     return say(low) if low == high else f"{say(low)} to {say(high)}"

@@ -9,12 +9,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
-from analysis.report.findings import Findings
 from analysis.report.style import say, say_flops
+from analysis.table import RunTable
 
 Facts = list[tuple[str, str]]
 
@@ -50,14 +50,14 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     if any(part.ensemble for part in parts):
         said[0] += " Those of all forms hold the choice among the laws fitted here, and no other."
     for part in parts:
-        if part.surfaces and _is_few(part.surfaces[0]):
-            fit = part.surfaces[0]
+        if part.fits and _is_few(part.fits[0]):
+            fit = part.fits[0]
             of = f"{part.label}: h" if len(parts) > 1 else "H"
             said.append(
                 f"{of}ow the best size grows with compute: {fit.n_runs} runs on {fit.n_trunks} trunks are "
                 f"too few for an interval of a law of {len(fit.theta)} parameters."
             )
-        floor = _interval(part.surfaces[0], lambda law: law.E) if part.surfaces else None
+        floor = _interval(part.fits[0], lambda law: law.E) if part.fits else None
         if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):
             of = f"{part.label}: the" if len(parts) > 1 else "The"
             said.append(
@@ -69,9 +69,9 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     return said
 
 
-def data_facts(table: pd.DataFrame) -> Facts:
+def data_facts(table: RunTable) -> Facts:
     """Where the numbers come from."""
-    facts: Facts = [("Source", str(table.attrs.get("source", "a table in memory")))]
+    facts: Facts = [("Source", table.source)]
     for name, column in (
         ("Data", "data"),
         ("Data fingerprint", "data_fingerprint"),
@@ -93,16 +93,15 @@ def data_facts(table: pd.DataFrame) -> Facts:
     ):
         facts.append((name, _range(table, column)))
     facts.append(("Trunks", f"{table['trunk_id'].nunique()}, with {len(table)} runs"))
-    facts.append(("Hash of the rows used", str(table.attrs.get("data_hash", "not taken"))))
-    columns = table.attrs.get("columns") or {}
-    if columns:
+    facts.append(("Hash of the rows used", table.data_hash))
+    if table.columns:
         facts.append(
-            ("Columns read from", ", ".join(f"{ours} ← {theirs}" for ours, theirs in columns.items()))
+            ("Columns read from", ", ".join(f"{ours} ← {theirs}" for ours, theirs in table.columns.items()))
         )
     return facts
 
 
-def conventions(table: pd.DataFrame) -> Facts:
+def conventions(table: RunTable) -> Facts:
     """What N, D, C and L mean here, and how far the other readings lie off."""
     facts: Facts = [
         ("N", "params: non-embedding parameters (Kaplan et al. 2020). Every law here is in this N."),
@@ -119,7 +118,7 @@ def conventions(table: pd.DataFrame) -> Facts:
         ("flops", "flops_6nd", "counted C over 6 N D"),
     ]
     for top, bottom, words in ratios:
-        if top in table and bottom in table:
+        if table.has_numbers(top) and table.has_numbers(bottom):
             ratio = table[top] / table[bottom]
             facts.append((words, f"{ratio.min():.3g} to {ratio.max():.3g} times {bottom}"))
         else:
@@ -127,12 +126,12 @@ def conventions(table: pd.DataFrame) -> Facts:
     return facts
 
 
-def warnings_of(table: pd.DataFrame, findings: Mapping[str, Findings]) -> list[Remark]:
+def warnings_of(table: RunTable, findings: Mapping[str, Findings]) -> list[Remark]:
     """Every warning: of the table, of every fit, and every fit that was refused."""
-    found = [Remark("table", "units", message) for message in table.attrs.get("warnings", [])]
+    found = [Remark("table", "units", message) for message in table.warnings]
     for part in findings.values():
         found += [Remark(part.label, "refused", reason) for reason in part.refusals]
-        fits = [(fit.name, fit) for fit in part.surfaces]
+        fits = [(fit.name, fit) for fit in part.fits]
         fits += [(f"{f.fit.name} without the held-out runs", f.fit) for f in part.forecasts]
         fits += [(f"power law along {s.axis}, {s.where}", s.fit) for s in part.slices]
         for name, fit in fits:
@@ -156,9 +155,9 @@ def _version(package: str) -> str:
 def _surface_sentences(part: Findings) -> Iterator[str]:
     if part.forecasts:
         yield _forecast_sentence(part.forecasts)
-    if not part.surfaces:
+    if not part.fits:
         return
-    fit = part.surfaces[0]
+    fit = part.fits[0]
     if not part.forecasts:
         yield (
             f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "
@@ -200,7 +199,7 @@ def _is_few(fit: Fit) -> bool:
     return any(doubt.code == "few-runs" for doubt in fit.warnings)
 
 
-def _distinct(table: pd.DataFrame, column: str, most: int = 6) -> str:
+def _distinct(table: RunTable, column: str, most: int = 6) -> str:
     if column not in table:
         return "not stated"
     values = sorted({str(v) for v in table[column] if v is not None and v == v})
@@ -208,9 +207,9 @@ def _distinct(table: pd.DataFrame, column: str, most: int = 6) -> str:
     return shown + (f" and {len(values) - most} more" if len(values) > most else "")
 
 
-def _range(table: pd.DataFrame, column: str) -> str:
-    if column not in table:
-        return "not stated"
+def _range(table: RunTable, column: str) -> str:
+    if not table.has_numbers(column):
+        return _distinct(table, column)
     low, high = float(np.nanmin(table[column])), float(np.nanmax(table[column]))
     words = say_flops if column == "flops" else say
     return words(low) if low == high else f"{words(low)} to {words(high)}"

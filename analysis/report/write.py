@@ -7,19 +7,17 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import pandas as pd
-
+from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, tables
 from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
-from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import Table
 from analysis.report.gallery import draw_all, draw_compressed
 from analysis.report.html import Image, Page, render_html
 from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
 from analysis.sweeps.families import FamilyComparison
-from analysis.table import load_curves, load_evaluations, load_runs
+from analysis.table import NotedRows, RunTable, load_curves, load_evaluations, load_runs
 
 _RUN_COLUMNS = (
     "run_id",
@@ -38,7 +36,7 @@ _LISTED = 500  # runs in the page; runs.csv has all
 
 
 def write_report(
-    source: str | Path | pd.DataFrame,
+    source: str | Path | RunTable,
     fits: Mapping[str, Findings] | None = None,
     out: str | Path = "report",
     *,
@@ -56,17 +54,17 @@ def write_report(
     Returns:
         file name relative to `out` → path, in order of writing; the page is `index.html`.
     """
-    table = source if isinstance(source, pd.DataFrame) else load_runs(source)
-    curves = load_curves(source) if not isinstance(source, pd.DataFrame) and Path(source).is_dir() else None
-    scores = load_evaluations(source) if curves is not None and not isinstance(source, pd.DataFrame) else None
+    table = source if isinstance(source, RunTable) else load_runs(source)
+    curves = load_curves(source) if not isinstance(source, RunTable) and Path(source).is_dir() else None
+    scores = load_evaluations(source) if curves is not None and not isinstance(source, RunTable) else None
     findings = fit_study(table) if fits is None else fits
-    compared = compare_in(table)
+    compared = compare_in(table.rows)
     files: dict[str, bytes] = {}
     images = []
     with styled():
-        pictures = draw_all(findings, curves)
+        pictures = draw_all(findings, None if curves is None else curves.rows)
         if scores is not None:
-            pictures += draw_compressed(scores)
+            pictures += draw_compressed(scores.rows)
         for picture in [*pictures, family_picture(compared)] if compared else pictures:
             saved = save(picture.figure)
             files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}
@@ -75,7 +73,7 @@ def write_report(
     every_forecast = tables.forecast_table(findings)
     for each in (every_forecast, *page.results, page.counts, page.quarantine):
         files[f"{each.name}.csv"] = formats.to_csv(each.header, each.rows).encode()
-    files["runs.csv"] = formats.frame_to_csv(table).encode()
+    files["runs.csv"] = formats.frame_to_csv(table.rows).encode()
     shown = [each for each in (page.forecast, *page.results, page.counts) if each.rows]
     files["tables.tex"] = "\n".join(map(formats.to_latex, shown)).encode()
     files["report.md"] = render_markdown(page).encode()
@@ -84,21 +82,21 @@ def write_report(
 
 
 def _page(
-    table: pd.DataFrame,
-    curves: pd.DataFrame | None,
+    table: RunTable,
+    curves: NotedRows | None,
     findings: Mapping[str, Findings],
     compared: FamilyComparison | None,
     images: list[Image],
     question: str | None,
 ) -> Page:
-    notes = [*table.attrs.get("notes", []), *(curves.attrs["notes"] if curves is not None else [])]
-    aside = tuple((q["row"], q["reason"]) for q in table.attrs.get("quarantine", []))
+    notes = [*table.notes, *(curves.notes if curves is not None else [])]
+    aside = tuple((item.row, item.reason) for item in table.set_aside)
     columns = [name for name in _RUN_COLUMNS if name in table]
     runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
     rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
     return Page(
-        title=f"Scaling report: {table.attrs.get('study', 'table')}",
-        question=question if question is not None else str(table.attrs.get("question", "")),
+        title=f"Scaling report: {table.study}",
+        question=question if question is not None else table.question,
         known=[*content.known(findings), *(family_sentences(compared) if compared else [])],
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),

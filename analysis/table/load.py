@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -13,36 +12,33 @@ import numpy as np
 import pandas as pd
 
 from analysis.table.cells import read_numbers
-from analysis.table.columns import COUNTS, NUMBERS, Columns, Origin, resolve
+from analysis.table.columns import COUNTS, Columns, Origin, resolve
+from analysis.table.raw import Raw
+from analysis.table.runtable import RunTable, SetAside
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
-from analysis.table.sources import Raw, read_file
+from analysis.table.sources import read_file
+from analysis.table.specs import spec_columns
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
 _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
-_IDENTITY = ("run_id", "trunk_id", "family", "objective", "data", "data_fingerprint")
 
 
-def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFrame:
-    """One row a finished run, with the columns of `RunRecord` (all but `spec` and `versions`).
+def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
+    """One row a finished run, with the columns of `RunRecord` but `versions`, and one a setting of its spec.
 
     Args:
-        source: a runs/<study> folder, a .csv, .tsv, .json, .jsonl or .parquet file, or
+        source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
             `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set).
         columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. A factor
             brings other units in: `params=Size (M)*1e6`. Unmapped columns go by name or unambiguous alias.
 
     Returns:
-        A table ordered as the source, index 0…n−1. Tokens follow from FLOPs, or FLOPs from tokens, by
-        C = 6 N D where one of them is absent. Other columns of a file are kept as they are. `attrs` carries
-
-        - `counts`: used, quarantined (unreadable, damaged, in wrong units), diverged, failed (the last try
-          left an error), missing (planned, nothing there yet). Each run is in one of them only.
-        - `quarantine`: [{row, reason}]; `notes`: what was derived or assumed; `warnings`: what to look at.
-        - `tasks`: of a runs folder with scores of tasks, what each of these columns is (see `add_scores`).
-        - `data_hash`: sha256 of the rows used, whatever their order; `source`, `study`, `columns`, and of a
-          runs folder the `question` that its plan asks.
+        A table ordered as the source. Tokens follow from FLOPs, or FLOPs from tokens, by C = 6 N D where one
+        of them is absent. Other columns of a file are kept as they are. `counts` holds used, quarantined
+        (unreadable, damaged, in wrong units), diverged, failed (the last try left an error) and missing
+        (planned, nothing there yet); each run is in one of them only.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -57,30 +53,20 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> pd.DataFram
         study = read_study(path)
         origins = {name: Origin(name) for name in _RECORD}
         table = _table(_from_study(study), origins, study.name, external=False)
-        table.attrs["question"] = _question(path)
-        add_scores(table, study)
-        return table
+        return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
         raw = read_file(path)
+        if raw.chart:
+            raise ValueError(
+                f"{path}: a W&B chart: its rows are steps of runs, with a name and no size each. load_curves "
+                "reads it; for a fit, export the table of runs (Download > CSV of the runs table)."
+            )
     else:
         raise FileNotFoundError(
             f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "
             ".jsonl or .parquet file, or wandb://entity/project."
         )
     return _table(raw, resolve(columns, list(raw.columns), raw.source), path.stem, external=True)
-
-
-def data_hash(table: pd.DataFrame) -> str:
-    """sha256 of what a fit can see of the rows, the same for every order of rows and columns."""
-    ordered = table.sort_values("run_id", kind="stable")
-    digest = hashlib.sha256()
-    for name in sorted({*_IDENTITY, *NUMBERS} & set(ordered.columns)):
-        digest.update(name.encode() + b"\0")
-        if name in NUMBERS:
-            digest.update(ordered[name].to_numpy(dtype="<f8").tobytes())
-        else:
-            digest.update("\0".join(map(str, ordered[name].tolist())).encode())
-    return digest.hexdigest()
 
 
 def _question(folder: Path) -> str:
@@ -95,6 +81,7 @@ def _from_study(study: StudyRecords) -> Raw:
     done = study.done
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
+    raw.columns.update(spec_columns([r.spec for r in done]))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
     damaged = {Path(where).parent.name for where in study.damaged}
@@ -111,7 +98,7 @@ def _from_study(study: StudyRecords) -> Raw:
     return raw
 
 
-def _table(raw: Raw, origins: dict[str, Origin], name: str, *, external: bool) -> pd.DataFrame:
+def _table(raw: Raw, origins: dict[str, Origin], name: str, *, external: bool) -> RunTable:
     screened = screen(raw, origins, external=external)
     keep = screened.open_rows(len(raw.labels))
     quarantine = [
@@ -126,18 +113,17 @@ def _table(raw: Raw, origins: dict[str, Origin], name: str, *, external: bool) -
         said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if kind != "used")
         raise ValueError(f"{raw.source}: no finished run to fit: {said}.{first}")
     notes = raw.notes + screened.notes
-    table = _assemble(raw, origins, screened, keep, notes)
-    table.attrs = {
-        "source": raw.source,
-        "study": name,
-        "counts": counts,
-        "quarantine": quarantine,
-        "notes": notes,
-        "warnings": screened.warnings,
-        "columns": {ours: str(origin) for ours, origin in origins.items() if ours != origin.column},
-        "data_hash": data_hash(table),
-    }
-    return table
+    rows = _assemble(raw, origins, screened, keep, notes)
+    return RunTable(
+        rows=rows,
+        source=raw.source,
+        study=name,
+        counts=counts,
+        set_aside=tuple(SetAside(item["row"], item["reason"]) for item in quarantine),
+        notes=tuple(notes),
+        warnings=tuple(screened.warnings),
+        columns={ours: str(origin) for ours, origin in origins.items() if ours != origin.column},
+    )
 
 
 def _assemble(
@@ -148,12 +134,15 @@ def _assemble(
         data[name] = _whole(values[keep]) if name in COUNTS else values[keep]
     _complete(data, [raw.labels[i].replace(" ", "-") for i in keep], notes)
     table = pd.DataFrame({name: data[name] for name in _RECORD if name in data})
-    used = {origin.column for origin in origins.values()}
+    used = {origin.column for origin in origins.values()} | set(raw.index_columns)
     for name, cells in raw.columns.items():
         if name not in used:
             kept = [cells[i] for i in keep]
-            numbers, unreadable = read_numbers(kept)
-            table[f"{name} (source)" if name in table else name] = kept if unreadable else numbers
+            numbers, unreadable, styles = read_numbers(kept, decimal=raw.decimal)
+            text = unreadable or (
+                styles and raw.decimal != ","
+            )  # a column that nobody named may hold anything
+            table[f"{name} (source)" if name in table else name] = kept if text else numbers
     return table
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.table.runtable import NotedRows, RunTable
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords, read_study
 
@@ -19,14 +21,14 @@ _COLUMNS = (
 )
 
 
-def load_evaluations(folder: str | Path) -> pd.DataFrame:
+def load_evaluations(folder: str | Path) -> NotedRows:
     """Every score of a study's finished runs, those of compressed copies included: one row a score.
 
     Returns:
         run_id, trunk_id, family, objective, params, params_total, tokens, flops and loss of the run as
         trained; task, metric, value, se, chance, items; a column a key of the settings (`quantise`, `prune`;
         NaN where the setting has no such key, so in all of them as trained); a column a detail (`logprob`,
-        `margin`, `bits`, …). Ordered by run and task. `attrs`: `notes` names what was damaged or outdated.
+        `margin`, `bits`, …). Ordered by run and task. The notes name what was damaged or outdated.
 
     Raises:
         FileNotFoundError: no such study folder.
@@ -43,33 +45,31 @@ def load_evaluations(folder: str | Path) -> pd.DataFrame:
     keys = dict.fromkeys(key for score in scores for key in (*score.setting, *score.details))
     table = pd.DataFrame(rows, columns=list(dict.fromkeys([*_COLUMNS, "quantise", "prune", *keys])))
     table = table.astype({"quantise": float, "prune": float})
-    table.attrs = {"study": study.name, "notes": notes}
-    return table
+    return NotedRows(table, study.name, tuple(notes))
 
 
-def add_scores(table: pd.DataFrame, study: StudyRecords) -> None:
-    """Put the scores of runs as they were trained into their table, in place.
+def add_scores(table: RunTable, study: StudyRecords) -> RunTable:
+    """The table with the scores of its runs as they were trained.
 
     A task gives its value under its own name, and `<task>_se`, `<task>_logprob`, …; NaN for a run that has no
-    score. `attrs["tasks"]` says metric, chance and items of each. Settings never mix with these.
+    score. `tasks` says metric, chance and items of each. Settings never mix with these.
     """
     plain = [score for score in study.evaluations if not score.setting and score.name != "loss"]
     scores, notes = _current(study, plain)
     found: dict[str, dict[str, float]] = {}
     tasks: dict[str, dict[str, Any]] = {}
     for score in scores:
-        name = f"{score.name} (task)" if score.name in table.columns else score.name
+        name = f"{score.name} (task)" if score.name in table else score.name
         said = {name: score.value, f"{name}_se": score.se}
         said |= {f"{name}_{key}": value for key, value in score.details.items()}
         for key, value in said.items():
             found.setdefault(key, {})[score.run_id] = value
         tasks[name] = {"metric": score.metric, "chance": score.chance, "items": score.items}
-    for key in sorted(found):
-        values = [found[key].get(run_id, np.nan) for run_id in table["run_id"]]
-        table[key] = np.array(values, dtype=float)
-    if tasks:
-        table.attrs["tasks"] = tasks
-    table.attrs["notes"] = [*table.attrs["notes"], *notes]
+    columns = {
+        key: np.array([found[key].get(run_id, np.nan) for run_id in table["run_id"]], dtype=float)
+        for key in sorted(found)
+    }
+    return replace(table, rows=table.rows.assign(**columns), tasks=tasks, notes=(*table.notes, *notes))
 
 
 def _current(study: StudyRecords, scores: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:

@@ -38,7 +38,7 @@ def train(folder: Path, precision: str, tokens: float) -> pd.DataFrame:
         ]
         plan = plan_study(overrides)
         launch(plan, overrides, Observer())
-        frames.append(load_runs(plan.folder))
+        frames.append(load_runs(plan.folder).rows)
     return pd.concat(frames, ignore_index=True).sort_values(["params", "seed"], ignore_index=True)
 
 

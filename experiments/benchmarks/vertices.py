@@ -18,7 +18,10 @@ from analysis.fitting.runs import FitError
 from analysis.forecast.isoflop import approach_2
 from analysis.forecast.lines import power_lines
 from analysis.forecast.slices import slice_runs
-from analysis.laws.law import Array, Chinchilla, Coupled, Surface
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
+from analysis.laws.law import Array
+from analysis.laws.surface import Surface
 
 LAWS: tuple[Surface, ...] = (
     Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28),

@@ -22,7 +22,7 @@ NOTICED = 2.0  # standard errors above chance
 
 
 def main(arguments: list[str]) -> int:
-    runs = load_runs(arguments[0] if arguments else KEPT)
+    runs = load_runs(arguments[0] if arguments else KEPT).rows
     runs = runs[runs["objective"] == "causal"]
     rows = [
         {"family": family, "task": task, "score": score, **_follow(part, task, score)}

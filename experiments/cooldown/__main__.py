@@ -16,7 +16,7 @@ KEPT = Path(__file__).with_name("runs.csv")
 
 
 def main(arguments: list[str]) -> int:
-    runs = load_runs(arguments[0] if arguments else KEPT)
+    runs = load_runs(arguments[0] if arguments else KEPT).rows
     found = [
         (name, compare_paired(rows, "schedule", "trunk", "cosine"), saved(rows))
         for name, rows in [*((f"{size:,}", rows) for size, rows in runs.groupby("params")), ("all", runs)]

@@ -124,7 +124,7 @@ def read_branches(folder: Path) -> pd.DataFrame:
 
     `origin` is where it branched off [tokens], `tokens` how far it has gone since.
     """
-    curves, study = load_curves(folder), read_study(folder)
+    curves, study = load_curves(folder).rows, read_study(folder)
     points = dict(iter(curves[(curves["part"] == "trunk") & curves["loss"].notna()].groupby("trunk_id")))
     rows = []
     for run in study.done:

@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--resamples", type=int, default=400)
     parser.add_argument("--figure", type=Path, help="write the compute multiplier there, as PNG")
     asked = parser.parse_args(arguments)
-    runs = load_runs(asked.table)
+    runs = load_runs(asked.table).rows
     causal = runs[runs["objective"] == "causal"]
     found = compare_families(causal, reference=asked.reference, resamples=asked.resamples)
     print(describe(found))

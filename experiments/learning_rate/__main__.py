@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("table", nargs="?", default=KEPT, help="runs of a sweep (default: the kept ones)")
     parser.add_argument("--save", metavar="NAME", help="write the rules to conf/rates/NAME.yaml: rates=NAME")
     asked = parser.parse_args(arguments)
-    cells = best_rates(load_runs(asked.table))
+    cells = best_rates(load_runs(asked.table).rows)
     print(
         table(
             [

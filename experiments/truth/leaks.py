@@ -32,7 +32,7 @@ def judge(folder: Path) -> pd.DataFrame:
     Raises:
         FileNotFoundError, ValueError: when the folder is none, or holds runs on another corpus.
     """
-    runs = load_runs(folder)
+    runs = load_runs(folder).rows
     rows: dict[tuple[int, int, int], np.ndarray] = {}  # what a stream of these sizes has shown
     judged = []
     for run in runs.itertuples():

@@ -55,7 +55,7 @@ def test_scores_are_made_once_and_stand_beside_records(
     }
     assert before == {path: path.read_bytes() for path in folder.rglob("record.json")}
 
-    every = load_evaluations(folder)
+    every = load_evaluations(folder).rows
     losses = every[every["task"] == "loss"].set_index("run_id")
     plain = losses[losses["quantise"].isna() & losses["prune"].isna()]
     assert plain["value"].to_numpy() == pytest.approx(plain["loss"].to_numpy(), rel=1e-6)

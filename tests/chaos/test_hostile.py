@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
-from analysis.report.findings import fit_study
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.forecast.findings import Question, fit_study
 from analysis.report.formats import plain_text, to_csv
 from analysis.report.write import write_report
-from analysis.table import load_runs
+from analysis.table import SetAside, load_runs
 from experiments.cli import main
 from scaling.capability.finished import open_finished
 from scaling.launch.pool import Task
@@ -204,15 +205,15 @@ def test_no_name_becomes_markup(tmp_path: Path, tally: Tally) -> None:
     pages = {}
     for kind, texts in (("plain", [f"name {i}" for i in range(len(MARKUP))]), ("hostile", MARKUP)):
         table = load_runs(tmp_path / "study")
-        attrs = table.attrs
         names = [f"{texts[i % len(texts)]} {i}" for i in range(len(table))]
-        table = table.assign(family=texts[1], data=texts[4], run_id=names)
-        table.attrs = attrs | {
-            "study": " ".join(texts),
-            "quarantine": [{"row": text, "reason": text} for text in texts],
-            "notes": texts,
-        }
-        findings = fit_study(table, laws=("chinchilla",), resamples=0)
+        table = replace(
+            table,
+            rows=table.rows.assign(family=texts[1], data=texts[4], run_id=names),
+            study=" ".join(texts),
+            set_aside=tuple(SetAside(text, text) for text in texts),
+            notes=tuple(texts),
+        )
+        findings = fit_study(table, Question(("chinchilla",), bootstrap=Bootstrap(resamples=0)))
         written = write_report(table, findings, tmp_path / kind, question=" ".join(texts))
         pages[kind] = written["index.html"].read_text()
     for text in MARKUP:

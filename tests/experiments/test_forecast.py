@@ -95,7 +95,7 @@ def with_scores(study: Path, target: Path) -> list[str]:
     table = load_runs(study)
     accuracy = Sigmoid(chance=0.25, top=0.9, steepness=2.0, middle=2.7)(table["loss"])
     accuracy[3] = np.nan
-    table.assign(accuracy=accuracy).to_csv(target, index=False)
+    table.rows.assign(accuracy=accuracy).to_csv(target, index=False)
     return ["forecast", str(target), "--params", "1e6", "--tokens", "1e7", *FAST]
 
 

@@ -81,7 +81,7 @@ def test_runs_on_facts_are_judged_and_runs_on_a_stream_evaluated_twice(tmp_path:
     assert judged["accuracy"].between(0, 1).all()
 
     twice = markov.evaluate_twice(str(tmp_path / "markov"))
-    recorded = load_runs(tmp_path / "markov").sort_values("tokens")
+    recorded = load_runs(tmp_path / "markov").rows.sort_values("tokens")
     assert [run.paired.loss for run in twice] == pytest.approx(recorded["loss"].tolist(), rel=1e-12)
     assert np.all([run.paired.loss > run.floor for run in twice])
     assert twice[-1].ratio > 1

@@ -26,7 +26,7 @@ MEASURED = kept_rules("measured")
 
 @pytest.mark.parametrize("family", MEASURED)
 def test_the_default_is_what_the_kept_study_says(family: str) -> None:
-    cells = [cell for cell in best_rates(load_runs(KEPT)) if cell.family == family]
+    cells = [cell for cell in best_rates(load_runs(KEPT).rows) if cell.family == family]
     assert len({cell.params for cell in cells}) >= 3
     rule = fit_rule(cells)
     kept = MEASURED[family]

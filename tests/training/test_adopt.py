@@ -133,7 +133,7 @@ def test_longer_and_shorter_budgets_train_what_is_missing_only(case: Case, train
         place = Path(case.trunk.spec.id, run.id, "record.json")
         assert (folder / place).read_bytes() == (case.first / place).read_bytes()
     table = load_runs(folder)
-    assert (len(table), table.attrs["counts"]["quarantined"], table.attrs["study"]) == (4, 0, "second")
+    assert (len(table), table.counts["quarantined"], table.study) == (4, 0, "second")
     assert one.branch_step < three.branch_step < four.branch_step
 
 

@@ -8,16 +8,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
 from analysis.report.checklist import checklist
 from analysis.report.content import known, unknown
-from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import (
     Table,
     escape_latex,
@@ -30,7 +33,7 @@ from analysis.report.formats import (
 from analysis.report.gallery import draw_all
 from analysis.report.style import save, styled
 from analysis.report.write import write_report
-from analysis.table import load_runs
+from analysis.table import RunTable, SetAside, load_runs
 from tests.analysis.synthetic import write_study
 
 FIGURES = {
@@ -57,7 +60,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def findings(study: Path) -> dict[str, Findings]:
-    return fit_study(load_runs(study), resamples=60)
+    return fit_study(load_runs(study), Question(bootstrap=Bootstrap(resamples=60)))
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +102,12 @@ def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, P
     """Another hash seed and folder, fits and all; and nothing heavy or with a global state is imported."""
     code = (
         "import sys\n"
-        "from analysis.report.findings import fit_study\n"
+        "from analysis.fitting.bootstrap.replicates import Bootstrap\n"
+        "from analysis.forecast.findings import Question, fit_study\n"
         "from analysis.report.write import write_report\n"
         "from analysis.table import load_runs\n"
-        "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), resamples=60), 'out')\n"
+        "question = Question(bootstrap=Bootstrap(resamples=60))\n"
+        "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), question), 'out')\n"
         "assert not {'matplotlib.pyplot', 'torch', 'wandb', 'hydra'} & set(sys.modules)\n"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -142,14 +147,14 @@ def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> 
         "N with everything (Hoffmann et al. 2022)",
         "counted C over 6 N D",
         "nats per predicted token",
-        load_runs(study).attrs["data_hash"],
+        load_runs(study).data_hash,
     ):
         assert text in page, text
 
 
 def test_every_warning_of_every_fit_is_in_the_page(page: str, findings: dict[str, Findings]) -> None:
     part = findings["decoder"]
-    fits = [*part.surfaces, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
+    fits = [*part.fits, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
     messages = [doubt.message for fit in fits for doubt in fit.warnings]
     assert messages, "the one-trunk slice alone must raise one"
     for message in messages:
@@ -170,7 +175,7 @@ def test_the_page_is_self_contained(page: str) -> None:
 def test_the_other_formats_hold_the_same_numbers(
     written: dict[str, Path], findings: dict[str, Findings]
 ) -> None:
-    fit = findings["decoder"].surfaces[0]
+    fit = findings["decoder"].fits[0]
     parameters = pd.read_csv(written["parameters.csv"])
     row = parameters[(parameters["law"] == fit.name) & (parameters["parameter"] == "alpha")].iloc[0]
     assert row["value"] == fit.law.parameters["alpha"]
@@ -202,14 +207,15 @@ def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("svg_alone")
 def test_hostile_names_stay_text(study: Path, tmp_path: Path) -> None:
     table = load_runs(study)
-    attrs = table.attrs
-    table = table.assign(family=HOSTILE, data=f"../{HOSTILE}", run_id=[f"=cmd{i}" for i in range(len(table))])
-    table.attrs = attrs | {
-        "study": HOSTILE,
-        "quarantine": [{"row": HOSTILE, "reason": HOSTILE}],
-        "notes": [HOSTILE],
-    }
-    findings = fit_study(table, laws=("chinchilla",), resamples=0)
+    names = [f"=cmd{i}" for i in range(len(table))]
+    table = replace(
+        table,
+        rows=table.rows.assign(family=HOSTILE, data=f"../{HOSTILE}", run_id=names),
+        study=HOSTILE,
+        set_aside=(SetAside(HOSTILE, HOSTILE),),
+        notes=(HOSTILE,),
+    )
+    findings = fit_study(table, Question(("chinchilla",), bootstrap=Bootstrap(resamples=0)))
     out = tmp_path / "out"
     written = write_report(table, findings, out, question=HOSTILE)
     page = written["index.html"].read_text()
@@ -278,10 +284,9 @@ def test_a_table_in_each_format() -> None:
 @pytest.mark.usefixtures("svg_alone")
 def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) -> None:
     table = load_runs(study)
-    few = table.head(3).copy()
-    few.attrs = table.attrs
-    findings = fit_study(few, resamples=20)
-    assert findings["decoder"].surfaces == ()
+    few = table.take(np.arange(3))
+    findings = fit_study(few, Question(bootstrap=Bootstrap(resamples=20)))
+    assert findings["decoder"].fits == ()
     assert "fewer runs than the law has parameters" in findings["decoder"].refusals[0]
     page = write_report(few, findings, tmp_path)["index.html"].read_text()
     assert "No law could be fitted" in page
@@ -291,11 +296,10 @@ def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) ->
 
 def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
     """Six runs of two trunks: a law of five parameters meets them, and every replicate meets them too."""
-    runs = load_runs(study)
-    runs = runs[runs["family"] == "decoder"].sort_values(["params", "tokens"]).head(6)
-    runs.attrs["counts"] = {"used": 6}
-    findings = fit_study(runs, laws=("chinchilla",), resamples=20)
-    assert findings["decoder"].surfaces
+    rows = load_runs(study).rows
+    runs = RunTable.of(rows[rows["family"] == "decoder"].sort_values(["params", "tokens"]).head(6))
+    findings = fit_study(runs, Question(("chinchilla",), bootstrap=Bootstrap(resamples=20)))
+    assert findings["decoder"].fits
     assert not any("best size grows" in line for line in known(findings))
     assert any("best size grows with compute: 6 runs on 2 trunks are too few" in v for v in unknown(findings))
     with styled():
@@ -304,7 +308,7 @@ def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
 
 def test_best_forecast_first_and_no_interval_from_one_trunk(findings: dict[str, Findings]) -> None:
     part = findings["decoder"]
-    assert [f.fit.name for f in part.forecasts] == [f.name for f in part.surfaces]
+    assert [f.fit.name for f in part.forecasts] == [f.name for f in part.fits]
     errors = [f.error for f in part.forecasts]
     assert errors == sorted(errors)
     slices = {s.axis: s for s in part.slices}
@@ -317,9 +321,8 @@ def test_best_forecast_first_and_no_interval_from_one_trunk(findings: dict[str, 
 def test_the_checklist_guesses_nothing(study: Path, findings: dict[str, Findings]) -> None:
     full = load_runs(study)
     assert all(item.stated for item in checklist(full, findings))
-    bare = full[
-        ["run_id", "trunk_id", "family", "objective", "data_fingerprint", "params", "tokens", "flops", "loss"]
-    ]
+    named = ["run_id", "trunk_id", "family", "objective", "data_fingerprint"]
+    bare = RunTable.of(full.rows[[*named, "params", "tokens", "flops", "loss"]])
     silent = {item.question for item in checklist(bare, {}) if not item.stated}
     assert {"Which shapes?", "Schedule?", "Learning rate across sizes?", "How exact is a loss?"} <= silent
 

@@ -52,9 +52,9 @@ def test_scores_are_columns_and_settings_are_not(study: Path) -> None:
     assert np.isnan(got.pop(records[-1].run_id))
     assert got == expected
     assert plain["next_line_logprob"].dropna().to_numpy() == pytest.approx(-2 * plain["next_line"].dropna())
-    assert plain.attrs["tasks"] == {"next_line": {"metric": "accuracy", "chance": 0.25, "items": 256}}
+    assert plain.tasks == {"next_line": {"metric": "accuracy", "chance": 0.25, "items": 256}}
 
-    every = load_evaluations(study)
+    every = load_evaluations(study).rows
     assert len(every) == 2 * (len(records) - 1)
     compressed = every[every["quantise"] == 2]
     assert (compressed["value"] == 0.26).all()
@@ -67,8 +67,8 @@ def test_scores_are_columns_and_settings_are_not(study: Path) -> None:
 def test_a_table_without_scores_is_as_it_was(study: Path) -> None:
     write_study(study)
     table = load_runs(study)
-    assert "tasks" not in table.attrs
-    assert load_evaluations(study).empty
+    assert not table.tasks
+    assert load_evaluations(study).rows.empty
 
 
 def test_only_the_newest_definition_counts_and_the_rest_is_said(study: Path) -> None:
@@ -78,7 +78,7 @@ def test_only_the_newest_definition_counts_and_the_rest_is_said(study: Path) -> 
         score(study, record, 0.5, definition="d2", finished="2026-11-23")
     table = load_runs(study)
     assert (table["next_line"] == 0.5).all()
-    assert [note for note in table.attrs["notes"] if "older definition" in note] == [
+    assert [note for note in table.notes if "older definition" in note] == [
         f"next_line: {len(records)} scores by an older definition of the task are left out"
     ]
 
@@ -88,10 +88,10 @@ def test_a_damaged_score_is_said_and_its_run_stays(study: Path) -> None:
     path = score(study, records[0], 0.5)
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.7"))
     table = load_runs(study)
-    assert table.attrs["counts"]["used"] == len(records)
-    assert table.attrs["counts"]["quarantined"] == 0
+    assert table.counts["used"] == len(records)
+    assert table.counts["quarantined"] == 0
     assert "next_line" not in table
-    assert [path.name in note for note in table.attrs["notes"]] == [True]
+    assert [path.name in note for note in table.notes] == [True]
 
 
 def test_a_task_never_takes_the_place_of_a_column(study: Path) -> None:
@@ -112,7 +112,7 @@ def test_compressed_copies_are_drawn_at_their_bits(study: Path) -> None:
             value, size = float(record.loss or 0) + 1 / bits, float(bits * record.params_total)
             score(study, record, value, name="loss", setting=setting, details={"bits": size})
             score(study, record, 0.4, setting=setting)
-    every = load_evaluations(study)
+    every = load_evaluations(study).rows
     largest = [r for r in records if r.tokens == max(r.tokens for r in records)]
     for task, expected in (("loss", [(r.loss or 0) + 0.25 for r in largest]), ("next_line", [0.4] * 6)):
         ax = plot_loss_vs_bits(every, task=task)
@@ -121,7 +121,7 @@ def test_compressed_copies_are_drawn_at_their_bits(study: Path) -> None:
         x, y = by_label["4 bits"].lines[0].get_data()  # type: ignore[attr-defined]
         assert sorted(x) == sorted(4 * r.params_total for r in largest)
         assert sorted(y) == pytest.approx(sorted(expected))
-    assert not plot_loss_vs_bits(load_evaluations(study)[:0]).containers
+    assert not plot_loss_vs_bits(load_evaluations(study).rows[:0]).containers
     with styled():
         names = [picture.name for picture in draw_compressed(every)]
     assert names == ["bits-loss-decoder", "bits-next-line-decoder"]

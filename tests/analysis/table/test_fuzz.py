@@ -261,14 +261,14 @@ def test_damage_is_refused_or_counted(tmp_path: Path, kind: str, seed: int) -> N
         return
     changed = [
         row.run_id
-        for row in table.itertuples()
+        for row in table.rows.itertuples()
         if (row.params, row.tokens, row.flops, row.loss) != truth.get(row.run_id)
     ]
-    assert not changed, f"used with other numbers: {changed}; set aside: {table.attrs['quarantine']}"
+    assert not changed, f"used with other numbers: {changed}; set aside: {table.set_aside}"
     assert table["run_id"].is_unique
-    counts = table.attrs["counts"]
+    counts = table.counts
     assert counts["used"] == len(table)
-    assert counts["quarantined"] == len(table.attrs["quarantine"])
+    assert counts["quarantined"] == len(table.set_aside)
     lost = set(truth) - set(table["run_id"])
     assert not lost or counts["quarantined"] or cut_between_lines(path, len(table)), (
         f"gone without a word: {lost}"
@@ -291,5 +291,5 @@ def test_undamaged_tables_lose_nothing(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(to_csv(rows, list(COLUMNS)))
     for name in ("t.parquet", "t.json", "t.csv"):
         table = load_runs(tmp_path / name)
-        assert table[list(SIZES)].to_numpy().tolist() == [[float(r[k]) for k in SIZES] for r in rows]
+        assert table.rows[list(SIZES)].to_numpy().tolist() == [[float(r[k]) for k in SIZES] for r in rows]
     assert make_record(16, 100_000).params == 5_760

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.table import data_hash, load_curves, load_runs, split_comparable
+from analysis.table import load_curves, load_runs, split_comparable
 from tests.analysis.synthetic import make_record, true_loss, write_record, write_study
 
 HEADER = ["run", "params", "tokens", "loss"]
@@ -38,7 +38,7 @@ def write_csv(path: Path, rows: list[list[object]], header: list[str] = HEADER, 
 
 
 def reasons(table: pd.DataFrame) -> str:
-    return "; ".join(f"{q['row']}: {q['reason']}" for q in table.attrs["quarantine"])
+    return "; ".join(f"{q.row}: {q.reason}" for q in table.set_aside)
 
 
 # --- a study folder ------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def reasons(table: pd.DataFrame) -> str:
 def test_folder_gives_one_row_a_done_run_and_counts_the_rest(tmp_path: Path) -> None:
     records = write_study(tmp_path / "demo", diverged=2, failed=1, missing=3)
     table = load_runs(tmp_path / "demo")
-    assert table.attrs["counts"] == {
+    assert table.counts == {
         "used": 24,
         "quarantined": 0,
         "diverged": 2,
@@ -60,15 +60,15 @@ def test_folder_gives_one_row_a_done_run_and_counts_the_rest(tmp_path: Path) -> 
     assert set(table["run_id"]) == {r.run_id for r in records if r.status == "done"} - {
         r.run_id for r in records[-2:]
     }
-    assert table.attrs["study"] == "demo"
-    assert any("diverged: loss is NaN at step 120" in note for note in table.attrs["notes"])
-    assert any("failed (oom): out of memory at step 3" in note for note in table.attrs["notes"])
+    assert table.study == "demo"
+    assert any("diverged: loss is NaN at step 120" in note for note in table.notes)
+    assert any("failed (oom): out of memory at step 3" in note for note in table.notes)
 
 
 def test_folder_values_are_those_of_the_records(tmp_path: Path) -> None:
     records = {r.run_id: r for r in write_study(tmp_path / "demo")}
     table = load_runs(tmp_path / "demo")
-    for row in table.itertuples():
+    for row in table.rows.itertuples():
         record = records[row.run_id]
         assert (row.params, row.tokens, row.flops, row.loss) == (
             record.params,
@@ -85,7 +85,7 @@ def test_a_damaged_record_is_quarantined_and_not_missing_too(tmp_path: Path) -> 
     path = tmp_path / "demo" / records[0].trunk_id / records[0].run_id / "record.json"
     path.write_bytes(re.sub(rb'"loss": ?', rb'"loss":1', path.read_bytes(), count=1))
     table = load_runs(tmp_path / "demo")
-    assert table.attrs["counts"] == {"used": 29, "quarantined": 1, "diverged": 0, "failed": 0, "missing": 0}
+    assert table.counts == {"used": 29, "quarantined": 1, "diverged": 0, "failed": 0, "missing": 0}
     assert "sha256" in reasons(table)
 
 
@@ -120,8 +120,8 @@ def test_a_folder_takes_no_mapping(tmp_path: Path) -> None:
 def test_aliases_that_mean_one_thing(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", rows_of(), ["id", "N", "Training Tokens", "val_loss"])
     table = load_runs(path)
-    assert table.attrs["columns"] == {"params": "'N'", "tokens": "'Training Tokens'", "loss": "'val_loss'"}
-    assert "flops are derived: C = 6 N D" in table.attrs["notes"]
+    assert table.columns == {"params": "'N'", "tokens": "'Training Tokens'", "loss": "'val_loss'"}
+    assert "flops are derived: C = 6 N D" in table.notes
     np.testing.assert_array_equal(table["flops"], 6.0 * table["params"] * table["tokens"])
     assert list(table["id"]) == [f"r{i}" for i in range(30)], "columns that are not ours are kept"
 
@@ -149,7 +149,7 @@ def test_tokens_from_flops(tmp_path: Path) -> None:
     rows = [[n, N, 6.0 * N * D, L] for n, N, D, L in rows_of()]
     table = load_runs(write_csv(tmp_path / "t.csv", rows, ["run_id", "params", "flops", "loss"]))
     np.testing.assert_allclose(table["tokens"], [r[2] for r in rows_of()], rtol=1e-15)
-    assert "tokens are derived: D = C / (6 N)" in table.attrs["notes"]
+    assert "tokens are derived: D = C / (6 N)" in table.notes
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
         path.write_bytes((b"\xef\xbb\xbf" if kind == "bom" else b"") + text.encode())
     table = load_runs(path)
     assert table[["params", "tokens", "loss"]].to_numpy().tolist() == [[N, D, L] for _, N, D, L in rows]
-    assert table.attrs["counts"]["quarantined"] == 0
+    assert table.counts["quarantined"] == 0
 
 
 @pytest.mark.parametrize(
@@ -261,9 +261,9 @@ def test_unreadable_cells_are_quarantined_with_their_line(tmp_path: Path, cell: 
     rows = rows_of()
     rows[4][3] = cell
     table = load_runs(write_csv(tmp_path / "t.csv", rows))
-    assert table.attrs["counts"] == {"used": 29, "quarantined": 1, "diverged": 0, "failed": 0, "missing": 0}
-    assert table.attrs["quarantine"][0]["row"] == "line 6"
-    assert reason in table.attrs["quarantine"][0]["reason"]
+    assert table.counts == {"used": 29, "quarantined": 1, "diverged": 0, "failed": 0, "missing": 0}
+    assert table.set_aside[0].row == "line 6"
+    assert reason in table.set_aside[0].reason
 
 
 @pytest.mark.parametrize(
@@ -281,15 +281,15 @@ def test_bad_json_lines(tmp_path: Path, line: str, reason: str) -> None:
     lines = [json.dumps(o) for o in as_objects(rows_of())]
     (tmp_path / "t.jsonl").write_text("\n".join([*lines, line]))
     table = load_runs(tmp_path / "t.jsonl")
-    assert table.attrs["counts"]["used"] == 30
-    assert [q["row"] for q in table.attrs["quarantine"]] == ["line 31"]
+    assert table.counts["used"] == 30
+    assert [q.row for q in table.set_aside] == ["line 31"]
     assert reason in reasons(table)
 
 
 def test_ragged_and_cut_rows(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "t.csv", [*rows_of(), ["r30", 1e4, 1e5]], end="\n1,2e5,3e5,3.1")
     table = load_runs(path)
-    assert table.attrs["counts"]["used"] == 30
+    assert table.counts["used"] == 30
     assert "line 32: 3 cells where the header has 4" in reasons(table)
     assert "line 33: the file ends without a newline, as a file cut short does" in reasons(table)
 
@@ -298,16 +298,14 @@ def test_repeats_and_contradictions(tmp_path: Path) -> None:
     rows = rows_of()
     rows += [list(rows[3]), [rows[5][0], *rows[6][1:]]]
     table = load_runs(write_csv(tmp_path / "t.csv", rows, ["run_id", *HEADER[1:]]))
-    assert table.attrs["counts"]["used"] == 29
+    assert table.counts["used"] == 29
     assert "line 32: repeats line 5" in reasons(table)
     assert "line 33: run_id 'r5' is also that of line 7, with other values" in reasons(table)
     assert "line 7: run_id 'r5' is also that of line 33" in reasons(table)
     unnamed = load_runs(write_csv(tmp_path / "u.csv", rows[:31]))
     assert "repeats line 5; give each a run_id or a seed" in reasons(unnamed)
     copy = [*rows_of(), ["another", *rows_of()[3][1:]]]
-    assert (
-        load_runs(write_csv(tmp_path / "w.csv", copy, ["run_id", *HEADER[1:]])).attrs["counts"]["used"] == 31
-    )
+    assert load_runs(write_csv(tmp_path / "w.csv", copy, ["run_id", *HEADER[1:]])).counts["used"] == 31
     trunks = [[*row, "t"] for row in copy]
     named = load_runs(write_csv(tmp_path / "v.csv", trunks, ["run_id", *HEADER[1:], "trunk_id"]))
     assert "line 32: is line 5 under another run_id" in reasons(named)
@@ -319,17 +317,17 @@ def test_rows_that_say_they_hold_no_result(tmp_path: Path) -> None:
     rows[1][3:] = ["", "crashed"]
     rows[2][3:] = ["", "missing"]
     table = load_runs(write_csv(tmp_path / "t.csv", rows, [*HEADER, "status"]))
-    assert table.attrs["counts"] == {"used": 27, "quarantined": 0, "diverged": 1, "failed": 1, "missing": 1}
-    assert "1 rows with status 'crashed' count as failed" in table.attrs["notes"]
+    assert table.counts == {"used": 27, "quarantined": 0, "diverged": 1, "failed": 1, "missing": 1}
+    assert "1 rows with status 'crashed' count as failed" in table.notes
 
 
 def test_the_hash_sees_values_and_not_order(tmp_path: Path) -> None:
     rows, header = rows_of(), ["run_id", *HEADER[1:]]
     one = load_runs(write_csv(tmp_path / "a.csv", rows, header))
     two = load_runs(write_csv(tmp_path / "b.csv", rows[::-1], header))
-    assert one.attrs["data_hash"] == two.attrs["data_hash"] == data_hash(two)
+    assert one.data_hash == two.data_hash
     rows[7][3] = float(np.nextafter(rows[7][3], 9))
-    assert load_runs(write_csv(tmp_path / "c.csv", rows, header)).attrs["data_hash"] != one.attrs["data_hash"]
+    assert load_runs(write_csv(tmp_path / "c.csv", rows, header)).data_hash != one.data_hash
 
 
 # --- units ----------------------------------------------------------------------------------------------
@@ -354,12 +352,10 @@ def test_one_row_in_ten_in_other_units_is_noticed(tmp_path: Path, slip: str, n: 
         rows[i][column] = change(rows[i][column])
     table = load_runs(write_csv(tmp_path / "t.csv", rows, ["run_id", *HEADER[1:]]))
     used_wrong = {f"r{i}" for i in wrong} & set(table["run_id"])
-    assert not used_wrong or table.attrs["warnings"], reasons(table)
-    assert {q["row"] for q in table.attrs["quarantine"]} <= {f"line {i + 2}" for i in wrong}, (
-        "no good row is lost"
-    )
+    assert not used_wrong or table.warnings, reasons(table)
+    assert {q.row for q in table.set_aside} <= {f"line {i + 2}" for i in wrong}, "no good row is lost"
     if n >= 20 and slip != "params in thousands":
-        assert not used_wrong, table.attrs["warnings"]
+        assert not used_wrong, table.warnings
         assert "wrong units" in reasons(table)
 
 
@@ -368,7 +364,7 @@ def test_flops_that_disagree_with_6nd(tmp_path: Path) -> None:
     for i in (3, 11, 25):
         rows[i][4] /= 8.64e19
     table = load_runs(write_csv(tmp_path / "t.csv", rows, [*HEADER, "flops"]))
-    assert table.attrs["counts"]["quarantined"] == 3
+    assert table.counts["quarantined"] == 3
     assert "wrong units: C / (6 N D) is 1.16e-20 times that of the other rows" in reasons(table)
 
 
@@ -377,7 +373,7 @@ def test_derived_tokens_do_not_hide_a_slip(tmp_path: Path) -> None:
     for i in (3, 11, 25):
         rows[i][1] /= 1e6
     table = load_runs(write_csv(tmp_path / "t.csv", rows, ["run_id", "params", "flops", "loss"]))
-    assert table.attrs["counts"]["quarantined"] == 3
+    assert table.counts["quarantined"] == 3
     assert "looks to be in millions" in reasons(table)
 
 
@@ -395,9 +391,7 @@ def test_a_whole_column_in_other_units(tmp_path: Path, column: int, change: obje
         row[column] = change(row[column])  # type: ignore[operator]
         row[3] = row[3] if column != 3 else row[3] * 10
     table = load_runs(write_csv(tmp_path / "t.csv", rows))
-    assert any(pd.Series([w]).str.contains(warning).all() for w in table.attrs["warnings"]), table.attrs[
-        "warnings"
-    ]
+    assert any(pd.Series([w]).str.contains(warning).all() for w in table.warnings), table.attrs["warnings"]
 
 
 def test_a_large_held_out_run_is_kept(tmp_path: Path) -> None:
@@ -405,7 +399,7 @@ def test_a_large_held_out_run_is_kept(tmp_path: Path) -> None:
     rows = [*rows_of(), ["big", 3e7, 4e8, true_loss(3e7, 4e8)]]
     table = load_runs(write_csv(tmp_path / "t.csv", rows, ["run_id", *HEADER[1:]]))
     assert "big" in set(table["run_id"])
-    assert any("one run has 3e+07, far from the others" in w for w in table.attrs["warnings"])
+    assert any("one run has 3e+07, far from the others" in w for w in table.warnings)
 
 
 @pytest.mark.parametrize(
@@ -416,8 +410,8 @@ def test_public_tables_raise_no_false_alarm(name: str) -> None:
     if not (root / name).is_file():
         pytest.skip("public data not here")
     table = load_runs(root / name, "loss=loss_openlm" if "gadre" in name else None)
-    assert table.attrs["counts"]["quarantined"] == 0
-    assert table.attrs["warnings"] == []
+    assert table.counts["quarantined"] == 0
+    assert table.warnings == ()
 
 
 # --- comparable -----------------------------------------------------------------------------------------
@@ -427,9 +421,8 @@ def test_two_fingerprints_or_objectives_never_share_a_part(tmp_path: Path) -> No
     write_study(tmp_path / "demo", families=("decoder", "lstm"))
     table = load_runs(tmp_path / "demo")
     assert list(split_comparable(table)) == ["decoder", "lstm"]
-    assert list(split_comparable(table, by_family=False)) == ["all runs"]
-    table.loc[table.index[:5], "data_fingerprint"] = "00ff" * 16
-    table.loc[table.index[-5:], "objective"] = "masked"
+    table.rows.loc[table.rows.index[:5], "data_fingerprint"] = "00ff" * 16
+    table.rows.loc[table.rows.index[-5:], "objective"] = "masked"
     parts = split_comparable(table)
     assert sorted(map(len, parts.values())) == [5, 5, 25, 25]
     for part in parts.values():
@@ -445,15 +438,16 @@ def test_curves_of_trunks_and_cooldowns(tmp_path: Path) -> None:
     write_study(tmp_path / "demo", curves=True)
     torn = tmp_path / "demo" / "decoder-w16" / "metrics.jsonl"
     torn.write_text(torn.read_text() + '{"step": 9, "tokens": 99, "train_loss": NaN}\n{"step": 12, "tok')
-    curves = load_curves(tmp_path / "demo")
+    loaded = load_curves(tmp_path / "demo")
+    curves = loaded.rows
     assert curves["trunk_id"].nunique() == 6
     assert (curves["part"] == "trunk").sum() == 6 * 120
     assert (curves["part"] == "cooldown").sum() == 30 * (16 + 1)  # and the record that ends each
     assert set(curves.loc[curves["part"] == "cooldown", "run_id"]) == set(
         load_runs(tmp_path / "demo")["run_id"]
     )
-    assert curves.attrs["notes"] == ["decoder-w16/metrics.jsonl: 2 lines could not be read"]
-    assert load_curves(tmp_path / "demo").equals(curves)
+    assert loaded.notes == ("decoder-w16/metrics.jsonl: 2 lines could not be read",)
+    assert load_curves(tmp_path / "demo").rows.equals(curves)
 
 
 def test_a_plan_cannot_lead_out_of_the_study(tmp_path: Path) -> None:
@@ -462,7 +456,7 @@ def test_a_plan_cannot_lead_out_of_the_study(tmp_path: Path) -> None:
     plan = json.loads((tmp_path / "demo" / "plan.json").read_text())
     plan["runs"].append({"run_id": "x", "trunk_id": "..", "family": "decoder", "params": 1})
     (tmp_path / "demo" / "plan.json").write_text(json.dumps(plan))
-    curves = load_curves(tmp_path / "demo")
+    curves = load_curves(tmp_path / "demo").rows
     assert ".." not in set(curves["trunk_id"])
     assert len(curves) == 30  # no metrics were written: the records alone
 
@@ -502,5 +496,5 @@ def test_a_sweep_over_rates_keeps_its_badly_trained_runs(tmp_path: Path) -> None
     once = tmp_path / "once.csv"
     header, *others = [row.rsplit(",", 1)[0] for row in rows]
     once.write_text("\n".join([header, *others[::2], bad.rsplit(",", 1)[0], ""]))
-    (aside,) = load_runs(once).attrs["quarantine"]
-    assert "in bits, not nats" in aside["reason"]
+    (aside,) = load_runs(once).set_aside
+    assert "in bits, not nats" in aside.reason

@@ -90,13 +90,13 @@ MAPPING = ["params=model.params", "loss=eval/loss", "tokens=summary.tokens"]
 
 def test_a_project_becomes_a_table(server: Server) -> None:
     table = load_runs("wandb://me/laws", MAPPING)
-    assert table.attrs["counts"] == {"used": 30, "quarantined": 1, "diverged": 0, "failed": 1, "missing": 1}
+    assert table.counts == {"used": 30, "quarantined": 1, "diverged": 0, "failed": 1, "missing": 1}
     assert list(table["params"][:5]) == [5760] * 5
     assert list(table["tokens"][:5]) == list(BUDGETS)
     assert list(table["trunk_id"].unique()) == [f"w{w}" for w in WIDTHS]
     assert [table["loss"][i] for i in (0, 29)] == [true_loss(5760, 100_000), true_loss(301_056, 4_000_000)]
     assert set(table["family"]) == {"decoder"}
-    assert {"run lost is crashed", "run going is running"} <= set(table.attrs["notes"])
+    assert {"run lost is crashed", "run going is running"} <= set(table.notes)
     assert [a["cursor"] for a in server.asked] == [None, "15", "30"]
     assert set(server.keys) == {"api:" + "k" * 40}
 

@@ -1,0 +1,105 @@
+"""A table of runs and what is known about it: where it came from, what was left out, and what to look at."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.table.columns import NUMBERS
+
+_IDENTITY = ("run_id", "trunk_id", "family", "objective", "data", "data_fingerprint")
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row of the source that enters no fit, and why."""
+
+    row: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class NotedRows:
+    """What a study holds besides its table of runs: learning curves, or every score of its evaluations."""
+
+    rows: pd.DataFrame
+    study: str
+    notes: tuple[str, ...] = ()  # what could not be read, or was left out
+
+
+@dataclass(frozen=True, eq=False)
+class RunTable:
+    """Runs that may be fitted, one row each, ordered as the source.
+
+    `rows` has the columns of `RunRecord` that the source knows, and the source's other columns as they are.
+    A table is never changed: what narrows or extends it returns another.
+    """
+
+    rows: pd.DataFrame
+    source: str = "a table in memory"
+    study: str = "table"
+    question: str = ""  # what the plan of a runs folder asks
+    part: str = ""  # label of the comparable part that this is
+    counts: Mapping[str, int] = field(default_factory=dict)  # used, quarantined, diverged, failed, missing
+    set_aside: tuple[SetAside, ...] = ()
+    notes: tuple[str, ...] = ()  # what was derived or assumed
+    warnings: tuple[str, ...] = ()  # what to look at
+    columns: Mapping[str, str] = field(default_factory=dict)  # our column → where it was read from
+    tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by score column
+
+    @classmethod
+    def of(cls, rows: pd.DataFrame | RunTable) -> RunTable:
+        """A table of rows in memory, every one of them used."""
+        return rows if isinstance(rows, RunTable) else cls(rows, counts={"used": len(rows)})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.rows.columns
+
+    def __getitem__(self, name: str) -> pd.Series[Any]:
+        return self.rows[name]
+
+    def has_numbers(self, name: str) -> bool:
+        """Whether a column is there and could be read as numbers; an optional one may be kept as text."""
+        return name in self and bool(pd.api.types.is_numeric_dtype(self.rows[name]))
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """A column as floats (n,), NaN where a run does not have it.
+
+        Raises:
+            KeyError: for a column that the table does not have.
+        """
+        return self.rows[name].to_numpy(dtype=float)
+
+    @property
+    def trunks(self) -> NDArray[np.str_]:
+        """The trunk of each run (n,); runs of one trunk are drawn together."""
+        return self.rows["trunk_id"].to_numpy(dtype=str)
+
+    def take(self, keep: NDArray[Any], part: str | None = None) -> RunTable:
+        """The rows at these places, or where this mask holds, under a label of their own."""
+        positions = np.flatnonzero(keep) if keep.dtype == bool else keep
+        rows = self.rows.iloc[positions].reset_index(drop=True)
+        return replace(self, rows=rows, part=self.part if part is None else part)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """sha256 of what a fit can see of the rows, the same for every order of rows and columns."""
+        ordered = self.rows.sort_values("run_id", kind="stable")
+        digest = hashlib.sha256()
+        for name in sorted({*_IDENTITY, *NUMBERS} & set(ordered.columns)):
+            digest.update(name.encode() + b"\0")
+            if name in NUMBERS and self.has_numbers(name):
+                digest.update(ordered[name].to_numpy(dtype="<f8").tobytes())
+            else:
+                digest.update("\0".join(map(str, ordered[name].tolist())).encode())
+        return digest.hexdigest()
