@@ -194,7 +194,7 @@ def test_flops_that_are_none_are_refused() -> None:
     N, D = isoflop(TRUTH)
     flops = 6 * N * D
     flops[3] = 0
-    with pytest.raises(FitError, match=r"1 of 54 runs have none, the first with params \S+ and tokens \S+: 0\.0"):
+    with pytest.raises(FitError, match=r"1 of 54 runs have none, the first with params .*: 0\.0"):
         slice_runs(N, D, TRUTH(N, D), flops=flops)
 
 
