@@ -39,7 +39,7 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
 ) -> None:
     overrides, folder = finished
     part = [*overrides, "name=part", "model.params=5e3,8e3", "budget.tokens=[4e3,1.6e4]"]
-    monkeypatch.setattr("scaling.training.state.State.train_step", None)  # what would train, fails
+    monkeypatch.setattr("scaling.training.state.LocalState.train_step", None)  # what would train, fails
     code, out, _ = say(capsys, "plan", *part)
     assert code == 0
     assert "shared with study tiny: 4 of 4 runs\nwhat is left: about 0.0 s" in out

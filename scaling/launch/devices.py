@@ -39,8 +39,8 @@ def find_devices(asked: str) -> list[Device]:
     ]
 
 
-def needed_bytes(trunk: Trunk, stack: int = 1) -> float:
-    """What training a trunk takes of a device, or a stack of as many like it, generously.
+def needed_bytes(trunk: Trunk) -> float:
+    """What training a trunk takes of a device, generously.
 
     Source: Korthikanti et al. 2022 (arXiv:2205.05198), equation 1, 34 bytes a token, unit of width and layer
     in 16 bits where attention keeps no scores; twice that in float32.
@@ -48,7 +48,7 @@ def needed_bytes(trunk: Trunk, stack: int = 1) -> float:
     spec = trunk.spec
     tokens = spec.microbatch * spec.data.context
     activations = tokens * (LAYER_BYTES * spec.width * spec.depth + LOGIT_BYTES * spec.data.vocab)
-    return CONTEXT_BYTES + stack * (STATE_BYTES * trunk.params_total + activations)
+    return CONTEXT_BYTES + STATE_BYTES * trunk.params_total + activations
 
 
 def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> tuple[int, int | None]:
@@ -87,7 +87,7 @@ def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:
     By the need of the largest trunk, so that any trunk may take any seat. A device that is too small even
     for one gets one: training says what it lacks.
     """
-    need = max(needed_bytes(trunk, plan.config.stack) for trunk in plan.trunks)
+    need = max(map(needed_bytes, plan.trunks))
     emptiest_first = sorted(found, key=lambda device: -device.free)
     counts = [max(1, min(MOST, int(FILLED * device.free / need))) for device in emptiest_first]
     rows = [[device.name] * count for device, count in zip(emptiest_first, counts, strict=True)]

@@ -11,29 +11,19 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
+from scaling.data.options import DataOptions
 from scaling.records.record import SCHEMA, canonical_json
 
 EVALUATION_SEQUENCES = 16  # a held-out batch; not the recipe's, so that every recipe is judged on one set
 
 
-@dataclass(frozen=True)
-class DataSpec:
+@dataclass(frozen=True, kw_only=True)
+class DataSpec(DataOptions):
     """Which tokens, to the byte: `fingerprint` covers both splits and the tokenizer."""
 
-    corpus: str
     fingerprint: str
-    vocab: int
     context: int
-    paths: tuple[str, ...] = ()
-    field: str = "text"
-    limit_bytes: int | None = None
-    heldout_fraction: float = 0.02
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    settings: tuple[tuple[str, float], ...] = ()  # of a generated corpus
     row_tokens: float | None = None  # tokens of a row, where rows are shorter than the context
-    train_tokens: int | None = None  # so many tokens of the training split, repeated
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from scaling.launch.devices import Device, needed_bytes, place, share_machine
-from scaling.launch.pool import Task, train_here, train_in_processes
+from scaling.launch.job import TrunkJob
+from scaling.launch.local import train_here, train_in_processes
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock
 from scaling.study.plan import plan_study
@@ -20,10 +21,10 @@ from scaling.training import stop
 from scaling.training.observer import Observer
 
 
-def tasks(overrides: list[str], folder: Path) -> list[Task]:
+def tasks(overrides: list[str], folder: Path) -> list[TrunkJob]:
     plan = plan_study(overrides)
     config = plan.config
-    return [Task((t,), config.data, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
+    return [TrunkJob(t, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
 
 
 def losses(folder: Path) -> dict[str, float | None]:
@@ -73,12 +74,12 @@ def test_a_trunk_that_another_process_holds_is_left_to_it(
     tiny_study: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     todo = tasks(tiny_study, tmp_path)
-    held = tmp_path / todo[0].trunks[0].spec.id
+    held = tmp_path / todo[0].id
     held.mkdir()
     with Lock(held / "lock"):
         train_in_processes(todo, ["cpu", "cpu"], Observer())
     assert "another process trains it" in caplog.text
-    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].trunks[0].spec.id}
+    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].id}
 
 
 def test_a_request_to_stop_saves_and_ends_every_process(tiny_study: list[str], tmp_path: Path) -> None:
