@@ -46,7 +46,7 @@ class StudyProgress(StudyObserver):
             for id in (trunk.spec.id, *(run.id for run in trunk.runs))
         }
         self.done = sum(len(found.done) for found in estimate.found)
-        self.total = sum(estimate.trunk_seconds())
+        self.total = sum(estimate.seconds)
         if len(plan.trunks) < len(self.plan.trunks):
             print(
                 f"{plan.name}: max_flops={plan.config.max_flops:.3g} pays for {len(plan.runs)} of "

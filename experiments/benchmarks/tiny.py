@@ -21,9 +21,9 @@ from experiments.benchmarks.invented import base
 from experiments.benchmarks.ours import draw_from
 from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
 from experiments.benchmarks.row import Row, show
+from scaling.launch.devices import share_machine
 from scaling.launch.launchers import launch
 from scaling.models.blocks import heads_for
-from scaling.study.cost import shared_flops
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observer
 
@@ -58,7 +58,7 @@ def ours(folder: Path, tokens: float, shared: bool) -> tuple[float, list[Plan]]:
     begin = time.perf_counter()
     made = plans(folder, tokens, shared)
     for plan in made:
-        launch(plan, Observer())
+        launch(plan, share_machine(plan), Observer())
     return time.perf_counter() - begin, made
 
 
@@ -96,7 +96,7 @@ def rows(folder: Path, tokens: float) -> Iterator[Row]:
         )
     axis = plan_study(["study=cooldown", "training.schedule=trunk", *base(folder, "axis")])
     separate = sum(trunk.flops_per_token * run.tokens for trunk, run in axis.runs)
-    part = sum(shared_flops(trunk) for trunk in axis.trunks) / separate
+    part = sum(trunk.flops for trunk in axis.trunks) / separate
     yield Row(
         "FLOPs of the budgets of study=cooldown, one trunk",
         "1 (separate runs)",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 
 from experiments.terminal import Column, duration, table
 from scaling.launch.estimate import Estimate, estimate
-from scaling.study.cost import separate_flops, shared_flops, trunk_seconds
+from scaling.study.cost import trunk_seconds
 from scaling.study.plan import plan_study
 from scaling.study.spec import readable
 from scaling.training.device import Arithmetic
@@ -55,9 +55,8 @@ def to_dict(expected: Estimate) -> dict[str, object]:
 def describe(expected: Estimate) -> str:
     """The table of runs, and the totals below it."""
     plan, found, one = expected.plan, expected.found, expected.arithmetics[0]
-    shared = sum(map(shared_flops, plan.trunks))
-    separate = sum(map(separate_flops, plan.trunks))
-    least, total, most = (duration(expected.wall_seconds(which)) for which in ("low", "median", "high"))
+    shared, separate = (sum(getattr(t, kind) for t in plan.trunks) for kind in ("flops", "flops_apart"))
+    total, least, most = map(duration, astuple(expected.wall))
     return "\n".join(
         [
             f"{plan.name}: {plan.question or 'no question given'}",
@@ -68,8 +67,8 @@ def describe(expected: Estimate) -> str:
             f"{shared / separate:.0%} of what separate runs would take",
             *expected.there_already(),
             f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
-            f"about {total} ({least} to {most}) on {one.device}: {expected.workers} "
-            f"{'trunk' if expected.workers == 1 else 'trunks'} at a time, {one.threads} "
+            f"about {total} ({least} to {most}) on {one.device}: {expected.share.workers} "
+            f"{'trunk' if expected.share.workers == 1 else 'trunks'} at a time, {one.threads} "
             f"{'thread' if one.threads == 1 else 'threads'} each",
             *by_compiler(expected.arithmetics),
         ]

@@ -61,13 +61,13 @@ def exit_code(result: StudyResult) -> int:
 def report(result: StudyResult, planning: float) -> list[str]:
     """What came of a study, and what to do next; `planning` is what the plan took before [s]."""
     plan, number = result.plan, counts(result.records)
+    lines: list[str] = []
     if result.nothing_to_train:
-        lines = [f"{plan.name}: all {len(plan.runs)} runs are done already; nothing to train."]
+        lines.append(f"{plan.name}: all {len(plan.runs)} runs are done already; nothing to train.")
     else:
         took, said = result.training + result.evaluation, result.expected
-        lines = [f"{plan.name}: max_hours={plan.config.max_hours:g} are over; everything is saved."] * (
-            result.timed_out
-        )
+        if result.timed_out:
+            lines.append(f"{plan.name}: max_hours={plan.config.max_hours:g} are over; everything is saved.")
         lines += [
             f"\n{describe(result.records)}\n",
             f"planning {duration(planning + result.planning)}, training {duration(result.training)}, "

@@ -51,34 +51,41 @@ def needed_bytes(trunk: Trunk) -> float:
     return CONTEXT_BYTES + STATE_BYTES * trunk.params_total + activations
 
 
-def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> tuple[int, int | None]:
-    """How many trunks at a time, and the threads of each (None: the rule in `scaling.training.device`).
+@dataclass(frozen=True)
+class Share:
+    """How the trunks of a plan share this machine."""
+
+    places: tuple[str, ...]  # a device for each of the trunks that train at a time
+    threads: int | None  # of each trunk; None: the rule in `scaling.training.device`
+
+    @property
+    def workers(self) -> int:
+        """Trunks at a time."""
+        return len(self.places)
+
+
+def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
+    """Decide how many trunks train at a time, where, and on how many threads each. Once: memory changes.
 
     What was asked; else, on a CPU, one trunk a core with one thread where models are small. Two processes of
     one thread gave 1.2 to 1.4 times the tokens of one process of two at widths 16 to 120, and a process of
     two threads comes to a standstill as soon as anything else wants a core. A GPU gets as many as fit beside
-    each other, `MOST` at most; that number has not been measured.
+    each other, `MOST` at most; that number has not been measured. The emptiest device comes first.
     """
     training, asked = plan.config.training, plan.config.workers
-    if training.parallel is not Parallel.none:
-        return 1, training.threads
     found = find_devices(training.device) if found is None else found
+    seats = _seats(plan, found) if found else [training.device]
+    if training.parallel is not Parallel.none:
+        return Share((seats[0],), training.threads)
     cores = len(os.sched_getaffinity(0))
     if found:
-        workers = asked or min(len(_seats(plan, found)), max(cores, len(found)))
+        workers = asked or min(len(seats), max(cores, len(found)))
     else:
         widest = max(trunk.spec.width for trunk in plan.trunks)
         workers = asked or (cores if widest <= 128 and training.threads in (None, 1) else 1)
     workers = min(workers, len(plan.trunks))
-    return workers, training.threads or (1 if workers > 1 and not found else None)
-
-
-def place(plan: Plan, found: Sequence[Device] | None = None) -> list[str]:
-    """A device for each of the trunks that train at a time, the emptiest device first."""
-    found = find_devices(plan.config.training.device) if found is None else found
-    workers, _ = share_machine(plan, found)
-    seats = _seats(plan, found) if found else [plan.config.training.device]
-    return [seats[i % len(seats)] for i in range(workers)]
+    places = tuple(seats[i % len(seats)] for i in range(workers))
+    return Share(places, training.threads or (1 if workers > 1 and not found else None))
 
 
 def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Literal
 
-from scaling.launch.devices import share_machine
+from scaling.launch.devices import Share, share_machine
+from scaling.records.record import StudyRecords
 from scaling.records.storage import safe_child
 from scaling.study.config import Parallel
-from scaling.study.cost import trunk_seconds
+from scaling.study.cost import trunk_seconds, wall_seconds
 from scaling.study.plan import Plan
+from scaling.study.spec import Trunk
+from scaling.training import throughput
 from scaling.training.adopt import Found, Siblings, attempt_facts
 from scaling.training.device import Arithmetic, settle
 from scaling.training.throughput import StepTime, time_steps
@@ -22,24 +24,12 @@ class Estimate:
     """The arithmetic of every trunk of `plan`, the time of its steps, and what there is to go on from."""
 
     plan: Plan
+    share: Share
     arithmetics: tuple[Arithmetic, ...]
     times: tuple[StepTime, ...]
     found: tuple[Found, ...]
-    workers: int  # trunks at a time
-
-    def trunk_seconds(self, which: Literal["median", "low", "high"] = "median") -> list[float]:
-        """What is left of each trunk [s], by this quantile of the time of a step."""
-        return [
-            trunk_seconds(trunk, getattr(time, which), {*found.done, *found.shared}, found.steps)
-            for trunk, time, found in zip(self.plan.trunks, self.times, self.found, strict=True)
-        ]
-
-    def wall_seconds(self, which: Literal["median", "low", "high"] = "median") -> float:
-        """What is left of the plan [s], trunks handed out largest first."""
-        ends = [0.0] * self.workers
-        for seconds in sorted(self.trunk_seconds(which), reverse=True):
-            ends[ends.index(min(ends))] += seconds
-        return max(ends)
+    seconds: tuple[float, ...]  # that are left of each trunk, at the median time of a step
+    wall: StepTime  # seconds that are left of the plan
 
     def there_already(self) -> list[str]:
         """A line about the runs that need no training, done here or in other studies, if there are any."""
@@ -54,9 +44,9 @@ class Estimate:
 def estimate(plan: Plan) -> Estimate:
     """Time the steps of a plan's shapes where that is not known yet, and look for what is trained already."""
     training = plan.config.training
-    workers, threads = share_machine(plan)
+    share = share_machine(plan)
     alone = training.parallel is Parallel.none
-    arithmetics = [settle(trunk, training.device, threads, alone=alone) for trunk in plan.trunks]
+    arithmetics = [settle(trunk, training.device, share.threads, alone=alone) for trunk in plan.trunks]
     times = time_steps(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser())
     found = [
         Siblings(
@@ -67,4 +57,32 @@ def estimate(plan: Plan) -> Estimate:
         ).find(trunk)
         for trunk, arithmetic in zip(plan.trunks, arithmetics, strict=True)
     ]
-    return Estimate(plan, tuple(arithmetics), tuple(times), tuple(found), workers)
+    median, low, high = (
+        tuple(
+            trunk_seconds(trunk, step, {*there.done, *there.shared}, there.steps)
+            for trunk, step, there in zip(plan.trunks, steps, found, strict=True)
+        )
+        for steps in zip(*map(astuple, times), strict=True)
+    )
+    wall = StepTime(*(wall_seconds(seconds, share.workers) for seconds in (median, low, high)))
+    return Estimate(plan, share, tuple(arithmetics), tuple(times), tuple(found), median, wall)
+
+
+def learn(expected: Estimate, records: StudyRecords) -> None:
+    """Teach the next plan what steps took on this machine."""
+    seconds = [
+        _step_seconds(trunk, records) if found == Found() else None
+        for trunk, found in zip(expected.plan.trunks, expected.found, strict=True)
+    ]
+    cache = Path(expected.plan.config.cache).expanduser()
+    throughput.learn(expected.plan.trunks, expected.arithmetics, seconds, cache)
+
+
+def _step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:
+    """What a step of a trunk took on average [s], where one attempt of ours has trained all of it."""
+    ids = {run.id for run in trunk.runs}
+    records = [record for record in study.records if record.run_id in ids]
+    made_at_once = {(r.status, r.attempts, r.study) for r in records} == {("done", 1, study.name)}
+    if not made_at_once or len(records) < len(ids):
+        return None
+    return sum(record.seconds for record in records) / trunk.steps_to_train

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from scaling.data.corpora import open_dataset
-from scaling.launch.devices import share_machine
 from scaling.records.record import RECORD_FILE, RunRecord
 from scaling.records.storage import LockedError
-from scaling.study.cost import shared_flops
-from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Observer
@@ -85,29 +82,6 @@ class TrunkJob:
         except FAILURES as error:
             return Outcome("failed", str(error))
         return Outcome("done")
-
-
-def trunk_jobs(plan: Plan) -> list[TrunkJob]:
-    """A job for each trunk of a plan.
-
-    The largest first, so that none is left running alone at the end; under a time limit the cheapest, so that
-    it ends with as many runs as it can.
-    """
-    config = plan.config
-    _, threads = share_machine(plan)
-    return [
-        TrunkJob(
-            trunk,
-            config.cache,
-            plan.folder,
-            plan.name,
-            config.training.device,
-            threads,
-            config.training.parallel.value,
-            config.share,
-        )
-        for trunk in sorted(plan.trunks, key=shared_flops, reverse=config.max_hours is None)
-    ]
 
 
 def work(job: TrunkJob, home: str) -> Outcome:

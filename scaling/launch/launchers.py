@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher as HydraPlugin
 from omegaconf import DictConfig
 
-from scaling.launch.job import TrunkJob, trunk_jobs
+from scaling.launch.devices import Share
+from scaling.launch.job import TrunkJob
 from scaling.launch.local import train_here
 from scaling.study.compose import launch_by_hydra
 from scaling.study.plan import Plan
@@ -24,7 +25,7 @@ EXTRAS = {"submitit": "slurm", "ray": "ray"}  # package → the extra that insta
 class Launcher(Protocol):
     """What `_target_` of a file in conf/hydra/launcher names; the other keys there are its arguments."""
 
-    def train(self, plan: Plan, jobs: Sequence[TrunkJob], observer: Observer) -> None:
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
         """Train every job. Whatever happens to one: what is missing is read from the records afterwards.
 
         Raises:
@@ -32,17 +33,34 @@ class Launcher(Protocol):
         """
 
 
-def launch(plan: Plan, observer: Observer) -> None:
-    """Train every trunk of `plan`.
+def launch(plan: Plan, share: Share, observer: Observer) -> None:
+    """Train every trunk of `plan`. One that fails has noted it in its folder and does not stop the others.
 
-    A trunk that fails has noted it in its folder and does not stop the others.
+    Args:
+        share: how they share this machine.
 
     Raises:
         Stopped: when a signal asked to stop; everything is saved.
     """
-    launcher = make_launcher(plan.composition.launcher)
+    config, launcher = plan.config, make_launcher(plan.composition.launcher)
+    # The largest first, so that none is left running alone at the end; under a time limit the cheapest, so
+    # that it ends with as many runs as it can.
+    ordered = sorted(plan.trunks, key=lambda trunk: trunk.flops, reverse=config.max_hours is None)
+    jobs = [
+        TrunkJob(
+            trunk,
+            config.cache,
+            plan.folder,
+            plan.name,
+            config.training.device,
+            share.threads,
+            config.training.parallel.value,
+            config.share,
+        )
+        for trunk in ordered
+    ]
     with stop.on_signals():
-        launcher.train(plan, trunk_jobs(plan), observer)
+        launcher.train(plan, jobs, share, observer)
 
 
 def make_launcher(settings: dict[str, Any]) -> Launcher:
@@ -70,7 +88,7 @@ def make_launcher(settings: dict[str, Any]) -> Launcher:
 class HydraLauncher:
     """Any launcher of Hydra's: it composes each job's config; the job's name says which trunk to train."""
 
-    def train(self, plan: Plan, jobs: Sequence[TrunkJob], observer: Observer) -> None:
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
         named = [(*plan.asked[job.id], f"hydra.job.name={job.id}") for job in jobs]
         launch_by_hydra(plan.composition.shared, named, _TrainNamed({job.id: job for job in jobs}, observer))
 

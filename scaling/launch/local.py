@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
-from scaling.launch.devices import place
+from scaling.launch.devices import Share
 from scaling.launch.job import TRIES, Outcome, TrunkJob
 from scaling.launch.pool import Ended, ProcessPool, Send
 from scaling.records.storage import latest_attempt, record_failure
@@ -30,10 +30,9 @@ logger = logging.getLogger(__name__)
 class LocalLauncher:
     """As many trunks at a time, and where, as `scaling.launch.devices` says."""
 
-    def train(self, plan: Plan, jobs: Sequence[TrunkJob], observer: Observer) -> None:
-        places = place(plan)
-        if len(places) > 1:
-            train_in_processes(jobs, places, observer)
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
+        if share.workers > 1:
+            train_in_processes(jobs, share.places, observer)
         else:
             train_here(jobs, observer)
 

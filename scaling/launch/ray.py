@@ -14,6 +14,7 @@ from typing import Any
 import ray as engine
 from ray.exceptions import RayError
 
+from scaling.launch.devices import Share
 from scaling.launch.job import Outcome, TrunkJob, work
 from scaling.launch.remote import train_remotely
 from scaling.study.plan import Plan
@@ -28,7 +29,7 @@ class RayLauncher:
     def __init__(self, address: str | None, cpus: float, gpus: float) -> None:
         self.settings = (address, cpus, gpus)
 
-    def train(self, plan: Plan, jobs: Sequence[TrunkJob], observer: Observer) -> None:
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
         engine = Ray(*self.settings)
         try:
             train_remotely(jobs, engine, observer)

@@ -18,6 +18,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import pickle_load
 
+from scaling.launch.devices import Share
 from scaling.launch.job import Outcome, TrunkJob, work
 from scaling.launch.remote import train_remotely
 from scaling.study.plan import Plan
@@ -52,7 +53,7 @@ class SlurmLauncher:
     def __init__(self, **settings: Any) -> None:
         self.settings = {key: value for key, value in settings.items() if value is not None}
 
-    def train(self, plan: Plan, jobs: Sequence[TrunkJob], observer: Observer) -> None:
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
         engine = Slurm(plan.folder.absolute() / "slurm", {"name": plan.name, **self.settings})
         train_remotely(jobs, engine, observer)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.capability.tasks import find_tasks
-from scaling.launch.estimate import Estimate, estimate
+from scaling.launch.estimate import Estimate, estimate, learn
 from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
@@ -19,12 +19,9 @@ from scaling.records.record import PLAN_FILE, StudyRecords, read_study
 from scaling.records.storage import make_folder, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan
-from scaling.study.spec import Trunk
-from scaling.training.adopt import Found
 from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observer, Observers
 from scaling.training.stop import Stopped, after
-from scaling.training.throughput import learn
 
 LOCAL = f"{LocalLauncher.__module__}.{LocalLauncher.__qualname__}"
 
@@ -92,11 +89,12 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
     planning = time.monotonic() - begin
     clock = _EvaluationClock()
     timed_out = _train(expected, Observers(observer, clock))
-    evaluation = clock.seconds / expected.workers
+    evaluation = clock.seconds / expected.share.workers
     training = time.monotonic() - begin - planning - evaluation
     observer.trained()
     records = read_study(plan.folder)
-    _learn(expected, records)
+    if plan.composition.launcher["_target_"] == LOCAL:
+        learn(expected, records)
     return StudyResult(
         expected.plan,
         records,
@@ -105,7 +103,7 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
         planning,
         training,
         evaluation,
-        expected.wall_seconds(),
+        expected.wall.median,
         timed_out,
     )
 
@@ -134,7 +132,7 @@ def _train(expected: Estimate, observer: Observer) -> bool:
     begin = time.monotonic()
     with tracker, after(limit):
         try:
-            launch(plan, Observers(observer, Mirror(tracker)))
+            launch(plan, expected.share, Observers(observer, Mirror(tracker)))
         except Stopped:
             if limit is None or time.monotonic() - begin < limit:
                 raise
@@ -150,27 +148,6 @@ class _EvaluationClock(Observer):
 
     def closed(self, id: str, summary: Mapping[str, Any]) -> None:
         self.seconds += float(summary.get("evaluation_seconds", 0.0))  # a run's record has none
-
-
-def _learn(expected: Estimate, records: StudyRecords) -> None:
-    """Teach the next plan what steps took on this machine."""
-    plan = expected.plan
-    if plan.composition.launcher["_target_"] == LOCAL:
-        seconds = [
-            _step_seconds(trunk, records) if found == Found() else None
-            for trunk, found in zip(plan.trunks, expected.found, strict=True)
-        ]
-        learn(plan.trunks, expected.arithmetics, seconds, Path(plan.config.cache).expanduser())
-
-
-def _step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:
-    """What a step of a trunk took on average [s], where one attempt of ours has trained all of it."""
-    ids = {run.id for run in trunk.runs}
-    records = [record for record in study.records if record.run_id in ids]
-    made_at_once = {(r.status, r.attempts, r.study) for r in records} == {("done", 1, study.name)}
-    if not made_at_once or len(records) < len(ids):
-        return None
-    return sum(record.seconds for record in records) / trunk.steps_to_train
 
 
 def _measure_tasks(plan: Plan, records: StudyRecords) -> Scores | None:

@@ -17,7 +17,6 @@ from scaling.records.record import SCHEMA
 from scaling.records.storage import slug
 from scaling.study.compose import Composition, Overrides, PlanError, compose_study, report_problems
 from scaling.study.config import RunConfig
-from scaling.study.cost import shared_flops
 from scaling.study.decide import decide
 from scaling.study.spec import RunSpec, Trunk
 
@@ -48,13 +47,13 @@ class Plan:
             return self
         kept: set[str] = set()
         left = self.config.max_flops
-        for trunk in sorted(self.trunks, key=shared_flops):
-            left -= shared_flops(trunk)
+        for trunk in sorted(self.trunks, key=lambda trunk: trunk.flops):
+            left -= trunk.flops
             if left < 0:
                 break
             kept.add(trunk.spec.id)
         if not kept:
-            least = min(map(shared_flops, self.trunks))
+            least = min(trunk.flops for trunk in self.trunks)
             raise ValueError(
                 f"max_flops: the cheapest trunk takes {least:.2e} FLOP; got {self.config.max_flops:.2e}."
             )

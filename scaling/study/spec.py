@@ -131,6 +131,16 @@ class Trunk:
         """Steps of trunk and cooldowns together: what the whole D axis costs."""
         return self.last_step + sum(run.cooldown_steps for run in self.runs)
 
+    @property
+    def flops(self) -> float:
+        """What its runs cost as branches of one trunk [FLOP]."""
+        return self.flops_per_token * self.spec.batch_tokens * self.steps_to_train
+
+    @property
+    def flops_apart(self) -> float:
+        """What its runs would cost if each were trained from scratch [FLOP]."""
+        return self.flops_per_token * sum(run.tokens for run in self.runs)
+
     def decided(self, run: RunSpec) -> dict[str, Any]:
         """What the record of one of its runs says that was known before it was trained."""
         spec = self.spec

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling.launch.devices import share_machine
 from scaling.launch.job import Outcome, TrunkJob, work
 from scaling.launch.launchers import launch, make_launcher
 from scaling.launch.local import train_here
@@ -119,5 +120,5 @@ def test_any_launcher_of_hydra_trains_too(tiny_study: list[str]) -> None:
     overrides = [*tiny_study, "hydra/launcher=basic"]
     plan = plan_study(overrides)
     listener = Listener()
-    launch(plan, listener)
+    launch(plan, share_machine(plan), listener)
     assert set(losses(plan.folder)) == {run.id for _, run in plan.runs} < set(listener.ended)

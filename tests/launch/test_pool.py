@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from scaling.launch.devices import Device, needed_bytes, place, share_machine
+from scaling.launch.devices import Device, Share, needed_bytes, share_machine
 from scaling.launch.job import TrunkJob
 from scaling.launch.local import train_here, train_in_processes
 from scaling.records.record import RunRecord, read_study
@@ -109,11 +109,11 @@ def test_records_are_finished_by_a_rerun_after_a_stop(tiny_study: list[str], tmp
 def test_small_models_on_a_cpu_share_the_cores(tiny_study: list[str]) -> None:
     free = [word for word in tiny_study if not word.startswith(("workers", "training.threads"))]
     cores = len(os.sched_getaffinity(0))
-    assert share_machine(plan_study(free)) == (min(cores, 2), 1 if cores > 1 else None)
-    assert share_machine(plan_study([*free, "workers=1"])) == (1, None)
-    assert share_machine(plan_study([*free, "workers=9", "training.threads=3"])) == (2, 3)
+    assert share_machine(plan_study(free)) == Share(("auto",) * min(cores, 2), 1 if cores > 1 else None)
+    assert share_machine(plan_study([*free, "workers=1"])) == Share(("auto",), None)
+    assert share_machine(plan_study([*free, "workers=9", "training.threads=3"])) == Share(("auto",) * 2, 3)
     wide = [*free, "model.params=null", "model.depth=2", "model.width=160,192"]
-    assert share_machine(plan_study(wide)) == (1, None)
+    assert share_machine(plan_study(wide)) == Share(("auto",), None)
 
 
 def test_models_are_placed_on_devices_by_memory(
@@ -124,8 +124,12 @@ def test_models_are_placed_on_devices_by_memory(
     plan = plan_study([*free, f"seed={','.join(map(str, range(8)))}"])  # 16 trunks
     need = max(map(needed_bytes, plan.trunks))
     small, large = Device("cuda:0", 2.5 * need), Device("cuda:1", 100 * need)
-    assert place(plan, [small, large]) == ["cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:1"]
-    assert share_machine(plan, [small, large]) == (6, 1)
-    assert place(plan_study([*free, "workers=3"]), [Device("cuda:0", 0.0)]) == ["cuda:0"] * 2
+    places = ("cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:1")
+    assert share_machine(plan, [small, large]) == Share(places, 1)
+    few = share_machine(plan_study([*free, "workers=3"]), [Device("cuda:0", 0.0)])
+    assert few.places == ("cuda:0",) * 2
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert place(plan, [small, large]) == ["cuda:1", "cuda:0"]  # a core launches the kernels of one process
+    assert share_machine(plan, [small, large]).places == (
+        "cuda:1",
+        "cuda:0",
+    )  # a core launches the kernels of one process
