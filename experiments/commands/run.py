@@ -32,7 +32,6 @@ def run(overrides: list[str]) -> StudyResult:
     Raises:
         KeyboardInterrupt: when a signal asked to stop; everything is saved.
     """
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     begin = time.monotonic()
     plan = plan_study(overrides)
     return run_plan(plan, time.monotonic() - begin)
@@ -40,6 +39,7 @@ def run(overrides: list[str]) -> StudyResult:
 
 def run_plan(plan: Plan, planning: float = 0.0) -> StudyResult:
     """Run a study whose plan took so many seconds; else as `run`."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         with StudyProgress(plan) as progress:
             result = run_study(plan, progress)

@@ -16,7 +16,7 @@ from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
 from scaling.records.record import PLAN_FILE, StudyRecords, read_study
-from scaling.records.storage import make_folder, write_json
+from scaling.records.storage import make_folder, write_atomic, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan
 from scaling.training.device import choose_arithmetic
@@ -129,6 +129,7 @@ def _train(expected: Estimate, observer: Observer) -> bool:
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
     tracker = open_tracker(config.tracking.value, study=plan.name, folder=plan.folder, project=config.project)
+    write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
     begin = time.monotonic()
     with tracker, after(limit):
         try:

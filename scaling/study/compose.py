@@ -68,6 +68,10 @@ class Composition:
         found: dict[str, Any] = OmegaConf.to_container(self.shared.hydra.launcher, resolve=True)  # type: ignore[assignment]
         return found
 
+    def to_yaml(self) -> str:
+        """The shared config as Hydra writes it into `multirun.yaml`."""
+        return OmegaConf.to_yaml(self.shared)
+
 
 def config_folder() -> Path:
     """`conf/` of a checkout, or the copy that a wheel carries.

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from scaling.launch.estimate import Estimate
+from scaling.launch.evaluate import evaluate_study
+from scaling.launch.pool import Ended, ProcessPool, Send
 from scaling.launch.study import StudyObserver, run_study
 from scaling.records.record import read_study
 from scaling.study import plan as planning
@@ -70,23 +74,66 @@ def test_a_result_says_what_came_of_it(tiny_study: list[str]) -> None:
     assert first.expected == started.wall.median > 0
     assert first.training > 0
     assert first.records.folder == one.folder
+    assert "params: 5000.0" in (one.folder / "multirun.yaml").read_text()
     second = run_study(other)
     assert second.reused == {"one": 2}
     assert run_study(one, listener).nothing_to_train
     assert len(listener.heard) == 2  # a finished study neither starts nor ends
 
 
-def test_tasks_are_measured_and_an_unknown_one_is_refused_before_training(tiny_study: list[str]) -> None:
-    asked = [*tiny_study, "model.params=5e3", "budget.tokens=2e3"]
+def test_tasks_are_measured_and_an_unknown_one_is_refused_before_training(
+    tiny_study: list[str], tmp_path: Path
+) -> None:
+    """Also by several processes."""
+    asked = [*tiny_study, "model.params=5e3", "budget.tokens=[2e3,4e3]"]
     with pytest.raises(ValueError, match="no task 'poetry'"):
         run_study(plan_study([*asked, "tasks=[poetry]"]))
-    plan = plan_study([*asked, "tasks=[next_line]"])
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"prompt": "item 1 has ", "choices": ["value", "xqzzy"], "answer": 0}\n' * 3)
+    plan = plan_study([*asked, f"tasks=['{own}']"])
     assert not plan.folder.exists()
-    scores = run_study(plan).scores
-    assert scores is not None
-    assert [score.name for score in scores.found] == ["next_line"]
-    assert not scores.failures
+    result = run_study(plan)
+    assert result.scores is not None
+    assert [(score.run_id, score.name) for score in result.scores.found] == sorted(
+        (run.id, "own") for _, run in plan.runs
+    )
+    again = evaluate_study(result.records, [f"other:{own}"], cache=plan.config.cache, workers=2)
+    assert [score.value for score in again.found] == [score.value for score in result.scores.found]
     assert run_study(plan_study(asked)).scores is None
+
+
+@dataclass(frozen=True)
+class Fate:
+    """Work of a process that ends as it is told."""
+
+    kind: str
+
+    def __call__(self, place: str, send: Send) -> str:
+        send(f"{self.kind} at {place}")
+        if self.kind == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.kind == "gone":
+            os._exit(3)
+        return self.kind
+
+
+def test_a_pool_tells_how_each_process_ended() -> None:
+    pool: ProcessPool[Fate] = ProcessPool(["here", "there"], ["scaling.launch.pool"])
+    for kind in ("done", "killed", "gone", "done"):
+        pool.add(Fate(kind))
+    messages, ends = [], []
+    for work, event in pool.events():
+        if isinstance(event, Ended):
+            ends.append((work.kind, event.result, event.lost))
+        else:
+            messages.append(event.content.split()[0])
+    assert sorted(messages) == ["done", "done", "gone", "killed"]
+    assert sorted(ends, key=str) == [
+        ("done", "done", ""),
+        ("done", "done", ""),
+        ("gone", None, "its process ended with exit status 3 and no result"),
+        ("killed", None, "its process was ended by SIGKILL"),
+    ]
 
 
 def test_a_time_limit_ends_it_and_a_signal_raises(tiny_study: list[str]) -> None:
@@ -96,8 +143,12 @@ def test_a_time_limit_ends_it_and_a_signal_raises(tiny_study: list[str]) -> None
     assert len(result.records.missing) == 2
 
     class Asks(StudyObserver):
+        asked = False
+
         def logged(self, id: str, row: Mapping[str, Any]) -> None:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not self.asked:
+                self.asked = True
+                os.kill(os.getpid(), signal.SIGTERM)
 
     plan = plan_study(long)
     with pytest.raises(Stopped):
