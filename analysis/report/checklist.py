@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.fitting.fit import Fit
-from analysis.report.findings import Findings
+from analysis.forecast.findings import Findings
 from analysis.report.style import say
 from analysis.table import RunTable
 
@@ -38,7 +38,7 @@ class Item:
 
 def checklist(table: RunTable, findings: Mapping[str, Findings]) -> list[Item]:
     """All questions with their answers, in the order hypothesis, training, data collection, fitting."""
-    fits = [fit for part in findings.values() for fit in part.surfaces]
+    fits = [fit for part in findings.values() for fit in part.fits]
     return [*_hypothesis(fits), *_training(table), *_collection(table), *_fitting(fits, findings)]
 
 
@@ -46,7 +46,7 @@ def _hypothesis(fits: list[Fit]) -> list[Item]:
     heading = "The law"
     names = list(dict.fromkeys(fit.name for fit in fits))
     fixed = {k: v for fit in fits for k, v in fit.recipe.fixed.items()}
-    tied = "; alpha = beta" if any(fit.recipe.tied for fit in fits) else ""
+    tied = "".join(f"; {a} = {b}" for a, b in sorted({pair for fit in fits for pair in fit.recipe.ties}))
     forms = "; ".join(f"{name}: {FORMS.get(name, name)}" for name in names)
     return [
         Item(heading, "Which form?", forms or "no law could be fitted"),
@@ -121,7 +121,8 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     agree = "; ".join(f"{f.name} {f.certificate.agree} of {f.certificate.starts}" for f in fits)
     objective = f"sum of {robust.kind} losses of {fit.recipe.space} residuals, delta {robust.delta:g}"
     replicates = (
-        f"{len(fit.theta_draws)} bootstrap replicates over trunks, {100 * fit.level:g} %, seed {fit.seed}"
+        f"{len(fit.theta_draws)} bootstrap replicates over trunks, {100 * fit.level:g} %, "
+        f"seed {fit.bootstrap.seed}"
     )
     certified = all(f.certificate.ok for f in fits)
     held = [f"{len(p.forecasts[0].table)} of {len(p.runs)} runs" for p in findings.values() if p.forecasts]

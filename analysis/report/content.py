@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
-from analysis.report.findings import Findings
 from analysis.report.style import say, say_flops
 from analysis.table import RunTable
 
@@ -50,14 +50,14 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     if any(part.ensemble for part in parts):
         said[0] += " Those of all forms hold the choice among the laws fitted here, and no other."
     for part in parts:
-        if part.surfaces and _is_few(part.surfaces[0]):
-            fit = part.surfaces[0]
+        if part.fits and _is_few(part.fits[0]):
+            fit = part.fits[0]
             of = f"{part.label}: h" if len(parts) > 1 else "H"
             said.append(
                 f"{of}ow the best size grows with compute: {fit.n_runs} runs on {fit.n_trunks} trunks are "
                 f"too few for an interval of a law of {len(fit.theta)} parameters."
             )
-        floor = _interval(part.surfaces[0], lambda law: law.E) if part.surfaces else None
+        floor = _interval(part.fits[0], lambda law: law.E) if part.fits else None
         if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):
             of = f"{part.label}: the" if len(parts) > 1 else "The"
             said.append(
@@ -131,7 +131,7 @@ def warnings_of(table: RunTable, findings: Mapping[str, Findings]) -> list[Remar
     found = [Remark("table", "units", message) for message in table.warnings]
     for part in findings.values():
         found += [Remark(part.label, "refused", reason) for reason in part.refusals]
-        fits = [(fit.name, fit) for fit in part.surfaces]
+        fits = [(fit.name, fit) for fit in part.fits]
         fits += [(f"{f.fit.name} without the held-out runs", f.fit) for f in part.forecasts]
         fits += [(f"power law along {s.axis}, {s.where}", s.fit) for s in part.slices]
         for name, fit in fits:
@@ -155,9 +155,9 @@ def _version(package: str) -> str:
 def _surface_sentences(part: Findings) -> Iterator[str]:
     if part.forecasts:
         yield _forecast_sentence(part.forecasts)
-    if not part.surfaces:
+    if not part.fits:
         return
-    fit = part.surfaces[0]
+    fit = part.fits[0]
     if not part.forecasts:
         yield (
             f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "

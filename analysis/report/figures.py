@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from analysis.fitting.fit import Fit
+from analysis.forecast.findings import pareto
 from analysis.forecast.select import Forecast
 from analysis.report.decimate import PLENTY, apart
-from analysis.report.findings import pareto
 from analysis.report.style import (
     FAINT,
     GREY,

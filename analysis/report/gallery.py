@@ -10,13 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.forecast.findings import Findings
 from analysis.report import figures
 from analysis.report.advice import plot_approaches
 from analysis.report.bits import plot_loss_vs_bits
 from analysis.report.curves import plot_learning_curves
 from analysis.report.decimate import PLENTY, some_trunks
 from analysis.report.figures import BARS
-from analysis.report.findings import Findings
 from analysis.report.style import panels, say_flops
 
 _RESIDUALS = (
@@ -66,39 +66,39 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> l
             "Runs, the best run so far, and the first law at its compute optimum with the 95 % band of its "
             "bootstrap draws. Dotted: nothing was measured there."
             + (_COVERED if any(len(p.runs) > PLENTY for p in parts) else ""),
-            figures.plot_loss_vs_flops([(p.label, p.runs, p.surfaces) for p in parts]),
+            figures.plot_loss_vs_flops([(p.label, p.runs, p.fits) for p in parts]),
         )
     )
     for part in parts:
         end = f"-{slug(part.label)}" if len(parts) > 1 else ""
         group = "Surface" if len(parts) == 1 else f"Surface: {part.label}"
-        law = part.surfaces[0].name if part.surfaces else "no"
+        law = part.fits[0].name if part.fits else "no"
         covered = _COVERED if len(part.runs) > PLENTY else ""
         pictures += [
             picture(
                 f"loss-vs-params{end}",
                 group,
                 f"Loss against size at each token budget. Dots are runs, lines the {law} law.{covered}",
-                figures.plot_loss_vs_params(part.runs, part.surfaces),
+                figures.plot_loss_vs_params(part.runs, part.fits),
             ),
             picture(
                 f"loss-vs-tokens{end}",
                 group,
                 f"Loss against tokens at each size. Dots are runs, lines the {law} law.{covered}",
-                figures.plot_loss_vs_tokens(part.runs, part.surfaces),
+                figures.plot_loss_vs_tokens(part.runs, part.fits),
             ),
             picture(
                 f"isoflop{end}",
                 group,
                 f"Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
                 f"factor of two of the slice, moved to it along the law.{covered}",
-                figures.plot_isoflop(part.runs, part.surfaces),
+                figures.plot_isoflop(part.runs, part.fits),
             ),
         ]
     for part in parts:
         if part.approaches is not None and part.approaches.approaches:
             pictures.append(_approaches(part, alone=len(parts) == 1))
-    if parts and any(part.surfaces for part in parts):
+    if parts and any(part.fits for part in parts):
         pictures.append(_parameters(parts))
     for part in parts:
         pictures += _residuals(part, alone=len(parts) == 1)
@@ -132,9 +132,7 @@ def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
             "Residuals",
             f"{what} the first law leaves unexplained, against {words}"
             + (_COVERED if len(part.runs) > PLENTY else ""),
-            figures.plot_residuals(
-                part.runs, part.surfaces, against=against, ax=panels(width=4.2, height=3)[0]
-            ),
+            figures.plot_residuals(part.runs, part.fits, against=against, ax=panels(width=4.2, height=3)[0]),
         )
         for against, words in _RESIDUALS
     ]
@@ -160,7 +158,7 @@ def _parameters(parts: list[Findings]) -> Picture:
     rows = [
         (fit.name if len(parts) == 1 else f"{part.label}, {fit.name}", part.family, fit)
         for part in parts
-        for fit in part.surfaces
+        for fit in part.fits
     ]
     axes = panels(3, 2, height=3 * (0.55 + 0.24 * len(rows)))
     for i, (name, ax) in enumerate(zip(PARAMETERS, axes, strict=True)):

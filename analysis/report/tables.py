@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.findings import Findings
 from analysis.forecast.select import Ensemble
-from analysis.report.findings import Findings
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say
 from analysis.table import RunTable
@@ -49,7 +49,7 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
         forecasts = {f.fit.name: f for f in part.forecasts}
-        for fit in part.surfaces:
+        for fit in part.fits:
             forecast = forecasts.get(fit.name)
             row: tuple[Cell, ...] = (
                 part.label,
@@ -116,7 +116,7 @@ def parameter_table(findings: Mapping[str, Findings]) -> Table:
     """Every parameter of every surface and power law with its interval."""
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
-        named = [(fit.name, fit) for fit in part.surfaces]
+        named = [(fit.name, fit) for fit in part.fits]
         named += [(f"along {s.axis} {s.where}", s.fit) for s in part.slices]
         for name, fit in named:
             for parameter, value in fit.law.parameters.items():
@@ -131,10 +131,10 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
     """Best N, D and loss at the largest measured compute, ten and a hundred times it; also over all forms."""
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
-        if not part.surfaces:
+        if not part.fits:
             continue
         largest = float(part.runs["flops_6nd"].max())
-        bases: list[Fit | Ensemble] = [part.surfaces[0], *([part.ensemble] if part.ensemble else [])]
+        bases: list[Fit | Ensemble] = [part.fits[0], *([part.ensemble] if part.ensemble else [])]
         for times in (1, 10, 100):
             C = float(f"{largest * times:.2g}")
             rows += [(part.label, *row) for basis in bases if (row := _best(basis, C))]

@@ -17,6 +17,7 @@ from analysis.table.runtable import RunTable, SetAside
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import Raw, read_file
+from analysis.table.specs import spec_columns
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
@@ -24,7 +25,7 @@ _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "ver
 
 
 def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
-    """One row a finished run, with the columns of `RunRecord` (all but `spec` and `versions`).
+    """One row a finished run, with the columns of `RunRecord` but `versions`, and one a setting of its spec.
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .json, .jsonl or .parquet file, or
@@ -74,6 +75,7 @@ def _from_study(study: StudyRecords) -> Raw:
     done = study.done
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
+    raw.columns.update(spec_columns([r.spec for r in done]))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
     damaged = {Path(where).parent.name for where in study.damaged}

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import figures
 from analysis.report.advice import plot_approaches
 from analysis.report.curves import plot_learning_curves
 from analysis.report.decimate import apart, some_trunks
-from analysis.report.findings import Findings, fit_study
 from analysis.report.style import (
     colour,
     label_ends,
@@ -44,7 +45,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(study: Path) -> dict[str, Findings]:
-    return fit_study(load_runs(study), laws=("chinchilla",), resamples=40)
+    return fit_study(load_runs(study), Question(("chinchilla",), bootstrap=Bootstrap(resamples=40)))
 
 
 def dots(ax: Axes) -> np.ndarray:
@@ -63,7 +64,7 @@ def texts(ax: Axes) -> list[str]:
 
 def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_params(part.runs, part.surfaces)
+    ax = figures.plot_loss_vs_params(part.runs, part.fits)
     drawn = dots(ax)
     assert sorted(map(tuple, drawn)) == sorted(
         zip(part.runs["params"].astype(float), part.runs["loss"], strict=True)
@@ -72,27 +73,27 @@ def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) 
     assert len(lines) == len(BUDGETS)
     for line, D in zip(lines, BUDGETS, strict=True):
         N, L = line.get_data()
-        np.testing.assert_allclose(L, part.surfaces[0].law(N=N, D=D), rtol=1e-12)
+        np.testing.assert_allclose(L, part.fits[0].law(N=N, D=D), rtol=1e-12)
     assert {say(D) for D in BUDGETS} <= set(texts(ax))
 
 
 def test_loss_vs_tokens_has_a_line_a_size(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_tokens(part.runs, part.surfaces)
+    ax = figures.plot_loss_vs_tokens(part.runs, part.fits)
     assert {say(N) for N in WIDTHS.values()} <= set(texts(ax))
     assert len(dots(ax)) == len(part.runs)
 
 
 def test_chosen_budgets_only(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_params(part.runs, part.surfaces, tokens=[250_000, 4_000_000])
+    ax = figures.plot_loss_vs_params(part.runs, part.fits, tokens=[250_000, 4_000_000])
     assert len(dots(ax)) == 2 * len(WIDTHS)
 
 
 def test_isoflop_optima_are_those_of_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_isoflop(part.runs, part.surfaces)
-    law = part.surfaces[0].law
+    ax = figures.plot_isoflop(part.runs, part.fits)
+    law = part.fits[0].law
     optima = [line.get_data() for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata())]
     curves = [line.get_data() for line in ax.lines if line.get_marker() == "None"]
     assert len(optima) >= 4
@@ -106,16 +107,16 @@ def test_a_run_on_a_slice_is_not_moved(parts: dict[str, Findings]) -> None:
     """With one slice at a run's own compute, that run is drawn at its own loss."""
     part = parts["decoder"]
     one = part.runs.iloc[[7]]
-    ax = figures.plot_isoflop(one, part.surfaces, budgets=1)
+    ax = figures.plot_isoflop(one, part.fits, budgets=1)
     np.testing.assert_allclose(dots(ax)[0], [one["params"].iloc[0], one["loss"].iloc[0]], rtol=1e-9)
 
 
 @pytest.mark.parametrize("against", ["params", "tokens", "fitted"])
 def test_residuals_are_the_fits_own(parts: dict[str, Findings], against: str) -> None:
     part = parts["decoder"]
-    ax = figures.plot_residuals(part.runs, part.surfaces, against=against)
+    ax = figures.plot_residuals(part.runs, part.fits, against=against)
     x, y = dots(ax).T
-    predicted = part.surfaces[0].law(N=part.runs["params"].to_numpy(), D=part.runs["tokens"].to_numpy())
+    predicted = part.fits[0].law(N=part.runs["params"].to_numpy(), D=part.runs["tokens"].to_numpy())
     np.testing.assert_allclose(y, 100 * (part.runs["loss"] / predicted - 1), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(x, predicted if against == "fitted" else part.runs[against])
 
@@ -131,7 +132,7 @@ def test_forecast_bars_are_the_intervals(parts: dict[str, Findings]) -> None:
 
 
 def test_parameter_bar_is_the_interval(parts: dict[str, Findings]) -> None:
-    fit = parts["decoder"].surfaces[0]
+    fit = parts["decoder"].fits[0]
     ax = figures.plot_parameter([("chinchilla", "decoder", fit)], "beta")
     np.testing.assert_allclose(ax.lines[0].get_xdata(), fit.interval(lambda law: law.beta))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["chinchilla"]
@@ -161,14 +162,14 @@ def test_one_colour_a_family_in_every_figure(parts: dict[str, Findings], study: 
     }
     assert not expected["decoder"] & expected["lstm"]
     for family, part in parts.items():
-        rows = [("one", family, part.surfaces[0])]
+        rows = [("one", family, part.fits[0])]
         for ax in (
-            figures.plot_loss_vs_params(part.runs, part.surfaces),
-            figures.plot_isoflop(part.runs, part.surfaces),
-            figures.plot_residuals(part.runs, part.surfaces),
+            figures.plot_loss_vs_params(part.runs, part.fits),
+            figures.plot_isoflop(part.runs, part.fits),
+            figures.plot_residuals(part.runs, part.fits),
             figures.plot_forecast([(part.label, family, part.forecasts[0])]),
             figures.plot_parameter(rows, "E"),
-            figures.plot_loss_vs_flops([(part.label, part.runs, part.surfaces)]),
+            figures.plot_loss_vs_flops([(part.label, part.runs, part.fits)]),
         ):
             inks = {
                 to_hex(line.get_color())
@@ -198,7 +199,7 @@ def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
 def test_a_figure_draws_where_it_is_told(parts: dict[str, Findings]) -> None:
     left, right = panels(1, 2)
     part = parts["decoder"]
-    assert figures.plot_loss_vs_params(part.runs, part.surfaces, ax=right) is right
+    assert figures.plot_loss_vs_params(part.runs, part.fits, ax=right) is right
     assert not left.lines
 
 
