@@ -19,7 +19,7 @@ from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.table import RunTable
-from experiments.source import add_fit, add_table, read
+from experiments.source import add_fit, add_table, describe_table, read
 from experiments.terminal import Column, table
 
 
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     runs, findings = read(asked)
     profiles = profiles_of(findings, asked.profile)
     if asked.json:
-        found = to_dict(runs, findings, asked.draws)
+        found = to_dict(runs, findings, asked.draws, asked.sensitivity)
         if asked.profile:
             found["profiles"] = [{"part": p, "law": law, **each.to_dict()} for p, law, each in profiles]
         print(json.dumps(found, indent=1, allow_nan=False))
@@ -88,16 +88,16 @@ def profile_text(found: Profile) -> str:
 
 
 def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bool = False) -> str:
-    """Counts, then for each comparable part its forecast, its laws and what was refused."""
-    counts = ", ".join(f"{number} {what}" for what, number in runs.counts.items())
-    lines = [f"{runs.source}: {counts}"]
-    lines += [f"! {warning}" for warning in runs.warnings]
-    lines += [f"set aside: {item.row}: {item.reason}" for item in runs.set_aside]
+    """What was read, then for each comparable part its forecast, its laws and what was refused."""
+    lines = [describe_table(runs)]
     for part in findings.values():
         lines += ["", f"{part.label}, {len(part.runs)} runs"]
         if part.forecasts:
             lines += ["", forecast_text(part.forecasts[0])]
             lines += [str(other) for other in part.forecasts[1:]]
+        if part.ranking is not None:
+            errors = (f"{row['law']} {100 * row['heldout']:.2g} %" for _, row in part.ranking.iterrows())
+            lines += ["", f"{part.ranking['law'][0]} forecast the end of the curve best: {', '.join(errors)}"]
         for fit in part.fits:
             lines += ["", str(fit)]
         for line in part.slices:
@@ -137,8 +137,12 @@ def frame_text(frame: pd.DataFrame) -> str:
     return table([Column(str(name), texts, left=not i) for i, (name, texts) in enumerate(cells.items())])
 
 
-def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) -> dict[str, Any]:
-    """Everything that `describe` says, as plain data; with `draws`, the parameters of every replicate."""
+def to_dict(
+    runs: RunTable, findings: dict[str, Findings], draws: bool = False, with_sensitivity: bool = False
+) -> dict[str, Any]:
+    """Everything that `describe` says, as plain data; with `draws`, the parameters of every replicate,
+    and with `with_sensitivity` the first fit under every other choice.
+    """
 
     def law(fit: Fit) -> dict[str, Any]:
         return {**fit.to_dict(), **({"draws": [d.parameters for d in fit.draws]} if draws else {})}
@@ -148,6 +152,7 @@ def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) 
         "source": runs.source,
         "data_hash": runs.data_hash,
         "counts": dict(runs.counts),
+        "columns": dict(runs.columns),
         "warnings": list(runs.warnings),
         "notes": list(runs.notes),
         "quarantine": [asdict(item) for item in runs.set_aside],
@@ -168,8 +173,9 @@ def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) 
                 "slices": [
                     {"axis": line.axis, "where": line.where, **line.fit.to_dict()} for line in part.slices
                 ],
+                "ranking": plain(part.ranking),
                 "approaches": plain(None if part.approaches is None else part.approaches.table),
-                "sensitivity": plain(part.sensitivity),
+                **({"sensitivity": plain(part.sensitivity)} if with_sensitivity else {}),
                 "refusals": list(part.refusals),
             }
             for label, part in findings.items()

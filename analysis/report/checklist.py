@@ -69,10 +69,10 @@ def _training(table: RunTable) -> list[Item]:
     models = f"{table['trunk_id'].nunique()} trunks of {sizes} sizes, {say(float(table['params'].min()))} to "
     models += f"{say(float(table['params'].max()))}; {len(table)} runs"
     shapes = "not stated"
-    if {"width", "depth"} <= set(table.rows.columns):
+    if table.has_numbers("width") and table.has_numbers("depth"):
         shapes = f"width {_span(table, 'width')}, depth {_span(table, 'depth')}"
     repeats = "not stated"
-    if "epochs" in table:
+    if table.has_numbers("epochs"):
         most = float(table["epochs"].max())
         repeats = f"at most {most:.3g} passes" + ("; some runs repeat data" if most > 1 else ", none repeats")
     machine = f"{_words(table, 'device')}, {_words(table, 'precision')}"
@@ -93,7 +93,7 @@ def _collection(table: RunTable) -> list[Item]:
     counts = table.counts
     left_out = ", ".join(f"{n} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
-    if "loss_se" in table and table["loss_se"].notna().any():
+    if table.has_numbers("loss_se") and table["loss_se"].notna().any():
         noise = f"standard error {_span(table, 'loss_se')} nats/token of the held-out set"
     shared = len(set(table["trunk_id"])) < len(table)
     counted = (
@@ -149,7 +149,7 @@ def _words(table: RunTable, column: str) -> str:
 
 
 def _span(table: RunTable, column: str) -> str:
-    if column not in table or table[column].isna().all():
-        return "not stated"
+    if not table.has_numbers(column) or table[column].isna().all():
+        return _words(table, column)
     low, high = float(table[column].min()), float(table[column].max())
     return say(low) if low == high else f"{say(low)} to {say(high)}"

@@ -118,7 +118,7 @@ def conventions(table: RunTable) -> Facts:
         ("flops", "flops_6nd", "counted C over 6 N D"),
     ]
     for top, bottom, words in ratios:
-        if top in table and bottom in table:
+        if table.has_numbers(top) and table.has_numbers(bottom):
             ratio = table[top] / table[bottom]
             facts.append((words, f"{ratio.min():.3g} to {ratio.max():.3g} times {bottom}"))
         else:
@@ -208,8 +208,8 @@ def _distinct(table: RunTable, column: str, most: int = 6) -> str:
 
 
 def _range(table: RunTable, column: str) -> str:
-    if column not in table:
-        return "not stated"
+    if not table.has_numbers(column):
+        return _distinct(table, column)
     low, high = float(np.nanmin(table[column])), float(np.nanmax(table[column]))
     words = say_flops if column == "flops" else say
     return words(low) if low == high else f"{words(low)} to {words(high)}"

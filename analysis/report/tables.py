@@ -155,6 +155,8 @@ def counts_table(table: RunTable) -> Table:
         "diverged": "loss became NaN or infinite; a result, never a number in a fit",
         "failed": "the last try left an error; can be run again",
         "missing": "planned, nothing there yet",
+        "checkpoints": "earlier rows of a run whose last row is used",
+        "left out": "by --where or --drop",
     }
     counts: Mapping[str, int] = table.counts
     rows = tuple((name, int(number), meaning.get(name, "")) for name, number in counts.items())

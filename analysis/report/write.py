@@ -32,6 +32,7 @@ _RUN_COLUMNS = (
 )
 
 _SHOWN = 10  # held-out runs of a part in the page; forecast.csv has all
+_EVALUATIONS = 10_000  # along one trunk that a curve is drawn through; more are thinned
 _LISTED = 500  # runs in the page; runs.csv has all
 
 
@@ -55,8 +56,11 @@ def write_report(
         file name relative to `out` → path, in order of writing; the page is `index.html`.
     """
     table = source if isinstance(source, RunTable) else load_runs(source)
-    curves = load_curves(source) if not isinstance(source, RunTable) and Path(source).is_dir() else None
-    scores = load_evaluations(source) if curves is not None and not isinstance(source, RunTable) else None
+    folder = None if isinstance(source, RunTable) or not Path(source).is_dir() else Path(source)
+    curves = None if folder is None else load_curves(folder, most=_EVALUATIONS)
+    if curves is None and table.curves is not None:
+        curves = NotedRows(table.curves, table.study)
+    scores = None if folder is None else load_evaluations(folder)
     findings = fit_study(table) if fits is None else fits
     compared = compare_in(table.rows)
     files: dict[str, bytes] = {}
