@@ -274,9 +274,7 @@ def test_interval_refusals() -> None:
     second = approach_2(slice_runs(N, D, SYMMETRIC(N, D)), resamples=5)
     with pytest.raises(ValueError, match="quantity: a or b, or N or D with a compute C; got 'N', C=None"):
         second.interval("N")
-    with pytest.raises(
-        FitError, match="no interval: a of approach 2 is not finite on 0 of 0"
-    ):
+    with pytest.raises(FitError, match="no interval: a of approach 2 is not finite on 0 of 0"):
         approach_2(slice_runs(N, D, SYMMETRIC(N, D)), resamples=0).interval("a")
 
 
