@@ -60,6 +60,11 @@ def wrapped(text: str) -> str:
     return "\n".join(lines)
 
 
+def plural(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float) -> str:
     """12 s, 3 min 20 s, 2 h 05 min, 3.1 days."""
     if seconds < 9.95:

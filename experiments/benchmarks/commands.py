@@ -11,11 +11,13 @@ from pathlib import Path
 from experiments.benchmarks.child import spend
 from experiments.benchmarks.invented import base, study_of, write_records
 from experiments.benchmarks.row import Row
-from experiments.commands.run import run
+from experiments.commands.run import run_plan
+from scaling.study.plan import plan_study
 
 READ = """
 import json, sys, time
 from experiments.benchmarks.child import peak_memory
+from scaling.study.plan import plan_study
 from scaling.records.record import read_study
 
 before, took = peak_memory(), []
@@ -66,7 +68,7 @@ def read_rows(folder: Path, seconds: float) -> Iterator[Row]:
 def start_rows(folder: Path, seconds: float) -> Iterator[Row]:
     """Wall and CPU seconds until a command that has nothing to do has ended; the best of three."""
     overrides = [*base(folder, "done"), "model.params=5e3,8e3", "budget.tokens=[2e4,4e4]", "workers=1"]
-    result = run(overrides)
+    result = run_plan(plan_study(overrides))
     for what, command in (
         ("scaling --help", ("--help",)),
         ("scaling status", ("status", str(result.folder))),

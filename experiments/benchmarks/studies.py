@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.benchmarks.invented import base
 from experiments.benchmarks.row import Row
-from experiments.commands.run import run
+from experiments.commands.run import run_plan
 from scaling.launch.devices import share_machine
 from scaling.launch.estimate import estimate
 from scaling.launch.launchers import launch
@@ -75,7 +75,7 @@ def error_row(folder: Path, seconds: float) -> Iterator[Row]:
     overrides = study(folder, "error", 1, scaled(folder, seconds / 2))
     said = estimate(plan_study(overrides)).wall.median
     with contextlib.redirect_stdout(io.StringIO()):
-        result = run(overrides)
+        result = run_plan(plan_study(overrides))
     took = result.training + result.evaluation
     error = took / said - 1
     yield Row(

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
-from experiments.terminal import Column, duration, table
+from experiments.commands.asked import StudyParser, show
+from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
+from scaling.launch.search import Search, read_settings
 from scaling.study.cost import trunk_seconds
-from scaling.study.plan import plan_study
+from scaling.study.plan import plan_studies
+from scaling.study.sources import Sources
 from scaling.study.spec import readable
 from scaling.training.device import Arithmetic
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="scaling plan", description=__doc__)
-    parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override")
+    parser = StudyParser("plan", __doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
         "--simulate", action="store_true", help="also the intervals to expect, by fitting simulated studies"
@@ -25,18 +26,40 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--prior", metavar="TABLE", help="runs whose law is simulated (default: the kept demo, or Chinchilla)"
     )
-    asked = parser.parse_args(arguments)
-    expected = estimate(plan_study(asked.overrides))
-    from experiments.design import check_plan  # here: pandas is not waited for where a study is refused
-
-    design = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
-    if asked.json:
-        print(json.dumps({**to_dict(expected), "design": [asdict(check) for check in design]}, indent=1))
+    asked = parser.parse(arguments)
+    if show(asked):
         return 0
-    print(describe(expected))
-    for check in filter(None, map(str, design)):
-        print(f"\n{check}")
+    plans = plan_studies(asked.overrides, Sources.here(asked.config_dir, asked.config_name))
+    bodies = []
+    for number, plan in enumerate(plans):
+        searched = read_settings(plan) if plan.composition.axes else None
+        expected = estimate(plan)
+        if searched:
+            checks = []
+        else:
+            from experiments.design import check_plan  # here: pandas is not waited for where one is refused
+
+            checks = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
+        bodies.append({**to_dict(expected), "design": [asdict(check) for check in checks]})
+        if not asked.json:
+            print("\n" * bool(number) + describe(expected))
+            if searched:
+                print(describe_search(expected, searched))
+            for check in filter(None, map(str, checks)):
+                print(f"\n{check}")
+    if asked.json:
+        print(json.dumps(bodies if len(bodies) > 1 else bodies[0], indent=1))
     return 0
+
+
+def describe_search(expected: Estimate, settings: Search) -> str:
+    """What is searched over, and what that takes."""
+    axes = "\n".join(f"  {axis}" for axis in expected.plan.composition.axes)
+    trials = settings.n_trials
+    return (
+        f"\nthe above is one trial, with the default recipe; {plural(trials, 'trial')} over\n{axes}\n"
+        f"take about {duration(trials * expected.wall.median)} one at a time"
+    )
 
 
 def to_dict(expected: Estimate) -> dict[str, object]:
@@ -63,13 +86,12 @@ def describe(expected: Estimate) -> str:
             "",
             _table(expected),
             "",
-            f"{len(plan.runs)} runs on {len(plan.trunks)} trunks: {shared:.2e} FLOP, "
+            f"{plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}: {shared:.2e} FLOP, "
             f"{shared / separate:.0%} of what separate runs would take",
             *expected.there_already(),
             f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
-            f"about {total} ({least} to {most}) on {one.device}: {expected.share.workers} "
-            f"{'trunk' if expected.share.workers == 1 else 'trunks'} at a time, {one.threads} "
-            f"{'thread' if one.threads == 1 else 'threads'} each",
+            f"about {total} ({least} to {most}) on {one.device}: "
+            f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
             *by_compiler(expected.arithmetics),
         ]
     )

@@ -2,68 +2,104 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from experiments.commands.asked import StudyParser, show
 from experiments.commands.evaluate import describe as describe_scores
-from experiments.commands.status import counts, describe
+from experiments.commands.status import describe
 from experiments.progress import StudyProgress
-from experiments.terminal import duration
+from experiments.terminal import duration, plural
+from scaling.launch.search import SearchResult, run_search
 from scaling.launch.study import StudyResult, run_study
-from scaling.study.plan import Plan, plan_study
+from scaling.study.axes import say
+from scaling.study.plan import Plan, plan_studies
+from scaling.study.sources import Sources
 from scaling.training.parallel import process_group
 from scaling.training.stop import Stopped
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="scaling run", description=__doc__)
-    parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override, sweeps included")
-    asked = parser.parse_args(arguments)
+    parser = StudyParser("run", __doc__)
+    parser.add_argument(
+        "--replace-plan",
+        action="store_true",
+        help="the study is what this command asks for; else that joins what earlier commands asked for",
+    )
+    asked = parser.parse(arguments)
+    if show(asked):
+        return 0
     with process_group() as leads:  # under torchrun, one of its processes; else alone
         if not leads:
             return 0
-        return exit_code(run(asked.overrides))
+        sources = Sources.here(asked.config_dir, asked.config_name)
+        return run(asked.overrides, sources, replace_plan=asked.replace_plan)
 
 
-def run(overrides: list[str]) -> StudyResult:
-    """Plan and run a study, and print what came of it.
+def run(overrides: list[str], sources: Sources | None = None, *, replace_plan: bool = False) -> int:
+    """Plan and run every study that is asked for, and print what came of each; the exit status.
 
     Raises:
         KeyboardInterrupt: when a signal asked to stop; everything is saved.
     """
     begin = time.monotonic()
-    plan = plan_study(overrides)
-    return run_plan(plan, time.monotonic() - begin)
+    plans = plan_studies(overrides, sources)
+    planning = (time.monotonic() - begin) / len(plans)
+    code = 0
+    for number, plan in enumerate(plans):
+        if number:
+            print()
+        if plan.composition.axes:
+            code |= search(plan, replace_plan=replace_plan)
+        else:
+            code |= exit_code(run_plan(plan, planning, replace_plan=replace_plan))
+    return code
 
 
-def run_plan(plan: Plan, planning: float = 0.0) -> StudyResult:
+def run_plan(plan: Plan, planning: float = 0.0, *, replace_plan: bool = False) -> StudyResult:
     """Run a study whose plan took so many seconds; else as `run`."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    try:
-        with StudyProgress(plan) as progress:
-            result = run_study(plan, progress)
-    except Stopped as error:
-        if str(error):  # e.g. which jobs stay in a queue
-            print(error)
-        raise KeyboardInterrupt from error
+    with _stopped_as_interrupted(), StudyProgress(plan) as progress:
+        result = run_study(plan, progress, replace_plan=replace_plan)
     print("\n".join(report(result, planning)))
     return result
 
 
+def search(plan: Plan, *, replace_plan: bool = False) -> int:
+    """Search as a study with `hydra/sweeper=optuna` asks; the exit status."""
+    with _stopped_as_interrupted():
+        result = run_search(
+            plan, StudyProgress, lambda now: print(describe_last(now)), replace_plan=replace_plan
+        )
+    print("\n".join(report_search(result)))
+    return int(any(trial.record is None for trial in result.trials))
+
+
+@contextmanager
+def _stopped_as_interrupted() -> Iterator[None]:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        yield
+    except Stopped as error:
+        if str(error):  # e.g. which jobs stay in a queue
+            print(error)
+        raise KeyboardInterrupt from error
+
+
 def exit_code(result: StudyResult) -> int:
-    """1 where a run is failed or missing, or a score could not be had."""
-    number = counts(result.records)
+    """1 where a run that was asked for is failed or missing, or a score could not be had."""
     unscored = result.scores is not None and result.scores.failures
-    return int(bool(number["failed"] or number["missing"] or unscored))
+    return int(bool(result.missing or unscored))
 
 
 def report(result: StudyResult, planning: float) -> list[str]:
     """What came of a study, and what to do next; `planning` is what the plan took before [s]."""
-    plan, number = result.plan, counts(result.records)
+    plan = result.plan
     lines: list[str] = []
     if result.nothing_to_train:
-        lines.append(f"{plan.name}: all {len(plan.runs)} runs are done already; nothing to train.")
+        runs = "1 run is" if len(plan.runs) == 1 else f"all {len(plan.runs)} runs are"
+        lines.append(f"{plan.name}: {runs} done already; nothing to train.")
     else:
         took, said = result.training + result.evaluation, result.expected
         if result.timed_out:
@@ -82,7 +118,64 @@ def report(result: StudyResult, planning: float) -> list[str]:
         lines.append(f"\n{describe_scores(result.records, result.scores.found)}")
         reasons = (*result.scores.refused, *result.scores.failures.values())
         lines += [f"not measured: {reason}" for reason in reasons]
-    if not result.nothing_to_train and (number["failed"] or number["missing"]):
-        again = f"next: the same command again trains what is missing; scaling status {plan.folder}"
-        return [*lines, again]
+    if result.missing_elsewhere:
+        lines.append(
+            f"{plural(result.missing_elsewhere, 'run')} of other commands of study {plan.name} "
+            f"{'is' if result.missing_elsewhere == 1 else 'are'} missing: scaling status {plan.folder}; "
+            "--replace-plan takes only this command's for the study"
+        )
+    if result.missing:
+        return [
+            *lines,
+            f"next: the same command again trains what is missing; scaling status {plan.folder}",
+        ]
     return [*lines, f"next: scaling report {plan.folder}"]
+
+
+def describe_last(result: SearchResult) -> str:
+    """A line a trial of those that were tried last, and the best so far."""
+    last = {run.id for _, run in result.last.plan.runs} if result.last else set()
+    lines = [
+        f"trial {trial.number:>{len(str(len(result.trials)))}}: {say(trial.values)}: "
+        + ("no record" if trial.record is None else f"loss {trial.loss:.4f}")
+        for trial in result.trials
+        if trial.run_id in last
+    ]
+    best = result.best
+    return "\n".join([*lines, f"best so far: loss {best.loss:.4f}, trial {best.number}"] if best else lines)
+
+
+def report_search(result: SearchResult) -> list[str]:
+    """What was found, and how to use it."""
+    plan, best = result.plan, result.best
+    lost = sum(trial.record is None for trial in result.trials)
+    lines = [
+        f"\n{plan.name}: {plural(len(result.trials), 'trial')}"
+        + (f", {lost} without a record" if lost else "")
+    ]
+    if result.timed_out:
+        lines.append(f"reached max_hours={plan.config.max_hours:g}; progress is saved")
+    if result.unused:
+        lines.append(
+            f"not used: {plural(result.unused, 'trial')} of earlier commands, outside of what is searched now"
+        )
+    if best is None:
+        return [*lines, f"next: scaling status {plan.folder}"]
+    rest = [f"{key}={value}" for key, value in best.values.items() if key != "training.learning_rate"]
+    wide = "; ".join(edges(result))
+    return [
+        *lines,
+        f"best: loss {best.loss:.4f}, trial {best.number}: {say(best.values)}",
+        *([f"at the edge of what was searched: {wide}; widen it"] if wide else []),
+        f"next: scaling run study=NAME {' '.join([f'rates={plan.name}', *rest])}",
+    ]
+
+
+def edges(result: SearchResult) -> list[str]:
+    """Keys whose best value is the least or the greatest that was allowed, or close to it."""
+    found = []
+    for axis in result.plan.composition.axes:
+        value = result.best.values[axis.key] if result.best and axis.key in result.best.values else None
+        if isinstance(value, int | float) and axis.near_edge(value):
+            found.append(f"{axis.key} = {value:g}")
+    return found

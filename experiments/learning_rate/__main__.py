@@ -11,7 +11,7 @@ from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table
 from scaling.records.storage import slug, write_atomic
-from scaling.study.compose import config_folder
+from scaling.study.sources import config_folder
 
 KEPT = Path(__file__).with_name("runs.csv")
 

@@ -90,7 +90,7 @@ class HydraLauncher:
 
     def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
         named = [(*plan.asked[job.id], f"hydra.job.name={job.id}") for job in jobs]
-        launch_by_hydra(plan.composition.shared, named, _TrainNamed({job.id: job for job in jobs}, observer))
+        launch_by_hydra(plan.composition, named, _TrainNamed({job.id: job for job in jobs}, observer))
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
 from scaling.records.record import PLAN_FILE, StudyRecords, read_study
-from scaling.records.storage import make_folder, write_atomic, write_json
+from scaling.records.storage import make_folder, quarantine, waiting_lock, write_atomic, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan
 from scaling.training.device import choose_arithmetic
@@ -42,6 +43,7 @@ class StudyResult:
 
     plan: Plan  # the part that was affordable
     records: StudyRecords
+    asked: frozenset[str]  # ids of runs, those included that were not affordable
     before: frozenset[str]  # ids of runs that had a record already
     scores: Scores | None = None  # None where the study asks for no tasks
     planning: float = 0.0
@@ -56,6 +58,16 @@ class StudyResult:
         return self.plan.folder
 
     @property
+    def missing(self) -> tuple[str, ...]:
+        """Ids of runs that this command asked for and that have no record."""
+        return tuple(sorted(self.asked & set(self.records.missing)))
+
+    @property
+    def missing_elsewhere(self) -> int:
+        """How many runs of this study that only other commands asked for have no record."""
+        return len(self.records.missing) - len(self.missing)
+
+    @property
     def nothing_to_train(self) -> bool:
         """Whether every run of the plan had a record already."""
         return self.before.issuperset(run.id for _, run in self.plan.runs)
@@ -68,8 +80,13 @@ class StudyResult:
         return Counter(others)
 
 
-def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
+def run_study(
+    plan: Plan, observer: StudyObserver | None = None, *, replace_plan: bool = False
+) -> StudyResult:
     """Train what of a plan has no record, and measure finished runs on the tasks that it asks for.
+
+    Args:
+        replace_plan: forget what earlier commands under this name have planned; their records stay.
 
     Raises:
         ValueError: for an unknown task, or a `max_flops` that pays for no trunk.
@@ -79,11 +96,14 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
     begin = time.monotonic()
     observer = observer or StudyObserver()
     find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
-    save_plan(plan)
+    save_plan(plan, replace=replace_plan)
     records = read_study(plan.folder)
+    asked = frozenset(run.id for _, run in plan.runs)
     before = frozenset(record.run_id for record in records.records)
-    if before.issuperset(run.id for _, run in plan.runs):
-        return StudyResult(plan, records, before, _measure_tasks(plan, records), time.monotonic() - begin)
+    if before >= asked:
+        return StudyResult(
+            plan, records, asked, before, _measure_tasks(plan, records), time.monotonic() - begin
+        )
     expected = estimate(plan.affordable())
     observer.started(expected)
     planning = time.monotonic() - begin
@@ -98,6 +118,7 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
     return StudyResult(
         expected.plan,
         records,
+        asked,
         before,
         _measure_tasks(plan, records),
         planning,
@@ -108,20 +129,41 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
     )
 
 
-def save_plan(plan: Plan) -> None:
-    """Write what is expected.
+def save_plan(plan: Plan, *, replace: bool = False) -> None:
+    """Write what is expected, beside what earlier commands of this study expect.
+
+    Args:
+        replace: forget those.
 
     Raises:
         OSError: when the runs folder cannot be written, naming it and what to change.
     """
+    path = plan.folder / PLAN_FILE
     try:
         make_folder(plan.folder)
-        write_json(plan.folder / PLAN_FILE, plan.to_dict())
+        with waiting_lock(plan.folder / "plan.lock"):
+            body = plan.to_dict()
+            fresh = {row["run_id"] for row in body["runs"]}
+            earlier = [] if replace else _planned_rows(path)
+            body["runs"] = [*(row for row in earlier if row["run_id"] not in fresh), *body["runs"]]
+            write_json(path, body)
     except OSError as error:
         raise OSError(
             f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
             "Choose another with runs=FOLDER."
         ) from error
+
+
+def _planned_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a plan that is there already. A damaged one is set aside."""
+    try:
+        rows = [dict(row) for row in json.loads(path.read_bytes())["runs"]]
+        return [row for row in rows if isinstance(row["run_id"], str)]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        quarantine(path, f"unreadable plan: {error!r}")
+        return []
 
 
 def _train(expected: Estimate, observer: Observer) -> bool:

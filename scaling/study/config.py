@@ -17,6 +17,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from scaling.data.options import DataOptions
+from scaling.records.storage.names import LONGEST, slug
 
 
 class Schedule(Enum):
@@ -240,6 +241,7 @@ class RunConfig:
     project: str = "scaling"  # W&B project
 
     def __post_init__(self) -> None:
+        check_name(self.name)
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: at least 1; got {self.workers}.")
         _positive("", self, ("max_flops", "max_hours"))
@@ -252,6 +254,24 @@ def _positive(section: str, config: object, keys: Iterable[str]) -> None:
             raise ValueError(
                 f"{section}{'.' if section else ''}{key}: a positive, finite number is needed; got {value}."
             )
+
+
+def check_name(name: str) -> None:
+    """
+    Raises:
+        ValueError: for a name of a study that could not be its folder as it stands.
+    """
+    try:
+        plain = slug(name)
+    except ValueError:
+        plain = ""
+    if name != plain:
+        raise ValueError(
+            f"name: {name!r} cannot be a folder's name as it stands. Use letters, digits, dot, dash and "
+            f"underscore, with a letter or digit at both ends, {LONGEST} characters at most"
+            + (f"; e.g. name={plain}" if plain else "")
+            + "."
+        )
 
 
 def register() -> None:

@@ -86,9 +86,7 @@ def _trunk(config: RunConfig, model: _Model, horizon: int | None, steps: list[in
 def _spec(config: RunConfig, model: _Model, horizon: int | None, longest: int) -> TrunkSpec:
     """What decides the weights of a trunk whose longest run has so many steps."""
     training, params = config.training, model.counts.params
-    # Under muP and CompleteP the rate that carries over is that of the base shape.
-    standard = training.parametrisation is Parametrisation.standard
-    sized = params if standard else model.family.counts(BASE, model.data.vocab, model.data.context).params
+    sized = rate_params(config, params, model.data.vocab, model.data.context)
     return TrunkSpec(
         family=model.family.name,
         width=model.shape.width,
@@ -112,6 +110,13 @@ def _spec(config: RunConfig, model: _Model, horizon: int | None, longest: int) -
         loss=training.loss.value,
         compile=training.compile,
     )
+
+
+def rate_params(config: RunConfig, params: int, vocab: int, context: int) -> int:
+    """The size at which the rule for the rate is asked: under muP and CompleteP that of the base shape."""
+    if config.training.parametrisation is Parametrisation.standard:
+        return params
+    return get_family(config.model.family).counts(BASE, vocab, context).params
 
 
 def _run(config: RunConfig, model: _Model, spec: TrunkSpec, steps: int) -> RunSpec:

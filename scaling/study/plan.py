@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,24 @@ from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.data.options import DataOptions
 from scaling.records.record import SCHEMA
-from scaling.records.storage import slug
-from scaling.study.compose import Composition, Overrides, PlanError, compose_study, report_problems
+from scaling.study.compose import (
+    Composition,
+    Job,
+    Overrides,
+    PlanError,
+    compose_study,
+    one_study_each,
+    report_problems,
+)
 from scaling.study.config import RunConfig
 from scaling.study.decide import decide
+from scaling.study.sources import Sources
 from scaling.study.spec import RunSpec, Trunk
+
+OF_A_STUDY = (  # keys that say where and how to run, and so are the same in all jobs of a study
+    *("question", "cache", "workers", "share", "max_flops", "max_hours", "tasks", "tracking", "project"),
+    *("training.device", "training.parallel", "training.threads"),
+)
 
 
 @dataclass(frozen=True)
@@ -77,43 +91,118 @@ class Plan:
         return {"study": self.name, "question": self.question, "schema": SCHEMA, "runs": rows}
 
 
-def plan_study(overrides: Sequence[str]) -> Plan:
-    """Compose and decide every run of a study, once.
+def plan_study(overrides: Sequence[str], sources: Sources | None = None) -> Plan:
+    """Compose and decide every run of one study, once.
 
     Args:
         overrides: as on the command line, e.g. `["study=demo", "seed=0,1"]`.
+        sources: where configs are found; `./conf` of the working directory is always searched.
+
+    Raises:
+        PlanError: listing every job that cannot be decided; or where several studies are asked for.
+    """
+    plans = plan_studies(overrides, sources)
+    if len(plans) > 1:
+        raise PlanError(f"one study is planned here; got {', '.join(str(plan.folder) for plan in plans)}.")
+    return plans[0]
+
+
+def plan_studies(overrides: Sequence[str], sources: Sources | None = None) -> tuple[Plan, ...]:
+    """Compose and decide every run of every study: `study=smoke,demo`, and each name that jobs are given.
 
     Raises:
         PlanError: listing every job that cannot be decided.
     """
-    composition = compose_study(overrides)
+    plans: list[Plan] = []
+    for asked in one_study_each(overrides):
+        composition = compose_study(asked, sources)
+        studies: dict[Path, list[Job]] = {}
+        for job in composition.jobs:
+            studies.setdefault(Path(job.config.runs) / job.config.name, []).append(job)
+        for jobs in studies.values():
+            _check_alike(jobs)
+        trunks = _decide(composition.jobs)
+        plans += [_plan(folder, jobs, composition, trunks) for folder, jobs in studies.items()]
+    _check_apart(plans)
+    return tuple(plans)
+
+
+def plan_jobs(plan: Plan, composition: Composition) -> Plan:
+    """The plan of these jobs under the name of `plan`.
+
+    Raises:
+        PlanError: listing every job that cannot be decided.
+    """
+    return _plan(plan.folder, composition.jobs, composition, _decide(composition.jobs))
+
+
+def _decide(jobs: Sequence[Job]) -> dict[Overrides, list[Trunk]]:
+    """The trunks of each job.
+
+    Raises:
+        PlanError: listing every job that cannot be decided.
+    """
     opened: dict[DataOptions, Dataset | Exception] = {}
-    trunks: dict[str, Trunk] = {}
-    asked: dict[str, Overrides] = {}
+    trunks: dict[Overrides, list[Trunk]] = {}
     problems: dict[str, list[Overrides]] = {}
-    for job in composition.jobs:
+    for job in jobs:
         dataset = _open(job.config, opened)
         if isinstance(dataset, Exception):
             problems.setdefault(str(dataset), []).append(job.overrides)
             continue
         try:
-            for trunk in decide(job.config, dataset):
-                trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
-                asked.setdefault(trunk.spec.id, job.overrides)
+            trunks[job.overrides] = decide(job.config, dataset)
         except ValueError as error:
             problems.setdefault(str(error), []).append(job.overrides)
     if problems:
-        raise PlanError(report_problems(problems, [job.overrides for job in composition.jobs]))
-    first = composition.jobs[0].config
+        raise PlanError(report_problems(problems, [job.overrides for job in jobs]))
+    return trunks
+
+
+def _plan(
+    folder: Path, jobs: Sequence[Job], composition: Composition, decided: Mapping[Overrides, list[Trunk]]
+) -> Plan:
+    trunks: dict[str, Trunk] = {}
+    asked: dict[str, Overrides] = {}
+    for job in jobs:
+        for trunk in decided[job.overrides]:
+            trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
+            asked.setdefault(trunk.spec.id, job.overrides)
+    first = jobs[0].config
     return Plan(
         name=first.name,
         question=first.question,
-        folder=Path(first.runs) / slug(first.name),
+        folder=folder,
         trunks=tuple(trunks.values()),
         config=first,
         composition=composition,
         asked=asked,
     )
+
+
+def _check_alike(jobs: Sequence[Job]) -> None:
+    """
+    Raises:
+        PlanError: for jobs of one study that differ in what a study has once.
+    """
+    for key in OF_A_STUDY:
+        found = list(dict.fromkeys(str(attrgetter(key)(job.config)) for job in jobs))
+        if len(found) > 1:
+            raise PlanError(
+                f"{key}: one value a study; study {jobs[0].config.name} got {', '.join(found)}. Run the "
+                f"command for each, or give the jobs names: 'name={jobs[0].config.name}-${{{key}}}'."
+            )
+
+
+def _check_apart(plans: Sequence[Plan]) -> None:
+    """
+    Raises:
+        PlanError: for two studies that would share a folder.
+    """
+    folders = [plan.folder for plan in plans]
+    twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twice is not None:
+        raise PlanError(f"two of these studies have the folder {twice}: name={twice.name} is given for both.")
 
 
 def _open(config: RunConfig, opened: dict[DataOptions, Dataset | Exception]) -> Dataset | Exception:

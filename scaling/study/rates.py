@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from scaling.study.config import RateRule
 
@@ -27,6 +28,23 @@ def default_learning_rate(
             f"no learning rate was measured for family {family!r} (known: {', '.join(rules)}); "
             "give training.learning_rate, or rules that have it: rates=NAME."
         )
-    by_size = (params / PARAMS) ** -rule.params_exponent
-    by_data = (tokens / TOKENS) ** rule.tokens_exponent * (batch_tokens / BATCH) ** rule.batch_exponent
-    return float(f"{rule.rate * by_size * by_data:.3g}")
+    return float(f"{rule.rate * _factor(rule, params, tokens, batch_tokens):.3g}")
+
+
+def rule_through(
+    rate: float,
+    rules: Mapping[str, RateRule],
+    family: str,
+    params: int,
+    tokens: float,
+    batch_tokens: int,
+) -> RateRule:
+    """The rule of a family, moved to give `rate` there; where there is none, the same rate everywhere."""
+    rule = rules.get(family, rules.get(ANY, RateRule(rate, 0.0)))
+    return replace(rule, rate=rate / _factor(rule, params, tokens, batch_tokens))
+
+
+def _factor(rule: RateRule, params: int, tokens: float, batch_tokens: int) -> float:
+    by_size: float = (params / PARAMS) ** -rule.params_exponent
+    by_data: float = (tokens / TOKENS) ** rule.tokens_exponent * (batch_tokens / BATCH) ** rule.batch_exponent
+    return by_size * by_data

@@ -16,8 +16,9 @@ from scaling.launch.launchers import launch, make_launcher
 from scaling.launch.local import train_here
 from scaling.launch.remote import train_remotely
 from scaling.records.storage import Lock
-from scaling.study.compose import compose_study, config_folder
+from scaling.study.compose import compose_study
 from scaling.study.plan import plan_study
+from scaling.study.sources import config_folder
 from scaling.training import stop
 from scaling.training.observer import Observer
 from tests.launch.test_pool import Listener, losses, tasks

@@ -8,9 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from scaling.study.compose import PlanError, compose_study, config_folder
+from scaling.study.compose import PlanError, compose_study
 from scaling.study.decide import curve_steps, enough_tokens, warmup_steps
 from scaling.study.plan import plan_study
+from scaling.study.sources import config_folder
 
 
 def test_a_grid_becomes_trunks_and_runs(tiny_study: list[str]) -> None:

@@ -10,10 +10,10 @@ from analysis.sweeps.rates import BestRate, best_rates, fit_rule
 from analysis.table import load_runs
 from experiments.learning_rate.__main__ import KEPT, main
 from scaling.study import compose
-from scaling.study.compose import config_folder
 from scaling.study.config import RateRule
 from scaling.study.plan import plan_study
 from scaling.study.rates import default_learning_rate
+from scaling.study.sources import config_folder
 
 
 def kept_rules(name: str) -> dict[str, RateRule]:

@@ -35,7 +35,7 @@ from scaling.records.storage.files import (
     write_json,
     write_once,
 )
-from scaling.records.storage.lock import Lock, LockedError
+from scaling.records.storage.lock import Lock, LockedError, waiting_lock
 from scaling.records.storage.metrics import MetricsLog
 from scaling.records.storage.names import safe_child, slug
 
@@ -64,6 +64,7 @@ __all__ = [
     "save_checkpoint",
     "slug",
     "sweep_temps",
+    "waiting_lock",
     "write_atomic",
     "write_json",
     "write_once",

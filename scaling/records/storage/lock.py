@@ -8,6 +8,9 @@ import json
 import logging
 import os
 import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -80,6 +83,26 @@ class Lock:
                 self.path,
                 error.strerror,
             )
+
+
+@contextmanager
+def waiting_lock(path: str | Path, seconds: float = 10.0) -> Iterator[None]:
+    """Hold the lock, once it is free: for what takes a moment.
+
+    Raises:
+        LockedError: when it is held for longer than `seconds`.
+    """
+    patience = time.monotonic() + seconds
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(Lock(path))
+                break
+            except LockedError:
+                if time.monotonic() > patience:
+                    raise
+                time.sleep(0.02)
+        yield
 
 
 def _owner() -> bytes:
