@@ -68,6 +68,7 @@ def make_launcher(settings: dict[str, Any]) -> Launcher:
 
     Raises:
         ModuleNotFoundError: naming the extra that installs what it needs.
+        ValueError: for a setting that it does not have.
     """
     module, _, name = str(settings["_target_"]).rpartition(".")
     try:
@@ -81,7 +82,10 @@ def make_launcher(settings: dict[str, Any]) -> Launcher:
         ) from error
     if issubclass(kind, HydraPlugin):
         return HydraLauncher()
-    launcher: Launcher = kind(**{key: value for key, value in settings.items() if key != "_target_"})
+    try:
+        launcher: Launcher = kind(**{key: value for key, value in settings.items() if key != "_target_"})
+    except TypeError as error:
+        raise ValueError(f"hydra.launcher has a setting that {name} does not take: {error}.") from error
     return launcher
 
 

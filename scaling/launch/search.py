@@ -126,12 +126,23 @@ def run_search(
     """
     settings = read_settings(plan)
     _import_optuna()
+    check_ends(plan)
     make_folder(plan.folder)
     try:
         with Lock(plan.folder / "search.lock"):
             return _search(plan, settings, watch, tell, replace_plan)
     except LockedError as error:
         raise ValueError(f"study {plan.name} is being searched by another command: {error}") from error
+
+
+def check_ends(plan: Plan) -> None:
+    """Decide a trial at each end of each axis, so that what cannot be trained is known before anything is.
+
+    Raises:
+        PlanError: listing every one that cannot be decided.
+    """
+    ends = [{axis.key: value} for axis in plan.composition.axes for value in axis.ends()]
+    plan_jobs(plan, plan.composition.with_jobs(ends))
 
 
 def _search(
@@ -285,5 +296,5 @@ def describe_rates(result: SearchResult) -> str:
         f"# at N {record.params:,}, D {record.tokens:,}; the exponents are those that it began with.",
     ]
     for family, values in rules.items():
-        lines.append(f"{family}: {{{', '.join(f'{k}: {v:.6g}' for k, v in asdict(values).items())}}}")
+        lines.append(f"{family}: {{{', '.join(f'{k}: {v:.8g}' for k, v in asdict(values).items())}}}")
     return "\n".join(lines) + "\n"

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep, Transformer
 
-DIGITS = 4  # of a number that is asked for: more would only make ids long
+DIGITS = 3  # of a number that is tried, as of a rate by rule
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Axis:
             return f"{self.key} in {', '.join(map(str, self.choices))}"
         kind = f", steps of {self.step}" if self.step else ", by ratio" if self.log else ""
         return f"{self.key} from {self.low:g} to {self.high:g}{kind}"
+
+    def ends(self) -> tuple[Any, ...]:
+        """Every choice, or the least and the greatest number."""
+        whole = self.step is not None
+        return self.choices or tuple(int(end) if whole else end for end in (self.low, self.high))
 
     def rounded(self, value: Any) -> Any:
         """`value` in few digits, and inside."""

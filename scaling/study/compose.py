@@ -7,6 +7,7 @@ release of Hydra moves any of it.
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -510,6 +511,10 @@ def _field(override: Override) -> str:
     return override.key_or_group.partition(".")[0]
 
 
+_UNKNOWN = re.compile(r"Key '[^']*' not in '\w+'\s+full_key: (\S+)[\s\S]*")
+_ADVICE = re.compile(r"\n?To append to your [^\n]*")  # Hydra's, to prefix +: with it a typo was ignored
+
+
 def _explain(error: Exception) -> str:
     """The message that says what is wrong: Hydra wraps it, sometimes twice."""
     inner: BaseException = error
@@ -517,7 +522,16 @@ def _explain(error: Exception) -> str:
         inner = inner.__cause__
     text = str(inner).strip()
     outer = str(error).strip()
-    return text if text in outer or not outer else f"{outer}\n{text}"
+    if text not in outer and outer:
+        text = f"{outer}\n{text}"
+    text = _ADVICE.sub("", text)
+    unknown = _UNKNOWN.search(text)
+    if unknown is None or unknown[1].startswith("hydra."):
+        return text
+    where = text[: unknown.start()].replace("ConfigKeyError raised while composing config:", "").strip()
+    headless = unknown[1] == "study"  # the whole file was taken for what is below `study`
+    said = "begin the file with the line # @package _global_" if headless else explain_unknown(unknown[1])
+    return f"{where} {said}".strip()
 
 
 def _shared(jobs: Sequence[Overrides]) -> set[str]:

@@ -265,7 +265,7 @@ def check_name(name: str) -> None:
         plain = slug(name)
     except ValueError:
         plain = ""
-    if name != plain:
+    if not name or name != plain:
         raise ValueError(
             f"name: {name!r} cannot be a folder's name as it stands. Use letters, digits, dot, dash and "
             f"underscore, with a letter or digit at both ends, {LONGEST} characters at most"

@@ -60,7 +60,8 @@ def nearest(key: str) -> str | None:
     if name in SAME:
         return SAME[name]
     # Of equals, one in the section that was named comes first.
-    known = sorted(all_keys(), key=lambda k: (k.rpartition(".")[0] != section, k.count(".")))
+    others = [k for k in all_keys() if k != section]
+    known = sorted(others, key=lambda k: (k.rpartition(".")[0] != section, k.count(".")))
     last = {k: k.rpartition(".")[2] for k in known}
     for fits in (
         lambda k: last[k] == name,

@@ -77,7 +77,7 @@ class OneFile(ConfigSource):
             raise ConfigLoadError(f"{config_path} is not {self.option}, the only config of {self.file}.")
         text = self.file.read_text(encoding="utf-8")
         return ConfigResult(
-            config=OmegaConf.create(text),
+            config=OmegaConf.load(self.file),  # by path: an error then names the file
             path=f"file://{self.file}",
             provider=self.provider,
             header=self._get_header_dict(text),

@@ -15,8 +15,13 @@ ROOT = Path(__file__).parents[2]
 ARGUMENTS = {  # as `scaling.study.compose` calls them
     "Callbacks": ["config"],
     "ConfigLoaderImpl._apply_overrides_to_config": ["overrides", "cfg"],
+    "ConfigRepository.initialize_sources": ["self", "config_search_path"],
     "BasicSweeper.split_arguments": ["overrides", "max_batch_size"],
     "BashCompletion._query": ["self", "config_name", "line"],
+    "Hydra.format_config_groups": ["self", "predicate"],
+    "Hydra.show_cfg": ["self", "config_name", "overrides", "cfg_type", "package", "resolve"],
+    "Hydra.show_info": ["self", "info", "config_name", "overrides"],
+    "Plugins.register": ["self", "clazz"],
     "Plugins.instantiate_launcher": ["self", "hydra_context", "task_function", "config"],
 }
 
@@ -45,7 +50,7 @@ def test_one_file_touches_what_is_hydra_s_own() -> None:
 
 def test_a_sweeper_that_would_be_ignored_is_refused() -> None:
     overrides = ["model.params=1e4", "budget.tokens=1e5", "hydra.sweeper._target_=my.Sweeper"]
-    with pytest.raises(PlanError, match=r"only Hydra's basic sweeper is used here; got my\.Sweeper"):
+    with pytest.raises(PlanError, match=r"my\.Sweeper is not used here\. There are hydra/sweeper=grid"):
         compose_study(overrides)
 
 
