@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from collections import Counter
 
 from experiments.commands.evaluate import describe as describe_scores
-from experiments.commands.status import counts, describe
+from experiments.commands.status import counts, describe, made_by
 from experiments.progress import StudyProgress
 from experiments.terminal import duration
 from scaling.launch.study import StudyResult, run_study
@@ -93,7 +92,8 @@ def report(result: StudyResult, planning: float) -> list[str]:
                 for other, runs in result.reused.items()
             ),
         ]
-    lines += made_by_other_code(result)
+    if result.nothing_to_train:
+        lines += made_by(result.records)
     if result.scores is not None:
         lines.append(f"\n{describe_scores(result.records, result.scores.found)}")
         reasons = (*result.scores.refused, *result.scores.failures.values())
@@ -102,22 +102,3 @@ def report(result: StudyResult, planning: float) -> list[str]:
         again = f"next: the same command again trains what is missing; scaling status {plan.folder}"
         return [*lines, again]
     return [*lines, f"next: scaling report {plan.folder}"]
-
-
-def made_by_other_code(result: StudyResult) -> list[str]:
-    """Lines about finished runs whose code is another one now, or not known."""
-    lines = []
-    number = len(result.plan.runs)
-    if result.changed:
-        reasons = Counter(result.changed.values())
-        lines.append(
-            f"{len(result.changed)} of {number} runs were made by other code and are kept as they are; "
-            "add --retrain-changed to train them again:"
-        )
-        lines += [f"  {runs} {'run' if runs == 1 else 'runs'}: {why}" for why, runs in reasons.items()]
-    if result.undated:
-        lines.append(
-            f"{result.undated} of {number} runs were recorded before records named their code: whether it has "
-            "changed is not known."
-        )
-    return lines

@@ -50,9 +50,7 @@ class StudyResult:
     evaluation: float = 0.0  # of held-out losses, as wall time
     expected: float = 0.0  # what the plan said of training and evaluation together
     timed_out: bool = False  # max_hours was reached; progress is saved
-    changed: Mapping[str, str] = field(
-        default_factory=dict
-    )  # run id → what code made it then, and is there now
+    changed: Mapping[str, str] = field(default_factory=dict)  # run id → how its code was another one
     undated: int = 0  # records of the plan from before records named their code
 
     @property

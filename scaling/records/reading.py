@@ -26,17 +26,13 @@ def read_small(path: str | Path, largest: int = LARGEST) -> bytes:
         OSError: of the disk.
         DamagedRecord: for a pipe, a device or a folder, and for a file that is too large.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise DamagedRecord("not a regular file")
-        if status.st_size > largest:
-            raise DamagedRecord(f"{status.st_size:,} bytes, where {largest:,} are the most to be expected")
-        with os.fdopen(fd, "rb", buffering=0, closefd=False) as file:
-            return file.read(status.st_size) or b""
-    finally:
-        os.close(fd)
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise DamagedRecord("not a regular file")
+    if status.st_size > largest:
+        raise DamagedRecord(f"{status.st_size:,} bytes, where {largest:,} are the most to be expected")
+    with open(path, "rb", buffering=0) as file:
+        return file.read(largest + 1) or b""
 
 
 def read_json(path: str | Path, largest: int = LARGEST) -> Any:

@@ -26,9 +26,7 @@ RECORD_FILE = "record.json"
 PLAN_FILE = "plan.json"
 QUARANTINE = "quarantine"  # folder of damaged files, in that of a trunk or run; X.reason says why X is there
 
-ACCEPTED = (
-    "accepted"  # among an attempt's facts and a record's versions: changes that a resume was told to accept
-)
+ACCEPTED = "accepted"  # in an attempt and in a record's versions: the changes that a resume had to accept
 CODE = "code."  # among the versions: a part of the code that made the record, as `root digest`
 
 Status = Literal["done", "diverged"]
@@ -82,7 +80,7 @@ class RunRecord:
 
     @property
     def code(self) -> dict[str, str]:
-        """The digest of each part of the code that made it, by the part's root; empty where it does not say."""
+        """Digests of the parts of the code that made it, by their roots; empty where it does not say."""
         lines = [line for key, line in self.versions.items() if key.startswith(CODE)]
         return {root: digest for root, _, digest in (line.rpartition(" ") for line in lines)}
 

@@ -20,8 +20,8 @@ EVALUATION_SEQUENCES = 16  # a held-out batch; not the recipe's, so that every r
 class DataSpec(DataOptions):
     """Which tokens, to the byte: `fingerprint` covers both splits and the tokenizer.
 
-    `paths` say where they were found, and are no part of an id. They were once: `id_paths` are those in the id
-    of a trunk that was begun then.
+    `paths` say where they were found, and are no part of an id. They were once: `id_paths` are those in the
+    id of a trunk that was begun then.
     """
 
     fingerprint: str

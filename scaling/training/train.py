@@ -37,6 +37,7 @@ from scaling.records.storage import (
     new_attempt,
     peek_checkpoint,
     record_failure,
+    remove_folder,
     safe_child,
     supersede,
     sweep_temps,
@@ -212,6 +213,7 @@ class _Attempt:
                     self._commit(lost, None, 0.0, f"trunk: {error}")
                 break
             self._finish(run, seconds)
+            remove_folder(self.folder / run.id / WAY)
         self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
 
     def _reach(self, run: RunSpec) -> float:
