@@ -12,7 +12,7 @@ _MACHINE = {"torch": "PyTorch", "numpy": "NumPy", "processor": "processor", "mac
 
 
 def code_columns(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
-    """Return `code`, a digest of the code that made a run, and `code_accepted`, yes where that changed meanwhile.
+    """Return `code`, a digest of what made a run, and `code_accepted`, yes where that changed meanwhile.
 
     Columns that no run has are left out.
     """
@@ -36,9 +36,10 @@ def code_warnings(records: Sequence[RunRecord]) -> list[str]:
             condition = " or ".join(f"code == '{code}'" for code in commonest)
             shares = ", ".join(f"{digest} ({len(runs)} runs)" for digest, runs in versions.items())
             warnings.append(
-                f"runs were made by {len(versions)} versions of the code of {root}: {shares}. One law of them "
-                f'mixes what the code changed with what size and data do. --where "{condition}" fits those of '
-                "one version; scaling run … --retrain-changed trains the others again."
+                f"runs were made by {len(versions)} versions of the code of {root}: {shares}. One law of "
+                "them mixes what the code changed with what size and data do. "
+                f'--where "{condition}" fits those of one version; '
+                "scaling run … --retrain-changed trains the others again."
             )
     mixed = Counter(record.versions[ACCEPTED] for record in records if ACCEPTED in record.versions)
     for change, count in mixed.items():

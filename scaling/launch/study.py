@@ -51,7 +51,6 @@ class StudyResult:
     expected: float = 0.0  # what the plan said of training and evaluation together
     timed_out: bool = False  # max_hours was reached; progress is saved
     changed: Mapping[str, str] = field(default_factory=dict)  # run id → how its code was another one
-    undated: int = 0  # records of the plan from before records named their code
 
     @property
     def folder(self) -> Path:
@@ -100,12 +99,11 @@ def run_study(
         _set_aside(plan, changed)
         records, changed = read_study(plan.folder), {}
     wanted = {run.id for _, run in plan.runs}
-    undated = sum(not record.code for record in records.records if record.run_id in wanted)
     before = frozenset(record.run_id for record in records.records)
     if before >= wanted:
         scores = _measure_tasks(plan, records)
         planning = time.monotonic() - begin
-        return StudyResult(plan, records, before, scores, planning, changed=changed, undated=undated)
+        return StudyResult(plan, records, before, scores, planning, changed=changed)
     expected = estimate(plan.affordable())
     if on_change == "refuse" and _is_local(plan):
         _check_resumes(expected, before)
@@ -130,7 +128,6 @@ def run_study(
         expected.wall.median,
         timed_out,
         changed,
-        undated,
     )
 
 

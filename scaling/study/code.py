@@ -115,11 +115,11 @@ def digest_of(root: str) -> str | None:
         return "missing" if module.startswith("scaling.") else None
     parts: list[str] = []
     if names:
-        for node in _used(_tree(module), names.split(",")):
+        for node in _used(_parse(_source(module)), names.split(",")):
             _write(node, parts.append)
     else:
         for member in sorted(reached(module)):
-            parts += [member, _text(member)]
+            parts += [member, _text(_source(member))]
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
 
@@ -190,11 +190,15 @@ def module_file(module: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-@cache
-def _tree(module: str) -> ast.Module:
+def _source(module: str) -> bytes:
     path = module_file(module)
     assert path is not None
-    return ast.parse(path.read_bytes())
+    return path.read_bytes()
+
+
+@cache
+def _parse(source: bytes) -> ast.Module:
+    return ast.parse(source)
 
 
 def _imports(module: str) -> Iterator[str]:
@@ -202,14 +206,23 @@ def _imports(module: str) -> Iterator[str]:
     path = module_file(module)
     assert path is not None
     package = module.split(".")[: None if path.name == "__init__.py" else -1]
-    for node in ast.walk(_tree(module)):
+    for level, base, names in _imported(path.read_bytes()):
+        above = package[: len(package) - level + 1] if level else []
+        whole = ".".join([*above, *([base] if base else [])])
+        yield whole
+        yield from (f"{whole}.{name}" for name in names)
+
+
+@cache
+def _imported(source: bytes) -> list[tuple[int, str, list[str]]]:
+    """(leading dots, module, names) of every import."""
+    found: list[tuple[int, str, list[str]]] = []
+    for node in ast.walk(_parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [(0, alias.name, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*above, *(node.module.split(".") if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+            found.append((node.level, node.module or "", [alias.name for alias in node.names]))
+    return found
 
 
 def _used(tree: ast.Module, names: list[str]) -> list[ast.stmt]:
@@ -241,9 +254,10 @@ def _bound(node: ast.stmt) -> list[str]:
 
 
 @cache
-def _text(module: str) -> str:
+def _text(source: bytes) -> str:
+    """The syntax tree of a module in one line."""
     parts: list[str] = []
-    _write(_tree(module), parts.append)
+    _write(_parse(source), parts.append)
     return "".join(parts)
 
 
