@@ -79,15 +79,20 @@ def made_by(study: StudyRecords) -> list[str]:
     lines = []
     changed = changed_runs(study)
     for why, runs in Counter(changed.values()).items():
-        lines.append(f"changed   {runs} {'run was' if runs == 1 else 'runs were'} made by other code: {why}")
+        lines.append(f"changed   {_runs(runs, 'was', 'were')} made by other code: {why}")
     if changed:
         lines.append("          scaling run … --retrain-changed trains them again")
     accepted = Counter(r.versions[ACCEPTED] for r in study.records if ACCEPTED in r.versions)
-    lines += [f"accepted  {runs} runs were resumed after a change: {why}" for why, runs in accepted.items()]
+    for why, number in accepted.items():
+        lines.append(f"accepted  {_runs(number, 'was', 'were')} resumed after a change: {why}")
     unknown = sum(not record.code for record in study.records)
     if unknown:
-        lines.append(f"unknown   {unknown} runs do not say which code made them")
+        lines.append(f"unknown   {_runs(unknown, 'does', 'do')} not say which code made them")
     return lines
+
+
+def _runs(number: int, one: str, several: str) -> str:
+    return f"1 run {one}" if number == 1 else f"{number} runs {several}"
 
 
 def changed_runs(study: StudyRecords) -> dict[str, str]:
