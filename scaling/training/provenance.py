@@ -129,8 +129,9 @@ def refuse(changed: Mapping[str, Sequence[str]]) -> ChangedError:
                 f"{number} begun by other code or in other arithmetic, and a resume would mix both:",
                 *shown,
                 *more,
-                "Add --restart to train such trunks from their first step, or --accept-change to go on from "
-                "their checkpoints; records, status, fit and report will say so. Nothing was changed.",
+                "Add --restart to train such trunks from their first step, their finished runs too (what is "
+                "there is set aside), or --accept-change to go on from their checkpoints (records, status, "
+                "fit and report will say so). Nothing was changed.",
             ]
         )
     )

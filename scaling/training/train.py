@@ -84,8 +84,7 @@ def train_trunk(
 
     Args:
         share: take over what other studies beside `study_folder` have trained; see `scaling.training.adopt`.
-        on_change: what to do with a trunk that was begun by other code or in other arithmetic; see
-            `scaling.training.provenance`.
+        on_change: what to do with a trunk that was begun by other code or in other arithmetic.
 
     Returns:
         Every record of its runs, old ones included, in the order of the runs.
@@ -98,13 +97,8 @@ def train_trunk(
         OSError, RuntimeError, MemoryError: what stopped training; noted under `failures/`, and a rerun goes
             on from the last checkpoint.
     """
-    if dataset.fingerprint != trunk.spec.data.fingerprint:
-        raise ValueError(
-            f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
-            f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
-        )
-    folder = safe_child(Path(study_folder), trunk.spec.id)
-    make_folder(folder)
+    _check_corpus(trunk, dataset)
+    folder = make_folder(safe_child(Path(study_folder), trunk.spec.id))
     with Lock(folder / "lock"):
         sweep_temps(folder)
         write_spec_once(folder / "spec.json", trunk.spec.identity())
@@ -112,13 +106,8 @@ def train_trunk(
         if pending:
             arithmetic = settle(trunk, device, threads, alone=parallel == "none")
             facts = attempt_facts(trunk, arithmetic, parallel)
-            changes = find_changes(folder, [run.id for run in pending], facts)
-            if changes and on_change == "refuse":
-                raise refuse({trunk.spec.id: changes})
-            if changes and on_change == "restart":
-                supersede(folder)
-                pending = _pending(trunk, folder)
-            attempt, accepted = _start_attempt(folder, pending, facts, changes)
+            attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
+            pending = _pending(trunk, folder)  # all, where it was started over
             torch.set_num_threads(arithmetic.threads)
             try:
                 _Attempt(
@@ -140,15 +129,33 @@ def train_trunk(
     return [record for record in records if record is not None]
 
 
+def _check_corpus(trunk: Trunk, dataset: Dataset) -> None:
+    if dataset.fingerprint != trunk.spec.data.fingerprint:
+        raise ValueError(
+            f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
+            f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
+        )
+
+
 def _pending(trunk: Trunk, folder: Path) -> list[RunSpec]:
     return [run for run in trunk.runs if load_record(folder, run.id) is None]
 
 
 def _start_attempt(
-    folder: Path, pending: list[RunSpec], facts: dict[str, Any], changes: list[str]
+    trunk: Trunk, folder: Path, facts: dict[str, Any], on_change: OnChange
 ) -> tuple[int, list[str]]:
-    """Take the next number; returns it with the changes that were accepted since the trunk's first step."""
-    if not has_progress(folder, [run.id for run in pending]):
+    """Take the next number; returns it with the changes that were accepted since the trunk's first step.
+
+    Raises:
+        ChangedError: when the trunk was begun by other code or in other arithmetic; `on_change` is refuse.
+    """
+    runs = [run.id for run in _pending(trunk, folder)]
+    changes = find_changes(folder, runs, facts)
+    if changes and on_change == "refuse":
+        raise refuse({trunk.spec.id: changes})
+    if changes and on_change == "restart":
+        supersede(folder)
+    if not has_progress(folder, runs):
         return new_attempt(folder, {**facts, FRESH: True}), []
     noted = {ACCEPTED: changes} if changes else {}
     attempt = new_attempt(folder, {**facts, **noted})
