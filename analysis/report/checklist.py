@@ -11,21 +11,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.fitting.fit import Fit
+from analysis.report.content import count, distinct, span
 from analysis.report.findings import Findings
-from analysis.report.style import say
 from analysis.table import RunTable
 
-FORMS = {
-    "chinchilla": "L = E + A/N^alpha + B/D^beta",
-    "coupled": "L = E + [(A/N^alpha)^k + (B/D^beta)^k]^(1/k)",
-    "power": "L = E + A x^-alpha",
-    "power_without_offset": "L = A x^-alpha",
+NO_LAW = "no law could be fitted"
+_VARIABLES = {
+    "N": "N [non-embedding parameters]",
+    "D": "D [tokens seen]",
+    "C": "C [FLOP]",
+    "U": "U [distinct tokens]",
 }
 
 
 @dataclass(frozen=True)
 class Item:
-    """One question of the checklist and its answer."""
+    """A question of the checklist and its answer."""
 
     heading: str
     question: str
@@ -37,76 +38,76 @@ class Item:
 
 
 def checklist(table: RunTable, findings: Mapping[str, Findings]) -> list[Item]:
-    """All questions with their answers, in the order hypothesis, training, data collection, fitting."""
+    """Answer all questions, in the order hypothesis, training, data collection, fitting."""
     fits = [fit for part in findings.values() for fit in part.surfaces]
     return [*_hypothesis(fits), *_training(table), *_collection(table), *_fitting(fits, findings)]
 
 
 def _hypothesis(fits: list[Fit]) -> list[Item]:
     heading = "The law"
-    names = list(dict.fromkeys(fit.name for fit in fits))
-    fixed = {k: v for fit in fits for k, v in fit.recipe.fixed.items()}
+    forms = {fit.name: _formula(fit) for fit in fits}
+    inputs = list(dict.fromkeys(name for fit in fits for name in fit.law.inputs))
+    fixed = {name: value for fit in fits for name, value in fit.recipe.fixed.items()}
+    estimated = ", ".join(f"{name} = {value:g}" for name, value in fixed.items())
     tied = "; alpha = beta" if any(fit.recipe.tied for fit in fits) else ""
-    forms = "; ".join(f"{name}: {FORMS.get(name, name)}" for name in names)
+    variables = [_VARIABLES.get(name, name) for name in inputs] + ["L [nats/token]"]
     return [
-        Item(heading, "Which form?", forms or "no law could be fitted"),
+        Item(heading, "Which form?", "; ".join(f"{k}: {v}" for k, v in forms.items()) or NO_LAW),
+        Item(heading, "Which variables, in which units?", ", ".join(variables) if fits else NO_LAW),
         Item(
             heading,
-            "Which variables, in which units?",
-            "N non-embedding parameters, D tokens seen, L nats/token",
+            "Which parameters are fixed?",
+            f"{f'fixed: {estimated}' if fixed else 'none; all are estimated'}{tied}",
         ),
-        Item(
-            heading,
-            "What is fixed, what estimated?",
-            (f"fixed: {fixed}" if fixed else "all estimated") + tied,
-        ),
-    ]
+    ]  # fmt: skip
+
+
+def _formula(fit: Fit) -> str:
+    """The law as an equation: what the law says of itself, or the first line of its docstring."""
+    first = (type(fit.law).__doc__ or fit.name).strip().splitlines()[0]
+    return str(getattr(fit.law, "formula", first))
 
 
 def _training(table: RunTable) -> list[Item]:
     heading = "Training"
-    sizes = table["params"].nunique()
-    models = f"{table['trunk_id'].nunique()} trunks of {sizes} sizes, {say(float(table['params'].min()))} to "
-    models += f"{say(float(table['params'].max()))}; {len(table)} runs"
+    models = f"{count(table['trunk_id'].nunique(), 'trunk')}; {count(len(table), 'run')}"
+    if "params" in table:
+        models += f"; {count(table['params'].nunique(), 'size')}, {span(table, 'params')}"
     shapes = "not stated"
     if {"width", "depth"} <= set(table.rows.columns):
-        shapes = f"width {_span(table, 'width')}, depth {_span(table, 'depth')}"
+        shapes = f"width {span(table, 'width')}, depth {span(table, 'depth')}"
     repeats = "not stated"
     if "epochs" in table:
         most = float(table["epochs"].max())
-        repeats = f"at most {most:.3g} passes" + ("; some runs repeat data" if most > 1 else ", none repeats")
-    machine = f"{_words(table, 'device')}, {_words(table, 'precision')}"
+        repeats = f"at most {most:.3g} epochs" + (
+            "; some runs repeat data" if most > 1 else "; no run repeats data"
+        )
+    machine = f"{distinct(table, 'device')}, {distinct(table, 'precision')}"
     return [
         Item(heading, "How many models, of which sizes?", models),
         Item(heading, "Which shapes?", shapes),
-        Item(heading, "Which data, and how often repeated?", f"{_words(table, 'data')}; {repeats}"),
-        Item(heading, "Learning rate across sizes?", _span(table, "learning_rate")),
-        Item(heading, "Schedule?", _words(table, "schedule")),
-        Item(heading, "Batch size [tokens]?", _span(table, "batch_tokens")),
-        Item(heading, "Seeds?", _words(table, "seed")),
-        Item(heading, "Where was it computed, in which precision?", machine),
+        Item(heading, "Which data, and how often repeated?", f"{distinct(table, 'data')}; {repeats}"),
+        Item(heading, "Learning rate across sizes?", span(table, "learning_rate")),
+        Item(heading, "Schedule?", distinct(table, "schedule")),
+        Item(heading, "Batch size [tokens]?", span(table, "batch_tokens")),
+        Item(heading, "Seeds?", distinct(table, "seed")),
+        Item(heading, "On which device, in which precision?", machine),
     ]  # fmt: skip
 
 
 def _collection(table: RunTable) -> list[Item]:
     heading = "Data collection"
     counts = table.counts
-    left_out = ", ".join(f"{n} {kind}" for kind, n in counts.items() if kind != "used")
+    left_out = ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
     if "loss_se" in table and table["loss_se"].notna().any():
-        noise = f"standard error {_span(table, 'loss_se')} nats/token of the held-out set"
+        noise = f"standard error {span(table, 'loss_se')} nats/token of the held-out set"
     shared = len(set(table["trunk_id"])) < len(table)
-    counted = (
-        "see the conventions" if "params_total" in table else "not stated by the source; taken as N and C"
-    )
-    points = (
-        "one a run, at its end; runs of a trunk share its constant-rate part"
-        if shared
-        else "one a run, at its end"
-    )
+    counted = "see the conventions" if "params_total" in table else "not stated by the source; taken as given"
+    points = "one a run, at its end" + ("; runs of a trunk share its constant-rate part" if shared else "")
     return [
         Item(heading, "Which points enter a fit?", points),
-        Item(heading, "How exact is a loss?", noise),
+        Item(heading, "How precise is a loss?", noise),
         Item(heading, "Which runs were left out?", left_out or "not stated"),
         Item(heading, "How are N and C counted?", counted),
     ]  # fmt: skip
@@ -115,17 +116,17 @@ def _collection(table: RunTable) -> list[Item]:
 def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     heading = "Fitting"
     if not fits:
-        return [Item(heading, "How was it fitted?", "no law could be fitted")]
+        return [Item(heading, "How was it fitted?", NO_LAW)]
     fit = fits[0]
     robust = fit.recipe.robust
     agree = "; ".join(f"{f.name} {f.certificate.agree} of {f.certificate.starts}" for f in fits)
     objective = f"sum of {robust.kind} losses of {fit.recipe.space} residuals, delta {robust.delta:g}"
     replicates = (
-        f"{len(fit.theta_draws)} bootstrap replicates over trunks, {100 * fit.level:g} %, seed {fit.seed}"
+        f"{len(fit.theta_draws):,} bootstrap replicates over trunks, {100 * fit.level:g} %, seed {fit.seed}"
     )
     certified = all(f.certificate.ok for f in fits)
-    held = [f"{len(p.forecasts[0].table)} of {len(p.runs)} runs" for p in findings.values() if p.forecasts]
-    validated = f"the runs of largest compute, held out: {', '.join(held)}"
+    held = [f"{len(p.forecasts[0].table)} of {len(p.runs)}" for p in findings.values() if p.forecasts]
+    validated = f"held-out runs of largest compute: {', '.join(held)}"
     return [
         Item(heading, "Which objective?", objective),
         Item(heading, "Which optimiser, from where?", "global grid by variable projection, then Newton"),
@@ -139,16 +140,3 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
         Item(heading, "Uncertainty?", replicates),
         Item(heading, "Validated on what?", validated if held else "not stated: no run was held out"),
     ]
-
-
-def _words(table: RunTable, column: str) -> str:
-    if column not in table:
-        return "not stated"
-    return ", ".join(sorted({str(v) for v in table[column] if v is not None})) or "not stated"
-
-
-def _span(table: RunTable, column: str) -> str:
-    if column not in table or table[column].isna().all():
-        return "not stated"
-    low, high = float(table[column].min()), float(table[column].max())
-    return say(low) if low == high else f"{say(low)} to {say(high)}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from analysis.report import content, formats, tables
@@ -55,17 +57,17 @@ def write_report(
         file name relative to `out` → path, in order of writing; the page is `index.html`.
     """
     table = source if isinstance(source, RunTable) else load_runs(source)
-    curves = load_curves(source) if not isinstance(source, RunTable) and Path(source).is_dir() else None
-    scores = load_evaluations(source) if curves is not None and not isinstance(source, RunTable) else None
+    curves, scores = _logs(table)
     findings = fit_study(table) if fits is None else fits
     compared = compare_in(table.rows)
     files: dict[str, bytes] = {}
     images = []
     with styled():
-        pictures = draw_all(findings, None if curves is None else curves.rows)
-        if scores is not None:
-            pictures += draw_compressed(scores.rows)
-        for picture in [*pictures, family_picture(compared)] if compared else pictures:
+        for picture in chain(
+            draw_all(findings, None if curves is None else curves.rows),
+            draw_compressed(scores.rows) if scores is not None else (),
+            [family_picture(compared)] if compared else (),
+        ):
             saved = save(picture.figure)
             files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}
             images.append(Image(picture.name, picture.group, picture.caption, saved["svg"]))
@@ -81,6 +83,25 @@ def write_report(
     return {name: _write(Path(out) / name, data) for name, data in files.items()}
 
 
+def _logs(table: RunTable) -> tuple[NotedRows | None, NotedRows | None]:
+    """Learning curves and evaluations of the study folder that the table came from, if it came from one.
+
+    A part of a table has the curves and scores of its own trunks only.
+    """
+    folder = Path(table.source)
+    if not folder.is_dir():
+        return None, None
+    curves, scores = load_curves(folder), load_evaluations(folder)
+    if len(table) == table.counts.get("used", len(table)):
+        return curves, scores
+    trunks = set(table.trunks)
+    return _of_trunks(curves, trunks), _of_trunks(scores, trunks)
+
+
+def _of_trunks(noted: NotedRows, trunks: Set[str]) -> NotedRows:
+    return replace(noted, rows=noted.rows[noted.rows["trunk_id"].isin(trunks)])
+
+
 def _page(
     table: RunTable,
     curves: NotedRows | None,
@@ -92,6 +113,15 @@ def _page(
     notes = [*table.notes, *(curves.notes if curves is not None else [])]
     aside = tuple((item.row, item.reason) for item in table.set_aside)
     columns = [name for name in _RUN_COLUMNS if name in table]
+    results = [
+        tables.fits_table(findings),
+        tables.optimum_table(findings),
+        tables.reach_table(findings),
+        *([family_table(compared)] if compared else []),
+        tables.approach_table(findings),
+        tables.sensitivity_table(findings),
+        tables.parameter_table(findings),
+    ]
     runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
     rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
     return Page(
@@ -101,14 +131,7 @@ def _page(
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),
         forecast=tables.forecast_table(findings, most=_SHOWN),
-        results=[
-            tables.fits_table(findings),
-            tables.optimum_table(findings),
-            *([family_table(compared)] if compared else []),
-            tables.approach_table(findings),
-            tables.sensitivity_table(findings),
-            tables.parameter_table(findings),
-        ],
+        results=[each for each in results if each.rows],
         remarks=content.warnings_of(table, findings),
         data=content.data_facts(table),
         conventions=content.conventions(table),

@@ -14,13 +14,20 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
-from analysis.report import figures
-from analysis.report.advice import plot_approaches
-from analysis.report.curves import plot_learning_curves
-from analysis.report.decimate import apart, some_trunks
-from analysis.report.findings import Findings, fit_study
+from analysis.fitting.fit import fit_power_law, fit_runs
+from analysis.fitting.losses import Robust
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
+from analysis.report.figures.approaches import plot_approaches
+from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
+from analysis.report.figures.decimate import apart, some_trunks
+from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
+from analysis.report.figures.learning import plot_learning_curves
+from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
+from analysis.report.findings import Findings, fit_study, pareto
 from analysis.report.style import (
-    colour,
+    PLAIN,
+    colours,
     label_ends,
     linear_axis,
     log_ticks,
@@ -63,7 +70,7 @@ def texts(ax: Axes) -> list[str]:
 
 def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_params(part.runs, part.surfaces)
+    ax = plot_loss_vs_params(part.runs, part.surfaces)
     drawn = dots(ax)
     assert sorted(map(tuple, drawn)) == sorted(
         zip(part.runs["params"].astype(float), part.runs["loss"], strict=True)
@@ -78,20 +85,20 @@ def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) 
 
 def test_loss_vs_tokens_has_a_line_a_size(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_tokens(part.runs, part.surfaces)
+    ax = plot_loss_vs_tokens(part.runs, part.surfaces)
     assert {say(N) for N in WIDTHS.values()} <= set(texts(ax))
     assert len(dots(ax)) == len(part.runs)
 
 
 def test_chosen_budgets_only(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_params(part.runs, part.surfaces, tokens=[250_000, 4_000_000])
+    ax = plot_loss_vs_params(part.runs, part.surfaces, tokens=[250_000, 4_000_000])
     assert len(dots(ax)) == 2 * len(WIDTHS)
 
 
 def test_isoflop_optima_are_those_of_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_isoflop(part.runs, part.surfaces)
+    ax = plot_isoflop(part.runs, part.surfaces)
     law = part.surfaces[0].law
     optima = [line.get_data() for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata())]
     curves = [line.get_data() for line in ax.lines if line.get_marker() == "None"]
@@ -106,14 +113,14 @@ def test_a_run_on_a_slice_is_not_moved(parts: dict[str, Findings]) -> None:
     """With one slice at a run's own compute, that run is drawn at its own loss."""
     part = parts["decoder"]
     one = part.runs.iloc[[7]]
-    ax = figures.plot_isoflop(one, part.surfaces, budgets=1)
+    ax = plot_isoflop(one, part.surfaces, budgets=1)
     np.testing.assert_allclose(dots(ax)[0], [one["params"].iloc[0], one["loss"].iloc[0]], rtol=1e-9)
 
 
 @pytest.mark.parametrize("against", ["params", "tokens", "fitted"])
 def test_residuals_are_the_fits_own(parts: dict[str, Findings], against: str) -> None:
     part = parts["decoder"]
-    ax = figures.plot_residuals(part.runs, part.surfaces, against=against)
+    ax = plot_residuals(part.runs, part.surfaces, against=against)
     x, y = dots(ax).T
     predicted = part.surfaces[0].law(N=part.runs["params"].to_numpy(), D=part.runs["tokens"].to_numpy())
     np.testing.assert_allclose(y, 100 * (part.runs["loss"] / predicted - 1), rtol=1e-9, atol=1e-9)
@@ -122,7 +129,7 @@ def test_residuals_are_the_fits_own(parts: dict[str, Findings], against: str) ->
 
 def test_forecast_bars_are_the_intervals(parts: dict[str, Findings]) -> None:
     part = parts["lstm"]
-    ax = figures.plot_forecast([(part.label, part.family, part.forecasts[0])])
+    ax = plot_forecast([(part.label, part.forecasts[0])])
     segments = np.array(ax.containers[0].lines[2][0].get_segments())
     table = part.forecasts[0].table
     np.testing.assert_allclose(segments[:, 0, 1], table["lo"])
@@ -132,10 +139,10 @@ def test_forecast_bars_are_the_intervals(parts: dict[str, Findings]) -> None:
 
 def test_parameter_bar_is_the_interval(parts: dict[str, Findings]) -> None:
     fit = parts["decoder"].surfaces[0]
-    ax = figures.plot_parameter([("chinchilla", "decoder", fit)], "beta")
+    ax = plot_parameter([("chinchilla", PLAIN, fit)], "beta")
     np.testing.assert_allclose(ax.lines[0].get_xdata(), fit.interval(lambda law: law.beta))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["chinchilla"]
-    assert len(figures.plot_parameter([("chinchilla", "decoder", fit)], "k").lines) == 0
+    assert len(plot_parameter([("chinchilla", PLAIN, fit)], "k").lines) == 0
 
 
 def test_envelope_never_rises(study: Path) -> None:
@@ -148,40 +155,49 @@ def test_envelope_never_rises(study: Path) -> None:
 
 def test_frontier_is_not_beaten(parts: dict[str, Findings]) -> None:
     runs = parts["decoder"].runs
-    best = figures.pareto(runs)
+    best = pareto(runs)
     for run in best.itertuples():
         assert not ((runs["flops"] <= run.flops) & (runs["loss"] < run.loss)).any()
     assert (np.diff(best["loss"]) < 0).all()
 
 
-def test_one_colour_a_family_in_every_figure(parts: dict[str, Findings], study: Path) -> None:
+def test_one_colour_an_arm_in_every_figure(parts: dict[str, Findings], study: Path) -> None:
+    """Two arms of one family: each is drawn in its own colour and its shades, and never in the other's."""
+    labels = {"decoder": "decoder, adamw", "lstm": "decoder, muon"}
+    inks = colours(labels.values())
     expected = {
-        family: {colour(family)} | {to_hex(c) for n in range(1, 9) for c in shades(family, n)}
-        for family in parts
+        name: {to_hex(ink)} | {to_hex(c) for n in range(1, 9) for c in shades(ink, n)}
+        for name, ink in inks.items()
     }
-    assert not expected["decoder"] & expected["lstm"]
+    assert not expected["decoder, adamw"] & expected["decoder, muon"]
+    arms = {str(t): labels[f] for f, part in parts.items() for t in part.runs["trunk_id"]}
     for family, part in parts.items():
-        rows = [("one", family, part.surfaces[0])]
+        label, ink = labels[family], inks[labels[family]]
+        curves = load_curves(study).rows
         for ax in (
-            figures.plot_loss_vs_params(part.runs, part.surfaces),
-            figures.plot_isoflop(part.runs, part.surfaces),
-            figures.plot_residuals(part.runs, part.surfaces),
-            figures.plot_forecast([(part.label, family, part.forecasts[0])]),
-            figures.plot_parameter(rows, "E"),
-            figures.plot_loss_vs_flops([(part.label, part.runs, part.surfaces)]),
+            plot_loss_vs_params(part.runs, part.surfaces, ink=ink),
+            plot_loss_vs_tokens(part.runs, part.surfaces, ink=ink),
+            plot_isoflop(part.runs, part.surfaces, ink=ink),
+            plot_residuals(part.runs, part.surfaces, ink=ink),
+            plot_forecast([(label, part.forecasts[0])], inks=inks),
+            plot_parameter([("one", ink, part.surfaces[0])], "E"),
+            plot_loss_vs_flops([(label, part.runs, part.surfaces)], inks=inks),
+            plot_learning_curves(curves[curves["family"] == family], arms=arms, inks=inks),
         ):
-            inks = {
+            drawn = {
                 to_hex(line.get_color())
                 for line in ax.lines
                 if len(line.get_xdata()) and line.get_marker() != "D"
             }
-            assert inks & expected[family]
-            other = expected["lstm" if family == "decoder" else "decoder"]
-            assert not inks & other
+            assert drawn & expected[label]
+            assert not drawn & expected[next(other for other in labels.values() if other != label)]
 
 
-def test_parts_of_one_family_differ_by_marker() -> None:
-    assert figures.markers_of(["a", "b", "a", "a"]) == ["o", "o", "s", "D"]
+def test_colours_differ_by_arm_and_a_family_keeps_its_own() -> None:
+    alone = colours(["decoder"])["decoder"]
+    assert colours(["weight_decay 0.1", "decoder, weight_decay 0.3"])["decoder, weight_decay 0.3"] == alone
+    many = colours([f"decoder, arm {i}" for i in range(30)])
+    assert len(set(many.values())) == 30
 
 
 def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
@@ -190,15 +206,15 @@ def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
         columns=["trunk_id", "run_id", "part", "family", "params", "tokens", "flops", "loss"], dtype=float
     )
     assert texts(plot_learning_curves(empty)) == ["no evaluation along training was logged"]
-    assert texts(figures.plot_forecast([])) == ["no run was held out"]
-    assert texts(figures.plot_isoflop(runs, [])) == ["no law could be fitted"]
-    assert texts(figures.plot_residuals(runs, [])) == ["no law could be fitted"]
+    assert texts(plot_forecast([])) == ["no run was held out"]
+    assert texts(plot_isoflop(runs, [])) == ["no law could be fitted"]
+    assert texts(plot_residuals(runs, [])) == ["no law could be fitted"]
 
 
 def test_a_figure_draws_where_it_is_told(parts: dict[str, Findings]) -> None:
     left, right = panels(1, 2)
     part = parts["decoder"]
-    assert figures.plot_loss_vs_params(part.runs, part.surfaces, ax=right) is right
+    assert plot_loss_vs_params(part.runs, part.surfaces, ax=right) is right
     assert not left.lines
 
 
@@ -214,10 +230,10 @@ def test_style_leaves_the_users_settings_alone() -> None:
 def test_svg_follows_light_and_dark() -> None:
     with styled():
         (ax,) = panels()
-        ax.plot([1, 2], [1, 2], color=colour("decoder"))
+        ax.plot([1, 2], [1, 2], color=PLAIN)
         svg = save(ax.figure)["svg"].decode()  # type: ignore[arg-type]
     assert "prefers-color-scheme:dark" in svg
-    assert f"stroke: var(--{colour('decoder')[1:]})" in svg
+    assert f"stroke: var(--{PLAIN[1:]})" in svg
     assert "<dc:date>" not in svg
 
 
@@ -268,7 +284,7 @@ def test_labels_at_line_ends_do_not_cover_each_other(heights: list[float]) -> No
 @given(st.lists(st.floats(1e3, 1e9), min_size=1, max_size=40))
 def test_levels_cover_every_row(values: list[float]) -> None:
     column = np.array(values)
-    found, member = figures.levels(column)
+    found, member = levels(column)
     assert 1 <= len(found) <= 6
     assert (member >= 0).all()
     assert set(found) <= set(values)
@@ -349,3 +365,48 @@ def test_of_many_trunks_some_are_drawn_and_the_envelope_is_that_of_all() -> None
     x, best = np.asarray(envelope.get_xdata()), np.asarray(envelope.get_ydata())
     for C in curves["flops"]:
         assert best[x <= C].min() == curves.loc[curves["flops"] <= C, "loss"].min()
+
+
+@pytest.mark.parametrize("law", ["power", "m3"])
+def test_a_law_of_one_input_is_drawn_beyond_its_runs(law: str) -> None:
+    """Loss of x or compute alone: every run, and the law with its band up to ten times the largest x."""
+    x = np.geomspace(1e15, 1e18, 12)
+    loss = 1.7 + 40 * x**-0.1 * np.exp(0.002 * np.random.default_rng(0).standard_normal(12))
+    recipe = Recipe(law, Robust())
+    fits = [fit_runs(Runs.of({"x": x}, loss), recipe, resamples=20), fit_power_law(x, loss, resamples=0)]
+    ax = plot_curve_law("muon", x, loss, fits, x_label="C [FLOP]")
+    assert sorted(map(tuple, dots(ax))) == sorted(zip(x, loss, strict=True))
+    inside, beyond = [line for line in ax.lines if line.get_color() == PLAIN and line.get_marker() == "None"][
+        :2
+    ]
+    assert np.asarray(inside.get_xdata()).max() <= x.max()
+    assert np.asarray(beyond.get_xdata()).max() == pytest.approx(10 * x.max())
+    np.testing.assert_allclose(beyond.get_ydata(), fits[0].law(x=beyond.get_xdata()), rtol=1e-12)
+    assert len(ax.collections) == 1
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["muon", *(fit.name for fit in fits)]
+
+
+def test_runs_without_a_law_of_one_input_are_drawn_alone() -> None:
+    ax = plot_curve_law("runs", [1.0, 10.0, 100.0], [9.0, 3.0, 1.0], [])
+    assert len(dots(ax)) == 3
+    assert ax.get_yscale() == "log"
+
+
+def test_sizes_of_several_arms_are_no_labels_beside_the_lines(study: Path) -> None:
+    """Fifty labels leave the page: with several arms the legend names these, and shades stand for sizes."""
+    ax = plot_learning_curves(load_curves(study).rows)
+    assert texts(ax) == []
+    legend = ax.get_legend()
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} == {"decoder", "lstm"}
+
+
+def test_of_many_line_ends_only_those_with_room_are_labelled() -> None:
+    (ax,) = panels()
+    label_ends(ax, "N", [(i / 40, str(i), "black") for i in range(40)])
+    heights = [text.xy[1] for text in ax.texts]
+    assert 10 < len(heights) < 20
+    assert max(heights) < 1.2
+    assert {"0", "39"} <= set(texts(ax))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.report.style import GREY, INK, legend_above, linear_axis, say, scale_axis, shades
+from analysis.report.style import GREY, INK, PLAIN, legend_above, linear_axis, say, scale_axis, shades
 from analysis.sweeps.critical_batch import CriticalBatch
 
 
@@ -26,7 +26,7 @@ def plot_branches(
     final = table[table["final"]]
     for ax, origin in zip(axes, origins, strict=True):
         here = [cell for cell in cells if cell.origin == origin]
-        for cell, ink in zip(here, shades(here[0].family, len(here)), strict=True):
+        for cell, ink in zip(here, shades(PLAIN, len(here)), strict=True):
             rows = final.query("family == @cell.family and params == @cell.params and origin == @origin")
             mean = rows.groupby("batch_tokens")["loss"].mean()
             # Each seed against its own mean: what trunks differ by is no scatter of their branches.
@@ -52,7 +52,7 @@ def plot_critical_batch(cells: Sequence[CriticalBatch], *, ax: Axes) -> Axes:
     sizes = sorted({cell.params for cell in cells})
     tried = sorted({batch for cell in cells for batch in cell.tried})
     low, high = tried[0], tried[-1]
-    for place, (size, ink) in enumerate(zip(sizes, shades(cells[0].family, len(sizes)), strict=True)):
+    for place, (size, ink) in enumerate(zip(sizes, shades(PLAIN, len(sizes)), strict=True)):
         here = sorted((c for c in cells if c.params == size), key=lambda c: c.origin)
         aside = 1.06 ** (place - (len(sizes) - 1) / 2)  # sizes beside one another, not on
         inner = [c for c in here if c.verdict == "inside"]

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.report.figures import LOSS, empty
-from analysis.report.style import INK, axes_or_new, legend_above, linear_axis, scale_axis, shades
+from analysis.report.figures.axes import LOSS, empty
+from analysis.report.style import INK, PALETTE, axes_or_new, legend_above, linear_axis, scale_axis, shades
 
 
 def plot_loss_vs_bits(evaluations: pd.DataFrame, *, task: str = "loss", ax: Axes | None = None) -> Axes:
@@ -28,9 +28,9 @@ def plot_loss_vs_bits(evaluations: pd.DataFrame, *, task: str = "loss", ax: Axes
     pruned = sorted(rows["prune"].dropna().unique())
     plain = rows["quantise"].isna() & rows["prune"].isna()
     lines: list[tuple[str, Any, Any, str]] = [("as trained", plain, INK, "-")]
-    for bits, tint in zip(quantised, shades("decoder", len(quantised)), strict=False):
+    for bits, tint in zip(quantised, shades(PALETTE[0], len(quantised)), strict=False):
         lines.append((f"{bits:g} bits", rows["quantise"] == bits, tint, "-"))
-    for part, tint in zip(pruned, shades("lstm", len(pruned)), strict=False):
+    for part, tint in zip(pruned, shades(PALETTE[1], len(pruned)), strict=False):
         lines.append((f"{part:.0%} pruned", rows["prune"] == part, tint, "--"))
     for label, member, tint, style in lines:
         line = rows[member].sort_values("bits")
