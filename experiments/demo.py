@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from analysis.forecast.findings import fit_study
 from analysis.report.content import known
-from analysis.report.findings import fit_study
 from analysis.report.write import write_report
 from analysis.table import load_runs
 from experiments.cli import expected_errors

@@ -11,7 +11,7 @@ from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.design import PRIOR, DesignCheck, check_design, check_grid
-from analysis.laws.law import Chinchilla
+from analysis.laws.chinchilla import Chinchilla
 from scaling.study.plan import Plan
 
 DEMO = Path(__file__).parent / "demo" / "runs.csv"

@@ -10,11 +10,14 @@ from importlib.metadata import version
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.fitting.fit import Fit
+from analysis.fitting.profile import Profile, profile
+from analysis.fitting.runs import called
+from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
-from analysis.report.findings import Findings
 from analysis.table import RunTable
 from experiments.source import add_fit, add_table, read
 from experiments.terminal import Column, table
@@ -25,19 +28,66 @@ def main(arguments: list[str]) -> int:
     add_table(parser)
     add_fit(parser)
     parser.add_argument("--sensitivity", action="store_true", help="the first law under every other choice")
+    parser.add_argument(
+        "--profile",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="how far each law's fit worsens as this parameter is held away from its estimate",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument("--draws", action="store_true", help="with --json: every bootstrap replicate too")
     asked = parser.parse_args(arguments)
     runs, findings = read(asked)
-    print(
-        json.dumps(to_dict(runs, findings), indent=1, allow_nan=False)
-        if asked.json
-        else describe(runs, findings)
-    )
-    return 0 if any(part.surfaces for part in findings.values()) else 1
+    profiles = profiles_of(findings, asked.profile)
+    if asked.json:
+        found = to_dict(runs, findings, asked.draws)
+        if asked.profile:
+            found["profiles"] = [{"part": p, "law": law, **each.to_dict()} for p, law, each in profiles]
+        print(json.dumps(found, indent=1, allow_nan=False))
+    else:
+        print(describe(runs, findings, asked.sensitivity))
+        for part, law, each in profiles:
+            print(f"\n{part}, {law}: {each}\n{profile_text(each)}")
+    return 0 if any(part.fits for part in findings.values()) else 1
 
 
-def describe(runs: RunTable, findings: dict[str, Findings]) -> str:
+def profiles_of(findings: dict[str, Findings], names: list[str]) -> list[tuple[str, str, Profile]]:
+    """The profile of each named parameter in each law that has it: part, law, profile.
+
+    Raises:
+        ValueError: for a parameter that no fitted law has.
+    """
+    found = []
+    for name in names:
+        having = []
+        for part in findings.values():
+            for fit in part.fits:
+                if name in fit.form_of_law.readouts and name not in fit.recipe.fixed:
+                    having.append((part.label, fit.name, profile(fit, name)))
+        if not having:
+            can = sorted({n for part in findings.values() for f in part.fits for n in f.form_of_law.readouts})
+            if not can:
+                reasons = (reason for part in findings.values() for reason in part.refusals)
+                raise ValueError(f"--profile: no law could be fitted: {' '.join(reasons)}")
+            raise ValueError(f"--profile: no fitted law has a free {name!r}; choose from {', '.join(can)}.")
+        found += having
+    return found
+
+
+def profile_text(found: Profile) -> str:
+    """The rise of the objective at values across the interval, thinned to what a screen holds."""
+    near = np.flatnonzero(found.statistic <= 4 * found.threshold)
+    picked = near[np.unique(np.linspace(0, len(near) - 1, 15).astype(int))]
+    rows = [
+        Column(found.parameter, [f"{value:.4g}" for value in np.take(found.values, picked)]),
+        Column("rise", [f"{found.statistic[i]:.2f}" for i in picked]),
+        Column("", ["inside" if found.statistic[i] <= found.threshold else "" for i in picked]),
+    ]
+    return table(rows)
+
+
+def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bool = False) -> str:
     """Counts, then for each comparable part its forecast, its laws and what was refused."""
     counts = ", ".join(f"{number} {what}" for what, number in runs.counts.items())
     lines = [f"{runs.source}: {counts}"]
@@ -48,12 +98,14 @@ def describe(runs: RunTable, findings: dict[str, Findings]) -> str:
         if part.forecasts:
             lines += ["", forecast_text(part.forecasts[0])]
             lines += [str(other) for other in part.forecasts[1:]]
-        for fit in part.surfaces:
+        for fit in part.fits:
             lines += ["", str(fit)]
         for line in part.slices:
             lines += ["", f"along {line.axis}, {line.where}: {line.fit}"]
         if part.approaches is not None:
             lines += ["", str(part.approaches)]
+        if with_sensitivity and part.sensitivity is not None:
+            lines += ["", f"{part.fits[0].name} under other choices:", frame_text(part.sensitivity)]
         lines += [f"not fitted: {reason}" for reason in part.refusals]
     return "\n".join(lines)
 
@@ -64,8 +116,7 @@ def forecast_text(forecast: Forecast) -> str:
     intervals = [f"[{low:.4f}, {high:.4f}]" for low, high in zip(held["lo"], held["hi"], strict=True)]
     rows = table(
         [
-            Column("N", [f"{v:,.0f}" for v in held["params"]]),
-            Column("D", [f"{v:,.0f}" for v in held["tokens"]]),
+            *(Column(name, [say_input(v) for v in held[called(name)]]) for name in forecast.fit.law.inputs),
             Column("loss", [f"{v:.4f}" for v in held["loss"]]),
             Column("forecast", [f"{v:.4f}" for v in held["predicted"]]),
             Column("interval", intervals, rank=1),
@@ -73,6 +124,17 @@ def forecast_text(forecast: Forecast) -> str:
         ]
     )
     return f"{forecast}\n{rows}"
+
+
+def say_input(value: float) -> str:
+    """A size or a number of tokens in full, anything past 15 digits by its power of ten."""
+    return f"{value:,.0f}" if 10 <= value < 1e15 else f"{value:.4g}"
+
+
+def frame_text(frame: pd.DataFrame) -> str:
+    """A table of numbers and words, numbers to four digits."""
+    cells = {name: [f"{v:.4g}" if isinstance(v, float) else str(v) for v in frame[name]] for name in frame}
+    return table([Column(str(name), texts, left=not i) for i, (name, texts) in enumerate(cells.items())])
 
 
 def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) -> dict[str, Any]:
@@ -92,7 +154,7 @@ def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) 
         "parts": {
             label: {
                 "runs": len(part.runs),
-                "laws": [law(fit) for fit in part.surfaces],
+                "laws": [law(fit) for fit in part.fits],
                 "forecasts": [
                     {
                         "law": forecast.fit.name,

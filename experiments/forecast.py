@@ -7,16 +7,17 @@ import json
 import sys
 from pathlib import Path
 
-from analysis.fitting.runs import FitError
+from analysis.fitting.runs import COLUMNS, FitError, called
+from analysis.forecast.findings import inputs_of, runs_of
 from analysis.forecast.isoflop import compare_approaches
-from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
-from analysis.forecast.register import LAWS, register, score
-from analysis.forecast.select import FORMS
+from analysis.forecast.predict import best_of, compute_warnings, fit_basis, forecast_budget, forecast_run
+from analysis.forecast.register import register, score
 from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
+from analysis.laws.registry import ENSEMBLE
 from analysis.table import RunTable, split_comparable
 from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
-from experiments.source import add_table, read_table
+from experiments.source import add_laws, add_table, bootstrap_of, load_extensions, read_table
 
 
 def main(arguments: list[str]) -> int:
@@ -25,20 +26,26 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--params", type=float, help="parameters N of the run (with --tokens)")
     parser.add_argument("--tokens", type=float, help="tokens D of the run")
     parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
+    parser.add_argument(
+        "--at",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other input of the law: tokens_unique=1e9, x=500",
+    )
     parser.add_argument("--served", type=float, help="tokens to be served: the cheapest model of that loss")
     parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
     parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
     parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
-    parser.add_argument("--law", action="append", choices=sorted(LAWS), help=f"default: {', '.join(FORMS)}")
     parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
-    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    add_laws(parser)
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
     parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     check(asked)
+    load_extensions(asked.extension)
     runs = read_table(asked)
     if asked.score:
         scored = score(asked.score, runs)
@@ -74,20 +81,46 @@ def main(arguments: list[str]) -> int:
 
 
 def check(asked: argparse.Namespace) -> None:
-    """Refuse a question that is none.
+    """Refuse what is no question.
 
     Raises:
-        ValueError: unless exactly one of params with tokens, compute, or score is given.
+        ValueError: unless one of params with tokens, compute, other inputs, or score is given.
     """
-    run = (asked.params, asked.tokens)
-    given = [asked.compute is not None, any(v is not None for v in run), asked.score is not None]
-    if sum(given) != 1 or (given[1] and None in run):
+    asked.at = inputs_at(asked)
+    if asked.score and (asked.at or asked.compute is not None):
+        raise ValueError("--score judges a forecast that was made; it takes no new question.")
+    if not (asked.score or asked.at or asked.compute is not None):
         raise ValueError(
-            "give one question: --params N with --tokens D, or --compute FLOP, or --score FILE; got "
-            f"params={asked.params}, tokens={asked.tokens}, compute={asked.compute}, score={asked.score}."
+            "give one question: --params N with --tokens D, --compute FLOP, --at, or --score FILE."
         )
+    if asked.compute is not None and {"N", "D"} & set(asked.at):
+        raise ValueError("--compute finds the best params and tokens; leave --params and --tokens out.")
+    if len({"N", "D"} & set(asked.at)) == 1:
+        raise ValueError("--params and --tokens belong together; give both.")
     if asked.score and asked.register:
         raise ValueError("--register puts a new forecast in writing, --score judges an old one; give one.")
+
+
+def inputs_at(asked: argparse.Namespace) -> dict[str, float]:
+    """The inputs that are given, by the law's letter.
+
+    Raises:
+        ValueError: for a word that is not NAME=NUMBER, or an input that is given twice.
+    """
+    letters = {column: letter for letter, column in COLUMNS.items()}
+    given = {"N": asked.params, "D": asked.tokens}
+    at = {name: value for name, value in given.items() if value is not None}
+    for word in asked.at:
+        name, _, text = word.partition("=")
+        letter = letters.get(name.strip(), name.strip())
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"--at: write NAME=NUMBER, as in tokens_unique=1e9; got {word!r}.") from None
+        if letter in at:
+            raise ValueError(f"--at: {called(letter)} is given twice, {at[letter]:g} and {value:g}.")
+        at[letter] = value
+    return at
 
 
 def parts_of(runs: RunTable, label: str | None) -> dict[str, RunTable]:
@@ -110,51 +143,40 @@ def answer(runs: RunTable, asked: argparse.Namespace) -> Answer:
     Raises:
         FitError: when its runs determine no law.
     """
-    columns = [runs[name].to_numpy(dtype=float) for name in ("params", "tokens", "loss")]
-    flops = runs["flops"].to_numpy(dtype=float)
-    trunks = runs["trunk_id"].to_numpy(dtype=str)
-    basis, doubts = fit_basis(
-        *columns,
-        laws=tuple(asked.law or FORMS),
-        flops=flops,
-        groups=trunks,
-        resamples=asked.resamples,
-        seed=asked.seed,
-        level=asked.level,
-    )
-    if asked.compute is None:
-        outlook = forecast_run(basis, asked.params, asked.tokens, doubts=doubts, seed=asked.seed)
-        approaches = None
+    names = tuple(asked.law or ENSEMBLE[inputs_of(runs)])
+    fitted = runs_of(runs, names)
+    basis, warnings = fit_basis(fitted, names, bootstrap_of(asked))
+    surface = {"N", "D"} <= set(best_of(basis).law.inputs)
+    at, approaches = dict(asked.at), None
+    if asked.compute is not None and surface:
+        warnings += compute_warnings(fitted)
+        found = forecast_budget(basis, asked.compute, at, warnings=warnings, seed=asked.seed)
+        judge = next(fit for fit in found.fits if fit.law == found.law)
+        approaches = compare_approaches(judge, asked.compute)
     else:
-        doubts += compute_doubts(flops, columns[0], columns[1])
-        outlook = forecast_budget(basis, asked.compute, doubts=doubts, seed=asked.seed)
-        judge = next(fit for fit in outlook.fits if fit.law == outlook.law)
-        approaches = compare_approaches(
-            *columns,
-            fit=judge,
-            compute=asked.compute,
-            groups=trunks,
-            resamples=asked.resamples,
-            seed=asked.seed,
-        )
-    served = None
+        if asked.compute is not None:
+            at["C"] = asked.compute
+        found = forecast_run(basis, at, warnings=warnings, seed=asked.seed)
+    served, task = None, None
     if asked.served is not None:
-        served = serving_optimum(outlook.law, loss=outlook.loss.value, served=asked.served)
-    task = None
+        served = serving_optimum(found.law, loss=found.loss.value, served=asked.served)
     if asked.task is not None:
-        at = (outlook.params.value, outlook.tokens.value)
+        if not surface:
+            raise ValueError(
+                "--task: a score is forecast from params and tokens, which the table does not have."
+            )
         known = runs.tasks.get(asked.task, {})
         task = forecast_task(
             runs.rows,
             asked.task,
-            at,
+            (found.inputs["N"].value, found.inputs["D"].value),
             basis,
             chance=known.get("chance", 0.0) if asked.chance is None else asked.chance,
             items=asked.items or known.get("items"),
             resamples=asked.resamples,
             seed=asked.seed,
         )
-    return Answer(runs, outlook, approaches, served, task)
+    return Answer(runs, found, approaches, served, task)
 
 
 if __name__ == "__main__":

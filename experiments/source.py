@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import sys
 from pathlib import Path
 
-from analysis.report.findings import LAWS, Findings, fit_study
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.forecast.findings import Findings, Question, fit_study
+from analysis.laws import law_names
 from analysis.table import RunTable, load_runs
 
 
@@ -24,17 +28,44 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_laws(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name laws and say how intervals are made."""
+    parser.add_argument(
+        "--law",
+        action="append",
+        metavar="NAME",
+        help=f"may be given several times: {', '.join(law_names())} (default: by the columns of the table)",
+    )
+    parser.add_argument(
+        "--extension",
+        action="append",
+        type=Path,
+        metavar="FILE.py",
+        default=[],
+        help="a Python file of yours that registers a law; it is run",
+    )
+    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
+    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+
+
 def add_fit(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how `read` fits it."""
-    parser.add_argument("--law", action="append", metavar="NAME", help=f"default: {' and '.join(LAWS)}")
+    add_laws(parser)
+    parser.add_argument(
+        "--fix",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="hold a parameter at a value, or two equal: --fix E=1.6, --fix alpha=beta",
+    )
     parser.add_argument(
         "--holdout",
         type=number_or_fraction,
         default=0.25,
         help="runs of largest compute to forecast unseen: a count, or a fraction (default 0.25)",
     )
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
 
 
 def number_or_fraction(text: str) -> float | int:
@@ -47,6 +78,68 @@ def columns(words: list[str] | None) -> list[str] | Path | None:
     if words and len(words) == 1 and "=" not in words[0]:
         return Path(words[0])
     return words
+
+
+def pins(words: list[str]) -> tuple[dict[str, float], tuple[tuple[str, str], ...]]:
+    """Values and ties from `E=1.6` and `alpha=beta`.
+
+    Raises:
+        ValueError: for a word of another shape, or a parameter that is given twice.
+    """
+    fixed: dict[str, float] = {}
+    ties: list[tuple[str, str]] = []
+    for word in words:
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not (name and equals and value):
+            raise ValueError(
+                f"--fix: write NAME=VALUE or NAME=NAME, as in E=1.6 or alpha=beta; got {word!r}."
+            )
+        if name in fixed:
+            raise ValueError(f"--fix: {name} is given twice, {fixed[name]:g} and {value}.")
+        try:
+            fixed[name] = float(value)
+        except ValueError:
+            ties.append((name, value))
+    return fixed, tuple(ties)
+
+
+def load_extensions(files: list[Path]) -> None:
+    """Run each Python file, which registers what it brings.
+
+    Raises:
+        ValueError: for a file that cannot be run, with the line.
+    """
+    for file in files:
+        spec = importlib.util.spec_from_file_location(f"scaling_extension_{file.stem}", file)
+        if spec is None or spec.loader is None or not file.is_file():
+            raise ValueError(f"--extension: {file} is no Python file.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # dataclasses look their module up
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            trace = error.__traceback__
+            line = error.lineno if isinstance(error, SyntaxError) else None
+            while trace is not None:
+                if Path(trace.tb_frame.f_code.co_filename) == file.absolute() or trace.tb_next is None:
+                    line = line or trace.tb_lineno
+                trace = trace.tb_next
+            raise ValueError(f"--extension: {file}, line {line}: {type(error).__name__}: {error}") from error
+
+
+def bootstrap_of(asked: argparse.Namespace) -> Bootstrap:
+    """How intervals are made."""
+    return Bootstrap(resamples=asked.resamples, seed=asked.seed, level=asked.level)
+
+
+def question_of(asked: argparse.Namespace) -> Question:
+    """What the fit arguments ask.
+
+    Raises:
+        ValueError: for an argument that cannot be followed.
+    """
+    fixed, ties = pins(asked.fix)
+    return Question(tuple(asked.law or ()), fixed, ties, asked.holdout, bootstrap_of(asked))
 
 
 def read_table(asked: argparse.Namespace) -> RunTable:
@@ -64,12 +157,7 @@ def read(asked: argparse.Namespace) -> tuple[RunTable, dict[str, Findings]]:
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
+    load_extensions(asked.extension)
+    question = question_of(asked)
     table = read_table(asked)
-    findings = fit_study(
-        table,
-        laws=tuple(asked.law or LAWS),
-        holdout=asked.holdout,
-        resamples=asked.resamples,
-        seed=asked.seed,
-    )
-    return table, findings
+    return table, fit_study(table, question)

@@ -18,8 +18,8 @@ from analysis.forecast.isoflop import approach_1
 from analysis.forecast.links import Exponential, fit_link
 from analysis.forecast.parabola import noise_free_bias
 from analysis.forecast.slices import Slices
-from analysis.laws.law import Chinchilla
-from analysis.laws.surfaces import Repeated
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.repeated import Repeated
 from experiments.public_data import CHINCHILLA as CHINCHILLA_POINTS
 from experiments.public_data import GADRE, chinchilla_points, gadre_models, public_data
 from experiments.terminal import Column, table

@@ -20,12 +20,8 @@ class Cells(Form):
     """A form on one point a cell, seen as a form on every run; cells are neighbours."""
 
     def __init__(self, whole: Form, first: npt.NDArray[np.int64], n: int) -> None:
-        self.names, self.lower, self.upper, self.patience = (
-            whole.names,
-            whole.lower,
-            whole.upper,
-            whole.patience,
-        )
+        self.names, self.lower, self.upper = whole.names, whole.lower, whole.upper
+        self.patience, self.amounts, self.owners = whole.patience, whole.amounts, whole.owners
         self._whole = whole
         self._first = first
         self._cell = np.repeat(np.arange(len(first)), np.diff(np.append(first, n)))
@@ -54,8 +50,17 @@ class Cells(Form):
     def canonical(self, theta: Array) -> Array:
         return self._whole.canonical(theta)
 
-    def law(self, theta: Array) -> Law:
-        return self._whole.law(theta)
+    def laws(self, theta: Array) -> list[Law]:
+        return self._whole.laws(theta)
+
+    def called(self, coordinate: str) -> str:
+        return self._whole.called(coordinate)
+
+    def full(self, theta: Array) -> Array:
+        return self._whole.full(theta)
+
+    def narrowed(self, theta: Array) -> Array:
+        return self._whole.narrowed(theta)
 
 
 def by_cell(form: Callable[[Data], Form], data: Data) -> Form:

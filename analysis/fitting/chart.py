@@ -19,8 +19,6 @@ from analysis.laws.form import Form
 from analysis.laws.law import Array
 
 Indices = npt.NDArray[np.int64]
-LEVELS = ("log_E", "log_A", "log_B")
-OWNERS = {"alpha": "log_A", "beta": "log_B"}
 LONGEST = 3.0  # step of an exponent, growth of an amount, or an amount in units of the median loss
 STEEPEST = 0.9  # of a term that a step may take away; all of the floor
 FAINT = -14.0  # log of an amount that no loss shows: it may vanish without the rest of the step being cut
@@ -32,7 +30,7 @@ class Chart:
     """Which coordinates are logarithms of amounts, and which are exponents of a term with such an amount."""
 
     def __init__(self, form: Form) -> None:
-        self._places = _places(tuple(form.names))
+        self._places = _places(tuple(form.names), form.amounts, tuple(form.owners.items()), form.floor)
         self._upper = form.upper
         self._lower = form.lower
         self._zero = form.lower.copy()
@@ -76,17 +74,19 @@ class _Places:
 
 
 @cache
-def _places(names: tuple[str, ...]) -> _Places:
+def _places(
+    names: tuple[str, ...], amounts: tuple[str, ...], owned: tuple[tuple[str, str], ...], floor: str
+) -> _Places:
     place = {name: i for i, name in enumerate(names)}
-    levels = [name for name in LEVELS if name in place]
-    owners = {place[e]: place[o] for e, o in OWNERS.items() if e in place and o in place}
+    levels = [name for name in amounts if name in place]
+    owners = {place[e]: place[o] for e, o in owned if e in place and o in levels}
     at = [place[name] for name in levels]
     pairs = [(i, i, i) for i in at]
     pairs += [(i, j, e) for e, o in owners.items() for i, j in ((e, o), (o, e))]
     rows, columns, bent = np.array(pairs, dtype=int).reshape(-1, 3).T
     return _Places(
         levels=np.array(at, dtype=int),
-        most=np.array([-1 / (1 - 1e-9) if name == "log_E" else -1 / STEEPEST for name in levels]),
+        most=np.array([-1 / (1 - 1e-9) if name == floor else -1 / STEEPEST for name in levels]),
         exponents=np.array(list(owners), dtype=int),
         owners=np.array([at.index(o) for o in owners.values()], dtype=int),
         rows=rows,

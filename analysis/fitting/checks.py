@@ -14,6 +14,7 @@ from analysis.laws.form import AT_BOUND, Form
 from analysis.laws.law import Array
 
 FEW_TRUNKS = 6
+OPTIONAL = ("U",)  # inputs that may be the same in every run
 FAR = 10.0  # robust standard deviations at which a run is an outlier
 GAP = 100.0  # factor between neighbouring values that suggests two units
 MINORITY = 0.3  # largest share of the runs that is suspected of another unit
@@ -43,7 +44,7 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
             "Add runs, or fix exponents with fixed={'alpha': …}."
         )
     for name, x in runs.inputs.items():
-        if name != "U" and len(np.unique(x[used])) == 1:
+        if name not in OPTIONAL and len(np.unique(x[used])) == 1:
             raise FitError(
                 f"{called(name)} is {x[used][0]:.6g} in every run: nothing can be learnt about how loss "
                 f"depends on it. Vary it, or fit the other input alone with fit_power_law."
@@ -85,14 +86,14 @@ def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[FitWar
         )
     for name, x in runs.inputs.items():
         distinct, factor = len(np.unique(x)), float(x.max() / x.min())
-        if name != "U" and distinct < 3:
+        if name not in OPTIONAL and distinct < 3:
             doubts.append(
                 FitWarning(
                     "few-sizes",
                     f"{distinct} distinct {called(name)}: an exponent and a floor need at least 3.",
                 )
             )
-        elif name != "U" and factor < NARROW:
+        elif name not in OPTIONAL and factor < NARROW:
             doubts.append(
                 FitWarning(
                     "narrow", f"{called(name)} spans only a factor of {factor:.3g}: its exponent is a guess."
@@ -115,21 +116,23 @@ def doubts_about_fit(
     """Doubts that the minimum raises. `rows` are the runs' places in the caller's table."""
     doubts = []
     for name in certificate.bounds:
-        doubts.append(FitWarning("bound", BOUNDS.get(name, f"{name} lies on its bound.")))
+        doubts.append(
+            FitWarning(
+                "bound", BOUNDS.get(name, f"{form.called(name)} lies on the limit of what is searched.")
+            )
+        )
     if not certificate.bounds and not certificate.ok:
         doubts.append(FitWarning("not-certified", "no strict minimum was certified: some direction is free."))
     if len(theta_draws):
         at_bound = (theta_draws <= form.lower + AT_BOUND) | (theta_draws >= form.upper - AT_BOUND)
         share = at_bound.mean(axis=0)
-        loose = [
-            n.removeprefix("log_") for n, s in zip(form.names, share, strict=True) if s > (1 - level) / 2
-        ]
+        loose = [form.called(n) for n, s in zip(form.names, share, strict=True) if s > (1 - level) / 2]
         if loose:
             doubts.append(
                 FitWarning(
                     "unidentified",
                     f"{', '.join(loose)}: the interval reaches a bound, so the runs do not identify it. "
-                    "profile(fit, name) shows how flat the objective is.",
+                    f"--profile {loose[0]} shows how flat the objective is.",
                 )
             )
     typical = 1.4826 * float(np.median(np.abs(residuals)))
@@ -204,7 +207,7 @@ def _design(runs: Runs) -> list[FitWarning]:
 
 def _rising(runs: Runs) -> list[FitWarning]:
     """Inputs with which loss rises: the partial slope of log loss is above 0 by 3 standard errors."""
-    names = [name for name in runs.inputs if name != "U"]
+    names = [name for name in runs.inputs if name not in OPTIONAL]
     X = np.log(np.stack([*(runs.inputs[name] for name in names), runs.loss]))
     X -= X.mean(axis=1, keepdims=True)
     X, y = X[:-1], X[-1]

@@ -11,17 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.fitting.bootstrap.draws import draw
-from analysis.fitting.bootstrap.replicates import BOOTSTRAP_KINDS, BootstrapKind
+from analysis.fitting.bootstrap.quantiles import interval_of
+from analysis.fitting.bootstrap.replicates import Bootstrap, BootstrapKind
 from analysis.fitting.certificate import Certificate, certify
 from analysis.fitting.checks import FitWarning, doubts_about_fit, doubts_about_runs, refuse
 from analysis.fitting.losses import Robust, RobustKind
 from analysis.fitting.newton import Space
 from analysis.fitting.recipe import Recipe, solve_from
 from analysis.fitting.runs import FitError, Runs
-from analysis.laws.form import Data, Form
+from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.law import Array, Law
+from analysis.laws.registry import FITTED
 
-__all__ = ["Fit", "FitError", "FitWarning", "fit_loss_surface", "fit_power_law"]
+__all__ = ["Bootstrap", "Fit", "FitError", "FitWarning", "fit_loss_surface", "fit_power_law", "fit_runs"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,12 @@ class Fit:
     theta_draws: Array = field(repr=False)  # (resamples, p) solver coordinates of the bootstrap replicates
     runs: Runs = field(repr=False)
     recipe: Recipe
-    bootstrap: BootstrapKind
-    level: float
-    seed: int
+    bootstrap: Bootstrap
+
+    @property
+    def level(self) -> float:
+        """Confidence of the intervals."""
+        return self.bootstrap.level
 
     @property
     def name(self) -> str:
@@ -73,9 +78,16 @@ class Fit:
         return self.recipe.form(self.data)
 
     @cached_property
+    def form_of_law(self) -> LawForm:
+        """The law with all of its parameters free."""
+        form = self.recipe.law_type.form(self.data, Pins(self.recipe.fixed, self.recipe.ties))
+        assert isinstance(form, LawForm)
+        return form
+
+    @cached_property
     def draws(self) -> tuple[Law, ...]:
         """One law a bootstrap replicate."""
-        return tuple(self.form.law(theta) for theta in self.theta_draws)
+        return tuple(self.form.laws(self.theta_draws)) if len(self.theta_draws) else ()
 
     def again(
         self,
@@ -85,15 +97,8 @@ class Fit:
         patience: int | None = None,
     ) -> Fit:
         """The same fit of other runs, by another recipe, or with another number of replicates."""
-        return fit_runs(
-            runs or self.runs,
-            recipe or self.recipe,
-            self.bootstrap,
-            len(self.theta_draws) if resamples is None else resamples,
-            self.seed,
-            self.level,
-            patience,
-        )
+        bootstrap = self.bootstrap if resamples is None else replace(self.bootstrap, resamples=resamples)
+        return fit_runs(runs or self.runs, recipe or self.recipe, bootstrap, patience)
 
     def interval(self, f: Callable[[Any], float], level: float | None = None) -> tuple[float, float]:
         """Confidence interval of f(law), for any function of the law.
@@ -101,47 +106,49 @@ class Fit:
         Raises:
             FitError: when the fit was made with resamples=0, or f is not finite on most replicates.
         """
-        level = self.level if level is None else level
-        if not 0 < level < 1:
-            raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {level!r}.")
         if not self.draws:
             raise FitError("no interval: the fit was made with resamples=0; fit again with resamples=1000.")
-        values = np.array([_value_or_nan(f, law) for law in self.draws])
-        finite = values[np.isfinite(values)]
-        if len(finite) < 0.9 * len(values):
-            raise FitError(
-                f"no interval: the quantity is not finite on {len(values) - len(finite)} of {len(values)} "
-                "bootstrap replicates, so the runs do not bound it."
-            )
-        low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
-        return float(low), float(high)
+        values = np.array([value_or_nan(f, law) for law in self.draws])
+        return interval_of(values, self.level if level is None else level)
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float] | None]:
+        """Parameter → its interval; None where it is held, or at a bound in all draws."""
+        found: dict[str, tuple[float, float] | None] = dict.fromkeys(self.law.parameters)
+        for name in found if self.draws else ():
+            try:
+                low, high = self.interval(lambda law, name=name: law.parameters[name])  # type: ignore[misc]
+            except FitError:
+                continue
+            if low < high:  # draws that all lie at a bound say nothing of how far from it the truth may be
+                found[name] = low, high
+        return found
 
     def __str__(self) -> str:
         trunks = f" ({self.n_trunks} trunks)" if self.n_trunks < self.n_runs else ""
         of = ", ".join(self.law.inputs)
-        form = "" if self.name == "chinchilla" else f" [{self.name}]"
-        lines = [f"L({of}){form} on {self.n_runs} runs{trunks}, rms {100 * self.rms:.2g} %"]
+        lines = [f"{self.name} law of L({of}) on {self.n_runs} runs{trunks}, rms {100 * self.rms:.2g} %"]
+        width = max(8, *(len(name) + 1 for name in self.law.parameters))
         for name, value in self.law.parameters.items():
-            line = f"  {name:<8}{value:>10.4g}"
-            if len(self.theta_draws):
-                low, high = self.interval(lambda law, name=name: law.parameters[name])  # type: ignore[misc]
-                line += f"   {100 * self.level:g} % [{low:.4g}, {high:.4g}]"
+            line = f"  {name:<{width}}{value:>10.4g}"
+            if name in self.recipe.fixed:
+                line += "   fixed"
+            elif between := self.intervals[name]:
+                line += f"   {100 * self.level:g} % [{between[0]:.4g}, {between[1]:.4g}]"
+            elif self.draws:
+                line += "   at its bound in every draw: no interval"
             lines.append(line)
         lines += [f"  ! {doubt.code}: {doubt.message}" for doubt in self.warnings]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: no NaN, no infinity."""
-        parameters: dict[str, Any] = {}
-        for name, value in self.law.parameters.items():
-            interval = None
-            if len(self.theta_draws):
-                interval = list(self.interval(lambda law, name=name: law.parameters[name]))  # type: ignore[misc]
-            parameters[name] = {"value": value, "interval": interval}
-        certificate = asdict(self.certificate)
-        certificate = {
-            k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in certificate.items()
+        parameters = {
+            name: {"value": plain(value), "interval": self.intervals[name]}
+            for name, value in self.law.parameters.items()
         }
+        certificate = asdict(self.certificate)
+        certificate = {k: plain(v) if isinstance(v, float) else v for k, v in certificate.items()}
         return {
             "law": self.name,
             "parameters": parameters,
@@ -150,7 +157,7 @@ class Fit:
             "robust": asdict(self.recipe.robust),
             "space": self.recipe.space,
             "fixed": dict(self.recipe.fixed),
-            "tied": self.recipe.tied,
+            "ties": [list(pair) for pair in self.recipe.ties],
             "certificate": {
                 **certificate,
                 "bounds": list(self.certificate.bounds),
@@ -160,9 +167,9 @@ class Fit:
             "runs": self.n_runs,
             "trunks": self.n_trunks,
             "rms": self.rms,
-            "bootstrap": self.bootstrap,
+            "bootstrap": self.bootstrap.kind,
             "resamples": len(self.theta_draws),
-            "seed": self.seed,
+            "seed": self.bootstrap.seed,
         }
 
 
@@ -171,7 +178,7 @@ def fit_loss_surface(
     tokens: npt.ArrayLike,
     loss: npt.ArrayLike,
     *,
-    law: str = "chinchilla",
+    law: str = FITTED["N", "D"][0],
     groups: npt.ArrayLike | None = None,
     weights: npt.ArrayLike | None = None,
     robust: RobustKind = "huber",
@@ -188,13 +195,13 @@ def fit_loss_surface(
     """Fit loss [nats/token] as a function of N = params and D = tokens, each (n,).
 
     Args:
-        law: chinchilla, or coupled (a free k-norm between the two terms).
+        law: the name of a registered law of N and D.
         groups: trunk of each run. Runs of one trunk are drawn together by the bootstrap.
         weights: relative weight of each run; their scale does not matter.
         robust: what a residual costs: huber, l1, squared, asymmetric; `delta` [log loss, or nats] and `tau`
             as in `Robust`.
         space: residuals of log loss, or of raw loss.
-        fixed: values of alpha, beta, k or E that are not to be estimated.
+        fixed: values of parameters that are not to be estimated.
         tied: alpha = beta.
         resamples: bootstrap replicates, each solved globally; 0 for none.
 
@@ -205,10 +212,10 @@ def fit_loss_surface(
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.3; Besiroglu et al. 2024 (arXiv:2404.10102) for
     the sum instead of the mean. We differ: a global start by variable projection, then Newton, not L-BFGS.
     """
-    recipe = Recipe(law, Robust(robust, delta, tau), space, dict(fixed or {}), tied)
-    return fit_runs(
-        Runs.of({"N": params, "D": tokens}, loss, groups, weights), recipe, bootstrap, resamples, seed, level
-    )
+    ties = (("alpha", "beta"),) if tied else ()
+    recipe = Recipe(law, Robust(robust, delta, tau), space, dict(fixed or {}), ties)
+    runs = Runs.of({"N": params, "D": tokens}, loss, groups, weights)
+    return fit_runs(runs, recipe, Bootstrap(bootstrap, resamples, seed, level))
 
 
 def fit_power_law(
@@ -234,31 +241,26 @@ def fit_power_law(
         FitError: for data that cannot determine the law, naming the reason.
         ValueError: for an argument out of its range.
     """
-    name = "power" if offset else "power_without_offset"
+    name = FITTED[("x",)][0 if offset else 1]
     recipe = Recipe(name, Robust(robust, delta, tau), space, dict(fixed or {}))
-    return fit_runs(Runs.of({"x": x}, y, groups, weights), recipe, bootstrap, resamples, seed, level)
+    runs = Runs.of({"x": x}, y, groups, weights)
+    return fit_runs(runs, recipe, Bootstrap(bootstrap, resamples, seed, level))
 
 
 def fit_runs(
-    runs: Runs,
-    recipe: Recipe,
-    bootstrap: BootstrapKind = "bayes",
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    patience: int | None = None,
+    runs: Runs, recipe: Recipe, bootstrap: Bootstrap | None = None, patience: int | None = None
 ) -> Fit:
-    """Fit by a recipe; everything else of this module is a way to say the recipe.
+    """Fit by a recipe; the functions above are friendlier ways to say one.
 
     Args:
         patience: Newton steps before a start is given up; by default that of the law.
+
+    Raises:
+        FitError: for data that cannot determine the law, naming the reason.
+        ValueError: for a recipe that the law cannot follow.
     """
-    if not 0 < level < 1:
-        raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {level!r}.")
-    if bootstrap not in BOOTSTRAP_KINDS:
-        raise ValueError(f"bootstrap: one of {', '.join(BOOTSTRAP_KINDS)}; got {bootstrap!r}.")
-    if resamples < 0:
-        raise ValueError(f"resamples: 0 or more bootstrap replicates; got {resamples!r}.")
+    bootstrap = bootstrap or Bootstrap()
+    runs = runs.only(recipe.law_type.inputs)
     data = recipe.data(runs)
     form = recipe.form(data)
     refuse(runs, recipe, len(form.names))
@@ -269,8 +271,8 @@ def fit_runs(
     certificate = certify(form, solution, best, runs.n)
     draws = np.empty((0, solution.theta.shape[1]))
     refused = 0
-    if resamples:
-        draws, refused = draw(runs, recipe, data, solution.theta[best], bootstrap, resamples, seed)
+    if bootstrap.resamples:
+        draws, refused = draw(runs, recipe, data, solution.theta[best], bootstrap)
     fit = Fit(
         law=form.law(solution.theta[best]),
         objective=float(solution.objective[best] * runs.weights.sum() / runs.n),
@@ -281,18 +283,21 @@ def fit_runs(
         runs=runs,
         recipe=recipe,
         bootstrap=bootstrap,
-        level=level,
-        seed=seed,
     )
     residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
     doubts = doubts_about_runs(runs, len(form.names), refused)
-    doubts += doubts_about_fit(form, certificate, residuals, draws, level, runs.order)
+    doubts += doubts_about_fit(form, certificate, residuals, draws, bootstrap.level, runs.order)
     return replace(fit, warnings=doubts)
 
 
-def _value_or_nan(f: Callable[[Any], float], law: Law) -> float:
+def value_or_nan(f: Callable[[Any], float], law: Law) -> float:
     """f(law), or NaN where the law has no such quantity (ValueError), as for an optimum at a limit."""
     try:
         return float(f(law))
     except ValueError:
         return float("nan")
+
+
+def plain(value: float) -> float | None:
+    """A number for JSON, which has none for NaN and infinity."""
+    return value if np.isfinite(value) else None

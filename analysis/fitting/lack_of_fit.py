@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from analysis.fitting.bootstrap.replicates import replicates
+from analysis.fitting.bootstrap.replicates import Bootstrap, replicates
 from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import solve
@@ -36,8 +36,8 @@ class LackOfFit:
         )
 
 
-def lack_of_fit(fit: Fit, against: str = "coupled", *, resamples: int = 499, seed: int = 0) -> LackOfFit:
-    """Test the law of a fit against a wider law that contains it, e.g. chinchilla (k = 1) against coupled.
+def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, seed: int = 0) -> LackOfFit:
+    """Test the law of a fit against a wider law that contains it, by default the one it names.
 
     Both are fitted by least squares in log loss. The statistic is the ratio of their sums of squares, free of
     the scale of the noise; so the test also has a meaning on runs without any noise, where all that is left
@@ -55,8 +55,15 @@ def lack_of_fit(fit: Fit, against: str = "coupled", *, resamples: int = 499, see
     if resamples < 1:
         raise ValueError(f"resamples: at least 1; got {resamples!r}.")
     recipe = replace(fit.recipe, robust=Robust("squared"), space="log")
-    narrow = fit_runs(fit.runs, recipe, resamples=0)
-    wide = fit_runs(fit.runs, replace(recipe, law=against), resamples=0)
+    against = against or fit.law.wider
+    if against is None:
+        raise ValueError(f"against: no law is registered that contains {fit.name!r}; name one.")
+    wider = replace(recipe, law=against)
+    own = {field.name for field in fields(wider.law_type)}
+    fixed = {name: value for name, value in recipe.fixed.items() if name in own}
+    ties = tuple(pair for pair in recipe.ties if own.issuperset(pair))
+    narrow = fit_runs(fit.runs, recipe, Bootstrap(resamples=0))
+    wide = fit_runs(fit.runs, replace(wider, fixed=fixed, ties=ties), Bootstrap(resamples=0))
     extra = len(wide.theta) - len(narrow.theta)
     if extra < 1:
         raise ValueError(f"against: a law wider than {fit.name!r}; {against!r} has no parameter more.")

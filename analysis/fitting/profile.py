@@ -15,11 +15,11 @@ from scipy import special
 from analysis.fitting.fit import Fit
 from analysis.fitting.newton import minimise, objective
 from analysis.fitting.runs import FitError
-from analysis.laws.form import AT_BOUND, Restricted
+from analysis.laws.form import AT_BOUND
 from analysis.laws.law import Array
 
-LOGARITHMIC = ("E", "k")  # parameters whose coordinate is their logarithm
 STEP = 1e-5  # of a coordinate, for central differences of a function of the law
+WALKED = np.geomspace(8, 1e4, 12)  # standard errors from the estimate, where runs hardly say anything
 
 
 @dataclass(frozen=True)
@@ -30,74 +30,130 @@ class Profile:
     """
 
     parameter: str
+    estimate: float
     values: Array  # (m,) increasing
     statistic: Array  # (m,)
     threshold: float
     level: float
-    interval: tuple[float, float]  # an end is 0 or infinite where the statistic never reaches the threshold
+    interval: tuple[float, float]  # an end is the parameter's limit where the runs never exclude a value
+    excludes: tuple[bool, bool]  # whether the runs rule out values that are too small, and too large
 
     @property
     def identified(self) -> bool:
-        """Both ends exist: the runs rule out values that are too small and values that are too large."""
-        return self.interval[0] > 0 and bool(np.isfinite(self.interval[1]))
+        """The runs rule out values that are too small and values that are too large."""
+        return all(self.excludes)
 
     def __str__(self) -> str:
         low, high = self.interval
+        at = f"{self.parameter} = {self.estimate:.4g}, {100 * self.level:g} % interval by its profile"
         if self.identified:
-            return f"{self.parameter}: {100 * self.level:g} % [{low:.4g}, {high:.4g}] by its profile"
-        if low == 0 and np.isinf(high):
-            return f"{self.parameter} is unidentified: the runs exclude no value of it"
-        side = f"above {high:.4g}" if low == 0 else f"below {low:.4g}"
-        return f"{self.parameter} is unidentified: the runs exclude only values {side}"
+            return f"{at} [{low:.4g}, {high:.4g}]"
+        if not any(self.excludes):
+            return f"{self.parameter} is not identified: the runs exclude no value of it"
+        side = f"above {high:.4g}" if self.excludes[1] else f"below {low:.4g}"
+        return f"{self.parameter} is not identified: the runs exclude only values {side}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        ends = [float(end) if np.isfinite(end) else None for end in self.interval]
+        return {
+            "parameter": self.parameter,
+            "estimate": self.estimate,
+            "level": self.level,
+            "interval": ends,
+            "identified": self.identified,
+            "values": self.values.tolist(),
+            "statistic": self.statistic.tolist(),
+            "threshold": self.threshold,
+        }
 
 
 def profile(fit: Fit, parameter: str, *, points: int = 41, level: float | None = None) -> Profile:
-    """Profile the objective along one parameter: an exponent, E or k.
+    """Profile the objective along any parameter of the law that can be pinned.
 
     The statistic is 2 (rho(theta) - rho(best)) × mean psi' / mean psi², which has the chi-square distribution
     with one degree of freedom for a robust loss as the likelihood ratio has for squares; the threshold uses
     F(1, n - p) for its estimated scale.
 
     Raises:
-        ValueError: for a parameter without a coordinate of its own.
+        ValueError: for a parameter that the law does not have, that is fixed, or that cannot be pinned.
 
     Source: Heritier & Ronchetti 1994 (robust likelihood ratio tests); Venzon & Moolgavkar 1988 (profiles).
     """
     level = fit.level if level is None else level
-    form = fit.form
-    coordinate = f"log_{parameter}" if parameter in LOGARITHMIC else parameter
-    if coordinate not in form.names:
-        can = [
-            n.removeprefix("log_")
-            for n in form.names
-            if n.removeprefix("log_") in LOGARITHMIC or "log" not in n
-        ]
-        raise ValueError(f"profile: {parameter!r} has no coordinate; choose from {', '.join(can)}.")
-    j = form.names.index(coordinate)
-    n, p = fit.n_runs, len(form.names)
+    axis = _Axis.of(fit, parameter)
     ratio = _scale(fit)
-    threshold = float(special.fdtri(1, max(n - p, 1), level))
-    low, high = form.lower[j], form.upper[j]
-    centre = fit.theta[j]
-    spread = _standard_errors(fit)[j]
-    spread = spread if np.isfinite(spread) and spread > 0 else 0.1 * (high - low)
-    reach = np.concatenate(
-        [spread * np.linspace(0, 6, points // 2 + 1)[1:], np.geomspace(8, 1e4, 12) * spread]
+    threshold = float(special.fdtri(1, max(fit.n_runs - len(fit.theta), 1), level))
+    reach = np.concatenate([np.linspace(0, 6, points // 2 + 1)[1:], WALKED]) * axis.spread
+    grid = np.concatenate([axis.centre - reach, [axis.centre], axis.centre + reach])
+    grid = np.unique(np.clip(grid, axis.low, axis.high))
+    statistic = np.maximum(2 * (_held_objective(fit, parameter, axis, grid) - _objective(fit)) * ratio, 0.0)
+    low, high = _crossings(grid, statistic, axis.centre, threshold)
+    ends = (
+        axis.limits[0] if np.isnan(low) else axis.plain(low),
+        (axis.limits[1] if np.isnan(high) else axis.plain(high)),
     )
-    grid = np.unique(np.clip(np.concatenate([centre - reach, [centre], centre + reach]), low, high))
-    statistic = np.maximum(2 * (_held_objective(fit, coordinate, grid) - _objective(fit)) * ratio, 0.0)
-    ends = _crossings(grid, statistic, centre, threshold)
-    shift = fit.data.centre if parameter == "E" else 0.0
-    logarithmic = parameter in LOGARITHMIC
+    return Profile(
+        parameter,
+        axis.plain(axis.centre),
+        np.array([axis.plain(v) for v in grid]),
+        statistic,
+        threshold,
+        level,
+        ends,
+        (not np.isnan(low), not np.isnan(high)),
+    )
 
-    def plain(value: float, at_bound: float) -> float:
-        if np.isnan(value):
-            return at_bound
-        return float(np.exp(value + shift)) if logarithmic else float(value)
 
-    values = np.exp(grid + shift) if logarithmic else grid
-    interval = (plain(ends[0], 0.0), plain(ends[1], np.inf))
-    return Profile(parameter, values, statistic, threshold, level, interval)
+@dataclass(frozen=True)
+class _Axis:
+    """A parameter on the scale it is walked along: its logarithm where it is positive."""
+
+    log: bool
+    centre: float
+    spread: float  # standard error, or a guess where there is none
+    low: float
+    high: float
+    limits: tuple[float, float]  # of the parameter itself
+
+    @classmethod
+    def of(cls, fit: Fit, parameter: str) -> _Axis:
+        whole = fit.form_of_law
+        if parameter in fit.recipe.fixed:
+            raise ValueError(f"profile: {parameter} is fixed at {fit.recipe.fixed[parameter]:g} in this fit.")
+        if parameter not in whole.readouts:
+            raise ValueError(
+                f"profile: {parameter!r} is no parameter of the {fit.name} law; choose from "
+                f"{', '.join(whole.readouts)}."
+            )
+        readout = whole.readouts[parameter]
+        theta = fit.form.full(fit.theta[None])
+
+        def at(coordinates: Array) -> Array:
+            return whole.read(readout, coordinates, log=True)
+
+        covariance = _covariance(fit)
+        slope = np.array(
+            [
+                (at(fit.form.full((fit.theta + e)[None])) - at(fit.form.full((fit.theta - e)[None])))[0]
+                / (2 * STEP)
+                for e in STEP * np.eye(len(fit.theta))
+            ]
+        )
+        variance = float(slope @ covariance @ slope) if np.isfinite(covariance).all() else np.inf
+        low, high = -np.inf, np.inf
+        if len(readout.weights) == 1 and not readout.over:
+            ((name, weight),) = readout.weights.items()
+            j = whole.names.index(name)
+            low, high = sorted(readout.constant + weight * np.array([whole.lower[j], whole.upper[j]]))
+        centre = float(at(theta)[0])
+        spread = float(np.sqrt(variance)) if 0 < variance < np.inf else 0.1 * min(high - low, 10.0)
+        limits = (0.0, np.inf) if readout.log else (0.0 if low == 0 else -np.inf, np.inf)
+        return cls(readout.log, centre, spread, max(low, centre - 60), min(high, centre + 60), limits)
+
+    def plain(self, value: float) -> float:
+        """The parameter at this place of the axis."""
+        return float(np.exp(value)) if self.log else float(value)
 
 
 def gauss_newton_interval(
@@ -173,26 +229,20 @@ def _covariance(fit: Fit) -> Array:
     return np.asarray(covariance)
 
 
-def _standard_errors(fit: Fit) -> Array:
-    errors: Array = np.sqrt(np.diag(_covariance(fit)))
-    return errors
-
-
-def _held_objective(fit: Fit, coordinate: str, grid: Array) -> Array:
-    """The least objective with one coordinate held at each value of the grid, walking from the estimate."""
-    j = fit.form.names.index(coordinate)
+def _held_objective(fit: Fit, parameter: str, axis: _Axis, grid: Array) -> Array:
+    """The least objective with the parameter held at each value of the grid, walking from the estimate."""
     weights, log_loss = fit.runs.relative_weights[None], fit.data.log_loss[None]
     out = np.empty(len(grid))
-    start = int(np.argmin(np.abs(grid - fit.theta[j])))
+    start = int(np.argmin(np.abs(grid - axis.centre)))
     for walk in (range(start, len(grid)), range(start, -1, -1)):
-        theta = np.delete(fit.theta, j)[None]
+        full = fit.form.full(fit.theta[None])
         for i in walk:
-            held = Restricted.of(fit.form, {coordinate: float(grid[i])})
+            held = fit.recipe.holding(parameter, axis.plain(grid[i])).form(fit.data)
+            theta = held.narrowed(full)
             for robust in fit.recipe.robust.smooth():
-                solution = minimise(held, theta, weights, log_loss, robust, fit.recipe.space)
-                theta = solution.theta
-            exact = objective(held, theta, weights, log_loss, fit.recipe.robust, fit.recipe.space)
-            out[i] = exact[0]
+                theta = minimise(held, theta, weights, log_loss, robust, fit.recipe.space).theta
+            full = held.full(theta)
+            out[i] = objective(held, theta, weights, log_loss, fit.recipe.robust, fit.recipe.space)[0]
     return out
 
 

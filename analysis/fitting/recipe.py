@@ -11,17 +11,13 @@ from analysis.fitting.cells import by_cell
 from analysis.fitting.losses import Robust
 from analysis.fitting.newton import Solution, Space, minimise, objective
 from analysis.fitting.runs import Runs
-from analysis.laws.coupled import CoupledForm
-from analysis.laws.exotic import EXOTIC
-from analysis.laws.form import Data, Form, Restricted
-from analysis.laws.law import Array
-from analysis.laws.powers import PowerSum
+from analysis.laws.form import Data, Form, LawForm, Pins, Restricted
+from analysis.laws.law import Array, Law
+from analysis.laws.registry import law_named
 
 QUICK = 1e-7  # promised decrease at which a replicate, unlike the fit itself, may stop
 JOINING = 1e-2  # the same, where it is only asked whether a start leads to a minimum that is known
 SCREEN = 65536  # replicates × runs whose grids are computed at a time
-SURFACES = ("chinchilla", "coupled", "gadre", "kaplan", "repeated")
-CURVES = ("power", "power_without_offset", "m3", "m4", "bnsl")
 
 
 @dataclass(frozen=True)
@@ -31,18 +27,26 @@ class Recipe:
     law: str
     robust: Robust = field(default_factory=Robust)
     space: Space = "log"
-    fixed: Mapping[str, float] = field(default_factory=dict)  # exponents, k or E by name
-    tied: bool = False  # alpha = beta
+    fixed: Mapping[str, float] = field(default_factory=dict)  # parameters at values, by name
+    ties: tuple[tuple[str, str], ...] = ()  # pairs of parameters that are equal
 
     def __post_init__(self) -> None:
-        if self.law not in SURFACES + CURVES:
-            raise ValueError(f"law: one of {', '.join(SURFACES + CURVES)}; got {self.law!r}.")
+        law_named(self.law)
         if self.space not in ("log", "raw"):
             raise ValueError(f"space: log or raw loss; got {self.space!r}.")
 
     def data(self, runs: Runs) -> Data:
         """The runs in the solver's coordinates."""
         return Data.of(runs.inputs, runs.loss, centred=self.space == "log")
+
+    @property
+    def law_type(self) -> type[Law]:
+        """The law that is fitted."""
+        return law_named(self.law)
+
+    def holding(self, name: str, value: float) -> Recipe:
+        """The same recipe with one more parameter at a value."""
+        return replace(self, fixed={**self.fixed, name: value})
 
     def form(self, data: Data) -> Form:
         """The law on these data, in the solver's coordinates.
@@ -54,26 +58,10 @@ class Recipe:
 
     def form_by_run(self, data: Data) -> Form:
         """The same without regard to runs that share their inputs."""
-        exponents = {k: v for k, v in self.fixed.items() if k in ("alpha", "beta")}
-        whole: Form
-        tied = self.tied or self.law == "gadre"
-        if self.law == "coupled":
-            whole = CoupledForm(data, exponents, tied)
-        elif self.law in EXOTIC:
-            whole = EXOTIC[self.law](data)
-        else:
-            whole = PowerSum(data, self.law != "power_without_offset", tied, exponents, self.law == "gadre")
-        if not self.fixed and not tied:
-            return whole
-        fixed = {}
-        for name, value in self.fixed.items():
-            if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"fixed: {name} must be a positive number; got {value!r}.")
-            if name in ("E", "k"):
-                fixed[f"log_{name}"] = float(np.log(value)) - (data.centre if name == "E" else 0.0)
-            else:
-                fixed[name] = float(value)
-        return Restricted.of(whole, fixed, (("alpha", "beta"),) if tied else ())
+        pins = Pins(self.fixed, self.ties)
+        whole = self.law_type.form(data, pins)
+        pins = Pins(self.fixed, (*self.ties, *getattr(whole, "ties", ())))
+        return Restricted(whole, pins) if pins and isinstance(whole, LawForm) else whole
 
     def quadratic_share(self, residual: Array) -> float:
         """The share of residuals (n,) whose loss is quadratic: 1 for squares, 0 for L1."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.laws.law import Array
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
-COLUMNS = {"N": "params", "D": "tokens"}
+if TYPE_CHECKING:  # pandas takes half a second, and a plan needs none of it
+    from analysis.table import RunTable
+
+COLUMNS = {"N": "params", "D": "tokens", "U": "tokens_unique", "C": "flops", "x": "x"}  # letter → our column
 
 
 class FitError(ValueError):
@@ -27,6 +31,24 @@ class Runs:
     groups: npt.NDArray[np.int64]  # (n,) trunk of each run, 0 … n_groups - 1
     weights: Array  # (n,)
     order: npt.NDArray[np.int64]  # (n,) row of the caller's table
+    compute: Array  # (n,) [FLOP] as counted, or 6 N D; of a law of x, x
+
+    @classmethod
+    def of_table(cls, table: RunTable, inputs: Sequence[str]) -> Runs:
+        """The runs of a table as a law of these inputs sees them, trunks and counted FLOPs included.
+
+        Raises:
+            FitError: for an input that the table does not have, with how to bring it in.
+        """
+        missing = [name for name in map(called, inputs) if name not in table]
+        if missing:
+            raise FitError(
+                f"the table has no {' and no '.join(missing)}, of which the law is a function. If a column "
+                f"holds it under another name, map it: --columns {missing[0]}=NAME."
+            )
+        values = {name: table.numbers(called(name)) for name in inputs}
+        flops = table.numbers("flops") if "flops" in table and "x" not in inputs else None
+        return cls.of(values, table.numbers("loss"), table.trunks, compute=flops)
 
     @classmethod
     def of(
@@ -35,8 +57,9 @@ class Runs:
         loss: npt.ArrayLike,
         groups: npt.ArrayLike | None = None,
         weights: npt.ArrayLike | None = None,
+        compute: npt.ArrayLike | None = None,
     ) -> Runs:
-        """Check and sort.
+        """Check and sort; `compute` as counted [FLOP], where it is not 6 N D.
 
         Raises:
             FitError: for unequal lengths, no runs, and numbers that are missing, infinite or not positive.
@@ -74,7 +97,18 @@ class Runs:
             codes = np.unique(labels.astype(str), return_inverse=True)[1][order]
         sorted_columns = {name: values[order] for name, values in columns.items()}
         loss_column = sorted_columns.pop("loss")
-        return cls(sorted_columns, loss_column, codes, weight[order], order)
+        spent = size_of(sorted_columns) if compute is None else _column("flops", compute)[order]
+        return cls(sorted_columns, loss_column, codes, weight[order], order, spent)
+
+    def only(self, inputs: Sequence[str]) -> Runs:
+        """The same runs as a law of these inputs sees them.
+
+        Raises:
+            FitError: for an input that the runs do not have.
+        """
+        if missing := [called(name) for name in inputs if name not in self.inputs]:
+            raise FitError(f"the law is a function of {', '.join(missing)}, which these runs do not have.")
+        return replace(self, inputs={name: self.inputs[name] for name in inputs})
 
     @property
     def n(self) -> int:
@@ -108,13 +142,21 @@ class Runs:
         """The runs at these places of the sorted order; trunks are numbered afresh."""
         codes = np.unique(self.groups[keep], return_inverse=True)[1]
         inputs = {name: x[keep] for name, x in self.inputs.items()}
-        return Runs(inputs, self.loss[keep], codes, self.weights[keep], self.order[keep])
+        weights, order = self.weights[keep], self.order[keep]
+        return Runs(inputs, self.loss[keep], codes, weights, order, self.compute[keep])
 
     def in_table_order(self, values: Array) -> Array:
         """Values a run (n,) in the order of the caller's table."""
         out = np.empty_like(values)
         out[np.argsort(self.order).argsort()] = values
         return out
+
+
+def size_of(inputs: Mapping[str, Array]) -> Array:
+    """How large each run is: 6 N D [FLOP], the compute of a law of C, or the input of a law of one."""
+    if {"N", "D"} <= set(inputs):
+        return np.asarray(FLOPS_PER_PARAM_TOKEN * inputs["N"] * inputs["D"])
+    return next(iter(inputs.values()))
 
 
 def called(name: str) -> str:

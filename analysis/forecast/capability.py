@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, fit_loss_surface, fit_power_law
 from analysis.fitting.runs import FitError
@@ -124,7 +125,7 @@ def fit_capability(
     Args:
         chance: score of guessing.
         items: questions in the task, for the binomial noise of a measured score.
-        basis: the surface of the first stage; a Chinchilla fit of the same runs where absent.
+        basis: the surface of the first stage; a fit of the default surface to the same runs where absent.
 
     Raises:
         FitError: for data that cannot determine the law.
@@ -248,7 +249,6 @@ def _draws(basis: Ensemble | Fit, N: float, D: float, rng: np.random.Generator) 
 
 
 def _forecast(how: How, value: float, law: Array, run: Array, level: float) -> ScoreForecast:
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(law, ends)
-    run_low, run_high = np.quantile(run, ends)
-    return ScoreForecast(how, Interval(value, float(low), float(high)), (float(run_low), float(run_high)))
+    low, high = quantiles(law, level).tolist()
+    run_low, run_high = quantiles(run, level).tolist()
+    return ScoreForecast(how, Interval(value, low, high), (run_low, run_high))

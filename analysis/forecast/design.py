@@ -7,16 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.interval import Interval
 from analysis.forecast.isoflop import approach_2
 from analysis.forecast.slices import slice_runs
-from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Chinchilla, Law
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
+from analysis.laws.registry import PUBLISHED
+from analysis.laws.surface import Surface
 
 # Besiroglu et al. 2024 (arXiv:2404.10102): the exact minimum on their 240 points.
-PRIOR = Chinchilla(E=1.817218, A=477.8259, B=2143.4174, alpha=0.347310, beta=0.367172)
+PRIOR = PUBLISHED
 RAY = 2.0  # tokens per parameter that differ by less than this are one ray
 LOST = 0.1  # of simulated studies without an optimum
 VAGUE = 3.0  # N* known only to a factor of this, either side
@@ -56,7 +59,7 @@ def check_design(
     params: npt.ArrayLike,
     tokens: npt.ArrayLike,
     *,
-    prior: Chinchilla = PRIOR,
+    prior: Surface = PRIOR,
     noise: float = 0.004,
     trunk_noise: float = 0.0,
     groups: npt.ArrayLike | None = None,
@@ -94,9 +97,8 @@ def check_design(
     best = prior.optimum(compute)
     truth = (prior.growth, best.N, best.loss)
     columns = np.array(found).reshape(-1, 3).T if found else np.full((3, 1), np.nan)
-    ends = [(1 - level) / 2, (1 + level) / 2]
     a, size, reached = (
-        Interval(value, *(float(end) for end in np.quantile(column, ends)))
+        Interval(value, *quantiles(column, level).tolist())
         for value, column in zip(truth, columns, strict=True)
     )
     condition, doubts = check_grid(N, D, prior)
@@ -116,7 +118,7 @@ def check_design(
 
 
 def check_grid(
-    params: npt.ArrayLike, tokens: npt.ArrayLike, prior: Chinchilla = PRIOR
+    params: npt.ArrayLike, tokens: npt.ArrayLike, prior: Surface = PRIOR
 ) -> tuple[float, tuple[FitWarning, ...]]:
     """What can be said of a design without simulating it: its condition number, and what is wrong with it.
 
@@ -137,7 +139,7 @@ def _advice(law: Law, compute: float) -> tuple[float, float, float] | None:
     return float(np.log2(further.N / best.N)), best.N, best.loss
 
 
-def linear_condition(N: Array, D: Array, prior: Chinchilla) -> float:
+def linear_condition(N: Array, D: Array, prior: Surface) -> float:
     """Condition number of the normal equations of E, A and B, each column scaled to length 1.
 
     On a ray D = k N it grows as (alpha - beta)^-2 when the exponents come close: the two terms become one.
@@ -148,7 +150,7 @@ def linear_condition(N: Array, D: Array, prior: Chinchilla) -> float:
     return float(np.linalg.cond(columns / np.linalg.norm(columns, axis=0)) ** 2)
 
 
-def _ray_doubts(N: Array, D: Array, prior: Chinchilla, condition: float) -> tuple[FitWarning, ...]:
+def _ray_doubts(N: Array, D: Array, prior: Surface, condition: float) -> tuple[FitWarning, ...]:
     ratio = D / N
     if ratio.max() >= RAY * ratio.min():
         return ()
@@ -164,7 +166,7 @@ def _ray_doubts(N: Array, D: Array, prior: Chinchilla, condition: float) -> tupl
     )
 
 
-def _isoflop_doubts(N: Array, D: Array, exact: Array, prior: Chinchilla) -> tuple[FitWarning, ...]:
+def _isoflop_doubts(N: Array, D: Array, exact: Array, prior: Surface) -> tuple[FitWarning, ...]:
     """What approach 2 would be told by these runs without noise, where they share budgets."""
     try:
         slices = slice_runs(N, D, exact)

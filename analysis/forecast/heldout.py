@@ -10,20 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.fitting.bootstrap.quantiles import quantiles
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.bootstrap.variance import scatter
 from analysis.fitting.fit import Fit, fit_runs
-from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
-from analysis.fitting.runs import FitError, Runs
-from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.fitting.runs import FitError, Runs, called, size_of
+from analysis.laws.law import Array
 
 
 @dataclass(frozen=True)
 class Forecast:
     """Held-out runs of larger compute, and what a fit to the others said of them.
 
-    `table`: one row a held-out run, in the order of compute: params, tokens, flops, loss, predicted, lo, hi
-    (prediction interval of a new run), error (predicted / loss - 1), row (place in the caller's table).
+    `table`: one row a held-out run, in the order of compute: the inputs of the law as our columns, flops,
+    loss, predicted, lo, hi (prediction interval of a new run), error (predicted / loss - 1), row (place in
+    the caller's table).
     """
 
     fit: Fit
@@ -46,62 +48,44 @@ class Forecast:
         return (
             f"{self.fit.name}: fitted to {self.fit.n_runs} runs, forecast {len(self.table)} of up to "
             f"{self.reach:.3g}× their compute: rms error {100 * self.error:.2g} %, "
-            f"{self.covered} of {len(self.table)} inside {100 * self.fit.level:g} %"
+            f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval"
         )
 
 
 def forecast_heldout(
-    params: npt.ArrayLike,
-    tokens: npt.ArrayLike,
-    loss: npt.ArrayLike,
-    *,
-    law: str = "chinchilla",
-    holdout: float | int = 0.25,
-    flops: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
-    robust: Robust | None = None,
-    fixed: Mapping[str, float] | None = None,
-    tied: bool = False,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    runs: Runs, recipe: Recipe, bootstrap: Bootstrap | None = None, holdout: float | int = 0.25
 ) -> Forecast:
     """Fit a law without the runs of largest compute, and forecast those.
 
     Args:
         holdout: how many runs of largest compute to hold out (int), or what fraction of all runs (float).
             Runs whose compute equals that of a held-out run are held out with it.
-        flops: compute of each run [FLOP]; 6 × params × tokens where absent.
 
     Raises:
         FitError: when what is left cannot determine the law.
         ValueError: for a holdout that is neither a fraction in (0, 1) nor a count in 1 … n - 1.
     """
-    runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    compute = compute_of(runs, flops)
+    compute = runs.compute
     count = round(holdout * runs.n) if isinstance(holdout, float) else holdout
     if not 1 <= count < runs.n or (isinstance(holdout, float) and not 0 < holdout < 1):
         raise ValueError(
             f"holdout: a fraction between 0 and 1, or a count from 1 to {runs.n - 1}; got {holdout!r} "
             f"of {runs.n} runs."
         )
-    recipe = Recipe(law, robust or Robust(), "log", dict(fixed or {}), tied)
     held = largest(compute, count)
     if held.all():
         raise FitError(f"every run has the same compute, {compute[0]:.4g} FLOP: none is left to fit.")
-    fit = fit_runs(runs.take(~held), recipe, "bayes", resamples, seed, level)
-    ahead = runs.take(held)
-    columns: dict[str, Any] = {
-        "params": ahead.inputs["N"],
-        "tokens": ahead.inputs["D"],
-        "flops": compute[held],
-        "loss": ahead.loss,
-        **predict_runs(fit, ahead.inputs)[["predicted", "lo", "hi"]],
-        "row": ahead.order,
-    }
+    fit = fit_runs(runs.take(~held), recipe, bootstrap)
+    ahead = runs.take(held).only(fit.law.inputs)
+    predicted = predict_runs(fit, ahead.inputs)[["predicted", "lo", "hi"]]
+    columns: dict[str, Any] = {called(name): x for name, x in ahead.inputs.items()}
+    if "N" in ahead.inputs:
+        columns["flops"] = ahead.compute
+    columns |= {"loss": ahead.loss, **predicted}
     table = pd.DataFrame(columns)
-    table.insert(7, "error", table["predicted"] / table["loss"] - 1)
-    table = table.sort_values("flops", kind="stable", ignore_index=True)
+    table["error"] = table["predicted"] / table["loss"] - 1
+    table["row"] = ahead.order
+    table = table.iloc[np.argsort(ahead.compute, kind="stable")].reset_index(drop=True)
     return Forecast(fit, table, float(compute[held].max() / compute[~held].max()))
 
 
@@ -123,9 +107,7 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
     columns = {name: np.atleast_1d(np.asarray(inputs[name], dtype=float)) for name in fit.law.inputs}
     curves = np.log(np.array([law(**columns) for law in fit.draws]))
     new = curves + np.random.default_rng(seed).choice(noise(fit), size=curves.shape)
-    ends = [(1 - fit.level) / 2, (1 + fit.level) / 2]
-    ci = np.exp(np.quantile(curves, ends, axis=0))
-    run = np.exp(np.quantile(new, ends, axis=0))
+    ci, run = np.exp(quantiles(curves, fit.level)), np.exp(quantiles(new, fit.level))
     return pd.DataFrame(
         {
             "predicted": np.asarray(fit.law(**columns), dtype=float),
@@ -133,7 +115,7 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
             "ci_hi": ci[1],
             "lo": run[0],
             "hi": run[1],
-            "reach": _size(columns) / _size(fit.runs.inputs).max(),
+            "reach": size_of(columns) / size_of(fit.runs.inputs).max(),
         }
     )
 
@@ -149,21 +131,6 @@ def noise(fit: Fit) -> Array:
     spread = scatter(fit.form, fit.theta, fit.runs, left)
     widened: Array = (left - np.median(left)) * spread.widening * spread.quantile()
     return widened
-
-
-def compute_of(runs: Runs, flops: npt.ArrayLike | None) -> Array:
-    """Compute of each run [FLOP], as counted or by 6 N D, in the order of the runs."""
-    if flops is None:
-        return _size(runs.inputs)
-    compute: Array = np.asarray(flops, dtype=float)[runs.order]
-    return compute
-
-
-def _size(inputs: Mapping[str, Array]) -> Array:
-    """Compute [FLOP] for a surface, x for a curve."""
-    if "N" in inputs:
-        return FLOPS_PER_PARAM_TOKEN * inputs["N"] * inputs["D"]
-    return inputs["x"]
 
 
 def largest(compute: Array, count: int) -> npt.NDArray[np.bool_]:

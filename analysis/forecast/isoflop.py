@@ -53,18 +53,7 @@ class Comparison:
         return "\n".join([*lines, *(f"  not followed: {reason}" for reason in self.refusals)])
 
 
-def compare_approaches(
-    params: npt.ArrayLike,
-    tokens: npt.ArrayLike,
-    loss: npt.ArrayLike,
-    *,
-    fit: Fit,
-    compute: float | None = None,
-    flops: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Comparison:
+def compare_approaches(fit: Fit, compute: float | None = None) -> Comparison:
     """Follow all three approaches on runs (n,) and compare their advice at one compute.
 
     `table`: one row an approach: approach, name, a, a_lo, a_hi, b, b_lo, b_hi, N, N_lo, N_hi, D, D_lo, D_hi,
@@ -72,9 +61,8 @@ def compare_approaches(
     surface's replicates). Approach 3 has regret 0 by construction; its regret_hi says what it may cost.
 
     Args:
-        fit: the surface for approach 3, and the judge of regret.
+        fit: the surface for approach 3, and the judge of regret; its runs are those that are followed.
         compute: where to compare, by default 10 times the largest run [FLOP].
-        flops: compute of each run for approaches 1 and 2 where it is not 6 N D; approach 3 is in 6 N D.
 
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) sections 3.1 to 3.3.
     """
@@ -84,15 +72,23 @@ def compare_approaches(
     for number in (1, 2):
         try:
             slices = slice_runs(
-                params,
-                tokens,
-                loss,
-                flops=flops,
-                groups=groups,
+                fit.runs.inputs["N"],
+                fit.runs.inputs["D"],
+                fit.runs.loss,
+                flops=fit.runs.compute,
+                groups=fit.runs.groups,
                 budgets=BINS if number == 1 else 8,
             )
             follow = approach_1 if number == 1 else approach_2
-            approaches.append(follow(slices, resamples=resamples, seed=seed, level=fit.level, judge=fit.law))
+            approaches.append(
+                follow(
+                    slices,
+                    resamples=fit.bootstrap.resamples,
+                    seed=fit.bootstrap.seed,
+                    level=fit.level,
+                    judge=fit.law,
+                )
+            )
         except FitError as error:
             refusals.append(f"approach {number}: {error}")
     try:

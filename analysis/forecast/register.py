@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.runs import called
 from analysis.forecast.predict import RunForecast
 from analysis.forecast.task import TaskForecast
-from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Chinchilla, Coupled, Law
-from analysis.laws.surfaces import Kaplan, OverTraining
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
+from analysis.laws.registry import law_named
 from analysis.table import RunTable
 from scaling.records.record import canonical_json
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had params and tokens where 2 has inputs
 KIND = "forecast"
 SAME = ("family", "objective", "data", "data_fingerprint", "vocab", "context")  # what makes runs comparable
-NEAR = {"params": 0.15, "tokens": 0.05}  # relative: a size that can be built is seldom the size asked for
-LAWS: dict[str, type[Law]] = {law.name: law for law in (Chinchilla, Coupled, Kaplan, OverTraining)}
+NEAR = {"params": 0.15, "flops": 0.15}  # relative: a size that can be built is seldom the size asked for
+CLOSE = 0.05  # the same of every other input
 
 
 def register(
@@ -76,65 +77,82 @@ def read_registered(path: str | Path) -> dict[str, Any]:
         whole = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not a registered forecast: {error}.") from error
-    if not isinstance(whole, dict) or whole.get("kind") != KIND or whole.get("schema") != SCHEMA:
-        raise ValueError(f"{path}: not a registered forecast of schema {SCHEMA}.")
+    if not isinstance(whole, dict) or whole.get("kind") != KIND or whole.get("schema") not in (1, SCHEMA):
+        raise ValueError(f"{path}: not a registered forecast of this version.")
     digest = whole.pop("sha256", None)
     if hashlib.sha256(canonical_json(whole)).hexdigest() != digest:
         raise ValueError(f"{path}: was changed after it was registered (its sha256 does not match).")
+    forecast = whole["forecast"]
+    if whole["schema"] == 1:
+        forecast["inputs"] = {name: forecast[name] for name in ("params", "tokens")}
     return whole
 
 
 def score(path: str | Path, table: RunTable) -> pd.DataFrame:
     """Score a registered forecast on the runs of a table that it did not see.
 
-    One row a run: run_id, params, tokens, loss, forecast, error (forecast / loss - 1), lo, hi (of the law),
-    run_lo, run_hi (of a new run), inside_law, inside_run, early (began before the forecast was registered).
-    A registered task adds score, score_forecast, score_lo, score_hi (of a new run at the N and D asked) and
-    inside_score.
+    One row a run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of the
+    law), run_lo, run_hi (of a new run), inside_law, inside_run, early (began before the forecast was
+    registered). A registered task adds score, score_forecast, score_lo, score_hi (of a new run at the N and D
+    of the forecast) and inside_score.
 
-    The registered law moves the forecast from the N and D asked to those of the run, and its intervals by the
-    same factor. Runs lie within 15 % of the params and 5 % of the tokens asked; for a budget, within 15 % of
-    its compute, and only the run of least loss is scored.
+    The registered law moves the forecast from its inputs to those of the run, and its intervals by the same
+    factor. Runs lie within 15 % of its params or compute and 5 % of other inputs; for a budget, within 15 %
+    of its compute, and only the run of least loss is scored.
 
     Raises:
         ValueError: when the table holds no such run, saying which is nearest.
     """
     registered = read_registered(path)
-    told = registered["forecast"]
-    law = LAWS[told["law"]["name"]](**told["law"]["parameters"])
+    forecast = registered["forecast"]
+    law = law_named(forecast["law"]["name"])(**forecast["law"]["parameters"])
     alike = np.ones(len(table), dtype=bool)
     for name, value in registered["comparable"].items():
         if name in table:
             alike &= np.array([_plain(cell) == value for cell in table[name]])
     new = table.rows[alike & ~table["run_id"].astype(str).isin(registered["runs"])]
-    asked = {name: told[name]["value"] for name in NEAR}
-    if told["optimal"]:
-        compute = FLOPS_PER_PARAM_TOKEN * new["params"] * new["tokens"]
-        off = np.abs(compute / told["compute"] - 1) / NEAR["params"]
-        what = f"{told['compute']:.4g} FLOP (6 N D, within 15 %)"
-    else:
-        off = pd.concat([np.abs(new[c] / asked[c] - 1) / near for c, near in NEAR.items()], axis=1).max(
-            axis=1
-        )
-        what = f"{asked['params']:.4g} params (within 15 %) and {asked['tokens']:.4g} tokens (within 5 %)"
+    wanted = {name: value["value"] for name, value in forecast["inputs"].items()}
+    if missing := [name for name in wanted if name not in table]:
+        raise ValueError(f"the forecast depends on {', '.join(missing)}, which the table does not have.")
+    off, what = _distance(new, forecast, wanted)
     found = new[off <= 1]
     if found.empty:
         nearest = "there is no comparable new run at all"
         if len(new):
-            row = new.loc[off.idxmin()]
-            nearest = f"the nearest has {row['params']:.4g} params and {row['tokens']:.4g} tokens"
+            row = new.iloc[int(np.argmin(off))]
+            nearest = f"the nearest has {_listed({name: row[name] for name in wanted})}"
         raise ValueError(f"no run of {what} has come in since {registered['registered']}; {nearest}.")
-    if told["optimal"]:
-        found = found.loc[[found["loss"].idxmin()]]
+    if forecast["optimal"]:
+        found = found.iloc[[int(np.argmin(found["loss"]))]]
     return pd.DataFrame([_scored(row, law, registered) for _, row in found.iterrows()])
 
 
+def _distance(
+    new: pd.DataFrame, forecast: dict[str, Any], wanted: dict[str, float]
+) -> tuple[pd.Series[float], str]:
+    """How far each run lies from the forecast, 1 at the limit; and what is looked for, in words."""
+    if forecast["optimal"]:
+        compute = FLOPS_PER_PARAM_TOKEN * new["params"] * new["tokens"]
+        near = NEAR["flops"]
+        words = f"{forecast['compute']:.4g} FLOP (6 N D, within {100 * near:g} %)"
+        return np.abs(compute / forecast["compute"] - 1) / near, words
+    limits = {name: NEAR.get(name, CLOSE) for name in wanted}
+    away = [np.abs(new[name] / value - 1) / limits[name] for name, value in wanted.items()]
+    said = [f"{v:.4g} {name} (within {100 * limits[name]:g} %)" for name, v in wanted.items()]
+    return pd.concat(away, axis=1).max(axis=1), " and ".join(said)
+
+
+def _listed(values: dict[str, float]) -> str:
+    return " and ".join(f"{value:.4g} {name}" for name, value in values.items())
+
+
 def _scored(row: pd.Series[Any], law: Law, registered: dict[str, Any]) -> dict[str, Any]:
-    told = registered["forecast"]
-    there = float(law(N=row["params"], D=row["tokens"]))
-    moved = there / told["loss"]["value"]
-    low, high = told["loss"]["low"] * moved, told["loss"]["high"] * moved
-    run_low, run_high = (end * moved for end in told["run"])
+    forecast = registered["forecast"]
+    inputs = {called(name): float(row[called(name)]) for name in law.inputs}
+    there = float(law(**{name: inputs[called(name)] for name in law.inputs}))
+    moved = there / forecast["loss"]["value"]
+    low, high = forecast["loss"]["low"] * moved, forecast["loss"]["high"] * moved
+    run_low, run_high = (end * moved for end in forecast["run"])
     loss = float(row["loss"])
     started = row.get("started")
     scored: dict[str, Any] = {}
@@ -150,8 +168,7 @@ def _scored(row: pd.Series[Any], law: Law, registered: dict[str, Any]) -> dict[s
         }
     return {
         "run_id": str(row["run_id"]),
-        "params": float(row["params"]),
-        "tokens": float(row["tokens"]),
+        **inputs,
         "loss": loss,
         "forecast": there,
         "error": there / loss - 1,

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from analysis.fitting.fit import Fit, fit_runs
+from analysis.fitting.bootstrap.quantiles import interval_of
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.fit import Fit, fit_runs, value_or_nan
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.heldout import Forecast, compute_of, forecast_heldout, largest, noise, predict_runs
-from analysis.laws.law import Array, Law
+from analysis.forecast.heldout import Forecast, forecast_heldout, largest, noise, predict_runs
+from analysis.laws.law import Array
+from analysis.laws.registry import ENSEMBLE
 
 __all__ = [
     "CUTS",
-    "FORMS",
     "Ensemble",
     "Forecast",
     "fit_ensemble",
@@ -29,20 +30,15 @@ __all__ = [
     "rank_laws",
 ]
 
-FORMS = ("chinchilla", "coupled", "kaplan")
-MOST = 0.9  # share of the weight of all draws that must have a quantity for it to have an interval
+ALONE = Bootstrap(resamples=0)
 CUTS = (0.2, 0.3, 0.4, 0.5)  # shares of the runs, by compute, that the rolling forecasts hold out
 
 
 def rank_laws(
-    params: npt.ArrayLike,
-    tokens: npt.ArrayLike,
-    loss: npt.ArrayLike,
+    runs: Runs,
+    laws: Sequence[str] = (),
     *,
-    laws: Sequence[str] = FORMS,
     cuts: Sequence[float] = CUTS,
-    flops: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
     robust: Robust | None = None,
     fits: Mapping[str, Fit] | None = None,
 ) -> pd.DataFrame:
@@ -54,6 +50,7 @@ def rank_laws(
     fitted compute), forecasts (how many), weight (see `fit_ensemble`).
 
     Args:
+        laws: by name; by default the registry's for these inputs.
         fits: of laws to all these runs, where they were made already.
 
     Raises:
@@ -62,37 +59,27 @@ def rank_laws(
     Source: Alabdulmohsin et al. 2022 (arXiv:2209.06640) and Choshen et al. 2024 (arXiv:2410.11840): the law
     that fits best is often not the one that extrapolates best.
     """
-    runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    return _rank(runs, compute_of(runs, flops), laws, cuts, robust or Robust(), fits or {})
-
-
-def _rank(
-    runs: Runs,
-    compute: Array,
-    laws: Sequence[str],
-    cuts: Sequence[float],
-    robust: Robust,
-    made: Mapping[str, Fit],
-) -> pd.DataFrame:
+    laws = laws or ENSEMBLE[tuple(runs.inputs)]
+    robust, made, compute = robust or Robust(), fits or {}, runs.compute
     errors: dict[str, list[Array]] = {law: [] for law in laws}
     reach = []
     reason = "no cut"
     for cut in cuts:
         held = largest(compute, max(1, round(cut * runs.n)))
         try:
-            fits = [fit_runs(runs.take(~held), Recipe(law, robust), resamples=0) for law in laws]
+            fitted = [fit_runs(runs.take(~held), Recipe(law, robust), ALONE) for law in laws]
         except FitError as error:  # this cut leaves too little; the next may be smaller
             reason = str(error)
             continue
         ahead = runs.take(held)
         reach.append(float(compute[held].max() / compute[~held].max()))
-        for law, fit in zip(laws, fits, strict=True):
-            errors[law].append(np.log(fit.law(**ahead.inputs)) - np.log(ahead.loss))
+        for law, fit in zip(laws, fitted, strict=True):
+            errors[law].append(np.log(fit.law(**ahead.only(fit.law.inputs).inputs)) - np.log(ahead.loss))
     if not reach:
         raise FitError(f"laws cannot be ranked: no cut leaves enough runs of smaller compute ({reason})")
     rows = []
     for law in laws:
-        whole = made[law] if law in made else fit_runs(runs, Recipe(law, robust), resamples=0)
+        whole = made[law] if law in made else fit_runs(runs, Recipe(law, robust), ALONE)
         every = np.concatenate(errors[law])
         rows.append(
             {
@@ -150,32 +137,18 @@ class Ensemble:
             FitError: when the fits were made with resamples=0, or f is not finite on most draws.
             ValueError: for a level that is no probability.
         """
-        level = self.level if level is None else level
-        if not 0 < level < 1:
-            raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {level!r}.")
         if not any(len(fit.theta_draws) for fit in self.fits):
             raise FitError("no interval: the ensemble was made with resamples=0; use resamples=1000.")
         values, weights = [], []
         for fit, weight in zip(self.fits, self.weights, strict=True):
-            values.append(np.array([_finite(f, law) for law in fit.draws]))
+            values.append(np.array([value_or_nan(f, law) for law in fit.draws]))
             weights.append(np.full(len(values[-1]), weight / len(values[-1])))
-        value, share = np.concatenate(values), np.concatenate(weights)
-        finite = np.isfinite(value)
-        lacking = float(share[~finite].sum() / share.sum())
-        if lacking > 1 - MOST:
-            raise FitError(
-                f"no interval: the quantity is not finite on {int((~finite).sum())} of {len(value)} draws of "
-                f"the ensemble, {100 * lacking:.0f} % of its weight, so the runs do not bound it."
-            )
-        value, share = value[finite], share[finite]
-        order = np.argsort(value)
-        cumulative = (np.cumsum(share[order]) - 0.5 * share[order]) / share.sum()
-        low, high = np.interp([(1 - level) / 2, (1 + level) / 2], cumulative, value[order])
-        return float(low), float(high)
+        of = self.level if level is None else level
+        return interval_of(np.concatenate(values), of, np.concatenate(weights))
 
     def predict(self, f: Callable[[Any], float]) -> float:
         """The weighted mean of f over the laws' estimates."""
-        values = np.array([_finite(f, fit.law) for fit in self.fits])
+        values = np.array([value_or_nan(f, fit.law) for fit in self.fits])
         known = np.isfinite(values)
         return float(np.average(values[known], weights=self.weights[known]))
 
@@ -185,35 +158,19 @@ class Ensemble:
 
 
 def fit_ensemble(
-    params: npt.ArrayLike,
-    tokens: npt.ArrayLike,
-    loss: npt.ArrayLike,
+    runs: Runs,
+    laws: Sequence[str] = (),
+    bootstrap: Bootstrap | None = None,
     *,
-    laws: Sequence[str] = FORMS,
     cuts: Sequence[float] = CUTS,
-    flops: npt.ArrayLike | None = None,
-    groups: npt.ArrayLike | None = None,
     robust: Robust | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
 ) -> Ensemble:
     """Fit several laws and weight them by their rolling forecasts of larger compute (`rank_laws`).
 
     Raises:
         FitError: when the runs determine none of the laws, or cannot rank them.
     """
-    runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    robust = robust or Robust()
-    ranking = _rank(runs, compute_of(runs, flops), laws, cuts, robust, {})
-    fits = tuple(
-        fit_runs(runs, Recipe(law, robust), "bayes", resamples, seed, level) for law in ranking["law"]
-    )
-    return Ensemble(fits, ranking, ranking["weight"].to_numpy(), level)
-
-
-def _finite(f: Callable[[Any], float], law: Law) -> float:
-    try:
-        return float(f(law))
-    except ValueError:  # no such quantity: an optimum at a limit
-        return float("nan")
+    robust, bootstrap = robust or Robust(), bootstrap or Bootstrap()
+    ranking = rank_laws(runs, laws, cuts=cuts, robust=robust)
+    fits = tuple(fit_runs(runs, Recipe(law, robust), bootstrap) for law in ranking["law"])
+    return Ensemble(fits, ranking, ranking["weight"].to_numpy(), bootstrap.level)

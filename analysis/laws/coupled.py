@@ -1,31 +1,60 @@
-"""The coupled surface for the solver: Chinchilla with a free k-norm between its two terms."""
+"""The coupled surface: Chinchilla with a free k-norm between its two terms."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
 import numpy as np
 
-from analysis.laws.form import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
-from analysis.laws.law import Array, Coupled
-from analysis.laws.powers import PowerSum, scale
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.form import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, LawForm, Pins, Readout, Tape
+from analysis.laws.law import Array
+from analysis.laws.power_sum import PowerSum
 from analysis.laws.slots import Coordinate, Slots
+from analysis.laws.surface import Surface
 
 LOG_K = (float(np.log(0.25)), float(np.log(32.0)))
 START_LOG_K = (0.0, 0.8)
 
 
-class CoupledForm(Form):
+@dataclass(frozen=True)
+class Coupled(Surface):
+    """L = E + [(A/N^alpha)^k + (B/D^beta)^k]^(1/k): k = 1 is Chinchilla, k → ∞ the larger term alone.
+
+    Source: Busbridge et al. 2025 (arXiv:2502.08606) eq. 1, which writes (A'/N^alpha' + B'/D^beta')^gamma with
+    gamma = 1/k, alpha' = k alpha, A' = A^k.
+    """
+
+    k: float
+
+    name: ClassVar[str] = "coupled"
+    formula: ClassVar[str] = "L = E + [(A/N^alpha)^k + (B/D^beta)^k]^(1/k)"
+
+    @property
+    def sharpness(self) -> float:
+        return self.k
+
+    @classmethod
+    def form(cls, data: Data, pins: Pins) -> LawForm:
+        return CoupledForm(cls, data, pins)
+
+
+class CoupledForm(LawForm):
     """theta = (log_E, log_A, log_B, alpha, beta, log_k)."""
 
     names = ("log_E", "log_A", "log_B", "alpha", "beta", "log_k")
     lower = np.array([LOG_ZERO] * 3 + [EXPONENTS[0]] * 2 + [LOG_K[0]])
     upper = np.array([LOG_LARGE] * 3 + [EXPONENTS[1]] * 2 + [LOG_K[1]])
 
-    def __init__(self, data: Data, exponents: dict[str, float] | None = None, tied: bool = False) -> None:
-        self._data = data
+    def __init__(self, law: type[Coupled], data: Data, pins: Pins) -> None:
+        super().__init__(law, data)
         self._n, self._d = data.inputs["N"], data.inputs["D"]
         coordinates = [Coordinate(s) for s in range(3)] + [Coordinate(1, 1), Coordinate(2, 1), Coordinate(3)]
         self._slots = Slots([None, self._n, self._d, None], coordinates, len(self._n))
-        self._additive = PowerSum(data, exponents=exponents, tied=tied)
+        self._additive = PowerSum(Chinchilla, data, pins)
 
     def value(self, theta: Array) -> Array:
         floor, by_size, by_data, k = self._terms(theta)
@@ -85,16 +114,9 @@ class CoupledForm(Form):
         log_k = np.broadcast_to(np.array(START_LOG_K)[:, None, None], (*starts.shape[:2], 1))
         return np.concatenate([starts, log_k], axis=2)
 
-    def law(self, theta: Array) -> Coupled:
-        data, (log_E, log_A, log_B, alpha, beta, log_k) = self._data, (float(v) for v in theta)
-        return Coupled(
-            E=scale(log_E, data.centre),
-            A=scale(log_A, data.centre + alpha * data.centres["N"]),
-            B=scale(log_B, data.centre + beta * data.centres["D"]),
-            alpha=alpha,
-            beta=beta,
-            k=float(np.exp(log_k)),
-        )
+    @cached_property
+    def readouts(self) -> Mapping[str, Readout]:
+        return {**self._additive.readouts, "k": Readout.of("log_k")}
 
 
 def _join(a: Array, b: Array, k: Array) -> tuple[Array, Array, Array]:

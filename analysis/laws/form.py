@@ -8,8 +8,10 @@ from 2e13 (plain coefficients) to 1e4. Losses enter as log loss minus its median
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -53,6 +55,36 @@ class Data:
         return cls({k: x - centres[k] for k, x in logs.items()}, centres, log_loss - centre, centre)
 
 
+@dataclass(frozen=True)
+class Pins:
+    """What a fit holds: parameters at values, and pairs of parameters that are equal."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    ties: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.ties)
+
+
+@dataclass(frozen=True)
+class Readout:
+    """How a parameter of a law is read from the coordinates: constant + weights · theta, or e to that.
+
+    Being affine is what lets any parameter be pinned, tied or profiled: each is one linear constraint.
+    """
+
+    weights: Mapping[str, float]  # coordinate → weight; first comes the parameter's own coordinate
+    constant: float = 0.0
+    log: bool = False
+    amount: str = ""  # a coordinate at whose lower bound the parameter is exactly 0
+    over: str = ""  # a coordinate that divides what stands in the exponent
+
+    @classmethod
+    def of(cls, coordinate: str) -> Readout:
+        """A parameter that is a coordinate, or the exponential of one that is called log_…"""
+        return cls({coordinate: 1.0}, log=coordinate.startswith("log_"))
+
+
 class Form(ABC):
     """One law on one data set, in coordinates theta (R, p)."""
 
@@ -60,6 +92,9 @@ class Form(ABC):
     lower: Array  # (p,)
     upper: Array  # (p,)
     patience: int = 1000  # Newton steps before a start of the fit itself is given up
+    floor: ClassVar[str] = "log_E"
+    amounts: tuple[str, ...] = ("log_E", "log_A", "log_B")  # coordinates that are logs of a term's size
+    owners: Mapping[str, str] = {"alpha": "log_A", "beta": "log_B"}
 
     @abstractmethod
     def tape(self, theta: Array) -> Tape:
@@ -76,77 +111,204 @@ class Form(ABC):
         Thorough is for the fit itself; replicates, which start from its minimum too, can do with fewer.
         """
 
+    @abstractmethod
+    def laws(self, theta: Array) -> list[Law]:
+        """The laws with coordinates theta (R, p)."""
+
+    def law(self, theta: Array) -> Law:
+        """The law with coordinates theta (p,)."""
+        return self.laws(theta[None])[0]
+
     def canonical(self, theta: Array) -> Array:
         """Of all coordinates that are the same law as theta (R, p), those that stand for them."""
         return theta
 
-    @abstractmethod
-    def law(self, theta: Array) -> Law:
-        """The law with coordinates theta (p,)."""
+    def called(self, coordinate: str) -> str:
+        """The parameter that a coordinate is first of all about."""
+        return coordinate.removeprefix("log_")
+
+    def full(self, theta: Array) -> Array:
+        """Coordinates (R, P) of the unrestricted law."""
+        return theta
+
+    def narrowed(self, theta: Array) -> Array:
+        """The coordinates (R, p) nearest to coordinates (R, P) of the unrestricted law."""
+        return theta
 
 
-@dataclass(frozen=True)
+class LawForm(Form):
+    """The form of one law, whose parameters are read from its coordinates."""
+
+    ties: tuple[tuple[str, str], ...] = ()  # coordinates that the law itself makes equal
+
+    def __init__(self, law: type[Law], data: Data) -> None:
+        self.of = law
+        self.data = data
+
+    @cached_property
+    def readouts(self) -> Mapping[str, Readout]:
+        """Parameter → how it is read; by default the coordinate of its name, or of its logarithm."""
+        return {n.removeprefix("log_"): Readout.of(n) for n in self.names}
+
+    def called(self, coordinate: str) -> str:
+        own = (name for name, r in self.readouts.items() if next(iter(r.weights)) == coordinate)
+        return next(own, super().called(coordinate))
+
+    def amount(self, coordinate: str, **exponents: float) -> Readout:
+        """A coefficient that has the loss's unit, times the input's unit to the power of its exponent.
+
+        `exponents`: coordinate of an exponent → mean log input, by which the coefficient was centred.
+        """
+        return Readout({coordinate: 1.0, **exponents}, self.data.centre, log=True, amount=coordinate)
+
+    def laws(self, theta: Array) -> list[Law]:
+        values = [self.read(readout, theta) for readout in self.readouts.values()]
+        return [
+            self.of(**dict(zip(self.readouts, row, strict=True))) for row in np.stack(values, axis=1).tolist()
+        ]
+
+    def read(self, readout: Readout, theta: Array, log: bool = False) -> Array:
+        """A parameter (R,) at coordinates theta (R, p); with `log`, its logarithm if it is read by one."""
+        value = readout.constant + sum(
+            weight * theta[:, self.names.index(name)] for name, weight in readout.weights.items()
+        )
+        if readout.over:
+            value = value / theta[:, self.names.index(readout.over)]
+        if log or not readout.log:
+            return np.asarray(value)
+        with np.errstate(over="ignore"):
+            value = np.exp(value)
+        if readout.amount:
+            value = np.where(theta[:, self.names.index(readout.amount)] <= LOG_ZERO, 0.0, value)
+        return np.asarray(value)
+
+
 class Restricted(Form):
-    """A form whose coordinates are an affine function of fewer: some fixed, some tied to each other."""
+    """A form some of whose coordinates are affine functions of the others: parameters pinned or tied."""
 
-    whole: Form
-    matrix: Array  # (p, q), one 1 in each row that is free
-    origin: Array  # (p,)
-
-    @classmethod
-    def of(cls, whole: Form, fixed: dict[str, float], tied: tuple[tuple[str, ...], ...] = ()) -> Restricted:
-        """Fix coordinates at values, and let each group of tied coordinates be one.
+    def __init__(self, whole: LawForm, pins: Pins) -> None:
+        """Hold `pins`.
 
         Raises:
-            ValueError: for a name that is no coordinate of the form.
+            ValueError: for a parameter that the law does not have, or that cannot be held.
         """
-        for name in (*fixed, *(n for group in tied for n in group)):
-            if name not in whole.names:
-                raise ValueError(f"{name!r} cannot be fixed or tied; choose from {', '.join(whole.names)}.")
-        origin = np.array([fixed.get(name, 0.0) for name in whole.names])
-        columns: dict[str, list[float]] = {}
-        for name in whole.names:
-            if name in fixed:
-                continue
-            group = next((g for g in tied if name in g), (name,))
-            columns.setdefault(group[0], [1.0 if n in group else 0.0 for n in whole.names])
-        return cls(whole, np.array(list(columns.values())).T, origin)
+        self.whole = whole
+        rows, sides, own = zip(*constraints(whole, pins), strict=True)
+        self._solve(np.array(rows), np.array(sides), own)
 
-    def _expand(self, theta: Array) -> Array:
-        return theta @ self.matrix.T + self.origin
-
-    @property
-    def names(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(self.whole.names[int(np.argmax(column))] for column in self.matrix.T)
-
-    @property
-    def lower(self) -> Array:  # type: ignore[override]
-        return np.array([self.whole.lower[column > 0].max() for column in self.matrix.T])
-
-    @property
-    def upper(self) -> Array:  # type: ignore[override]
-        return np.array([self.whole.upper[column > 0].min() for column in self.matrix.T])
-
-    @property
-    def patience(self) -> int:  # type: ignore[override]
-        return self.whole.patience
+    def _solve(self, K: Array, c: Array, own: Sequence[int]) -> None:
+        """K theta = c, solved for one coordinate a constraint: the parameter's own, if it is still free."""
+        pivots: list[int] = []
+        for i in range(len(K)):
+            free = [j for j in np.flatnonzero(np.abs(K[i]) > 1e-12).tolist() if j not in pivots]
+            if not free:
+                raise ValueError(
+                    "fixed: the same parameter is held twice, by what is fixed and what is tied."
+                )
+            j = own[i] if own[i] in free else free[0]
+            c[i] /= K[i, j]
+            K[i] /= K[i, j]
+            for k in range(len(K)):
+                if k != i:
+                    c[k] -= K[k, j] * c[i]
+                    K[k] -= K[k, j] * K[i]
+            pivots.append(j)
+        p = len(self.whole.names)
+        free = [j for j in range(p) if j not in pivots]
+        self.names = tuple(self.whole.names[j] for j in free)
+        self.matrix = np.zeros((p, len(free)))
+        self.matrix[free, range(len(free))] = 1.0
+        self.matrix[pivots] = -K[:, free]
+        self.origin = np.zeros(p)
+        self.origin[pivots] = c
+        self._inverse = np.linalg.pinv(self.matrix)
+        lower, upper = self.whole.lower[free].copy(), self.whole.upper[free].copy()
+        for j in pivots:  # a coordinate that equals another shares its bounds
+            (same,) = np.nonzero(self.matrix[j])
+            if len(same) == 1 and self.matrix[j, same[0]] == 1.0 and self.origin[j] == 0.0:
+                lower[same] = np.maximum(lower[same], self.whole.lower[j])
+                upper[same] = np.minimum(upper[same], self.whole.upper[j])
+        self.lower, self.upper = lower, upper
+        self.patience = self.whole.patience
+        self.amounts, self.owners = self.whole.amounts, self.whole.owners
 
     def tape(self, theta: Array) -> Tape:
-        full, M = self.whole.tape(self._expand(theta)), self.matrix
+        tape, M = self.whole.tape(self.full(theta)), self.matrix
 
         def sums(first: Array, second: Array) -> tuple[Array, Array]:
-            gradient, hessian = full.sums(first, second)
+            gradient, hessian = tape.sums(first, second)
             return gradient @ M, M.T @ hessian @ M
 
-        return Tape(full.value, sums, lambda weights: M.T @ full.outer(weights) @ M)
+        return Tape(tape.value, sums, lambda weights: M.T @ tape.outer(weights) @ M)
 
     def value(self, theta: Array) -> Array:
-        return self.whole.value(self._expand(theta))
+        return self.whole.value(self.full(theta))
 
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
-        share = self.matrix / self.matrix.sum(0)  # tied coordinates start at their mean
-        starts: Array = (self.whole.starts(weights, log_loss, thorough) - self.origin) @ share
-        return starts
+        return self.narrowed(self.whole.starts(weights, log_loss, thorough))
 
-    def law(self, theta: Array) -> Law:
-        return self.whole.law(self._expand(theta))
+    def laws(self, theta: Array) -> list[Law]:
+        return self.whole.laws(self.full(theta))
+
+    def called(self, coordinate: str) -> str:
+        return self.whole.called(coordinate)
+
+    def full(self, theta: Array) -> Array:
+        return np.asarray(theta @ self.matrix.T + self.origin)
+
+    def narrowed(self, theta: Array) -> Array:
+        return np.asarray((theta - self.origin) @ self._inverse.T)
+
+
+def constraints(form: LawForm, pins: Pins) -> list[tuple[Array, float, int]]:
+    """Each pin and tie as row (P,) · theta = side, and the coordinate to solve it for.
+
+    Raises:
+        ValueError: for a parameter that cannot be held, or a value out of its range.
+    """
+
+    def row(name: str) -> tuple[Array, Readout]:
+        readout = form.readouts.get(name) or (Readout.of(name) if name in form.names else None)
+        if readout is None:
+            raise ValueError(
+                f"{name!r} cannot be fixed or tied in the {form.of.name} law; choose from "
+                f"{', '.join(form.readouts)}."
+            )
+        return np.array([readout.weights.get(n, 0.0) for n in form.names]), readout
+
+    def own(readout: Readout) -> int:
+        return form.names.index(next(iter(readout.weights)))
+
+    rows: list[tuple[Array, float, int]] = []
+    for name, value in pins.values.items():
+        weights, readout = row(name)
+        if not np.isfinite(value) or (readout.log and value <= 0):
+            kind = "a positive number" if readout.log else "a finite number"
+            raise ValueError(f"fixed: {name} must be {kind}; got {value!r}.")
+        side = float(np.log(value)) if readout.log else float(value)
+        if len(readout.weights) == 1 and not readout.amount:
+            _check_range(name, side, readout, form)
+        if readout.over:
+            weights[form.names.index(readout.over)] -= side
+            side = 0.0
+        rows.append((weights, side - readout.constant, own(readout)))
+    for one, other in pins.ties:
+        (left, a), (right, b) = row(one), row(other)
+        if a.log != b.log or a.over or b.over:
+            raise ValueError(f"fixed: {one} and {other} are not of a kind, so they cannot be tied.")
+        rows.append((left - right, b.constant - a.constant, own(b)))
+    return rows
+
+
+def _check_range(name: str, side: float, readout: Readout, form: LawForm) -> None:
+    """Refuse a value outside what the law's coordinates can be.
+
+    Raises:
+        ValueError: naming the range.
+    """
+    ((coordinate, weight),) = readout.weights.items()
+    j = form.names.index(coordinate)
+    ends = sorted(readout.constant + weight * np.array([form.lower[j], form.upper[j]]))
+    if not ends[0] <= side <= ends[1]:
+        low, high, value = (float(np.exp(v)) if readout.log else float(v) for v in (*ends, side))
+        raise ValueError(f"fixed: {name} must lie between {low:.4g} and {high:.4g}; got {value:.6g}.")

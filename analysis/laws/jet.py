@@ -1,13 +1,14 @@
 """Values with exact first and second derivatives by a law's parameters, for many replicates at once.
 
 A law is written once, as ordinary arithmetic on jets, and the solver gets the gradient and the Hessian that
-Newton's method needs, with no hand-made derivative to be wrong. Derivatives that are zero are absent.
+Newton's method needs, with no hand-made derivative to be wrong. Derivatives that are zero are absent. Jets
+also pass through NumPy's exp, log, logaddexp and operators, so that one formula serves numbers and jets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -80,6 +81,33 @@ class Jet:
                 _add(hessian, (min(i, j), max(i, j)), left * right * (2.0 if i == j else 1.0))
         return Jet(u.value * v.value, gradient, hessian)
 
+    def __truediv__(self, other: Jet | Array | float) -> Jet:
+        return self * (reciprocal(other) if isinstance(other, Jet) else 1.0 / np.asarray(other, dtype=float))
+
+    def __pow__(self, other: Jet | Array | float) -> Jet:
+        return exp(log(self) * other)
+
+    def __radd__(self, other: Array | float) -> Jet:
+        return self + other
+
+    def __rsub__(self, other: Array | float) -> Jet:
+        return -self + other
+
+    def __rmul__(self, other: Array | float) -> Jet:
+        return self * other
+
+    def __rtruediv__(self, other: Array | float) -> Jet:
+        return reciprocal(self) * other
+
+    def __rpow__(self, other: Array | float) -> Jet:
+        return exp(self * np.log(np.asarray(other, dtype=float)))
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **_: Any) -> Any:
+        if method != "__call__" or ufunc not in _UFUNCS:
+            return NotImplemented
+        first, *rest = inputs
+        return _UFUNCS[ufunc](first if isinstance(first, Jet) else Jet(np.asarray(first, dtype=float)), *rest)
+
     def apply(self, value: Array, slope: Array, bend: Array) -> Jet:
         """f(self), given f, f' and f'' at self.value."""
         hessian = {ij: slope * second for ij, second in self.hessian.items()}
@@ -88,6 +116,12 @@ class Jet:
             for j in keys[a:]:
                 _add(hessian, (i, j), bend * (self.gradient[i] * self.gradient[j]))
         return Jet(value, {i: slope * first for i, first in self.gradient.items()}, hessian)
+
+
+def reciprocal(x: Jet) -> Jet:
+    """1 / x."""
+    value = 1.0 / x.value
+    return x.apply(value, -value * value, 2.0 * value**3)
 
 
 def exp(x: Jet) -> Jet:
@@ -109,9 +143,9 @@ def softplus(x: Jet) -> Jet:
     return x.apply(value, slope, slope * (1.0 - slope))
 
 
-def logaddexp(x: Jet, y: Jet) -> Jet:
+def logaddexp(x: Jet, y: Jet | Array | float) -> Jet:
     """log(e^x + e^y), without overflow."""
-    return y + softplus(x - y)
+    return softplus(x - y) + y
 
 
 def where(mask: Array, x: Jet, y: Jet) -> Jet:
@@ -144,3 +178,16 @@ def tape(prediction: Jet, parameters: int, shape: tuple[int, int]) -> Tape:
 
 def _add(into: dict[_Key, Array], key: _Key, value: Array) -> None:
     into[key] = into[key] + value if key in into else value
+
+
+_UFUNCS: dict[np.ufunc, Any] = {
+    np.exp: exp,
+    np.log: log,
+    np.logaddexp: logaddexp,
+    np.negative: Jet.__neg__,
+    np.add: Jet.__add__,
+    np.subtract: Jet.__sub__,
+    np.multiply: Jet.__mul__,
+    np.divide: Jet.__truediv__,
+    np.power: Jet.__pow__,
+}

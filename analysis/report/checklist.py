@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from analysis.fitting.fit import Fit
+from analysis.forecast.findings import Findings
 from analysis.report.content import count, distinct, span
-from analysis.report.findings import Findings
 from analysis.table import RunTable
 
 NO_LAW = "no law could be fitted"
@@ -39,17 +39,17 @@ class Item:
 
 def checklist(table: RunTable, findings: Mapping[str, Findings]) -> list[Item]:
     """Answer all questions, in the order hypothesis, training, data collection, fitting."""
-    fits = [fit for part in findings.values() for fit in part.surfaces]
+    fits = [fit for part in findings.values() for fit in part.fits]
     return [*_hypothesis(fits), *_training(table), *_collection(table), *_fitting(fits, findings)]
 
 
 def _hypothesis(fits: list[Fit]) -> list[Item]:
     heading = "The law"
-    forms = {fit.name: _formula(fit) for fit in fits}
+    forms = {fit.name: fit.law.formula for fit in fits}
     inputs = list(dict.fromkeys(name for fit in fits for name in fit.law.inputs))
     fixed = {name: value for fit in fits for name, value in fit.recipe.fixed.items()}
     estimated = ", ".join(f"{name} = {value:g}" for name, value in fixed.items())
-    tied = "; alpha = beta" if any(fit.recipe.tied for fit in fits) else ""
+    tied = "".join(f"; {a} = {b}" for a, b in sorted({pair for fit in fits for pair in fit.recipe.ties}))
     variables = [_VARIABLES.get(name, name) for name in inputs] + ["L [nats/token]"]
     return [
         Item(heading, "Which form?", "; ".join(f"{k}: {v}" for k, v in forms.items()) or NO_LAW),
@@ -60,12 +60,6 @@ def _hypothesis(fits: list[Fit]) -> list[Item]:
             f"{f'fixed: {estimated}' if fixed else 'none; all are estimated'}{tied}",
         ),
     ]  # fmt: skip
-
-
-def _formula(fit: Fit) -> str:
-    """The law as an equation: what the law says of itself, or the first line of its docstring."""
-    first = (type(fit.law).__doc__ or fit.name).strip().splitlines()[0]
-    return str(getattr(fit.law, "formula", first))
 
 
 def _training(table: RunTable) -> list[Item]:
@@ -122,7 +116,8 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     agree = "; ".join(f"{f.name} {f.certificate.agree} of {f.certificate.starts}" for f in fits)
     objective = f"sum of {robust.kind} losses of {fit.recipe.space} residuals, delta {robust.delta:g}"
     replicates = (
-        f"{len(fit.theta_draws):,} bootstrap replicates over trunks, {100 * fit.level:g} %, seed {fit.seed}"
+        f"{len(fit.theta_draws):,} bootstrap replicates over trunks, {100 * fit.level:g} %, "
+        f"seed {fit.bootstrap.seed}"
     )
     certified = all(f.certificate.ok for f in fits)
     held = [f"{len(p.forecasts[0].table)} of {len(p.runs)}" for p in findings.values() if p.forecasts]

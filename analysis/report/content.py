@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
-from analysis.report.findings import Findings
 from analysis.report.style import say, say_flops
 from analysis.table import RunTable
 
@@ -55,7 +55,7 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
     if any(part.ensemble for part in parts):
         lines[0] += " The interval of all forms covers the choice among the laws fitted here, and no others."
     for part in parts:
-        fit = part.surfaces[0] if part.surfaces else None
+        fit = part.fits[0] if part.fits else None
         if fit is None:
             continue
         of = f"{part.label}: " if len(parts) > 1 else ""
@@ -141,7 +141,7 @@ def warnings_of(table: RunTable, findings: Mapping[str, Findings]) -> list[Remar
     for part in findings.values():
         for reason in part.refusals:
             found.setdefault(("refused", reason), []).append(part.label)
-        fits = [(fit.name, fit) for fit in part.surfaces]
+        fits = [(fit.name, fit) for fit in part.fits]
         fits += [(f"{f.fit.name} without the held-out runs", f.fit) for f in part.forecasts]
         fits += [(f"power law along {s.axis}, {s.where}", s.fit) for s in part.slices]
         for name, fit in fits:
@@ -166,9 +166,9 @@ def _version(package: str) -> str:
 def _law_sentences(part: Findings) -> Iterator[str]:
     if part.forecasts:
         yield _forecast_sentence(part.forecasts)
-    if not part.surfaces:
+    if not part.fits:
         return
-    fit = part.surfaces[0]
+    fit = part.fits[0]
     if not part.forecasts:
         yield (
             f"The {fit.name} law fits its {count(fit.n_runs, 'run')} with an rms error of "

@@ -10,15 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.fitting.runs import called
+from analysis.forecast.findings import Findings
 from analysis.report.figures.approaches import plot_approaches
-from analysis.report.figures.axes import COLUMNS
 from analysis.report.figures.bits import plot_loss_vs_bits
 from analysis.report.figures.compute import BEYOND, plot_curve_law, plot_loss_vs_flops
 from analysis.report.figures.decimate import PLENTY, some_trunks
 from analysis.report.figures.fits import BARS, plot_forecast, plot_parameter, plot_residuals
 from analysis.report.figures.learning import evaluated, plot_learning_curves
 from analysis.report.figures.surface import plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
-from analysis.report.findings import Findings
 from analysis.report.style import colours, panels, say_flops
 
 _COVERED = " Of runs that would cover each other one is drawn."
@@ -57,10 +57,10 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> I
     for part in parts:
         if part.approaches is not None and part.approaches.approaches:
             yield _approaches(part, parts)
-    if any(part.surfaces for part in parts):
+    if any(part.fits for part in parts):
         yield _parameters(parts, inks)
     for part in parts:
-        if part.surfaces:
+        if part.fits:
             yield from _residuals(part, inks, parts)
     if curves is not None and not curves.empty:
         arms = {str(trunk): part.label for part in parts for trunk in part.runs["trunk_id"].unique()}
@@ -70,8 +70,8 @@ def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> I
 
 def is_surface(part: Findings) -> bool:
     """Whether a part is about loss as a function of N and D, not of one input."""
-    if part.surfaces:
-        return {"N", "D"} <= set(part.surfaces[0].law.inputs)
+    if part.fits:
+        return {"N", "D"} <= set(part.fits[0].law.inputs)
     return {"params", "tokens"} <= set(part.runs.columns)
 
 
@@ -110,18 +110,18 @@ def _forecast(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
 
 
 def _compute(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
-    level = next((f"{100 * part.surfaces[0].level:g} % " for part in parts if part.surfaces), "")
+    level = next((f"{100 * part.fits[0].level:g} % " for part in parts if part.fits), "")
     caption = (
         f"Runs, the best run so far, and the first law at its compute optimum with the {level}band of its "
         "bootstrap draws. Dotted lines lie beyond the measured runs."
     )
-    ax = plot_loss_vs_flops([(p.label, p.runs, p.surfaces) for p in parts], inks=inks)
+    ax = plot_loss_vs_flops([(p.label, p.runs, p.fits) for p in parts], inks=inks)
     many = any(len(part.runs) > PLENTY for part in parts)
     return picture("loss-vs-flops", "Forecast", caption, ax, many=many)
 
 
 def _surface(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
-    lines = f" Dots are runs, lines the {part.surfaces[0].name} law." if part.surfaces else ""
+    lines = f" Dots are runs, lines the {part.fits[0].name} law." if part.fits else ""
     along = "Loss against {} at each {}." + lines
     slices = (
         "Slices of the first law at equal compute C = 6 N D [FLOP]. Each dot is a run within a factor of two "
@@ -132,20 +132,20 @@ def _surface(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings])
         ("loss-vs-tokens", along.format("tokens", "size"), plot_loss_vs_tokens),
         ("isoflop", slices, plot_isoflop),
     ):
-        ax = draw(part.runs, part.surfaces, ink=inks[part.label])
+        ax = draw(part.runs, part.fits, ink=inks[part.label])
         yield picture(*_named(name, "Surface", part, parts), caption, ax, many=len(part.runs) > PLENTY)
 
 
 def _curve(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
-    if part.surfaces:
-        runs = part.surfaces[0].runs
-        x, loss = runs.inputs[part.surfaces[0].law.inputs[0]], runs.loss
+    if part.fits:
+        runs = part.fits[0].runs
+        x, loss = runs.inputs[part.fits[0].law.inputs[0]], runs.loss
         bands = f" Lines go on to {BEYOND:g} times the largest run; the band belongs to the first law."
     elif columns := [name for name in ("flops", "x") if name in part.runs]:
         x, loss, bands = part.runs[columns[0]].to_numpy(float), part.runs["loss"].to_numpy(float), ""
     else:
         return
-    ax = plot_curve_law(part.label, x, loss, part.surfaces, ink=inks[part.label])
+    ax = plot_curve_law(part.label, x, loss, part.fits, ink=inks[part.label])
     caption = f"Loss of the runs and the fitted laws.{bands}"
     yield picture(*_named("curve", "Curve", part, parts), caption, ax, many=len(x) > PLENTY)
 
@@ -165,7 +165,7 @@ def _parameters(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
     rows = [
         (fit.name if len(parts) == 1 else f"{part.label}, {fit.name}", inks[part.label], fit)
         for part in parts
-        for fit in part.surfaces
+        for fit in part.fits
     ]
     names = list(dict.fromkeys(name for _, _, fit in rows for name in fit.law.parameters))
     height = -(-len(names) // 2)
@@ -183,7 +183,7 @@ def _parameters(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
 
 
 def _residuals(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
-    columns = [COLUMNS.get(name, name) for name in part.surfaces[0].law.inputs]
+    columns = [called(name) for name in part.fits[0].law.inputs]
     for against in (*(name for name in columns if name in part.runs), "fitted"):
         caption = f"Residuals of the first law against {_NAMES.get(against, against)}."
         if against == "fitted":
@@ -194,7 +194,7 @@ def _residuals(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings
         if len(parts) > 1:
             caption = f"{part.label}: {caption}"
         ax = panels(width=4.2, height=3)[0]
-        plot_residuals(part.runs, part.surfaces, against=against, ink=inks[part.label], ax=ax)
+        plot_residuals(part.runs, part.fits, against=against, ink=inks[part.label], ax=ax)
         name, _ = _named(f"residuals-vs-{slug(against)}", "", part, parts)
         yield picture(name, "Residuals", caption, ax, many=len(part.runs) > PLENTY)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 from typing import Any
 
 from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.findings import Findings
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import Optimum
-from analysis.report.findings import Findings
+from analysis.report.figures.axes import others_of
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say
 from analysis.table import RunTable
@@ -50,7 +50,7 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
         forecasts = {f.fit.name: f for f in part.forecasts}
-        for fit in part.surfaces:
+        for fit in part.fits:
             forecast = forecasts.get(fit.name)
             row: tuple[Cell, ...] = (
                 part.label,
@@ -119,11 +119,11 @@ def parameter_table(findings: Mapping[str, Findings]) -> Table:
     """List every parameter of every law with its interval."""
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
-        named = [(fit.name, fit) for fit in part.surfaces]
+        named = [(fit.name, fit) for fit in part.fits]
         named += [(f"along {s.axis} {s.where}", s.fit) for s in part.slices]
         for name, fit in named:
             for parameter, value in fit.law.parameters.items():
-                low, high = _interval(fit, attrgetter(parameter))
+                low, high = fit.intervals[parameter] or (None, None)
                 rows.append((part.label, name, parameter, value, low, high))
     header = ("part", "law", "parameter", "value", "low", "high")
     note = "Low, high: bootstrap over trunks; empty where there is one trunk, or no bound on the parameter."
@@ -134,10 +134,10 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
     """Give the best N, D and loss at 1, 10 and 100 times the largest compute."""
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
-        if not part.surfaces or "flops_6nd" not in part.runs:
+        if not part.fits or "flops_6nd" not in part.runs:
             continue
         largest = float(part.runs["flops_6nd"].max())
-        bases: list[Fit | Ensemble] = [part.surfaces[0], *([part.ensemble] if part.ensemble else [])]
+        bases: list[Fit | Ensemble] = [part.fits[0], *([part.ensemble] if part.ensemble else [])]
         for times in (1, 10, 100):
             C = float(f"{largest * times:.2g}")
             rows += [(part.label, *row) for basis in bases if (row := _best(basis, C))]
@@ -167,7 +167,7 @@ def reach_table(findings: Mapping[str, Findings]) -> Table:
     """Predict the loss of laws of one input at 1, 10 and 100 times the largest run."""
     rows: list[tuple[Cell, ...]] = []
     for part in findings.values():
-        for fit in part.surfaces:
+        for fit in part.fits:
             if len(fit.law.inputs) > 1:
                 continue
             name = fit.law.inputs[0]
@@ -193,12 +193,14 @@ def _interval(fit: Fit, quantity: Callable[[Any], float]) -> tuple[float | None,
 
 def _best(basis: Fit | Ensemble, C: float) -> tuple[Cell, ...] | None:
     """Optimum and intervals at C; None where a law has no finite one."""
+    fits = [basis] if isinstance(basis, Fit) else basis.fits
+    others = {name: value for fit in fits for name, value in others_of(fit).items()}
     found: dict[int, Optimum] = {}  # by identity: N, D and loss of one law need one optimum
 
     def log_of(name: str) -> Callable[[Any], float]:
         def value(law: Any) -> float:
             if id(law) not in found:
-                found[id(law)] = law.optimum(C=C)
+                found[id(law)] = law.optimum(C=C, **others)
             return math.log(getattr(found[id(law)], name))
 
         return value

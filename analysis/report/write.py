@@ -9,10 +9,10 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, tables
 from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
-from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import Table
 from analysis.report.gallery import draw_all, draw_compressed
 from analysis.report.html import Image, Page, render_html

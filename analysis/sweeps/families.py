@@ -14,7 +14,8 @@ from scipy import optimize, special
 from analysis.fitting.bootstrap.draws import small_sample
 from analysis.fitting.bootstrap.variance import Scatter
 from analysis.fitting.runs import FitError
-from analysis.laws.law import Coupled, exp_or_inf
+from analysis.laws.coupled import Coupled
+from analysis.laws.law import exp_or_inf
 
 Array = NDArray[np.float64]
 TIGHT = {"xtol": 1e-10, "ftol": 1e-10, "gtol": 1e-10}

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.runs import Runs
 from analysis.forecast.select import fit_ensemble
-from analysis.laws.law import Chinchilla, Coupled
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
 from experiments.benchmarks.row import Row
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -55,7 +58,7 @@ def ensemble_rows(simulations: int) -> Iterator[Row]:
     hits = {"single": 0, "ensemble": 0}
     for seed in range(simulations):
         loss = truth.sample(rng, relative_noise=0.005, N=N, D=D)
-        ensemble = fit_ensemble(N, D, loss, resamples=300, seed=seed)
+        ensemble = fit_ensemble(Runs.of({"N": N, "D": D}, loss), (), Bootstrap(resamples=300, seed=seed))
         single = next(fit for fit in ensemble.fits if fit.name == "chinchilla")
         for name, interval in (("single", single.interval), ("ensemble", ensemble.interval)):
             low, high = interval(lambda law: float(law(N=best.N, D=best.D)))

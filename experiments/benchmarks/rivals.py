@@ -14,7 +14,8 @@ import numpy as np
 from scipy import optimize
 
 from analysis.fitting.fit import fit_loss_surface
-from analysis.laws.law import Array, Chinchilla
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.law import Array
 from experiments.benchmarks.row import Row, cpu
 
 Points = tuple[Array, Array, Array]

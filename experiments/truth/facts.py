@@ -15,9 +15,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from analysis.fitting.fit import Fit, fit_loss_surface
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.lack_of_fit import LackOfFit, lack_of_fit
-from analysis.fitting.runs import FitError
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.heldout import forecast_heldout
 from analysis.report.style import INK, PALETTE, PLAIN, axes_or_new, legend_above, log_ticks, say, scale_axis
 from analysis.sweeps.rates import best_rates
@@ -75,17 +77,16 @@ def fit_cuts(best: pd.DataFrame, resamples: int = 1000) -> list[Cut]:
     cuts = []
     for cut in sorted(best["tokens"].unique())[:-3]:
         kept = best[best["tokens"] >= cut]
-        columns = kept["params"], kept["tokens"], kept["loss"]
+        inputs = {"N": kept["params"], "D": kept["tokens"]}
+        runs = Runs.of(inputs, kept["loss"], kept["params"], compute=kept["flops"])
         fits, errors = {}, {}
         for law in LAWS:
-            fits[law] = fit_loss_surface(*columns, law=law, groups=kept["params"], resamples=resamples)
+            fits[law] = fit_runs(runs, Recipe(law), Bootstrap(resamples=resamples))
             try:
-                errors[law] = forecast_heldout(
-                    *columns, law=law, flops=kept["flops"], groups=kept["params"], resamples=1
-                ).error
+                errors[law] = forecast_heldout(runs, Recipe(law), Bootstrap(resamples=1)).error
             except FitError:  # too few runs below the quarter that is held out
                 errors[law] = float("nan")
-        cuts.append(Cut(int(cut), len(kept), fits, errors, lack_of_fit(fits["chinchilla"])))
+        cuts.append(Cut(int(cut), len(kept), fits, errors, lack_of_fit(fits["chinchilla"], "coupled")))
     return cuts
 
 

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.fit import fit_runs
 from analysis.fitting.lack_of_fit import lack_of_fit
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.forecast.heldout import forecast_heldout
 from analysis.table import load_runs
 from experiments.cli import expected_errors
@@ -25,22 +28,21 @@ SAMPLES = [2**k for k in range(8, 18)]
 
 def describe(runs: pd.DataFrame, teacher: KernelSGD) -> str:
     """What two laws say of the truth, and what each is worth."""
-    columns = runs["params"], runs["tokens"], runs["loss"]
-    groups = runs["trunk_id"]
+    fitted = Runs.of(
+        {"N": runs["params"], "D": runs["tokens"]}, runs["loss"], runs["trunk_id"], compute=runs["flops"]
+    )
     lines = [
         f"truth: E {teacher.floor:.4f}, alpha {teacher.alpha:.4f}, beta {teacher.beta:.4f}; {len(runs)} runs"
     ]
     for law in ("coupled", "chinchilla"):
-        fit = fit_loss_surface(*columns, law=law, groups=groups)
-        held = forecast_heldout(
-            *columns, law=law, flops=runs["flops"], groups=groups, holdout=0.4, resamples=1
-        )
+        fit = fit_runs(fitted, Recipe(law))
+        held = forecast_heldout(fitted, Recipe(law), Bootstrap(resamples=1), holdout=0.4)
         lines += [
             "",
             str(fit),
             f"forecast of the {len(held.table)} runs of largest compute: {100 * held.error:.2g} %",
         ]
-    plain = fit_loss_surface(*columns, groups=groups, resamples=0)
+    plain = fit_runs(fitted, Recipe("chinchilla"), Bootstrap(resamples=0))
     return "\n".join([*lines, "", str(lack_of_fit(plain))])
 
 

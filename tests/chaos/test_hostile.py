@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from analysis.report.findings import fit_study
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.forecast.findings import Question, fit_study
 from analysis.report.formats import plain_text, to_csv
 from analysis.report.write import write_report
 from analysis.table import SetAside, load_runs
@@ -212,7 +213,7 @@ def test_no_name_becomes_markup(tmp_path: Path, tally: Tally) -> None:
             set_aside=tuple(SetAside(text, text) for text in texts),
             notes=tuple(texts),
         )
-        findings = fit_study(table, laws=("chinchilla",), resamples=0)
+        findings = fit_study(table, Question(("chinchilla",), bootstrap=Bootstrap(resamples=0)))
         written = write_report(table, findings, tmp_path / kind, question=" ".join(texts))
         pages[kind] = written["index.html"].read_text()
     for text in MARKUP:

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_loss_surface, fit_runs
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
-from analysis.laws.curves import BrokenPowerLaw
-from analysis.laws.law import Chinchilla
-from analysis.laws.surfaces import Kaplan
+from analysis.laws.bnsl import BrokenPowerLaw
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.kaplan import Kaplan
 from experiments.public_data import DEFAULT, GADRE, gadre_models, public_data
 
 DATA = public_data() or DEFAULT
@@ -42,7 +43,7 @@ def test_bnsl_noiseless_example() -> None:
     """Caballero et al. 2022 (arXiv:2210.14891): their noiseless curve, seen up to 560 of a break at 613."""
     truth = BrokenPowerLaw(E=0.413885, A=2.277272, c0=0.0550773, c1=5.662904, d=612.5837, f=0.0591930)
     x = np.unique(np.geomspace(10, 560, 60).round())
-    fit = fit_runs(Runs.of({"x": x}, truth(x=x)), Recipe("bnsl"), resamples=0)
+    fit = fit_runs(Runs.of({"x": x}, truth(x=x)), Recipe("bnsl"), Bootstrap(resamples=0))
     assert fit.law.parameters == pytest.approx(truth.parameters, rel=1e-6)
 
 

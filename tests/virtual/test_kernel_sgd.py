@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_loss_surface
 from analysis.fitting.lack_of_fit import lack_of_fit
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.forecast.heldout import forecast_heldout
 from analysis.table import load_runs
 from scaling.records.record import read_study
@@ -71,8 +74,9 @@ def test_records_to_table_to_fit_to_forecast_recover_the_truth(tmp_path: Path, s
     assert test.rejected()
     assert test.rms > 10 * test.rms_against
 
+    runs = Runs.of_table(table, ("N", "D"))
     by_law = {
-        law: forecast_heldout(*columns, law=law, flops=table["flops"], groups=groups, resamples=1).error
+        law: forecast_heldout(runs, Recipe(law), Bootstrap(resamples=1)).error
         for law in ("coupled", "chinchilla")
     }
     assert by_law["coupled"] < 0.005 < 0.05 < by_law["chinchilla"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.fitting.bootstrap.bandwidth import smooth_loss
-from analysis.fitting.bootstrap.replicates import BootstrapKind, replicates
+from analysis.fitting.bootstrap.replicates import Bootstrap, replicates
 from analysis.fitting.bootstrap.variance import Scatter, scatter, student
 from analysis.fitting.losses import Robust
 from analysis.fitting.newton import minimise
@@ -21,10 +21,8 @@ FEWEST = 2  # degrees of freedom that are granted to the fewest trunks: with one
 LOYAL = 0.2  # of how far a replicate lies from the fit, by how much stretched coordinates may miss that
 
 
-def draw(
-    runs: Runs, recipe: Recipe, data: Data, theta: Array, kind: BootstrapKind, size: int, seed: int
-) -> tuple[Array, int]:
-    """Coordinates (size, p) of the replicates of a fit at theta (p,), and how many draws were redrawn.
+def draw(runs: Runs, recipe: Recipe, data: Data, theta: Array, bootstrap: Bootstrap) -> tuple[Array, int]:
+    """Coordinates (R, p) of the replicates of a fit at theta (p,), and how many draws were redrawn.
 
     Random weights (bayes) leave every run where it is, so three things are put right: replicates are solved
     with a smoother loss, and spread for its sharpness (`smooth_loss`) and for few runs (`small_sample`).
@@ -33,9 +31,11 @@ def draw(
     parameters = len(form.names)
     weights, log_loss = runs.relative_weights[None], data.log_loss[None]
     predicted = form.value(theta[None])
-    drawn = replicates(kind, runs, data.log_loss, predicted[0], parameters, size, seed)
+    drawn = replicates(
+        bootstrap.kind, runs, data.log_loss, predicted[0], parameters, bootstrap.resamples, bootstrap.seed
+    )
     counts = drawn.counts * weights
-    if kind != "bayes":
+    if bootstrap.kind != "bayes":
         return solve(recipe, form, counts, drawn.log_loss, theta[None]).theta, drawn.redrawn
     residual = recipe.residual(predicted, log_loss)[0][runs.weights > 0]
     smooth, sharpness = smooth_loss(recipe.robust, residual, parameters)
@@ -102,7 +102,7 @@ def stretch(draws: Array, about: Array, centre: Array, factor: float, form: Form
     the way from E = 0 to E = 1 has no length to stretch.
     """
     stretched: Array = centre + factor * (draws - about)
-    amount = np.array([name == "log_E" for name in form.names]) | (centre <= LOG_ZERO)
+    amount = np.array([name == form.floor for name in form.names]) | (centre <= LOG_ZERO)
     away = np.exp(draws[:, amount]) - np.exp(about[amount])
     stretched[:, amount] = np.log(np.maximum(np.exp(centre[amount]) + factor * away, np.finfo(float).tiny))
     return np.clip(stretched, form.lower, form.upper)

@@ -19,6 +19,24 @@ TRIES = 50
 
 
 @dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made."""
+
+    kind: BootstrapKind = "bayes"
+    resamples: int = 1000  # replicates, each solved globally; 0 for none
+    seed: int = 0
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        if not 0 < self.level < 1:
+            raise ValueError(f"level: a probability between 0 and 1, e.g. 0.95; got {self.level!r}.")
+        if self.kind not in BOOTSTRAP_KINDS:
+            raise ValueError(f"bootstrap: one of {', '.join(BOOTSTRAP_KINDS)}; got {self.kind!r}.")
+        if self.resamples < 0:
+            raise ValueError(f"resamples: 0 or more bootstrap replicates; got {self.resamples!r}.")
+
+
+@dataclass(frozen=True)
 class Replicates:
     """What each replicate is fitted to."""
 

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from scipy.spatial import KDTree
 
-from analysis.laws.law import Array, Law, Optimum
+from analysis.fitting.fit import Fit
+from analysis.fitting.runs import called
+from analysis.laws.law import Array, Optimum
 from analysis.report.style import GREY, say, say_flops
 
 AXES = {
@@ -20,7 +21,6 @@ AXES = {
     "flops": "C, training FLOPs (counted)",
     "flops_6nd": "C = 6 N D [FLOP]",
 }
-COLUMNS = {"N": "params", "D": "tokens", "C": "flops", "U": "tokens_unique"}  # a law's letter → our column
 LOSS = "held-out loss [nats/token]"
 NO_LAW = "no law could be fitted"
 
@@ -30,27 +30,24 @@ def words(column: str) -> Callable[[float], str]:
     return say_flops if column.startswith("flops") else say
 
 
-def law_at(law: Law, runs: pd.DataFrame, N: npt.ArrayLike, D: npt.ArrayLike) -> Array:
-    """The law's loss at sizes N and tokens D; any further input is that of the nearest run."""
-    N, D = np.broadcast_arrays(np.asarray(N, dtype=float), np.asarray(D, dtype=float))
-    inputs: dict[str, Array] = {"N": N, "D": D}
-    others = [name for name in law.inputs if name not in inputs]
-    if others:
-        places = np.log(runs[["params", "tokens"]].to_numpy(dtype=float))
-        nearest = KDTree(places).query(np.log(np.stack([N.ravel(), D.ravel()], axis=1)))[1]
-        for name in others:
-            column = runs[COLUMNS.get(name, name)].to_numpy(dtype=float)
-            inputs[name] = column[nearest].reshape(N.shape)
-    return np.asarray(law(**inputs), dtype=float)
+def law_at(fit: Fit, N: npt.ArrayLike, D: npt.ArrayLike, runs: pd.DataFrame | None = None) -> Array:
+    """The law's loss at sizes N and tokens D; any further input is that of each run, or else its median."""
+    own = {} if runs is None else {name: runs[called(name)].to_numpy(dtype=float) for name in others_of(fit)}
+    return np.asarray(fit.law(N=N, D=D, **(others_of(fit) | own)), dtype=float)
 
 
-def optimum(law: Any, C: float) -> Optimum | None:
-    """The law's optimum, or None where its parameters, or its inputs, give none."""
+def optimum(fit: Fit, law: Any, C: float) -> Optimum | None:
+    """The optimum of the law or a draw of it; None where its parameters, or its inputs, give none."""
     try:
-        found: Optimum = law.optimum(C=C)
+        found: Optimum = law.optimum(C=C, **others_of(fit))
     except (ValueError, NotImplementedError):
         return None
     return found
+
+
+def others_of(fit: Fit) -> dict[str, Any]:
+    """The median of every input of a law but N and D, where a figure holds it."""
+    return {name: float(np.median(x)) for name, x in fit.runs.inputs.items() if name not in ("N", "D")}
 
 
 def empty(ax: Axes, reason: str) -> Axes:

@@ -10,11 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.fit import Fit
+from analysis.fitting.runs import called
+from analysis.forecast.findings import pareto
 from analysis.laws.law import Array, Law
-from analysis.report.figures.axes import AXES, COLUMNS, LOSS, optimum, words
+from analysis.report.figures.axes import AXES, LOSS, optimum, words
 from analysis.report.figures.decimate import apart
-from analysis.report.findings import pareto
 from analysis.report.style import (
     GREY,
     MARKERS,
@@ -32,7 +34,7 @@ from analysis.report.style import (
 BEYOND = 10.0  # times the largest run: so far a law is drawn
 LOG = 3.0  # ratio of losses from which their axis is logarithmic
 _DRAWS = 200  # bootstrap laws behind a drawn band; a picture needs no more
-_GRID = 60
+_GRID = 30
 
 
 def plot_loss_vs_flops(
@@ -95,9 +97,9 @@ def plot_curve_law(
     """
     ax = axes_or_new(ax)
     x, loss = np.asarray(x, dtype=float), np.asarray(loss, dtype=float)
-    column = COLUMNS.get(fits[0].law.inputs[0], "x") if fits else "x"
+    column = called(fits[0].law.inputs[0]) if fits else "x"
     low, high = float(x.min()), float(x.max())
-    grid = np.geomspace(low, high * BEYOND, 2 * _GRID)
+    grid = np.geomspace(low, high * BEYOND, 4 * _GRID)
     dots = apart(np.log(x), loss)
     ax.plot(x[dots], loss[dots], "o", color=ink, ms=4, alpha=0.75, mew=0, label=label)
     lines = [loss]
@@ -133,22 +135,21 @@ def _draw_law(
     band: bool = True,
 ) -> Array:
     """The law along a grid of compute or of its input, dotted above `largest`, with the band of its draws."""
-    line = _along(fit.law, grid)
+    line = _along(fit, fit.law, grid)
     split = int(np.searchsorted(grid, largest, side="right"))
     ax.plot(grid[:split], line[:split], color=ink, lw=lw, ls=ls)
     ax.plot(grid[split - 1 :], line[split - 1 :], color=ink, lw=lw, ls=":")
     if band and fit.draws:
-        ends = [(1 - fit.level) / 2, (1 + fit.level) / 2]
-        drawn = np.array([_along(law, grid) for law in fit.draws[:_DRAWS]])
-        bounded = np.isfinite(drawn).any(axis=0)
-        bottom, top = np.nanquantile(drawn[:, bounded], ends, axis=0)
+        drawn = np.array([_along(fit, law, grid) for law in fit.draws[:_DRAWS]])
+        bounded = np.isfinite(drawn).all(axis=0)
+        bottom, top = quantiles(drawn[:, bounded], fit.level)
         ax.fill_between(grid[bounded], bottom, top, color=ink, alpha=0.13, lw=0)
     return line
 
 
-def _along(law: Law, grid: Array) -> Array:
+def _along(fit: Fit, law: Law, grid: Array) -> Array:
     """The law of one input there, or the least loss of a law of N and D at each compute."""
     if len(law.inputs) == 1:
         return np.asarray(law(**{law.inputs[0]: grid}), dtype=float)
-    best = [optimum(law, float(C)) for C in grid]
+    best = [optimum(fit, law, float(C)) for C in grid]
     return np.array([np.nan if found is None else found.loss for found in best])

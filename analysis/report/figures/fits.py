@@ -106,7 +106,7 @@ def plot_parameter(fits: Sequence[tuple[str, str, Fit]], name: str, *, ax: Axes 
         if name not in fit.law.parameters:
             continue
         value = fit.law.parameters[name]
-        low, high = interval_or_point(fit, name)
+        low, high = fit.intervals[name] or (value, value)
         ax.plot([low, high], [y, y], color=ink, lw=2.2, solid_capstyle="butt")
         ax.plot([value], [y], "o", color=ink, ms=6)
         values += [low, high, value]
@@ -119,11 +119,3 @@ def plot_parameter(fits: Sequence[tuple[str, str, Fit]], name: str, *, ax: Axes 
         linear_axis(ax.xaxis, most=4)
     ax.set_title(name)
     return ax
-
-
-def interval_or_point(fit: Fit, name: str) -> tuple[float, float]:
-    """The interval of a parameter, or the parameter twice where the fit has no draws."""
-    value = fit.law.parameters[name]
-    if not fit.draws:
-        return value, value
-    return fit.interval(lambda law: float(getattr(law, name)))

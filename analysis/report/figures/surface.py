@@ -72,7 +72,7 @@ def plot_isoflop(
     ax = axes_or_new(ax)
     if not fits:
         return empty(ax, NO_LAW)
-    law = fits[0].law
+    fit = fits[0]
     compute, params = (runs[name].to_numpy(dtype=float) for name in ("flops_6nd", "params"))
     slices = np.geomspace(np.quantile(compute, 0.15), np.quantile(compute, 0.97), budgets)
     nearest = np.argmin(np.abs(np.log(compute)[:, None] - np.log(slices)[None, :]), axis=1)
@@ -82,14 +82,14 @@ def plot_isoflop(
     for k, (C, tint) in enumerate(zip(slices, shades(ink, budgets), strict=True)):
         rows = runs[(nearest == k) & (np.abs(np.log(compute / C)) < np.log(2))]
         N, D = rows["params"].to_numpy(dtype=float), rows["tokens"].to_numpy(dtype=float)
-        move = law_at(law, runs, N, C / (6 * N)) / law_at(law, runs, N, D)
+        move = law_at(fit, N, C / (6 * N), rows) / law_at(fit, N, D, rows)
         moved = move * rows["loss"].to_numpy(dtype=float)
-        line = law_at(law, runs, sizes, C / (6 * sizes))
+        line = law_at(fit, sizes, C / (6 * sizes))
         ax.plot(sizes, line, color=tint, lw=1.2)
         dots = apart(np.log(N), moved, plenty=PLENTY // budgets)
         ax.plot(N[dots], moved[dots], "o", color=tint, ms=4.5)
         shown += [*moved, float(line.min())]
-        best = optimum(law, C)
+        best = optimum(fit, fit.law, C)
         if best is not None and sizes[0] <= best.N <= sizes[-1]:
             ax.plot([best.N], [best.loss], "D", mfc="white", mec=tint, ms=6, mew=1.4, zorder=4)
         ends.append((float(line[-1]), say_flops(C), tint))
@@ -146,7 +146,7 @@ def _loss_along(
         end = float(loss[here][np.argmax(x[here])]) if here.any() else float("nan")
         if fits:
             at = {axis: grid, held: np.full_like(grid, level)}
-            line = law_at(fits[0].law, runs, at["params"], at["tokens"])
+            line = law_at(fits[0], at["params"], at["tokens"])
             ax.plot(grid, line, color=tint, lw=1.2)
             end = float(line[-1])
         if np.isfinite(end):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from analysis.fitting.fit import FitError, fit_loss_surface, fit_power_law
-from analysis.laws.law import Chinchilla, PowerLaw
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.power import PowerLaw
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 5e9, 7), np.geomspace(1e9, 1e11, 4)))

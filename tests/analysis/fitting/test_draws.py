@@ -14,7 +14,7 @@ from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.forecast.heldout import predict_runs
-from analysis.laws.law import Coupled
+from analysis.laws.coupled import Coupled
 
 RUNS = Runs.of({"x": np.geomspace(1, 2, 22)}, np.linspace(3, 2, 22), np.arange(22) % 5)
 FORM = Recipe("power").form(Recipe("power").data(RUNS))

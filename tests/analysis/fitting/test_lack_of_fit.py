@@ -39,7 +39,9 @@ def test_another_law_is_refused() -> None:
 
 def test_refusals() -> None:
     fit = fit_loss_surface(N, D, runs(1, 0), law="coupled", resamples=0)
-    with pytest.raises(ValueError, match="a law wider than 'coupled'; 'coupled' has no parameter more"):
+    with pytest.raises(ValueError, match="no law is registered that contains 'coupled'"):
         lack_of_fit(fit)
+    with pytest.raises(ValueError, match="a law wider than 'coupled'; 'coupled' has no parameter more"):
+        lack_of_fit(fit, "coupled")
     with pytest.raises(ValueError, match="resamples: at least 1"):
         lack_of_fit(fit, resamples=0)

@@ -6,7 +6,7 @@ import pytest
 from analysis.fitting.bootstrap.replicates import BOOTSTRAP_KINDS, replicates
 from analysis.fitting.fit import Fit, FitError, fit_loss_surface
 from analysis.fitting.profile import gauss_newton_interval, profile
-from analysis.laws.law import Chinchilla
+from analysis.laws.chinchilla import Chinchilla
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 5e9, 8), np.geomspace(1e9, 1e11, 5), indexing="ij"))
@@ -91,7 +91,7 @@ def test_one_ray_of_tokens_per_parameter_is_unidentified() -> None:
     assert "collinear" in {doubt.code for doubt in fit.warnings}
     verdicts = [profile(fit, name) for name in ("alpha", "beta")]
     assert not all(verdict.identified for verdict in verdicts)
-    assert any("is unidentified: the runs exclude" in str(verdict) for verdict in verdicts)
+    assert any("is not identified: the runs exclude" in str(verdict) for verdict in verdicts)
 
 
 def test_profile_is_least_at_the_estimate_and_says_its_interval() -> None:
@@ -101,14 +101,28 @@ def test_profile_is_least_at_the_estimate_and_says_its_interval() -> None:
     assert found.statistic.min() == pytest.approx(0.0, abs=1e-6)
     assert found.values[found.statistic.argmin()] == pytest.approx(fit.law.parameters["E"], rel=1e-6)
     assert found.interval[0] < fit.law.parameters["E"] < found.interval[1]
-    assert str(found).startswith("E: 95 % [")
-    with pytest.raises(ValueError, match="profile: 'A' has no coordinate; choose from E, alpha, beta"):
-        profile(fit, "A")
+    assert str(found).startswith("E = 1.721, 95 % interval by its profile [")
+    with pytest.raises(
+        ValueError, match="'gamma' is no parameter of the chinchilla law; choose from E, A, B"
+    ):
+        profile(fit, "gamma")
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_a_coefficient_whose_coordinate_moves_with_its_exponent_has_a_profile(name: str) -> None:
+    fit = noisy(resamples=200)
+    found = profile(fit, name)
+    low, high = found.interval
+    assert found.identified
+    assert low < fit.law.parameters[name] == pytest.approx(found.estimate) < high
+    drawn = fit.intervals[name]
+    assert drawn is not None
+    assert np.log([low, high]) == pytest.approx(np.log(drawn), abs=0.5)
 
 
 def test_no_interval_of_what_does_not_exist() -> None:
     fit = noisy(resamples=20)
-    with pytest.raises(FitError, match="not finite on 20 of 20 bootstrap replicates"):
+    with pytest.raises(FitError, match="not finite on 20 of 20 bootstrap draws"):
         fit.interval(lambda law: float("nan"))
     with pytest.raises(ValueError, match="level: a probability between 0 and 1"):
         fit.interval(lambda law: law.E, level=95)

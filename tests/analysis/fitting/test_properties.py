@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from analysis.fitting.fit import Fit, fit_loss_surface
 from analysis.forecast.serving import serving_optimum
-from analysis.laws.law import Chinchilla, Coupled
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
 
 SETTINGS = settings(max_examples=15, deadline=None)
 

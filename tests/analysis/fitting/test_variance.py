@@ -11,7 +11,7 @@ from analysis.fitting.fit import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.forecast.heldout import noise, predict_runs
-from analysis.laws.law import Chinchilla
+from analysis.laws.chinchilla import Chinchilla
 
 TRUNKS, EACH = 6, 5
 TRUTH = Chinchilla(E=1.0, A=20.0, B=60.0, alpha=0.3, beta=0.3)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.forecast.design import PRIOR, check_design, linear_condition
-from analysis.laws.law import Chinchilla
+from analysis.laws.chinchilla import Chinchilla
 
 NEAR = np.geomspace(1e7, 1e9, 12)
 

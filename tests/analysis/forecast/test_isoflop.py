@@ -14,7 +14,8 @@ from analysis.forecast.isoflop import approach_1, approach_2, approach_3, compar
 from analysis.forecast.parabola import noise_free_bias, vertices
 from analysis.forecast.regret import compute_for, deadweight
 from analysis.forecast.slices import slice_runs
-from analysis.laws.law import Chinchilla, Coupled
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
 from experiments.fit import plain
 
 SYMMETRIC = Chinchilla(E=1.69, A=400, B=400, alpha=0.31, beta=0.31)
@@ -38,7 +39,7 @@ def trunks() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_all_approaches_agree_on_a_symmetric_surface() -> None:
     N, D = isoflop(SYMMETRIC)
     fit = fit_loss_surface(N, D, SYMMETRIC(N, D), resamples=20)
-    found = compare_approaches(N, D, SYMMETRIC(N, D), fit=fit, compute=1e23, resamples=20)
+    found = compare_approaches(fit, 1e23)
     assert [a.number for a in found.approaches] == [1, 2, 3]
     assert found.table["a"].to_numpy() == pytest.approx(0.5, abs=1e-6)
     assert found.table["N"].to_numpy() == pytest.approx(SYMMETRIC.optimum(1e23).N, rel=1e-5)
@@ -123,7 +124,7 @@ def test_line_needs_two_budgets() -> None:
         with pytest.raises(FitError, match="budgets have their best size inside those tried; a line needs 2"):
             follow(slices, resamples=0)
     fit = fit_loss_surface(N, D, SYMMETRIC(N, D), resamples=0)
-    found = compare_approaches(N, D, SYMMETRIC(N, D), fit=fit)
+    found = compare_approaches(fit)
     assert len(found.refusals) == 2
     assert "not followed: approach 1" in str(found)
 
@@ -147,7 +148,7 @@ def test_an_interval_past_what_a_float_holds_is_open() -> None:
     assert steep.interval("D", 1e30)[0] == 0
     assert np.isfinite(steep.interval("N", second.reference)).all()
     fit = fit_loss_surface(N, D, SYMMETRIC(N, D), resamples=0)
-    found = compare_approaches(N, D, SYMMETRIC(N, D), fit=fit, resamples=0)
+    found = compare_approaches(fit)
     rows = plain(found.table.assign(N_hi=np.inf))
     assert [row["N_hi"] for row in rows] == [None] * 3
     assert [row["N_lo"] for row in rows] == [None] * 3

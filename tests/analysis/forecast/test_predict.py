@@ -3,40 +3,47 @@
 import numpy as np
 import pytest
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_loss_surface
-from analysis.fitting.runs import FitError
-from analysis.forecast.predict import compute_doubts, fit_basis, forecast_budget, forecast_run
+from analysis.fitting.runs import FitError, Runs
+from analysis.forecast.predict import compute_warnings, fit_basis, forecast_budget, forecast_run
 from analysis.forecast.select import Ensemble, noise
-from analysis.laws.law import Chinchilla, Coupled
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
+from analysis.laws.law import Array
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 2e10, 5)))
+
+
+def runs(loss: Array, flops: Array | None = None) -> Runs:
+    return Runs.of({"N": N, "D": D}, loss, compute=flops)
 
 
 def test_exact_runs_give_the_exact_optimum() -> None:
     fit = fit_loss_surface(N, D, TRUTH(N, D), resamples=20)
     found = forecast_budget(fit, 1e22)
     best = TRUTH.optimum(1e22)
-    assert found.params.value == pytest.approx(best.N, rel=1e-5)
-    assert found.tokens.value == pytest.approx(best.D, rel=1e-5)
+    assert found.inputs["N"].value == pytest.approx(best.N, rel=1e-5)
+    assert found.inputs["D"].value == pytest.approx(best.D, rel=1e-5)
     assert found.loss.value == pytest.approx(best.loss, rel=1e-7)
     assert found.compute == pytest.approx(1e22)
-    assert found.reach.compute == pytest.approx(1e22 / (6 * 1e9 * 2e10))
+    assert found.reach["compute"] == pytest.approx(1e22 / (6 * 1e9 * 2e10))
     assert [d.code for d in found.warnings] == []
 
 
 def test_ensemble_of_forms_carries_its_best_law_and_weights() -> None:
     loss = TRUTH.sample(np.random.default_rng(0), relative_noise=0.003, N=N, D=D)
-    basis, doubts = fit_basis(N, D, loss, resamples=100)
+    basis, doubts = fit_basis(runs(loss), (), Bootstrap(resamples=100))
     assert isinstance(basis, Ensemble)
     assert not doubts
-    found = forecast_run(basis, 4e9, 1e11)
+    found = forecast_run(basis, {"N": 4e9, "D": 1e11})
     assert found.law == basis.best.law
     assert sum(found.weights.values()) == pytest.approx(1)
     assert found.heldout == pytest.approx(basis.ranking["heldout"].min())
     assert found.run[0] < found.loss.low < found.loss.value < found.loss.high < found.run[1]
-    assert found.params.low == found.params.high == 4e9
-    assert found == forecast_run(basis, 4e9, 1e11), "one seed, one answer"
+    assert found.inputs["N"].low == found.inputs["N"].high == 4e9
+    assert found == forecast_run(basis, {"N": 4e9, "D": 1e11}), "one seed, one answer"
 
 
 def test_intervals_of_a_new_run_cover_it() -> None:
@@ -46,30 +53,30 @@ def test_intervals_of_a_new_run_cover_it() -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
         fit = fit_loss_surface(N, D, TRUTH.sample(rng, relative_noise=0.004, N=N, D=D), resamples=200)
-        low, high = forecast_run(fit, at["N"], at["D"], seed=seed).run
+        low, high = forecast_run(fit, at, seed=seed).run
         covered += low <= float(TRUTH.sample(rng, relative_noise=0.004, **at)) <= high
     assert covered >= 23
 
 
 def test_one_form_when_laws_cannot_be_ranked() -> None:
     rows = np.array([0, 4, 7, 12, 20, 29])
-    basis, doubts = fit_basis(N[rows], D[rows], TRUTH(N[rows], D[rows]), resamples=20)
+    basis, doubts = fit_basis(runs(TRUTH(N, D)).take(rows), (), Bootstrap(resamples=20))
     assert not isinstance(basis, Ensemble)
     assert doubts[0].code == "one-form"
     assert "assume that the chinchilla law is the true form: laws cannot be ranked" in doubts[0].message
-    single, said = fit_basis(N, D, TRUTH(N, D), laws=("coupled",), resamples=20)
+    single, said = fit_basis(runs(TRUTH(N, D)), ("coupled",), Bootstrap(resamples=20))
     assert single.name == "coupled"  # type: ignore[union-attr]
-    assert "one law was asked for" in said[0].message
-    assert forecast_run(single, 1e9, 1e10).heldout is None
+    assert "one law was named" in said[0].message
+    assert forecast_run(single, {"N": 1e9, "D": 1e10}).heldout is None
 
 
 def test_far_and_off_the_ratio_is_said() -> None:
     fit = fit_loss_surface(N, D, TRUTH(N, D), resamples=20)
-    found = forecast_run(fit, 1e12, 1e12)
+    found = forecast_run(fit, {"N": 1e12, "D": 1e12})
     assert [d.code for d in found.warnings[:2]] == ["far", "ratio"] or "far" in str(found)
-    assert found.reach.params == pytest.approx(1000)
-    assert forecast_run(fit, 1e7, 1e12).reach.tokens_per_param == pytest.approx(1e5 / 2e3)
-    assert forecast_run(fit, 1e8, 1e9).reach.params == 1
+    assert found.reach["params"] == pytest.approx(1000)
+    assert forecast_run(fit, {"N": 1e7, "D": 1e12}).reach["tokens_per_param"] == pytest.approx(1e5 / 2e3)
+    assert forecast_run(fit, {"N": 1e8, "D": 1e9}).reach["params"] == 1
 
 
 def test_words() -> None:
@@ -81,19 +88,19 @@ def test_words() -> None:
 
 
 def test_counted_compute_far_from_6nd_is_said() -> None:
-    assert compute_doubts(6 * N * D * 1.1, N, D) == ()
-    (doubt,) = compute_doubts(6 * N * D * np.linspace(1.4, 4, len(N)), N, D)
-    assert doubt.message.startswith("the runs' counted FLOP are 1.4 to 4 times 6 N D")
+    assert compute_warnings(runs(TRUTH(N, D), 6 * N * D * 1.1)) == ()
+    (doubt,) = compute_warnings(runs(TRUTH(N, D), 6 * N * D * np.linspace(1.4, 4, len(N))))
+    assert doubt.message.startswith("the runs' counted FLOPs are 1.4 to 4 times 6 N D")
 
 
 def test_refusals() -> None:
     fit = fit_loss_surface(N, D, TRUTH(N, D), resamples=0)
     with pytest.raises(ValueError, match="params: a positive number; got -1"):
-        forecast_run(fit, -1, 1e9)
+        forecast_run(fit, {"N": -1, "D": 1e9})
     with pytest.raises(ValueError, match="tokens: a positive number; got nan"):
-        forecast_run(fit, 1e9, float("nan"))
+        forecast_run(fit, {"N": 1e9, "D": float("nan"}))
     with pytest.raises(FitError, match="no interval: the fit was made with resamples=0"):
-        forecast_run(fit, 1e9, 1e9)
+        forecast_run(fit, {"N": 1e9, "D": 1e9})
     with pytest.raises(ValueError, match="C: a compute budget is a positive number"):
         forecast_budget(fit, 0)
 

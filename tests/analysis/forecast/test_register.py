@@ -11,34 +11,34 @@ import pytest
 from analysis.fitting.fit import Fit, fit_loss_surface
 from analysis.forecast.predict import forecast_budget, forecast_run
 from analysis.forecast.register import read_registered, register, score
-from analysis.laws.law import Chinchilla
+from analysis.laws.chinchilla import Chinchilla
+from analysis.table import RunTable
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 WHEN = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def table() -> pd.DataFrame:
+def table() -> RunTable:
     N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(2e8, 2e10, 5)))
     loss = TRUTH.sample(np.random.default_rng(0), relative_noise=0.003, N=N, D=D)
-    return pd.DataFrame({"params": N, "tokens": D, "loss": loss, "family": "decoder"}).assign(
-        run_id=[f"r{i}" for i in range(len(N))]
-    )
+    rows = pd.DataFrame({"params": N, "tokens": D, "loss": loss, "family": "decoder"})
+    return RunTable.of(rows.assign(run_id=[f"r{i}" for i in range(len(N))]))
 
 
 @pytest.fixture(scope="module")
-def fit(table: pd.DataFrame) -> Fit:
+def fit(table: RunTable) -> Fit:
     return fit_loss_surface(table["params"], table["tokens"], table["loss"], resamples=200)
 
 
-def after(table: pd.DataFrame, **run: object) -> pd.DataFrame:
+def after(table: RunTable, **run: object) -> RunTable:
     new = {"family": "decoder", "run_id": "new", "started": "2026-11-02T00:00:00Z"} | run
-    return pd.concat([table, pd.DataFrame([new])], ignore_index=True)
+    return RunTable.of(pd.concat([table.rows, pd.DataFrame([new])], ignore_index=True))
 
 
-def test_scored_at_the_run_that_came(table: pd.DataFrame, fit: Fit, tmp_path: Path) -> None:
+def test_scored_at_the_run_that_came(table: RunTable, fit: Fit, tmp_path: Path) -> None:
     file = tmp_path / "forecast.json"
-    digest = register(forecast_run(fit, 4e9, 1e11), table, file, now=WHEN)
+    digest = register(forecast_run(fit, {"N": 4e9, "D": 1e11}), table, file, now=WHEN)
     assert json.loads(file.read_text())["sha256"] == digest
     loss = float(TRUTH(3.8e9, 1.02e11))
     scored = score(file, after(table, params=3.8e9, tokens=1.02e11, loss=loss))
@@ -51,7 +51,7 @@ def test_scored_at_the_run_that_came(table: pd.DataFrame, fit: Fit, tmp_path: Pa
     assert not score(file, after(table, params=4e9, tokens=1e11, loss=loss * 1.2))["inside_run"].any()
 
 
-def test_of_a_budget_the_best_run_is_scored(table: pd.DataFrame, fit: Fit, tmp_path: Path) -> None:
+def test_of_a_budget_the_best_run_is_scored(table: RunTable, fit: Fit, tmp_path: Path) -> None:
     file = tmp_path / "forecast.json"
     register(forecast_budget(fit, 1e22), table, file, now=WHEN)
     best = TRUTH.optimum(1e22)
@@ -65,34 +65,34 @@ def test_of_a_budget_the_best_run_is_scored(table: pd.DataFrame, fit: Fit, tmp_p
     assert scored["loss"].tolist() == pytest.approx([best.loss])
 
 
-def test_early_run_is_told(table: pd.DataFrame, fit: Fit, tmp_path: Path) -> None:
+def test_early_run_is_told(table: RunTable, fit: Fit, tmp_path: Path) -> None:
     file = tmp_path / "forecast.json"
-    register(forecast_run(fit, 4e9, 1e11), table, file, now=WHEN)
+    register(forecast_run(fit, {"N": 4e9, "D": 1e11}), table, file, now=WHEN)
     run = after(table, params=4e9, tokens=1e11, loss=2.1, started="2026-10-30T00:00:00Z")
     assert score(file, run)["early"].all()
 
 
-def test_never_rewritten_nor_changed(table: pd.DataFrame, fit: Fit, tmp_path: Path) -> None:
+def test_never_rewritten_nor_changed(table: RunTable, fit: Fit, tmp_path: Path) -> None:
     file = tmp_path / "forecast.json"
-    register(forecast_run(fit, 4e9, 1e11), table, file)
+    register(forecast_run(fit, {"N": 4e9, "D": 1e11}), table, file)
     with pytest.raises(FileExistsError, match=r"exists already\. A registered forecast is not rewritten"):
-        register(forecast_run(fit, 4e9, 1e11), table, file)
+        register(forecast_run(fit, {"N": 4e9, "D": 1e11}), table, file)
     text = file.read_text()
     value = json.loads(text)["forecast"]["loss"]["value"]
     file.write_text(text.replace(repr(value), repr(value * 1.01)))
     with pytest.raises(ValueError, match="was changed after it was registered"):
         read_registered(file)
     file.write_text("{}")
-    with pytest.raises(ValueError, match="not a registered forecast of schema 1"):
+    with pytest.raises(ValueError, match="not a registered forecast of this version"):
         read_registered(file)
     file.write_text("nonsense")
     with pytest.raises(ValueError, match="not a registered forecast: Expecting value"):
         read_registered(file)
 
 
-def test_no_run_has_come(table: pd.DataFrame, fit: Fit, tmp_path: Path) -> None:
+def test_no_run_has_come(table: RunTable, fit: Fit, tmp_path: Path) -> None:
     file = tmp_path / "forecast.json"
-    register(forecast_run(fit, 1e9, 2e10), table, file, now=WHEN)
+    register(forecast_run(fit, {"N": 1e9, "D": 2e10}), table, file, now=WHEN)
     with pytest.raises(ValueError, match="there is no comparable new run at all"):
         score(file, table)
     with pytest.raises(ValueError, match=r"the nearest has 5e\+08 params and 2e\+10 tokens"):

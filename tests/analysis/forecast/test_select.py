@@ -5,21 +5,31 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import FitError, fit_loss_surface
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.fitting.sensitivity import TRUNKS as LEFT_OUT
 from analysis.fitting.sensitivity import influential, sensitivity
 from analysis.forecast.select import fit_ensemble, forecast_heldout, noise, predict_runs, rank_laws
-from analysis.laws.law import Chinchilla, Coupled
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
+from analysis.laws.law import Array
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 SHARP = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28, k=2.0)
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(5e7, 5e9, 7), np.geomspace(1e9, 1e11, 6), indexing="ij"))
 TRUNKS = np.repeat(np.arange(7), 6)
 LOSS = TRUTH.sample(np.random.default_rng(0), relative_noise=0.002, N=N, D=D)
+PLAIN = Recipe("chinchilla")
+
+
+def runs(loss: Array, flops: Array | None = None) -> Runs:
+    return Runs.of({"N": N, "D": D}, loss, compute=flops)
 
 
 def test_largest_compute_is_held_out_and_forecast() -> None:
-    forecast = forecast_heldout(N, D, LOSS, holdout=6, resamples=100)
+    forecast = forecast_heldout(runs(LOSS), PLAIN, Bootstrap(resamples=100), holdout=6)
     table = forecast.table
     columns = ["params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error", "row"]
     assert list(table.columns) == columns
@@ -29,24 +39,24 @@ def test_largest_compute_is_held_out_and_forecast() -> None:
     assert forecast.error < 0.01
     assert forecast.covered >= len(table) - 2
     assert forecast.reach > 1
-    assert "inside 95 %" in str(forecast)
+    assert "inside the 95 % interval" in str(forecast)
 
 
 def test_counted_flops_decide_what_is_held_out() -> None:
     flops = np.arange(len(N), 0, -1.0)
-    forecast = forecast_heldout(N, D, LOSS, holdout=3, flops=flops, resamples=20)
+    forecast = forecast_heldout(runs(LOSS, flops), PLAIN, Bootstrap(resamples=20), holdout=3)
     assert sorted(forecast.table["row"]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("holdout", [0, 42, 1.5, 0.0])
 def test_impossible_holdout(holdout: float) -> None:
     with pytest.raises(ValueError, match=r"holdout: a fraction between 0 and 1, or a count"):
-        forecast_heldout(N, D, LOSS, holdout=holdout)
+        forecast_heldout(runs(LOSS), PLAIN, holdout=holdout)
 
 
 def test_one_budget_cannot_be_split() -> None:
     with pytest.raises(FitError, match="every run has the same compute"):
-        forecast_heldout(N[:7], 1e18 / N[:7], LOSS[:7], holdout=2)
+        forecast_heldout(Runs.of({"N": N[:7], "D": 1e18 / N[:7]}, LOSS[:7]), PLAIN, holdout=2)
 
 
 def test_a_new_run_is_less_certain_than_the_law() -> None:
@@ -61,21 +71,22 @@ def test_a_new_run_is_less_certain_than_the_law() -> None:
 
 def test_ranking_is_by_forecast_and_the_true_form_wins() -> None:
     loss = SHARP.sample(np.random.default_rng(1), relative_noise=0.001, N=N, D=D)
-    ranking = rank_laws(N, D, loss, groups=TRUNKS)
+    trunked = Runs.of({"N": N, "D": D}, loss, TRUNKS)
+    ranking = rank_laws(trunked)
     assert ranking["law"][0] == "coupled"
     assert ranking["heldout"].is_monotonic_increasing
     assert ranking["weight"].sum() == pytest.approx(1.0)
     assert (ranking["reach"] > 1).all()
     made = {"coupled": fit_loss_surface(N, D, loss, law="coupled", groups=TRUNKS, resamples=0)}
-    pd.testing.assert_frame_equal(rank_laws(N, D, loss, groups=TRUNKS, fits=made), ranking)
+    pd.testing.assert_frame_equal(rank_laws(trunked, fits=made), ranking)
     with pytest.raises(FitError, match="no cut leaves enough runs"):
-        rank_laws(N[::8], D[::8], loss[::8])
+        rank_laws(runs(loss).take(np.arange(0, 42, 8)))
 
 
 def test_the_ensemble_holds_what_one_form_misses() -> None:
     loss = SHARP.sample(np.random.default_rng(2), relative_noise=0.003, N=N, D=D)
     far = {"N": 2e10, "D": 4e11}
-    ensemble = fit_ensemble(N, D, loss, resamples=200)
+    ensemble = fit_ensemble(runs(loss), (), Bootstrap(resamples=200))
     truth = float(SHARP(**far))
     low, high = ensemble.interval(lambda law: law(**far))
     assert low <= truth <= high
@@ -85,26 +96,24 @@ def test_the_ensemble_holds_what_one_form_misses() -> None:
     assert ensemble.best.name == "coupled"
     assert ensemble.predict(lambda law: law(**far)) == pytest.approx(truth, rel=0.01)
     assert str(ensemble).startswith("ensemble of coupled ")
-    with pytest.raises(
-        FitError, match=r"not finite on 600 of 600 draws of the ensemble, 100 % of its weight"
-    ):
+    with pytest.raises(FitError, match="not finite on 600 of 600 bootstrap draws, 100 % of their weight"):
         ensemble.interval(lambda law: float("nan"))
     with pytest.raises(ValueError, match=r"level: a probability between 0 and 1, e\.g\. 0\.95; got 95"):
         ensemble.interval(lambda law: law.alpha, level=95)
     with pytest.raises(FitError, match="the ensemble was made with resamples=0"):
-        fit_ensemble(N, D, loss, resamples=0).interval(lambda law: law.alpha)
+        fit_ensemble(runs(loss), (), Bootstrap(resamples=0)).interval(lambda law: law.alpha)
 
 
 def test_no_interval_of_what_most_draws_lack() -> None:
     """As for one law: a tenth of the draws may lack a quantity, by weight; more, and it is not bounded."""
-    ensemble = fit_ensemble(N, D, LOSS, resamples=40)
+    ensemble = fit_ensemble(runs(LOSS), (), Bootstrap(resamples=40))
     middle = {fit.name: np.median([law.alpha for law in fit.draws]) for fit in ensemble.fits}
 
     def half(law: object) -> float:
         above = law.alpha > middle[law.name]  # type: ignore[attr-defined]
         return float("nan") if above else 1.0
 
-    with pytest.raises(FitError, match=r"not finite on 60 of 120 draws of the ensemble, 50 % of its weight"):
+    with pytest.raises(FitError, match="not finite on 60 of 120 bootstrap draws, 50 % of their weight"):
         ensemble.interval(half)
     lowest = {fit.name: min(law.alpha for law in fit.draws) for fit in ensemble.fits}
     few = ensemble.interval(lambda law: law.alpha if law.alpha > lowest[law.name] else float("nan"))

@@ -8,7 +8,7 @@ from analysis.fitting.fit import Fit, fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.links import Sigmoid
 from analysis.forecast.task import forecast_task
-from analysis.laws.law import Chinchilla
+from analysis.laws.chinchilla import Chinchilla
 
 SURFACE = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 TASK = Sigmoid(chance=0.25, top=0.95, steepness=2.0, middle=2.6)

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_power_law, fit_runs
-from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
+from analysis.forecast.findings import Findings, Question, fit_study, pareto
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
 from analysis.report.figures.decimate import apart, some_trunks
 from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
 from analysis.report.figures.learning import plot_learning_curves
 from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
-from analysis.report.findings import Findings, fit_study, pareto
 from analysis.report.style import (
     PLAIN,
     colours,
@@ -51,7 +51,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(study: Path) -> dict[str, Findings]:
-    return fit_study(load_runs(study), laws=("chinchilla",), resamples=40)
+    return fit_study(load_runs(study), Question(("chinchilla",), bootstrap=Bootstrap(resamples=40)))
 
 
 def dots(ax: Axes) -> np.ndarray:
@@ -70,7 +70,7 @@ def texts(ax: Axes) -> list[str]:
 
 def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = plot_loss_vs_params(part.runs, part.surfaces)
+    ax = plot_loss_vs_params(part.runs, part.fits)
     drawn = dots(ax)
     assert sorted(map(tuple, drawn)) == sorted(
         zip(part.runs["params"].astype(float), part.runs["loss"], strict=True)
@@ -79,27 +79,27 @@ def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) 
     assert len(lines) == len(BUDGETS)
     for line, D in zip(lines, BUDGETS, strict=True):
         N, L = line.get_data()
-        np.testing.assert_allclose(L, part.surfaces[0].law(N=N, D=D), rtol=1e-12)
+        np.testing.assert_allclose(L, part.fits[0].law(N=N, D=D), rtol=1e-12)
     assert {say(D) for D in BUDGETS} <= set(texts(ax))
 
 
 def test_loss_vs_tokens_has_a_line_a_size(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = plot_loss_vs_tokens(part.runs, part.surfaces)
+    ax = plot_loss_vs_tokens(part.runs, part.fits)
     assert {say(N) for N in WIDTHS.values()} <= set(texts(ax))
     assert len(dots(ax)) == len(part.runs)
 
 
 def test_chosen_budgets_only(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = plot_loss_vs_params(part.runs, part.surfaces, tokens=[250_000, 4_000_000])
+    ax = plot_loss_vs_params(part.runs, part.fits, tokens=[250_000, 4_000_000])
     assert len(dots(ax)) == 2 * len(WIDTHS)
 
 
 def test_isoflop_optima_are_those_of_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = plot_isoflop(part.runs, part.surfaces)
-    law = part.surfaces[0].law
+    ax = plot_isoflop(part.runs, part.fits)
+    law = part.fits[0].law
     optima = [line.get_data() for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata())]
     curves = [line.get_data() for line in ax.lines if line.get_marker() == "None"]
     assert len(optima) >= 4
@@ -113,16 +113,16 @@ def test_a_run_on_a_slice_is_not_moved(parts: dict[str, Findings]) -> None:
     """With one slice at a run's own compute, that run is drawn at its own loss."""
     part = parts["decoder"]
     one = part.runs.iloc[[7]]
-    ax = plot_isoflop(one, part.surfaces, budgets=1)
+    ax = plot_isoflop(one, part.fits, budgets=1)
     np.testing.assert_allclose(dots(ax)[0], [one["params"].iloc[0], one["loss"].iloc[0]], rtol=1e-9)
 
 
 @pytest.mark.parametrize("against", ["params", "tokens", "fitted"])
 def test_residuals_are_the_fits_own(parts: dict[str, Findings], against: str) -> None:
     part = parts["decoder"]
-    ax = plot_residuals(part.runs, part.surfaces, against=against)
+    ax = plot_residuals(part.runs, part.fits, against=against)
     x, y = dots(ax).T
-    predicted = part.surfaces[0].law(N=part.runs["params"].to_numpy(), D=part.runs["tokens"].to_numpy())
+    predicted = part.fits[0].law(N=part.runs["params"].to_numpy(), D=part.runs["tokens"].to_numpy())
     np.testing.assert_allclose(y, 100 * (part.runs["loss"] / predicted - 1), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(x, predicted if against == "fitted" else part.runs[against])
 
@@ -138,7 +138,7 @@ def test_forecast_bars_are_the_intervals(parts: dict[str, Findings]) -> None:
 
 
 def test_parameter_bar_is_the_interval(parts: dict[str, Findings]) -> None:
-    fit = parts["decoder"].surfaces[0]
+    fit = parts["decoder"].fits[0]
     ax = plot_parameter([("chinchilla", PLAIN, fit)], "beta")
     np.testing.assert_allclose(ax.lines[0].get_xdata(), fit.interval(lambda law: law.beta))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["chinchilla"]
@@ -175,13 +175,13 @@ def test_one_colour_an_arm_in_every_figure(parts: dict[str, Findings], study: Pa
         label, ink = labels[family], inks[labels[family]]
         curves = load_curves(study).rows
         for ax in (
-            plot_loss_vs_params(part.runs, part.surfaces, ink=ink),
-            plot_loss_vs_tokens(part.runs, part.surfaces, ink=ink),
-            plot_isoflop(part.runs, part.surfaces, ink=ink),
-            plot_residuals(part.runs, part.surfaces, ink=ink),
+            plot_loss_vs_params(part.runs, part.fits, ink=ink),
+            plot_loss_vs_tokens(part.runs, part.fits, ink=ink),
+            plot_isoflop(part.runs, part.fits, ink=ink),
+            plot_residuals(part.runs, part.fits, ink=ink),
             plot_forecast([(label, part.forecasts[0])], inks=inks),
-            plot_parameter([("one", ink, part.surfaces[0])], "E"),
-            plot_loss_vs_flops([(label, part.runs, part.surfaces)], inks=inks),
+            plot_parameter([("one", ink, part.fits[0])], "E"),
+            plot_loss_vs_flops([(label, part.runs, part.fits)], inks=inks),
             plot_learning_curves(curves[curves["family"] == family], arms=arms, inks=inks),
         ):
             drawn = {
@@ -214,7 +214,7 @@ def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
 def test_a_figure_draws_where_it_is_told(parts: dict[str, Findings]) -> None:
     left, right = panels(1, 2)
     part = parts["decoder"]
-    assert plot_loss_vs_params(part.runs, part.surfaces, ax=right) is right
+    assert plot_loss_vs_params(part.runs, part.fits, ax=right) is right
     assert not left.lines
 
 
@@ -372,8 +372,11 @@ def test_a_law_of_one_input_is_drawn_beyond_its_runs(law: str) -> None:
     """Loss of x or compute alone: every run, and the law with its band up to ten times the largest x."""
     x = np.geomspace(1e15, 1e18, 12)
     loss = 1.7 + 40 * x**-0.1 * np.exp(0.002 * np.random.default_rng(0).standard_normal(12))
-    recipe = Recipe(law, Robust())
-    fits = [fit_runs(Runs.of({"x": x}, loss), recipe, resamples=20), fit_power_law(x, loss, resamples=0)]
+    recipe = Recipe(law)
+    fits = [
+        fit_runs(Runs.of({"x": x}, loss), recipe, Bootstrap(resamples=20)),
+        fit_power_law(x, loss, resamples=0),
+    ]
     ax = plot_curve_law("muon", x, loss, fits, x_label="C [FLOP]")
     assert sorted(map(tuple, dots(ax))) == sorted(zip(x, loss, strict=True))
     inside, beyond = [line for line in ax.lines if line.get_color() == PLAIN and line.get_marker() == "None"][

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
 from analysis.report.checklist import checklist
 from analysis.report.content import known, unknown
-from analysis.report.findings import Findings, fit_study
 from analysis.report.formats import (
     Table,
     escape_latex,
@@ -59,7 +60,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def findings(study: Path) -> dict[str, Findings]:
-    return fit_study(load_runs(study), resamples=60)
+    return fit_study(load_runs(study), Question(bootstrap=Bootstrap(resamples=60)))
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +102,12 @@ def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, P
     """Another hash seed and folder, fits and all; and nothing heavy or with a global state is imported."""
     code = (
         "import sys\n"
-        "from analysis.report.findings import fit_study\n"
+        "from analysis.fitting.bootstrap.replicates import Bootstrap\n"
+        "from analysis.forecast.findings import Question, fit_study\n"
         "from analysis.report.write import write_report\n"
         "from analysis.table import load_runs\n"
-        "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), resamples=60), 'out')\n"
+        "question = Question(bootstrap=Bootstrap(resamples=60))\n"
+        "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), question), 'out')\n"
         "assert not {'matplotlib.pyplot', 'torch', 'wandb', 'hydra'} & set(sys.modules)\n"
     )
     environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -151,7 +154,7 @@ def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> 
 
 def test_every_warning_of_every_fit_is_in_the_page(page: str, findings: dict[str, Findings]) -> None:
     part = findings["decoder"]
-    fits = [*part.surfaces, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
+    fits = [*part.fits, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
     messages = [warning.message for fit in fits for warning in fit.warnings]
     assert messages, "the one-trunk slice alone must raise one"
     listed = page[page.index("<h2>Warnings") : page.index("<h2>Runs and data")].replace("&#39;", "'")
@@ -173,7 +176,7 @@ def test_the_page_is_self_contained(page: str) -> None:
 def test_the_other_formats_hold_the_same_numbers(
     written: dict[str, Path], findings: dict[str, Findings]
 ) -> None:
-    fit = findings["decoder"].surfaces[0]
+    fit = findings["decoder"].fits[0]
     parameters = pd.read_csv(written["parameters.csv"])
     row = parameters[(parameters["law"] == fit.name) & (parameters["parameter"] == "alpha")].iloc[0]
     assert row["value"] == fit.law.parameters["alpha"]
@@ -213,7 +216,7 @@ def test_hostile_names_stay_text(study: Path, tmp_path: Path) -> None:
         set_aside=(SetAside(HOSTILE, HOSTILE),),
         notes=(HOSTILE,),
     )
-    findings = fit_study(table, laws=("chinchilla",), resamples=0)
+    findings = fit_study(table, Question(("chinchilla",), bootstrap=Bootstrap(resamples=0)))
     out = tmp_path / "out"
     written = write_report(table, findings, out, question=HOSTILE)
     page = written["index.html"].read_text()
@@ -283,8 +286,8 @@ def test_a_table_in_each_format() -> None:
 def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) -> None:
     table = load_runs(study)
     few = table.take(np.arange(3))
-    findings = fit_study(few, resamples=20)
-    assert findings["decoder"].surfaces == ()
+    findings = fit_study(few, Question(bootstrap=Bootstrap(resamples=20)))
+    assert findings["decoder"].fits == ()
     assert "fewer runs than the law has parameters" in findings["decoder"].refusals[0]
     page = write_report(few, findings, tmp_path)["index.html"].read_text()
     assert "No law could be fitted" in page
@@ -296,8 +299,8 @@ def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
     """Six runs of two trunks: a law of five parameters meets them, and every replicate meets them too."""
     rows = load_runs(study).rows
     runs = RunTable.of(rows[rows["family"] == "decoder"].sort_values(["params", "tokens"]).head(6))
-    findings = fit_study(runs, laws=("chinchilla",), resamples=20)
-    assert findings["decoder"].surfaces
+    findings = fit_study(runs, Question(("chinchilla",), bootstrap=Bootstrap(resamples=20)))
+    assert findings["decoder"].fits
     assert not any("best model size grows" in line for line in known(findings))
     assert any("6 runs on 2 trunks are too few" in line for line in unknown(findings))
     with styled():
@@ -306,7 +309,7 @@ def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
 
 def test_best_forecast_first_and_no_interval_from_one_trunk(findings: dict[str, Findings]) -> None:
     part = findings["decoder"]
-    assert [f.fit.name for f in part.forecasts] == [f.name for f in part.surfaces]
+    assert [f.fit.name for f in part.forecasts] == [f.name for f in part.fits]
     errors = [f.error for f in part.forecasts]
     assert errors == sorted(errors)
     slices = {s.axis: s for s in part.slices}

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.fitting.runs import FitError
-from analysis.laws.law import Coupled
+from analysis.laws.coupled import Coupled
 from analysis.sweeps import families
 from analysis.sweeps.families import EqualityTest, _Runs, _Shape, compare_families
 

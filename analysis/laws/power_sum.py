@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cached_property
+
 import numpy as np
 
-from analysis.laws.form import AT_BOUND, EXPONENTS, LOG_LARGE, LOG_ZERO, Data, Form, Tape
-from analysis.laws.law import Array, Chinchilla, Law, PowerLaw
+from analysis.laws.form import AT_BOUND, EXPONENTS, LOG_LARGE, LOG_ZERO, Data, LawForm, Pins, Readout, Tape
+from analysis.laws.law import Array, Law
 from analysis.laws.projection import best_cells, project_one, project_two
 from analysis.laws.slots import Coordinate, Slots
-from analysis.laws.surfaces import OverTraining
 
 FINE = np.geomspace(0.03, 2.4, 24)  # exponents; Newton leaves the grid freely
 COARSE = np.geomspace(0.05, 2.0, 14)
 STARTS = 3
-LETTERS = {"N": ("log_A", "alpha"), "D": ("log_B", "beta"), "x": ("log_A", "alpha")}
+LETTERS = (("log_A", "alpha"), ("log_B", "beta"))  # of the first input, and of the second
 
 
-class PowerSum(Form):
+class PowerSum(LawForm):
     """log L = log(e^log_E + sum_j e^(c_j - a_j x_j)); theta = (log_E if offset, c_1, …, a_1, …)."""
 
-    def __init__(
-        self,
-        data: Data,
-        offset: bool = True,
-        tied: bool = False,
-        exponents: dict[str, float] | None = None,
-        over_training: bool = False,
-    ) -> None:
-        self._data = data
+    def __init__(self, law: type[Law], data: Data, pins: Pins | None = None, offset: bool = True) -> None:
+        super().__init__(law, data)
+        pins = pins or Pins()
         self._inputs = tuple(data.inputs)
         self._x = np.stack([data.inputs[name] for name in self._inputs])  # (J, n)
         self._minus_x = -self._x[:, None]
         self._offset = offset
-        self._tied = tied
-        self._over_training = over_training
-        coefficients, powers = zip(*(LETTERS[name] for name in self._inputs), strict=True)
-        self._fixed = [(exponents or {}).get(name) for name in powers]
+        coefficients, powers = zip(*LETTERS[: len(self._inputs)], strict=True)
+        self._tied = ("alpha", "beta") in pins.ties
+        self._fixed = [pins.values.get(name) for name in powers]
         self.names = ("log_E",) * offset + coefficients + powers
         J = len(self._inputs)
         slots = [None] * offset + list(self._x)
@@ -44,6 +39,14 @@ class PowerSum(Form):
         self._slots = Slots(slots, coordinates, self._x.shape[1])
         self.lower = np.array([LOG_ZERO] * (offset + J) + [EXPONENTS[0]] * J)
         self.upper = np.array([LOG_LARGE] * (offset + J) + [EXPONENTS[1]] * J)
+
+    @cached_property
+    def readouts(self) -> Mapping[str, Readout]:
+        pairs = LETTERS[: len(self._inputs)]
+        centres = [self.data.centres[name] for name in self._inputs]
+        found = {"E": self.amount("log_E")} if self._offset else {}
+        found |= {c[4:]: self.amount(c, **{a: x}) for (c, a), x in zip(pairs, centres, strict=True)}
+        return found | {a: Readout.of(a) for _, a in pairs}
 
     def _terms(self, theta: Array) -> tuple[Array, Array]:
         """The size of each term (offset + J, R, n), that of the floor left blank, and their sum (R, n)."""
@@ -115,22 +118,3 @@ class PowerSum(Form):
             merged[rows, 0] = np.logaddexp(merged[rows, 0], merged[rows, 1 + j])
             merged[rows, 1 + j], merged[rows, 1 + J + j] = LOG_ZERO, 0.0
         return np.minimum(merged, self.upper)
-
-    def law(self, theta: Array) -> Law:
-        data = self._data
-        J, first = len(self._inputs), int(self._offset)
-        E = scale(theta[0], data.centre) if first else 0.0
-        exponents = [float(v) for v in theta[first + J :]]
-        coefficients = [
-            scale(theta[first + j], data.centre + exponents[j] * data.centres[name])
-            for j, name in enumerate(self._inputs)
-        ]
-        if J == 1:
-            return PowerLaw(E, coefficients[0], exponents[0])
-        surface = Chinchilla(E, coefficients[0], coefficients[1], exponents[0], exponents[1])
-        return OverTraining.of(surface) if self._over_training else surface
-
-
-def scale(log_coefficient: float, shift: float) -> float:
-    """The coefficient in the data's own units; exactly 0 for a term at its lower bound."""
-    return 0.0 if log_coefficient <= LOG_ZERO else float(np.exp(log_coefficient + shift))

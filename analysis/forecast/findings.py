@@ -1,0 +1,262 @@
+"""Everything fitted to each comparable part of a table: laws, their forecasts, and what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit, FitError, fit_runs
+from analysis.fitting.lack_of_fit import lack_of_fit
+from analysis.fitting.pinned import pin_warnings
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs, called
+from analysis.fitting.sensitivity import sensitivity
+from analysis.forecast.isoflop import Comparison, compare_approaches
+from analysis.forecast.select import Ensemble, Forecast, forecast_heldout, rank_laws
+from analysis.laws.registry import FITTED, law_named
+from analysis.table import RunTable, split_comparable
+
+MANY = 1000  # runs from which the test of lack of fit draws fewer samples
+SAMPLES = (499, 99)  # for few runs, and for many
+AGREE = 0.02  # relative: step counts round tokens, so budgets that agree to this are one
+SLICED = 4  # values along an axis from which a power law is fitted to it
+REPEATS = 1 - 1e-3  # unique over seen tokens, below which data repeats
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a table: which laws, what they hold, and how they are judged."""
+
+    laws: tuple[str, ...] = ()  # by name; by default the registry's for the columns of the table
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    ties: tuple[tuple[str, str], ...] = ()
+    holdout: float | int = 0.25  # fraction, or number, of runs of largest compute that no forecast sees
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A power law along one axis (params, tokens or flops), the rest held or at its best."""
+
+    axis: str
+    where: str  # e.g. "at D = 4M tokens"
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One comparable part of a table and everything fitted to it."""
+
+    label: str
+    runs: pd.DataFrame
+    fits: tuple[Fit, ...] = ()  # best first: by forecast where there is one
+    forecasts: tuple[Forecast, ...] = ()  # best first
+    slices: tuple[Slice, ...] = ()
+    ensemble: Ensemble | None = None  # of the fits, weighted by rolling forecasts of larger compute
+    approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
+    sensitivity: pd.DataFrame | None = None  # the first fit under every other choice
+    refusals: tuple[str, ...] = ()  # fits that could not be made, and why
+
+    @property
+    def family(self) -> str:
+        return str(self.runs["family"].iloc[0])
+
+
+def fit_study(table: RunTable, question: Question | None = None) -> dict[str, Findings]:
+    """Fit every comparable part of a table: laws, forecasts of the largest-compute runs, power laws.
+
+    Returns:
+        label of the part, as `split_comparable` gives it → findings. A fit that is refused raises nothing
+        here: it leaves its reason.
+
+    Raises:
+        ValueError: for a law or a parameter that does not exist.
+    """
+    question = question or Question()
+    for name in question.laws:
+        law_named(name)
+    return {label: fit_part(part, question) for label, part in split_comparable(table).items()}
+
+
+def inputs_of(table: RunTable) -> tuple[str, ...]:
+    """What a law can be a function of in this table, as the registry's defaults are listed by.
+
+    Raises:
+        FitError: for a table that has neither size and data, nor compute, nor x.
+    """
+    if {"params", "tokens"} <= set(table.rows.columns):
+        if "tokens_unique" in table and table["tokens_unique"].notna().all():
+            repeated = table.numbers("tokens_unique") < REPEATS * table.numbers("tokens")
+            if repeated.any():
+                return ("N", "D", "U")
+        return ("N", "D")
+    for letter in ("C", "x"):
+        if called(letter) in table:
+            return (letter,)
+    raise FitError("the table has neither params and tokens, nor flops, nor x: there is no law to fit.")
+
+
+def runs_of(table: RunTable, laws: Sequence[str]) -> Runs:
+    """The runs with every input that one of the laws takes.
+
+    Raises:
+        FitError: for an input that the table does not have.
+    """
+    return Runs.of_table(table, tuple(dict.fromkeys(i for law in laws for i in law_named(law).inputs)))
+
+
+def fit_part(table: RunTable, question: Question) -> Findings:
+    """Fit one comparable part; see `fit_study`."""
+    maker = _Maker(table, question)
+    try:
+        default = FITTED[inputs_of(table)]
+    except FitError as error:
+        default, maker.refusals = (), [str(error)]
+    for law in question.laws or default:
+        maker.add(law)
+    return maker.findings()
+
+
+class _Maker:
+    """Collects the findings of one part, and why some could not be made."""
+
+    def __init__(self, table: RunTable, question: Question) -> None:
+        self.table = table
+        self.question = question
+        self.fits: dict[str, Fit] = {}
+        self.forecasts: dict[str, Forecast] = {}
+        self.refusals: list[str] = []
+
+    def add(self, law: str) -> None:
+        """Fit one law and let it forecast; keep the reason where it cannot."""
+        question = self.question
+        recipe = Recipe(law, fixed=question.fixed, ties=question.ties)
+        try:
+            runs = runs_of(self.table, (law,))
+            fit = fit_runs(runs, recipe, question.bootstrap)
+        except FitError as error:
+            self.refusals.append(f"{law}: {error}")
+            return
+        self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
+        try:
+            self.forecasts[law] = forecast_heldout(runs, recipe, question.bootstrap, question.holdout)
+        except (FitError, ValueError) as error:
+            self.refusals.append(f"{law}, forecast of held-out runs: {error}")
+
+    def findings(self) -> Findings:
+        """All of it, the laws that forecast best first."""
+        best = sorted(self.forecasts, key=lambda law: self.forecasts[law].error)
+        order = [*best, *(law for law in self.fits if law not in self.forecasts)]
+        first = self.fits[order[0]] if order else None
+        surface = next(
+            (self.fits[law] for law in order if {"N", "D"} == set(self.fits[law].law.inputs)), None
+        )
+        return Findings(
+            label=self.table.part,
+            runs=self.table.rows,
+            fits=tuple(self.fits[law] for law in order),
+            forecasts=tuple(self.forecasts[law] for law in best),
+            slices=self._slices() if surface else (),
+            ensemble=self._ensemble(order),
+            approaches=self._approaches(surface) if surface else None,
+            sensitivity=_other_choices(first, self.table) if first else None,
+            refusals=tuple(self.refusals),
+        )
+
+    def _ensemble(self, order: Sequence[str]) -> Ensemble | None:
+        if len(order) < 2:
+            return None
+        try:
+            runs = runs_of(self.table, order)
+            ranking = rank_laws(runs, order, fits=self.fits)
+        except FitError as error:
+            self.refusals.append(f"ensemble of laws: {error}")
+            return None
+        fits = tuple(self.fits[law] for law in ranking["law"])
+        return Ensemble(fits, ranking, ranking["weight"].to_numpy(), self.question.bootstrap.level)
+
+    def _approaches(self, fit: Fit) -> Comparison | None:
+        try:
+            return compare_approaches(fit)
+        except (FitError, ValueError) as error:
+            self.refusals.append(f"approaches 1 to 3: {error}")
+            return None
+
+    def _slices(self) -> tuple[Slice, ...]:
+        found = []
+        for axis, where, rows in _slices(self.table.rows):
+            trunks = rows["trunk_id"].to_numpy(dtype=str)
+            runs = Runs.of({"x": rows[axis].to_numpy(float)}, rows["loss"].to_numpy(float), trunks)
+            # Runs of one trunk move together: drawing trunks from one trunk would show no doubt at all.
+            bootstrap = self.question.bootstrap
+            if len(set(trunks)) == 1:
+                bootstrap = replace(bootstrap, resamples=0)
+            try:
+                found.append(Slice(axis, where, fit_runs(runs, Recipe(FITTED[("x",)][0]), bootstrap)))
+            except FitError as error:
+                self.refusals.append(f"power law along {axis}, {where}: {error}")
+        return tuple(found)
+
+
+def _tested(fit: Fit) -> tuple[FitWarning, ...]:
+    """A warning that comes first where the law is rejected for a wider one."""
+    if fit.law.wider is None:
+        return ()
+    try:
+        found = lack_of_fit(fit, resamples=SAMPLES[fit.n_runs > MANY])
+    except FitError:  # too few runs for the wider law: nothing is known against this one
+        return ()
+    if not found.rejected():
+        return ()
+    return (
+        FitWarning(
+            "lack-of-fit",
+            f"the {found.law} law is rejected: what it leaves over has the shape of the {found.against} law, "
+            f"which fits within {100 * found.rms_against:.2g} % (rms) against {100 * found.rms:.2g} % "
+            f"(p = {found.p:.2g}). Its intervals do not allow for that.",
+        ),
+    )
+
+
+def _other_choices(fit: Fit, table: RunTable) -> pd.DataFrame:
+    """Refits under other losses, runs and conventions of N and C, with what they do to the optimum."""
+    if not {"N", "D"} <= set(fit.law.inputs):
+        return sensitivity(fit)
+    others = {name: float(np.median(x)) for name, x in fit.runs.inputs.items() if name not in ("N", "D")}
+    compute = 10 * float(table["flops"].max())
+    quantities: dict[str, Callable[[Any], float]] = {
+        "N*": lambda law: law.optimum(compute, **others).N,
+        "L*": lambda law: law.optimum(compute, **others).loss,
+    }
+    if hasattr(type(fit.law), "growth"):
+        quantities = {"a": lambda law: law.growth, **quantities}
+    kept = [name for name in ("params_matmul", "params_total") if name in table and table[name].notna().all()]
+    conventions = {name: table.numbers(name) for name in kept}
+    return sensitivity(fit, quantities, conventions=conventions, flops={"counted": table.numbers("flops")})
+
+
+def _slices(runs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Rows to fit along N at the largest D, along D at the largest N, and along C on the frontier."""
+    found = []
+    for axis, held, letter in (("params", "tokens", "D"), ("tokens", "params", "N")):
+        for value in sorted(runs[held].unique(), reverse=True):
+            rows = runs[np.abs(np.log(runs[held] / value)) < AGREE]
+            if rows[axis].nunique() >= SLICED:
+                found.append((axis, f"at {letter} = {value:,.0f}", rows))
+                break
+    frontier = pareto(runs)
+    if frontier["flops"].nunique() >= SLICED:
+        found.append(("flops", "on the frontier of the runs", frontier))
+    return found
+
+
+def pareto(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that no run of equal or less compute beats, in order of compute."""
+    ordered = runs.sort_values(["flops", "loss"], kind="stable")
+    return ordered[ordered["loss"] < ordered["loss"].cummin().shift(fill_value=np.inf)]

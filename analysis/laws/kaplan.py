@@ -1,0 +1,97 @@
+"""The joint law of Kaplan et al., which has no floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.laws import jet
+from analysis.laws.chinchilla import Chinchilla
+from analysis.laws.coupled import Coupled
+from analysis.laws.form import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, LawForm, Pins, Readout
+from analysis.laws.jet import Jet
+from analysis.laws.jet_form import JetForm
+from analysis.laws.law import Array, Law, Optimum
+from analysis.laws.power_sum import PowerSum
+
+SMALLEST = 5e-3  # of an exponent: of a smaller one, Nc is more than a float holds
+
+
+@dataclass(frozen=True)
+class Kaplan(Law):
+    """L = [(Nc/N)^(alpha/beta) + Dc/D]^beta: no floor, so exponents do not compare with laws that have one.
+
+    It is the coupled surface with E = 0, k = 1/beta, A = Nc^alpha and B = Dc^beta.
+
+    Source: Kaplan et al. 2020 (arXiv:2001.08361) eq. 1.5.
+    """
+
+    Nc: float
+    Dc: float
+    alpha: float
+    beta: float
+
+    name: ClassVar[str] = "kaplan"
+    inputs: ClassVar[tuple[str, ...]] = ("N", "D")
+    formula: ClassVar[str] = "L = [(Nc/N)^(alpha/beta) + Dc/D]^beta"
+    wider: ClassVar[str | None] = "kaplan_floor"
+
+    @property
+    def coupled(self) -> Coupled:
+        """The same surface in the coupled form."""
+        A, B = self.Nc**self.alpha, self.Dc**self.beta
+        return Coupled(E=0.0, A=A, B=B, alpha=self.alpha, beta=self.beta, k=1 / self.beta)
+
+    @property
+    def growth(self) -> float:
+        """The a of N ∝ C^a."""
+        return self.coupled.growth
+
+    def __call__(self, N: npt.ArrayLike, D: npt.ArrayLike) -> Array:
+        return self.coupled(N=N, D=D)
+
+    def optimum(self, C: float, **others: float) -> Optimum:
+        return self.coupled.optimum(C)
+
+    @classmethod
+    def form(cls, data: Data, pins: Pins) -> LawForm:
+        return KaplanForm(cls, data)
+
+
+class KaplanForm(JetForm):
+    """theta = (log_A, log_B, alpha, beta) of the coupled surface with k = 1/beta and no floor."""
+
+    names = ("log_A", "log_B", "alpha", "beta")
+    lower = np.array([LOG_ZERO] * 2 + [SMALLEST] * 2)
+    upper = np.array([LOG_LARGE] * 2 + [EXPONENTS[1]] * 2)
+
+    def jet(self, a: Jet, b: Jet, alpha: Jet, beta: Jet) -> Jet:  # type: ignore[override]
+        k = jet.exp(-jet.log(beta))
+        by_size, by_data = a - alpha * self.data.inputs["N"], b - beta * self.data.inputs["D"]
+        return jet.logaddexp(k * by_size, k * by_data) * beta
+
+    def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
+        additive = PowerSum(Chinchilla, self.data, offset=False).starts(weights, log_loss, thorough)
+        small = additive * np.array([1.0, 1.0, 0.3, 0.3])
+        candidates = [*additive, *small, *(additive * np.array([1.0, 1.0, 0.6, 0.6]))]
+        return self._screen(candidates, weights, log_loss, 3 if thorough else 1)
+
+    @cached_property
+    def readouts(self) -> Mapping[str, Readout]:
+        return scales(self)
+
+
+def scales(form: LawForm) -> dict[str, Readout]:
+    """Nc = A^(1/alpha) and Dc = B^(1/beta), and the exponents."""
+    centre, centres = form.data.centre, form.data.centres
+    return {
+        "Nc": Readout({"log_A": 1.0, "alpha": centres["N"]}, centre, log=True, over="alpha"),
+        "Dc": Readout({"log_B": 1.0, "beta": centres["D"]}, centre, log=True, over="beta"),
+        "alpha": Readout.of("alpha"),
+        "beta": Readout.of("beta"),
+    }

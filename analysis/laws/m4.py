@@ -1,0 +1,116 @@
+"""From a plateau through a power law to a floor: M4 of Alabdulmohsin et al."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.laws import jet
+from analysis.laws.form import EXPONENTS, LOG_LARGE, LOG_ZERO, Data, LawForm, Pins, Readout
+from analysis.laws.jet import Jet
+from analysis.laws.jet_form import JetForm
+from analysis.laws.law import Array, Law
+from analysis.laws.power import PowerLaw
+from analysis.laws.power_sum import PowerSum
+
+ROOT_STEPS = 100
+
+
+@dataclass(frozen=True)
+class M4(Law):
+    """(L - E) / (L0 - L)^a = A x^-c: from L0 at small x, through a power law, to the floor E.
+
+    Source: Alabdulmohsin, Neyshabur & Zhai 2022 (arXiv:2209.06640), the estimator they recommend.
+    """
+
+    E: float
+    L0: float
+    A: float
+    a: float
+    c: float
+
+    name: ClassVar[str] = "m4"
+    inputs: ClassVar[tuple[str, ...]] = ("x",)
+    formula: ClassVar[str] = "(L - E)/(L0 - L)^a = A x^-c"
+
+    def __call__(self, x: npt.ArrayLike) -> Array:
+        span = self.L0 - self.E
+        target = np.log(self.A) - self.c * np.log(np.asarray(x, float)) - (1 - self.a) * np.log(span)
+        return np.asarray(self.E + span / (1.0 + np.exp(-log_odds(target, np.asarray(self.a)))))[()]
+
+    @classmethod
+    def form(cls, data: Data, pins: Pins) -> LawForm:
+        return M4Form(cls, data)
+
+
+def log_odds(target: Array, a: Array) -> Array:
+    """Solve log s(u) - a log s(-u) = target for u, with s the logistic function; arrays broadcast.
+
+    The left side rises in u, between u + (small) and a u: Newton steps, kept inside a bracket.
+    """
+    target, a = np.broadcast_arrays(np.asarray(target, float), np.asarray(a, float))
+    low = np.minimum(target, 0.0) - 2.0
+    high = np.maximum(target, 0.0) / np.maximum(a, 1e-8) + 2.0
+    u = np.clip(target, low, high)
+    for _ in range(ROOT_STEPS):
+        value = -np.logaddexp(0, -u) + a * np.logaddexp(0, u) - target
+        low, high = np.where(value < 0, u, low), np.where(value > 0, u, high)
+        up = np.exp(-np.logaddexp(0, -u))
+        step = value / ((1.0 - up) + a * up)
+        new = u - step
+        new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
+        if np.all(np.abs(new - u) <= 1e-15 * (1 + np.abs(u))):
+            return np.asarray(new)
+        u = new
+    return np.asarray(u)
+
+
+class M4Form(JetForm):
+    """theta = (log_E, log_span, log_A, log_a, c); L0 = E + span."""
+
+    names = ("log_E", "log_span", "log_A", "log_a", "c")
+    lower = np.array([LOG_ZERO, LOG_ZERO, -40.0, np.log(1e-3), EXPONENTS[0]])
+    upper = np.array([LOG_LARGE, 2 * LOG_LARGE, 40.0, np.log(20.0), EXPONENTS[1]])
+
+    def jet(self, floor: Jet, span: Jet, log_A: Jet, log_a: Jet, c: Jet) -> Jet:  # type: ignore[override]
+        a = jet.exp(log_a)
+        # (L - E)/(L0 - L)^a has the loss's unit to the power 1 - a, and A is centred as if it had that unit.
+        target = log_A + a * self.data.centre - c * self.data.inputs["x"] - (1.0 - a) * span
+        u = Jet(log_odds(target.value, a.value))
+        rising = np.exp(-np.logaddexp(0, -u.value))
+        slope = (1.0 - rising) + a.value * rising
+        # Each step with the slope held fixed makes one more order of derivatives exact; the value is already.
+        for _ in range(2):
+            gap = a * jet.softplus(u) - jet.softplus(-u) - target
+            u = u - gap * (1.0 / slope)
+        return jet.logaddexp(floor, span - jet.softplus(-u))
+
+    def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
+        E, A, alpha = np.moveaxis(PowerSum(PowerLaw, self.data).starts(weights, log_loss, thorough)[0], 1, 0)
+        highest = log_loss.max(axis=1)
+        candidates = []
+        for above, log_a, steeper in product((0.1, 0.7, 2.0), np.log([0.05, 0.4, 1.0]), (1.0, 1.5)):
+            span = np.log(np.maximum(np.exp(highest + above) - np.exp(E), 1e-6))
+            log_A = A + np.exp(log_a) * (span - self.data.centre)
+            candidates.append(np.stack([E, span, log_A, np.full_like(E, log_a), steeper * alpha], axis=1))
+        return self._screen(candidates, weights, log_loss, 4 if thorough else 2)
+
+    @cached_property
+    def readouts(self) -> Mapping[str, Readout]:
+        return {
+            "E": self.amount("log_E"),
+            "span": self.amount("log_span"),
+            "A": self.amount("log_A", c=self.data.centres["x"]),
+            "a": Readout.of("log_a"),
+            "c": Readout.of("c"),
+        }
+
+    def laws(self, theta: Array) -> list[Law]:
+        E, span, A, a, c = (self.read(readout, theta).tolist() for readout in self.readouts.values())
+        return [M4(e, e + s, *rest) for e, s, *rest in zip(E, span, A, a, c, strict=True)]
