@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
 from analysis.report.figures.approaches import plot_approaches
+from analysis.report.figures.axes import others_of
 from analysis.report.figures.bits import plot_loss_vs_bits
 from analysis.report.figures.compute import BEYOND, plot_curve_law, plot_loss_vs_flops
 from analysis.report.figures.decimate import PLENTY, some_trunks
@@ -123,6 +124,8 @@ def _compute(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
 def _surface(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
     lines = f" Dots are runs, lines the {part.fits[0].name} law." if part.fits else ""
     along = "Loss against {} at each {}." + lines
+    if part.fits and others_of(part.fits[0]):
+        along += " Further inputs of the law are held at their median."
     slices = (
         "Slices of the first law at equal compute C = 6 N D [FLOP]. Each dot is a run within a factor of two "
         "of the slice, moved to it along the law."
@@ -179,7 +182,8 @@ def _parameters(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
     caption = (
         "Parameters with their bootstrap intervals. A wide bar is a parameter that the runs do not identify."
     )
-    return picture("parameters", "Surface" if len(parts) == 1 else "Parameters", caption, axes[0])
+    group = "Parameters" if len(parts) > 1 else "Surface" if is_surface(parts[0]) else "Curve"
+    return picture("parameters", group, caption, axes[0])
 
 
 def _residuals(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:

@@ -158,12 +158,14 @@ def linear_axis(axis: Axis, label: str | None = None, most: int = 6) -> None:
         axis.set_label_text(label)
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
-    def digits(value: float, _: int | None) -> str:
+    def words(value: float, _: int | None) -> str:
         low, high = axis.get_view_interval()
         span = max(abs(low), abs(high)) / abs(high - low)  # neighbouring ticks must differ in what is written
-        return f"{value:.{max(3, 2 + math.ceil(math.log10(span)))}g}"
+        digits = max(3, 2 + math.ceil(math.log10(span)))
+        text = f"{value:.{digits}g}"
+        return say(value) if digits == 3 and "e+" in text else text
 
-    axis.set_major_formatter(FuncFormatter(digits))
+    axis.set_major_formatter(FuncFormatter(words))
 
 
 def legend_above(ax: Axes, columns: int = 2) -> None:

@@ -47,8 +47,8 @@ def write_report(
     """Write the whole report of a study or of anybody's table. The same input gives the same bytes.
 
     Args:
-        source: a runs/<study> folder (with its learning curves), another source that `load_runs` reads, or a
-            table that it returned.
+        source: what `load_runs` reads, or a table that it returned. A table from a runs/<study> folder comes
+            with the learning curves and evaluations of that folder.
         fits: as `fit_study` returns; made here with its defaults when not given.
         out: folder, made if absent: index.html, report.md, tables.tex, one CSV a table, figures/.
         question: what the study asks, in one sentence; by default what its plan says.

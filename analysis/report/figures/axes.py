@@ -31,9 +31,16 @@ def words(column: str) -> Callable[[float], str]:
 
 
 def law_at(fit: Fit, N: npt.ArrayLike, D: npt.ArrayLike, runs: pd.DataFrame | None = None) -> Array:
-    """The law's loss at sizes N and tokens D; any further input is that of each run, or else its median."""
-    own = {} if runs is None else {name: runs[called(name)].to_numpy(dtype=float) for name in others_of(fit)}
-    return np.asarray(fit.law(N=N, D=D, **(others_of(fit) | own)), dtype=float)
+    """The law's loss at sizes N and tokens D; any further input is that of each run, or else its median.
+
+    Unique tokens U are never more than D.
+    """
+    others = others_of(fit)
+    if runs is not None:
+        others = {name: runs[called(name)].to_numpy(dtype=float) for name in others}
+    elif "U" in others:
+        others["U"] = np.minimum(others["U"], D)
+    return np.asarray(fit.law(N=N, D=D, **others), dtype=float)
 
 
 def optimum(fit: Fit, law: Any, C: float) -> Optimum | None:

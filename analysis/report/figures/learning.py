@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from analysis.report.style import (
 )
 
 _NO_ARM = "in no fit"
+_Line = tuple[Array, Array]  # x, y
 _COLUMNS = ("trunk_id", "run_id", "part", "family", "params", "loss")
 
 
@@ -48,29 +50,24 @@ def plot_learning_curves(
     if seen.empty:
         return empty(ax, "no evaluation along training was logged")
     shown = some_trunks(seen)
-    trunks = shown["trunk_id"].astype(object)
-    arm = shown["family"].astype(str) if arms is None else trunks.map(dict(arms)).fillna(_NO_ARM)
-    by_arm = {str(name): lines for name, lines in shown.groupby(arm.to_numpy(), sort=True)}
-    inks = {_NO_ARM: GREY, **(inks or colours(name for name in by_arm if name != _NO_ARM))}
     branches = curves["run_id"].notna() & curves["trunk_id"].isin(shown["trunk_id"].unique())
     starts = curves.loc[branches, ["run_id", against]].groupby("run_id", observed=True)[against].min()
+    lines: dict[tuple[str, float], _Lines] = {}
+    for trunk_id, trunk in shown.groupby("trunk_id", sort=True, observed=True):
+        arm = str(trunk["family"].iloc[0]) if arms is None else arms.get(str(trunk_id), _NO_ARM)
+        lines.setdefault((arm, float(trunk["params"].iloc[0])), _Lines()).add(trunk, against, starts)
+    names = sorted({arm for arm, _ in lines})
+    inks = {_NO_ARM: GREY, **(inks or colours(name for name in names if name != _NO_ARM))}
     ends = []
-    for name, of_arm in by_arm.items():
-        sizes = np.unique(of_arm["params"].dropna())
+    for name in names:
+        sizes = sorted(size for arm, size in lines if arm == name)
         for size, tint in zip(sizes, shades(inks[name], len(sizes)), strict=True):
-            lines = of_arm[of_arm["params"] == size]
-            for _, trunk in lines.groupby("trunk_id", sort=True, observed=True):
-                line = trunk[trunk["part"] == "trunk"]
-                x, y = line[against].to_numpy(float), line["loss"].to_numpy(float)
-                dots = apart(np.log(x), y)
-                ax.plot(x[dots], y[dots], color=tint, lw=1.2)
-                cooldowns = trunk[trunk["part"] == "cooldown"]
-                for run, branch in cooldowns.groupby("run_id", sort=True, observed=True):
-                    x_run, y_run = _from_trunk(branch, against, float(starts[run]), x, y)
-                    ax.plot(x_run, y_run, color=tint, lw=0.7, alpha=0.7)
-                    ax.plot(x_run[-1:], y_run[-1:], "o", color=tint, ms=3.5)
-            last = lines.loc[lines[against].idxmax()]
-            ends.append((float(last["loss"]), say(float(size)), tint))
+            of_size = lines[name, size]
+            ax.plot(*_joined(of_size.trunks), color=tint, lw=1.2)
+            ax.plot(*_joined(of_size.cooldowns), color=tint, lw=0.7, alpha=0.7)
+            last = [(x[-1], y[-1]) for x, y in of_size.cooldowns]
+            ax.plot(*np.reshape(last, (-1, 2)).T, "o", color=tint, ms=3.5)
+            ends.append((max((x[-1], y[-1]) for x, y in of_size.every)[1], say(size), tint))
     if against == "flops":
         ax.plot(*_envelope(seen[against], seen["loss"]), color=INK, lw=1.1, ls=(0, (4, 2)), label="envelope")
     # The first steps fall from ln V and would flatten all that is of interest: show what the runs came to.
@@ -82,12 +79,12 @@ def plot_learning_curves(
     ax.set_ylim(least - 0.06 * (top - least), top)
     ax.set_xlabel(AXES[against])
     linear_axis(ax.yaxis, LOSS)
-    if len(by_arm) > 1:  # sizes of several arms have no room beside the lines
-        for name in by_arm:
+    if len(names) > 1:  # sizes of several arms have no room beside the lines
+        for name in names:
             ax.plot([], [], color=inks[name], label=name)
     elif against == "tokens":
         label_ends(ax, "N", ends)
-    if len(by_arm) > 1 or against == "flops":
+    if len(names) > 1 or against == "flops":
         legend_above(ax)
     return ax
 
@@ -98,13 +95,37 @@ def evaluated(curves: pd.DataFrame, against: str = "tokens") -> pd.DataFrame:
     return curves[[*_COLUMNS, against]].take(rows)
 
 
-def _from_trunk(branch: pd.DataFrame, against: str, start: float, x: Array, y: Array) -> tuple[Array, Array]:
-    """A cooldown's line, from its trunk's curve (read between evaluations) where it branched off."""
-    x_run, y_run = branch[against].to_numpy(float), branch["loss"].to_numpy(float)
-    if len(x) and start < x_run[0]:
-        x_run = np.insert(x_run, 0, start)
-        y_run = np.insert(y_run, 0, np.interp(np.log(start), np.log(x), y))
-    return x_run, y_run
+@dataclass
+class _Lines:
+    """What is drawn of the trunks of one size, and of their cooldowns."""
+
+    trunks: list[_Line] = field(default_factory=list)
+    cooldowns: list[_Line] = field(default_factory=list)
+
+    @property
+    def every(self) -> list[_Line]:
+        return [line for line in (*self.trunks, *self.cooldowns) if len(line[0])]
+
+    def add(self, trunk: pd.DataFrame, against: str, starts: pd.Series) -> None:
+        """Add a trunk and its cooldowns, each from where it branched off, read between evaluations."""
+        line = trunk[trunk["part"] == "trunk"]
+        x, y = line[against].to_numpy(float), line["loss"].to_numpy(float)
+        dots = apart(np.log(x), y)
+        self.trunks.append((x[dots], y[dots]))
+        for run, branch in trunk[trunk["part"] == "cooldown"].groupby("run_id", sort=True, observed=True):
+            x_run, y_run = branch[against].to_numpy(float), branch["loss"].to_numpy(float)
+            start = float(starts[run])
+            if len(x) and start < x_run[0]:
+                x_run = np.insert(x_run, 0, start)
+                y_run = np.insert(y_run, 0, np.interp(np.log(start), np.log(x), y))
+            self.cooldowns.append((x_run, y_run))
+
+
+def _joined(lines: list[_Line]) -> _Line:
+    """Lines as one with gaps: a picture draws one line of many pieces faster than many lines."""
+    gap = np.array([np.nan])
+    x, y = ([piece for line in lines for piece in (line[i], gap)] for i in (0, 1))
+    return np.concatenate([gap, *x]), np.concatenate([gap, *y])
 
 
 def _envelope(x: pd.Series, loss: pd.Series) -> tuple[Array, Array]:
