@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from analysis.laws.law import Array
 from analysis.report.figures.axes import AXES, LOSS, empty, words
-from analysis.report.figures.decimate import apart, some_trunks
+from analysis.report.figures.decimate import outline, some_trunks
 from analysis.report.style import (
     GREY,
     INK,
@@ -110,7 +110,7 @@ class _Lines:
         """Add a trunk and its cooldowns, each from where it branched off, read between evaluations."""
         line = trunk[trunk["part"] == "trunk"]
         x, y = line[against].to_numpy(float), line["loss"].to_numpy(float)
-        dots = apart(np.log(x), y)
+        dots = outline(np.log(x), y)
         self.trunks.append((x[dots], y[dots]))
         for run, branch in trunk[trunk["part"] == "cooldown"].groupby("run_id", sort=True, observed=True):
             x_run, y_run = branch[against].to_numpy(float), branch["loss"].to_numpy(float)

@@ -21,7 +21,7 @@ from analysis.fitting.runs import Runs
 from analysis.forecast.findings import Findings, Question, fit_study, pareto
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
-from analysis.report.figures.decimate import apart, some_trunks
+from analysis.report.figures.decimate import apart, outline, some_trunks
 from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
 from analysis.report.figures.learning import plot_learning_curves
 from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
@@ -413,3 +413,18 @@ def test_of_many_line_ends_only_those_with_room_are_labelled() -> None:
     assert 10 < len(heights) < 20
     assert max(heights) < 1.2
     assert {"0", "39"} <= set(texts(ax))
+
+
+def test_a_long_line_keeps_its_extremes_everywhere() -> None:
+    rng = np.random.default_rng(2)
+    x, y = np.log(np.arange(1.0, 50_001)), rng.normal(size=50_000)
+    kept = outline(x, y, places=100)
+    assert len(kept) <= 204
+    assert (np.diff(kept) > 0).all()
+    assert {0, 49_999, int(y.argmin()), int(y.argmax())} <= set(kept.tolist())
+    place = np.rint((x - x[0]) / (x[-1] - x[0]) * 100)
+    for k in (50, 90, 100):
+        here = place == k
+        shown = y[kept][place[kept] == k]
+        assert (shown.min(), shown.max()) == (y[here].min(), y[here].max())
+    assert outline(x[:200], y[:200], places=100).tolist() == list(range(200))
