@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     runs, findings = read(asked)
     profiles = profiles_of(findings, asked.profile)
     if asked.json:
-        found = to_dict(runs, findings, asked.draws)
+        found = to_dict(runs, findings, asked.draws, asked.sensitivity)
         if asked.profile:
             found["profiles"] = [{"part": p, "law": law, **each.to_dict()} for p, law, each in profiles]
         print(json.dumps(found, indent=1, allow_nan=False))
@@ -98,6 +98,9 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
         if part.forecasts:
             lines += ["", forecast_text(part.forecasts[0])]
             lines += [str(other) for other in part.forecasts[1:]]
+        if part.ranking is not None:
+            errors = (f"{row['law']} {100 * row['heldout']:.2g} %" for _, row in part.ranking.iterrows())
+            lines += ["", f"{part.ranking['law'][0]} forecast the end of the curve best: {', '.join(errors)}"]
         for fit in part.fits:
             lines += ["", str(fit)]
         for line in part.slices:
@@ -137,8 +140,12 @@ def frame_text(frame: pd.DataFrame) -> str:
     return table([Column(str(name), texts, left=not i) for i, (name, texts) in enumerate(cells.items())])
 
 
-def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) -> dict[str, Any]:
-    """Everything that `describe` says, as plain data; with `draws`, the parameters of every replicate."""
+def to_dict(
+    runs: RunTable, findings: dict[str, Findings], draws: bool = False, with_sensitivity: bool = False
+) -> dict[str, Any]:
+    """Everything that `describe` says, as plain data; with `draws`, the parameters of every replicate,
+    and with `with_sensitivity` the first fit under every other choice.
+    """
 
     def law(fit: Fit) -> dict[str, Any]:
         return {**fit.to_dict(), **({"draws": [d.parameters for d in fit.draws]} if draws else {})}
@@ -168,8 +175,9 @@ def to_dict(runs: RunTable, findings: dict[str, Findings], draws: bool = False) 
                 "slices": [
                     {"axis": line.axis, "where": line.where, **line.fit.to_dict()} for line in part.slices
                 ],
+                "ranking": plain(part.ranking),
                 "approaches": plain(None if part.approaches is None else part.approaches.table),
-                "sensitivity": plain(part.sensitivity),
+                **({"sensitivity": plain(part.sensitivity)} if with_sensitivity else {}),
                 "refusals": list(part.refusals),
             }
             for label, part in findings.items()

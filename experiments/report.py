@@ -29,7 +29,13 @@ def main(arguments: list[str]) -> int:
     files = write_report(runs, findings, asked.out or (folder if folder.is_dir() else Path()) / "report")
     if asked.json:
         written = {name: str(path) for name, path in files.items()}
-        print(json.dumps({**to_dict(runs, findings), "files": written}, indent=1, allow_nan=False))
+        print(
+            json.dumps(
+                {**to_dict(runs, findings, with_sensitivity=True), "files": written},
+                indent=1,
+                allow_nan=False,
+            )
+        )
         return 0
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")

@@ -17,6 +17,8 @@ from analysis.laws.registry import law_named
 
 QUICK = 1e-7  # promised decrease at which a replicate, unlike the fit itself, may stop
 JOINING = 1e-2  # the same, where it is only asked whether a start leads to a minimum that is known
+HEATS = 40  # Newton steps after which many starts are compared
+FINALISTS = 6  # of them, how many go on
 SCREEN = 65536  # replicates × runs whose grids are computed at a time
 
 
@@ -126,8 +128,13 @@ def solve_from(
 ) -> Solution:
     """The minima reached from each of S starts (S, p) on one data set; weights and log_loss (1, n).
 
-    The first goes to the end, and so does each that is not on its way there: see `Solution.reach`.
+    Of many starts, those that lead after a few steps go on. The first goes to the end, and so does each that
+    is not on its way there: see `Solution.reach`.
     """
+    if len(starts) > FINALISTS:
+        W = np.repeat(weights, len(starts), axis=0)
+        raced = _polish(recipe, form, starts, W, log_loss, HEATS, JOINING)
+        starts = raced.theta[np.argsort(raced.objective, kind="stable")[:FINALISTS]]
     quick = np.full(len(starts), JOINING)
     quick[0] = 0.0
     W = np.repeat(weights, len(starts), axis=0)

@@ -40,10 +40,10 @@ class Runs:
         Raises:
             FitError: for an input that the table does not have, with how to bring it in.
         """
-        missing = [name for name in map(called, inputs) if name not in table]
+        missing = [name for name in map(called, inputs) if not table.has_numbers(name)]
         if missing:
             raise FitError(
-                f"the table has no {' and no '.join(missing)}, of which the law is a function. If a column "
+                f"the table has no {' and no '.join(missing)} in numbers, which the law needs. If a column "
                 f"holds it under another name, map it: --columns {missing[0]}=NAME."
             )
         values = {name: table.numbers(called(name)) for name in inputs}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,14 @@ from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs, called
 from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.isoflop import Comparison, compare_approaches
-from analysis.forecast.select import Ensemble, Forecast, forecast_heldout, rank_laws
+from analysis.forecast.select import (
+    Ensemble,
+    Forecast,
+    forecast_heldout,
+    rank_curves,
+    rank_laws,
+    robust_for,
+)
 from analysis.laws.registry import FITTED, law_named
 from analysis.table import RunTable, split_comparable
 
@@ -54,14 +62,24 @@ class Findings:
     """One comparable part of a table and everything fitted to it."""
 
     label: str
-    runs: pd.DataFrame
+    table: RunTable
     fits: tuple[Fit, ...] = ()  # best first: by forecast where there is one
     forecasts: tuple[Forecast, ...] = ()  # best first
     slices: tuple[Slice, ...] = ()
     ensemble: Ensemble | None = None  # of the fits, weighted by rolling forecasts of larger compute
+    ranking: pd.DataFrame | None = None  # of the laws of a curve, by how they forecast its end
     approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
-    sensitivity: pd.DataFrame | None = None  # the first fit under every other choice
     refusals: tuple[str, ...] = ()  # fits that could not be made, and why
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """The rows of the part."""
+        return self.table.rows
+
+    @cached_property
+    def sensitivity(self) -> pd.DataFrame | None:
+        """The first fit under every other choice; made when it is read, for it takes as long as all else."""
+        return _other_choices(self.fits[0], self.table) if self.fits else None
 
     @property
     def family(self) -> str:
@@ -91,7 +109,7 @@ def inputs_of(table: RunTable) -> tuple[str, ...]:
         FitError: for a table that has neither size and data, nor compute, nor x.
     """
     if {"params", "tokens"} <= set(table.rows.columns):
-        if "tokens_unique" in table and table["tokens_unique"].notna().all():
+        if table.has_numbers("tokens_unique") and table["tokens_unique"].notna().all():
             repeated = table.numbers("tokens_unique") < REPEATS * table.numbers("tokens")
             if repeated.any():
                 return ("N", "D", "U")
@@ -115,10 +133,13 @@ def fit_part(table: RunTable, question: Question) -> Findings:
     """Fit one comparable part; see `fit_study`."""
     maker = _Maker(table, question)
     try:
-        default = FITTED[inputs_of(table)]
+        inputs = inputs_of(table)
     except FitError as error:
-        default, maker.refusals = (), [str(error)]
-    for law in question.laws or default:
+        maker.refusals.append(str(error))
+        return maker.findings()
+    if inputs == ("x",) and not question.laws:
+        maker.choose(FITTED[inputs])
+    for law in question.laws or FITTED[inputs]:
         maker.add(law)
     return maker.findings()
 
@@ -132,16 +153,29 @@ class _Maker:
         self.fits: dict[str, Fit] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.refusals: list[str] = []
+        self.ranking: pd.DataFrame | None = None
+
+    def choose(self, laws: Sequence[str]) -> None:
+        """Rank the laws of a curve by how they forecast its end; only the first is then given intervals."""
+        try:
+            self.ranking = rank_curves(runs_of(self.table, laws), laws)
+        except FitError as error:
+            self.refusals.append(f"choice of law: {error}")
 
     def add(self, law: str) -> None:
         """Fit one law and let it forecast; keep the reason where it cannot."""
         question = self.question
-        recipe = Recipe(law, fixed=question.fixed, ties=question.ties)
+        passed_over = self.ranking is not None and law != self.ranking["law"][0]
+        bootstrap = replace(question.bootstrap, resamples=0) if passed_over else question.bootstrap
         try:
             runs = runs_of(self.table, (law,))
-            fit = fit_runs(runs, recipe, question.bootstrap)
+            recipe = Recipe(law, robust_for(runs), fixed=question.fixed, ties=question.ties)
+            fit = fit_runs(runs, recipe, bootstrap)
         except FitError as error:
             self.refusals.append(f"{law}: {error}")
+            return
+        if passed_over:
+            self.fits[law] = fit
             return
         self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
         try:
@@ -153,19 +187,18 @@ class _Maker:
         """All of it, the laws that forecast best first."""
         best = sorted(self.forecasts, key=lambda law: self.forecasts[law].error)
         order = [*best, *(law for law in self.fits if law not in self.forecasts)]
-        first = self.fits[order[0]] if order else None
         surface = next(
             (self.fits[law] for law in order if {"N", "D"} == set(self.fits[law].law.inputs)), None
         )
         return Findings(
             label=self.table.part,
-            runs=self.table.rows,
+            table=self.table,
             fits=tuple(self.fits[law] for law in order),
             forecasts=tuple(self.forecasts[law] for law in best),
             slices=self._slices() if surface else (),
-            ensemble=self._ensemble(order),
+            ensemble=self._ensemble(order) if self.ranking is None else None,
+            ranking=self.ranking,
             approaches=self._approaches(surface) if surface else None,
-            sensitivity=_other_choices(first, self.table) if first else None,
             refusals=tuple(self.refusals),
         )
 
@@ -174,7 +207,7 @@ class _Maker:
             return None
         try:
             runs = runs_of(self.table, order)
-            ranking = rank_laws(runs, order, fits=self.fits)
+            ranking = rank_laws(runs, order, robust=robust_for(runs), fits=self.fits)
         except FitError as error:
             self.refusals.append(f"ensemble of laws: {error}")
             return None
@@ -236,7 +269,11 @@ def _other_choices(fit: Fit, table: RunTable) -> pd.DataFrame:
     }
     if hasattr(type(fit.law), "growth"):
         quantities = {"a": lambda law: law.growth, **quantities}
-    kept = [name for name in ("params_matmul", "params_total") if name in table and table[name].notna().all()]
+    kept = [
+        name
+        for name in ("params_matmul", "params_total")
+        if table.has_numbers(name) and table[name].notna().all()
+    ]
     conventions = {name: table.numbers(name) for name in kept}
     return sensitivity(fit, quantities, conventions=conventions, flops={"counted": table.numbers("flops")})
 

@@ -15,7 +15,7 @@ from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
 from analysis.forecast.interval import Interval
-from analysis.forecast.select import Ensemble, fit_ensemble, noise
+from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 from analysis.laws.registry import ENSEMBLE
 
@@ -95,12 +95,15 @@ def fit_basis(
     """
     laws = laws or ENSEMBLE[tuple(runs.inputs)]
     reason = "one law was named"
-    if len(laws) > 1:
+    if len(laws) > 1 and tuple(runs.inputs) == ("x",):
+        laws = tuple(rank_curves(runs, laws)["law"])
+        reason = f"it forecast the end of the curve best of {len(laws)} laws"
+    elif len(laws) > 1:
         try:
             return fit_ensemble(runs, laws, bootstrap), ()
         except FitError as error:
             reason = str(error)
-    fit = fit_runs(runs, Recipe(laws[0]), bootstrap)
+    fit = fit_runs(runs, Recipe(laws[0], robust_for(runs)), bootstrap)
     message = f"intervals assume that the {laws[0]} law is the true form: {reason.rstrip('.')}."
     return fit, (FitWarning("one-form", message),)
 

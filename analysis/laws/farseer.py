@@ -91,7 +91,7 @@ class FarseerForm(JetForm):
                 term = [B, zero + dv + dw * self.data.centres["D"], zero + 0.1]
                 power = [np.log(np.maximum(beta, 2e-3)), zero + dw / np.maximum(beta, 2e-3), zero + 0.1]
                 candidates.append(np.stack([*by_size, *term, *power], axis=1))
-        return self._screen(candidates, weights, log_loss, 6 if thorough else 1)
+        return self._screen(candidates, weights, log_loss, 16 if thorough else 1)
 
     @cached_property
     def readouts(self) -> Mapping[str, Readout]:

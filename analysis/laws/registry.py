@@ -22,7 +22,7 @@ from analysis.laws.power import PowerLaw
 from analysis.laws.power_without_offset import PurePowerLaw
 from analysis.laws.repeated import Repeated
 
-__all__ = ["ENSEMBLE", "FITTED", "PUBLISHED", "law_named", "law_names", "register"]
+__all__ = ["ENSEMBLE", "FITTED", "JOINT", "PUBLISHED", "law_named", "law_names", "register"]
 
 AnyLaw = TypeVar("AnyLaw", bound=type[Law])
 _LAWS: dict[str, type[Law]] = {}
@@ -34,6 +34,7 @@ FITTED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("C",): ("frontier",),
     ("x",): ("power", "power_without_offset", "m3", "m4", "bnsl"),
 }
+JOINT = Coupled  # the surface of arms that are fitted together
 ENSEMBLE = {**FITTED, ("N", "D"): ("chinchilla", "coupled", "kaplan")}
 
 

@@ -68,10 +68,10 @@ def _training(table: RunTable) -> list[Item]:
     if "params" in table:
         models += f"; {count(table['params'].nunique(), 'size')}, {span(table, 'params')}"
     shapes = "not stated"
-    if {"width", "depth"} <= set(table.rows.columns):
+    if table.has_numbers("width") and table.has_numbers("depth"):
         shapes = f"width {span(table, 'width')}, depth {span(table, 'depth')}"
     repeats = "not stated"
-    if "epochs" in table:
+    if table.has_numbers("epochs"):
         most = float(table["epochs"].max())
         repeats = f"at most {most:.3g} epochs" + (
             "; some runs repeat data" if most > 1 else "; no run repeats data"
@@ -94,7 +94,7 @@ def _collection(table: RunTable) -> list[Item]:
     counts = table.counts
     left_out = ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
-    if "loss_se" in table and table["loss_se"].notna().any():
+    if table.has_numbers("loss_se") and table["loss_se"].notna().any():
         noise = f"standard error {span(table, 'loss_se')} nats/token of the held-out set"
     shared = len(set(table["trunk_id"])) < len(table)
     counted = "see the conventions" if "params_total" in table else "not stated by the source; taken as given"

@@ -47,7 +47,7 @@ def family_table(found: FamilyComparison) -> Table:
         if family in last:
             curve = last[family]
             at = tuple(float(v[-1]) for v in (curve.loss, curve.value, curve.low, curve.high))
-        rows.append((family, law.E, law.A, law.B, law.alpha, law.beta, law.k, *at))
+        rows.append((family, law.E, law.A, law.B, law.alpha, law.beta, law.sharpness, *at))
     header = ("family", "E", "A", "B", "alpha", "beta", "k", "at loss", "compute", "from", "to")
     note = (
         f"Fitted together by least squares of log loss, E and k shared; rms {100 * found.rms:.2g} %. "

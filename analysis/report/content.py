@@ -125,7 +125,7 @@ def conventions(table: RunTable) -> Facts:
         ("flops", "flops_6nd", "counted C over 6 N D"),
     ]
     for top, bottom, words in ratios:
-        if top in table and bottom in table:
+        if table.has_numbers(top) and table.has_numbers(bottom):
             ratio = table[top] / table[bottom]
             facts.append((words, f"{ratio.min():.3g} to {ratio.max():.3g} times {bottom}"))
         else:
@@ -236,8 +236,8 @@ def distinct(table: RunTable, column: str, most: int = 6) -> str:
 
 def span(table: RunTable, column: str) -> str:
     """The least and largest value of a column in words."""
-    if column not in table or table[column].isna().all():
-        return "not stated"
+    if not table.has_numbers(column) or table[column].isna().all():
+        return distinct(table, column)
     words: Callable[[float], str] = say_flops if column == "flops" else say
     low, high = words(float(table[column].min())), words(float(table[column].max()))
     return low if low == high else f"{low} to {high}"

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-# ASCII only. float() would also take '1_000', 'nan', 'infinity' and digits of other scripts.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
-_EMPTY = frozenset({"", "na", "n/a", "nan", "none", "null", "-"})
+from analysis.table.numbers import Column, Role, all_plain, shorten
+
+_EMPTY = frozenset({"", "na", "n/a", "nan", "none", "null", "-", "<na>", "#n/a"})
 
 
-def read_numbers(cells: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, str]]:
-    """Numbers of one column `(n,)`, NaN where a cell is empty, and why the others could not be read.
+class Numbers(NamedTuple):
+    """What reading one column gave."""
 
-    Returns:
-        values: `(n,)`; NaN for an empty cell and for every cell with a reason.
-        reasons: position → what is wrong with the cell: text, not finite, a truth value.
+    values: NDArray[np.float64]  # (n,), NaN for an empty cell and for every cell with a reason
+    reasons: dict[int, str]  # position → what is wrong with the cell: text, not finite, a truth value
+    notes: list[str]  # how cells that are not plain numbers were read: at most one
+
+
+def read_numbers(cells: Sequence[Any], *, role: Role = "real", decimal: str = ".") -> Numbers:
+    """Numbers of one column `(n,)`, with a reason for every cell that holds something else.
+
+    Thousands separators, a decimal comma and, for sizes, suffixes (`125M`, `1.3 B`, `300B tokens`) are read
+    where the whole column is written so; see `analysis.table.numbers`.
+
+    Args:
+        role: what the column holds, by `role_of(name)`. A column under a factor is "real": its unit is said.
+        decimal: the decimal mark of the source, `Raw.decimal`.
     """
     if set(map(type, cells)) <= {int, float}:  # records: the whole column at once
         try:
@@ -29,16 +39,22 @@ def read_numbers(cells: Sequence[Any]) -> tuple[NDArray[np.float64], dict[int, s
         except OverflowError:
             values = np.full(len(cells), np.inf)
         if np.isfinite(values).all():
-            return values, {}
+            return Numbers(values, {}, [])
+    natives, texts, reasons = _sort(cells)
+    if decimal == "." and all_plain(texts.values(), role):
+        read, notes = {i: float(text) for i, text in texts.items()}, []
+    else:
+        column = Column(texts, natives, role, decimal)
+        column.read()
+        read, reasons = column.values, reasons | column.reasons
+        notes = [note] if (note := column.note()) else []
     values = np.full(len(cells), np.nan)
-    reasons: dict[int, str] = {}
-    for i, cell in enumerate(cells):
-        value = _read(cell)
-        if isinstance(value, str):
-            reasons[i] = value
-        else:
+    for i, value in {**natives, **read}.items():
+        if not math.isfinite(value):
+            reasons[i] = f"not finite: {shorten(cells[i])}"
+        elif i not in reasons:
             values[i] = value
-    return values, reasons
+    return Numbers(values, reasons, notes)
 
 
 def is_empty(cell: Any) -> bool:
@@ -48,26 +64,23 @@ def is_empty(cell: Any) -> bool:
     return isinstance(cell, str) and cell.strip().casefold() in _EMPTY
 
 
-def _read(cell: Any) -> float | str:
-    if is_empty(cell):
-        return math.nan
-    if isinstance(cell, bool | np.bool_):
-        return f"a truth value, not a number: {cell!r}"
-    if isinstance(cell, str):
-        text = cell.strip()
-        if not _NUMBER.fullmatch(text):
-            return f"not a number: {_short(cell)}"
-        value = float(text)
-    elif isinstance(cell, int | float | Decimal | np.integer | np.floating):
-        try:
-            value = float(cell)
-        except OverflowError:
-            value = math.inf
-    else:
-        return f"not a number: {_short(cell)}"
-    return value if math.isfinite(value) else f"not finite: {_short(cell)}"
-
-
-def _short(cell: Any) -> str:
-    text = repr(cell)
-    return text if len(text) <= 40 else text[:37] + "…"
+def _sort(cells: Sequence[Any]) -> tuple[dict[int, float], dict[int, str], dict[int, str]]:
+    """Numbers, stripped texts, and reasons against everything else, by position; empty cells in none."""
+    natives: dict[int, float] = {}
+    texts: dict[int, str] = {}
+    reasons: dict[int, str] = {}
+    for i, cell in enumerate(cells):
+        if is_empty(cell):
+            continue
+        if isinstance(cell, bool | np.bool_):
+            reasons[i] = f"a truth value, not a number: {cell!r}"
+        elif isinstance(cell, str):
+            texts[i] = cell.strip()
+        elif isinstance(cell, int | float | Decimal | np.integer | np.floating):
+            try:
+                natives[i] = float(cell)
+            except OverflowError:
+                natives[i] = math.inf
+        else:
+            reasons[i] = f"not a number: {shorten(cell)}"
+    return natives, texts, reasons

@@ -114,7 +114,7 @@ def resolve(columns: Columns | None, present: Sequence[str], source: str) -> dic
     for ours in KNOWN:
         if ours in found:
             continue
-        candidates = [name for name in present if name not in taken and _means(name, ours)]
+        candidates = [name for name in present if name not in taken and means(name, ours)]
         if len(candidates) > 1:
             raise ValueError(
                 f"{source}: {ours!r} could be any of {', '.join(map(repr, candidates))}. "
@@ -137,6 +137,11 @@ def resolve(columns: Columns | None, present: Sequence[str], source: str) -> dic
     return found
 
 
+def is_known(name: str) -> bool:
+    """Whether a column name is one of ours, or an alias of one."""
+    return any(means(name, ours) for ours in KNOWN)
+
+
 def describe(present: Sequence[str]) -> str:
     """The columns present, in one sentence of bounded length."""
     shown = ", ".join(repr(name) for name in present[:40])
@@ -144,7 +149,8 @@ def describe(present: Sequence[str]) -> str:
     return f"Columns present: {shown or 'none'}{more}."
 
 
-def _means(theirs: str, ours: str) -> bool:
+def means(theirs: str, ours: str) -> bool:
+    """Whether a column name of a source is one of ours, or an alias of it."""
     plain = re.sub(r"[^a-z0-9]+", "_", theirs.casefold()).strip("_")
     return plain == ours or plain in ALIASES.get(ours, ()) or theirs in ALIASES.get(ours, ())
 

@@ -1,4 +1,4 @@
-"""Learning curves of a study folder: every trunk and every cooldown, one row a logged step."""
+"""Learning curves, one row a logged step: every trunk and cooldown of a study folder, or a W&B chart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.table.cells import read_numbers
+from analysis.table.columns import means
+from analysis.table.numbers import role_of
 from analysis.table.runtable import NotedRows
+from analysis.table.sources import read_file
 from scaling.records.record import RunRecord, StudyRecords, read_study
 
 METRICS_FILE = "metrics.jsonl"
@@ -17,10 +21,14 @@ _NUMBERS = ("step", "tokens", "flops", "train_loss", "loss", "loss_se", "learnin
 _COLUMNS = ("trunk_id", "run_id", "part", "family", "params", *_NUMBERS)
 
 
-def load_curves(folder: str | Path) -> NotedRows:
+def load_curves(source: str | Path) -> NotedRows:
     """Read metrics.jsonl of all trunks and cooldowns that the plan or a record of the study names.
 
     A run ends with a row for the held-out loss of its record.
+
+    Args:
+        source: a study folder, or the file of a chart that W&B exports: one column a run and metric. Its
+            runs are named in `trunk_id`, and metrics that are none of ours keep their names.
 
     Returns:
         trunk_id, run_id (None for a trunk), part (`trunk` or `cooldown`), family, params [count], step,
@@ -30,8 +38,11 @@ def load_curves(folder: str | Path) -> NotedRows:
 
     Raises:
         FileNotFoundError: no such study folder.
+        ValueError: a file that holds no such chart.
     """
-    study = read_study(folder)
+    if Path(source).is_file():
+        return _read_chart(Path(source))
+    study = read_study(source)
     notes: list[str] = []
     rows: list[dict[str, Any]] = []
     runs, done = _runs_of(study), {record.run_id: record for record in study.done}
@@ -46,6 +57,30 @@ def load_curves(folder: str | Path) -> NotedRows:
     curves = pd.DataFrame(rows, columns=list(_COLUMNS))
     curves[list(_NUMBERS)] = curves[list(_NUMBERS)].astype(float)
     return NotedRows(curves, study.name, tuple(notes))
+
+
+def _read_chart(path: Path) -> NotedRows:
+    raw = read_file(path)
+    if not raw.chart:
+        present = ", ".join(map(repr, list(raw.columns)[:40]))
+        raise ValueError(
+            f"{path}: learning curves are read from a study folder or a chart that W&B exports (a column "
+            f"Step, and one a run and metric). Columns present: {present}."
+        )
+    notes = [*raw.notes, *(f"{item['row']} is not read: {item['reason']}" for item in raw.quarantine)]
+    data: dict[str, Any] = {"trunk_id": raw.columns["run_name"]}
+    for name, cells in raw.columns.items():
+        if name == "run_name":
+            continue
+        ours = next((known for known in _NUMBERS if means(name, known)), name)
+        ours = name if ours in data else ours
+        data[ours], reasons, styles = read_numbers(cells, role=role_of(ours), decimal=raw.decimal)
+        notes += [f"{name}: {style}" for style in styles]
+        notes += [f"{raw.labels[i]}: {name} is {reason}" for i, reason in sorted(reasons.items())]
+    extra = [name for name in data if name not in _COLUMNS]
+    rows = pd.DataFrame(data, columns=[*_COLUMNS, *extra])
+    rows = rows.assign(part="trunk").astype(dict.fromkeys((*_NUMBERS, "params"), float))
+    return NotedRows(rows, path.stem, tuple(notes))
 
 
 def _trunks(study: StudyRecords) -> dict[str, dict[str, Any]]:

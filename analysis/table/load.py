@@ -13,10 +13,12 @@ import pandas as pd
 
 from analysis.table.cells import read_numbers
 from analysis.table.columns import COUNTS, Columns, Origin, resolve
+from analysis.table.raw import Raw
 from analysis.table.runtable import RunTable, SetAside
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
-from analysis.table.sources import Raw, read_file
+from analysis.table.sources import read_file
+from analysis.table.specs import spec_columns
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
@@ -24,10 +26,10 @@ _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "ver
 
 
 def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
-    """One row a finished run, with the columns of `RunRecord` (all but `spec` and `versions`).
+    """One row a finished run, with the columns of `RunRecord` but `versions`, and one a setting of its spec.
 
     Args:
-        source: a runs/<study> folder, a .csv, .tsv, .json, .jsonl or .parquet file, or
+        source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
             `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set).
         columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. A factor
             brings other units in: `params=Size (M)*1e6`. Unmapped columns go by name or unambiguous alias.
@@ -54,6 +56,11 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
         raw = read_file(path)
+        if raw.chart:
+            raise ValueError(
+                f"{path}: a W&B chart: its rows are steps of runs, with a name and no size each. load_curves "
+                "reads it; for a fit, export the table of runs (Download > CSV of the runs table)."
+            )
     else:
         raise FileNotFoundError(
             f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "
@@ -74,6 +81,7 @@ def _from_study(study: StudyRecords) -> Raw:
     done = study.done
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
+    raw.columns.update(spec_columns([r.spec for r in done]))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
     damaged = {Path(where).parent.name for where in study.damaged}
@@ -126,12 +134,15 @@ def _assemble(
         data[name] = _whole(values[keep]) if name in COUNTS else values[keep]
     _complete(data, [raw.labels[i].replace(" ", "-") for i in keep], notes)
     table = pd.DataFrame({name: data[name] for name in _RECORD if name in data})
-    used = {origin.column for origin in origins.values()}
+    used = {origin.column for origin in origins.values()} | set(raw.index_columns)
     for name, cells in raw.columns.items():
         if name not in used:
             kept = [cells[i] for i in keep]
-            numbers, unreadable = read_numbers(kept)
-            table[f"{name} (source)" if name in table else name] = kept if unreadable else numbers
+            numbers, unreadable, styles = read_numbers(kept, decimal=raw.decimal)
+            text = unreadable or (
+                styles and raw.decimal != ","
+            )  # a column that nobody named may hold anything
+            table[f"{name} (source)" if name in table else name] = kept if text else numbers
     return table
 
 

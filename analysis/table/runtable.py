@@ -68,6 +68,10 @@ class RunTable:
     def __getitem__(self, name: str) -> pd.Series[Any]:
         return self.rows[name]
 
+    def has_numbers(self, name: str) -> bool:
+        """Whether a column is there and could be read as numbers; an optional one may be kept as text."""
+        return name in self and bool(pd.api.types.is_numeric_dtype(self.rows[name]))
+
     def numbers(self, name: str) -> NDArray[np.float64]:
         """A column as floats (n,), NaN where a run does not have it.
 
@@ -94,7 +98,7 @@ class RunTable:
         digest = hashlib.sha256()
         for name in sorted({*_IDENTITY, *NUMBERS} & set(ordered.columns)):
             digest.update(name.encode() + b"\0")
-            if name in NUMBERS:
+            if name in NUMBERS and self.has_numbers(name):
                 digest.update(ordered[name].to_numpy(dtype="<f8").tobytes())
             else:
                 digest.update("\0".join(map(str, ordered[name].tolist())).encode())

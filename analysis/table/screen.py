@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from analysis.table.cells import is_empty, read_numbers
 from analysis.table.columns import NON_NEGATIVE, NUMBERS, POSITIVE, TEXTS, Origin
-from analysis.table.sources import Raw
+from analysis.table.numbers import role_of
+from analysis.table.raw import Raw
 from analysis.table.units import check_units
 
 _NEEDED = ("params", "tokens", "flops", "loss")
@@ -54,10 +55,7 @@ def screen(raw: Raw, origins: Mapping[str, Origin], *, external: bool) -> Screen
         _read_status(texts["status"], screened)
     for name in NUMBERS:
         if name in cells:
-            values, reasons = read_numbers(cells[name])
-            screened.numbers[name] = values * origins[name].factor
-            for i, reason in reasons.items():
-                screened.quarantine(i, f"{name} is {reason}")
+            _read_column(name, cells[name], origins[name], raw, screened)
     _derive(screened)
     _check_values(screened)
     if external:
@@ -66,6 +64,28 @@ def screen(raw: Raw, origins: Mapping[str, Origin], *, external: bool) -> Screen
             _set_copies_aside(raw, origins["run_id"].column, screened)
         _set_units_aside(len(raw.labels), screened)
     return screened
+
+
+def _read_column(name: str, cells: list[object], origin: Origin, raw: Raw, screened: Screened) -> None:
+    """Numbers of one column. A cell that is none costs the run only where every fit needs the column."""
+    role = role_of(name) if origin.factor == 1.0 else "real"  # a factor and a suffix are two units
+    values, reasons, notes = read_numbers(cells, role=role, decimal=raw.decimal)
+    values = values * origin.factor
+    if name not in _NEEDED:
+        wrong, wanted = _outside(name, values)
+        reasons |= {int(i): f"{values[i]:g}; it must be {wanted}" for i in np.flatnonzero(wrong)}
+        if reasons:
+            first = min(reasons)
+            screened.texts[name] = _texts(cells)
+            screened.notes.append(
+                f"{name}: kept as text and not used as numbers, as {len(reasons)} of {len(cells)} cells are "
+                f"none, e.g. {raw.labels[first]} is {reasons[first]}"
+            )
+            return
+    screened.numbers[name] = values
+    screened.notes += [f"{name}: {note}" for note in notes]
+    for i, reason in reasons.items():
+        screened.quarantine(i, f"{name} is {reason}")
 
 
 def _texts(cells: list[object]) -> list[str | None]:
@@ -101,18 +121,13 @@ def _derive(screened: Screened) -> None:
             numbers["flops"] = 6 * numbers["params"] * numbers["tokens"]
             screened.notes.append("flops are derived: C = 6 N D")
         if "flops_6nd" not in numbers:
+            screened.texts.pop("flops_6nd", None)
             numbers["flops_6nd"] = 6 * numbers["params"] * numbers["tokens"]
 
 
 def _check_values(screened: Screened) -> None:
     for name, values in screened.numbers.items():
-        wrong = np.isinf(values)
-        if name in POSITIVE:
-            wrong, wanted = wrong | (values <= 0), "positive and finite"
-        elif name in NON_NEGATIVE:
-            wrong, wanted = wrong | (values < 0), "0 or more, and finite"
-        else:
-            wanted = "finite"
+        wrong, wanted = _outside(name, values)
         for i in np.flatnonzero(wrong):
             screened.quarantine(int(i), f"{name} is {values[i]:g}; it must be {wanted}")
     for name in _NEEDED:
@@ -120,10 +135,19 @@ def _check_values(screened: Screened) -> None:
             screened.quarantine(int(i), f"{name} is missing")
 
 
+def _outside(name: str, values: NDArray[np.float64]) -> tuple[NDArray[np.bool_], str]:
+    """(n,) which values cannot be of that column, and what it holds."""
+    if name in POSITIVE:
+        return np.isinf(values) | (values <= 0), "positive and finite"
+    if name in NON_NEGATIVE:
+        return np.isinf(values) | (values < 0), "0 or more, and finite"
+    return np.isinf(values), "finite"
+
+
 def _set_repeats_aside(raw: Raw, screened: Screened) -> None:
     """A run counted twice pulls a fit: rows that repeat another, and runs that contradict each other."""
     ids = screened.texts.get("run_id")
-    rows = list(zip(*raw.columns.values(), strict=True))
+    rows = _rows(raw, raw.index_columns)
     first: dict[str, int] = {}
     for i in screened.open_rows(len(rows)):
         name = ids[i] if ids else None
@@ -140,9 +164,15 @@ def _set_repeats_aside(raw: Raw, screened: Screened) -> None:
                 )
 
 
+def _rows(raw: Raw, without: Collection[str]) -> list[tuple[object, ...]]:
+    """The cells of each row, except of columns that are no part of a run."""
+    columns = [cells for name, cells in raw.columns.items() if name not in without]
+    return list(zip(*columns, strict=True))
+
+
 def _set_copies_aside(raw: Raw, id_column: str, screened: Screened) -> None:
     """Runs of one trunk that agree in every cell are one run, whatever they are called."""
-    rows = list(zip(*(cells for name, cells in raw.columns.items() if name != id_column), strict=True))
+    rows = _rows(raw, (*raw.index_columns, id_column))
     trunks = screened.texts["trunk_id"]
     first: dict[str, int] = {}
     for i in screened.open_rows(len(rows)):

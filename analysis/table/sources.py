@@ -1,26 +1,22 @@
-"""CSV, JSON, JSON lines and Parquet to rows of raw cells. A line that does not fit is set aside, counted."""
+"""Files of tables to rows of raw cells, by suffix: delimited text, JSON, JSON lines, Parquet; gzip too."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import codecs
+import gzip
+import zlib
 from pathlib import Path
-from typing import Any
 
+from analysis.table.delimited import read_delimited
+from analysis.table.json_tables import read_json, read_jsonl
+from analysis.table.nested import flatten_objects
+from analysis.table.numbers import decimal_mark
+from analysis.table.raw import Raw, find_index_columns, refuse_repeated_names, refuse_too_many_cells
 
-@dataclass
-class Raw:
-    """Rows as they came: cells by column, a label a row ('line 7'), and what was set aside and why."""
-
-    source: str
-    columns: dict[str, list[Any]]
-    labels: list[str]
-    quarantine: list[dict[str, str]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")
+_PIECE = 1 << 20
+# A table compresses 3 to 50 times; gzip reaches 1032 on what only a bomb holds.
+_MOST_BYTES, _MOST_RATIO, _ALWAYS_FINE = 1 << 28, 200, 1 << 24
 
 
 def read_file(path: Path) -> Raw:
@@ -29,86 +25,33 @@ def read_file(path: Path) -> Raw:
     Raises:
         ValueError: a suffix that is not read, or a file that cannot be parsed, saying where.
     """
-    readers: dict[str, Callable[[Path], Raw]] = {
-        ".csv": _read_csv,
-        ".tsv": _read_csv,
-        ".json": _read_json,
-        ".jsonl": _read_jsonl,
-        ".parquet": _read_parquet,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
+    name = path.name.lower().removesuffix(".gz")
+    suffix = Path(name).suffix
+    packed = path.name.lower().endswith(".gz")
+    if suffix not in _SUFFIXES or (packed and suffix == ".parquet"):
         raise ValueError(
-            f"{path}: a table is a runs folder, {', '.join(readers)} or wandb://entity/project; "
-            f"got the suffix {path.suffix!r}."
+            f"{path}: a table is a runs folder, {', '.join(_SUFFIXES)} or wandb://entity/project; "
+            f"got the suffix {path.suffix!r}. Text may be packed: .csv.gz."
         )
-    raw = reader(path)
+    delimiter = ""
+    if suffix == ".parquet":
+        raw = _read_parquet(path)
+    else:
+        text = _decode(path, _unpack(path) if packed else path.read_bytes())
+        if suffix == ".json":
+            raw = read_json(str(path), text)
+        elif suffix == ".jsonl":
+            raw = read_jsonl(str(path), text)
+        else:
+            raw, delimiter = read_delimited(str(path), text)
     if not raw.columns or not (raw.labels or raw.quarantine):
         raise ValueError(f"{path}: holds no rows.")
+    raw.decimal = decimal_mark(raw.columns, delimiter)
+    raw.index_columns = find_index_columns(raw)
+    if raw.index_columns:
+        listed = ", ".join(map(repr, raw.index_columns))
+        raw.notes.append(f"{listed}: counts the rows, so it is no part of a run")
     return raw
-
-
-def _read_csv(path: Path) -> Raw:
-    text = _text(path)
-    header_line = text.partition("\n")[0]
-    # A comma in the header decides; else what spreadsheets of other locales write.
-    delimiter = next((d for d in (",", "\t", ";") if d in header_line), ",")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    raw = Raw(str(path), {}, [])
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(path, header)
-        rows: list[tuple[str, list[str]]] = []
-        before = reader.line_num
-        for row in reader:
-            lines = (
-                f"line {reader.line_num}"
-                if reader.line_num == before + 1
-                else f"lines {before + 1}–{reader.line_num}"
-            )
-            before = reader.line_num
-            if not row:
-                continue
-            if len(row) != len(header):
-                reason = f"{len(row)} cells where the header has {len(header)}"
-                raw.quarantine.append({"row": lines, "reason": reason})
-            elif any("\0" in cell for cell in row):
-                raw.quarantine.append({"row": lines, "reason": "holds a NUL character: the file is damaged"})
-            else:
-                rows.append((lines, row))
-    except csv.Error as error:
-        raise ValueError(f"{path}, line {reader.line_num}: not CSV: {error}.") from error
-    if rows and not text.endswith(("\n", "\r")) and rows[-1][0] == f"line {reader.line_num}":
-        # A file that was cut short ends like this, and its last number may have lost digits.
-        label, _ = rows.pop()
-        reason = "the file ends without a newline, as a file cut short does; add one if it is complete"
-        raw.quarantine.append({"row": label, "reason": reason})
-    raw.labels = [label for label, _ in rows]
-    raw.columns = {name: [row[j] for _, row in rows] for j, name in enumerate(header)}
-    return raw
-
-
-def _read_json(path: Path) -> Raw:
-    try:
-        body = json.loads(_text(path), object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}.") from error
-    if not isinstance(body, list) or isinstance(body, _Pairs):
-        raise ValueError(f"{path}: a JSON table is a list of objects, one a run; got {_kind(body)}.")
-    return _from_objects(path, ((f"row {i}", item) for i, item in enumerate(body, start=1)))
-
-
-def _read_jsonl(path: Path) -> Raw:
-    def objects() -> Iterator[tuple[str, Any]]:
-        for i, line in enumerate(_text(path).splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                yield f"line {i}", json.loads(line, object_pairs_hook=_Pairs)
-            except (ValueError, RecursionError) as error:
-                yield f"line {i}", f"not JSON: {error}"
-
-    return _from_objects(path, objects())
 
 
 def _read_parquet(path: Path) -> Raw:
@@ -120,57 +63,41 @@ def _read_parquet(path: Path) -> Raw:
             f"{path}: reading Parquet needs `pip install 'scaling-harness[parquet]'`."
         ) from error
     try:
+        about = parquet.read_metadata(path)
+        refuse_too_many_cells(str(path), about.num_columns, about.num_rows)
         table = parquet.read_table(path, page_checksum_verification=True)
-        _check_header(path, list(table.column_names))
+        refuse_repeated_names(str(path), list(table.column_names))
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path}: not a readable Parquet file: {error}.") from error
-    return Raw(str(path), columns, [f"row {i}" for i in range(1, table.num_rows + 1)])
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object before anything is lost: two equal keys are still two."""
-
-
-def _from_objects(path: Path, objects: Iterator[tuple[str, Any]]) -> Raw:
-    raw = Raw(str(path), {}, [])
-    rows: list[dict[str, Any]] = []
-    for label, item in objects:
-        keys = [key for key, _ in item] if isinstance(item, _Pairs) else []
-        twice = sorted({key for key in keys if keys.count(key) > 1})
-        if not isinstance(item, _Pairs):
-            reason = (
-                item
-                if isinstance(item, str) and item.startswith("not JSON")
-                else f"not an object: {_kind(item)}"
-            )
-        elif twice:
-            reason = f"says {', '.join(map(repr, twice))} twice"
-        else:
-            rows.append(dict(item))
-            raw.labels.append(label)
-            continue
-        raw.quarantine.append({"row": label, "reason": reason})
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    _check_header(path, names)
-    raw.columns = {name: [row.get(name) for row in rows] for name in names}
+    raw = Raw(str(path), columns, [f"row {i}" for i in range(1, table.num_rows + 1)])
+    flatten_objects(raw)
     return raw
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise ValueError(
-            f"{path}: the column {', '.join(map(repr, twice))} is there twice; rename or drop one."
-        )
-
-
-def _text(path: Path) -> str:
+def _unpack(path: Path) -> bytes:
+    """The bytes of a gzip file, in pieces, so that a bomb is refused before it fills the memory."""
+    most = min(_MOST_BYTES, max(_ALWAYS_FINE, _MOST_RATIO * path.stat().st_size))
+    pieces, size = [], 0
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with gzip.open(path) as file:
+            while piece := file.read(_PIECE):
+                size += len(piece)
+                if size > most:
+                    raise ValueError(
+                        f"{path}: unpacks to more than {most} bytes; unpack it with gunzip first."
+                    )
+                pieces.append(piece)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: not a whole gzip file: {error}.") from error
+    return b"".join(pieces)
+
+
+def _decode(path: Path, content: bytes) -> str:
+    """Text in UTF-8, or in UTF-16 with the mark that Excel writes before it."""
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    name, encoding = ("UTF-16", "utf-16") if marked else ("UTF-8", "utf-8-sig")
+    try:
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text at byte {error.start}; save it as UTF-8.") from error
-
-
-def _kind(value: Any) -> str:
-    return "an object" if isinstance(value, _Pairs) else f"{type(value).__name__} {str(value)[:40]!r}"
+        raise ValueError(f"{path}: not {name} text at byte {error.start}; save it as UTF-8.") from error

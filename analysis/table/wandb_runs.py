@@ -13,7 +13,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from analysis.table.sources import Raw
+from analysis.table.nested import flatten_objects
+from analysis.table.raw import Raw
 
 _QUERY = """
 query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int!) {
@@ -66,7 +67,7 @@ def read_wandb(address: str) -> Raw:
         raise ValueError(f"{address}: no finished training run; {raw.counts['failed']} failed.")
     names = list(dict.fromkeys(name for row in rows for name in row))
     raw.columns = {name: [row.get(name) for row in rows] for name in names}
-    _add_short_names(raw)
+    flatten_objects(raw)
     return raw
 
 
@@ -106,36 +107,11 @@ def _row(node: dict[str, Any], raw: Raw) -> dict[str, Any] | None:
     try:
         config = json.loads(node.get("config") or "{}")
         summary = json.loads(node.get("summaryMetrics") or "{}")
-        settings = {k: v.get("value") if isinstance(v, dict) else v for k, v in config.items()}
-    except (ValueError, AttributeError) as error:
+        if not (isinstance(config, dict) and isinstance(summary, dict)):
+            raise ValueError("not an object")
+    except ValueError as error:
         raw.quarantine.append({"row": label, "reason": f"config or summary is not JSON: {error}"})
         return None
     raw.labels.append(label)
-    row = {"run_id": label, "display name": node.get("displayName"), "group": node.get("group")}
-    row |= _flat(settings, "config.")
-    return row | _flat(summary, "summary.")
-
-
-def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if key.startswith("_"):
-            continue  # W&B's own: _wandb, _step, _runtime, _timestamp
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def _add_short_names(raw: Raw) -> None:
-    """Rename `config.key` or `summary.key` to `key` where that can mean one column only."""
-    for name in list(raw.columns):
-        section, _, short = name.partition(".")
-        if section not in ("config", "summary") or name not in raw.columns or short == "run_id":
-            continue
-        other = ("summary." if section == "config" else "config.") + short
-        if other in raw.columns and raw.columns[other] != raw.columns[name]:
-            continue
-        raw.columns[short] = raw.columns.pop(name)
-        raw.columns.pop(other, None)
+    about = {"run_id": label, "display name": node.get("displayName"), "group": node.get("group")}
+    return about | {"config": config, "summary": summary}

@@ -102,9 +102,7 @@ def test_profile_is_least_at_the_estimate_and_says_its_interval() -> None:
     assert found.values[found.statistic.argmin()] == pytest.approx(fit.law.parameters["E"], rel=1e-6)
     assert found.interval[0] < fit.law.parameters["E"] < found.interval[1]
     assert str(found).startswith("E = 1.721, 95 % interval by its profile [")
-    with pytest.raises(
-        ValueError, match="'gamma' is no parameter of the chinchilla law; choose from E, A, B"
-    ):
+    with pytest.raises(ValueError, match="'gamma' is no parameter of the chinchilla law"):
         profile(fit, "gamma")
 
 
@@ -114,7 +112,8 @@ def test_a_coefficient_whose_coordinate_moves_with_its_exponent_has_a_profile(na
     found = profile(fit, name)
     low, high = found.interval
     assert found.identified
-    assert low < fit.law.parameters[name] == pytest.approx(found.estimate) < high
+    assert found.estimate == pytest.approx(fit.law.parameters[name])
+    assert low < found.estimate < high
     drawn = fit.intervals[name]
     assert drawn is not None
     assert np.log([low, high]) == pytest.approx(np.log(drawn), abs=0.5)

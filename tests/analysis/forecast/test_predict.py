@@ -98,7 +98,7 @@ def test_refusals() -> None:
     with pytest.raises(ValueError, match="params: a positive number; got -1"):
         forecast_run(fit, {"N": -1, "D": 1e9})
     with pytest.raises(ValueError, match="tokens: a positive number; got nan"):
-        forecast_run(fit, {"N": 1e9, "D": float("nan"}))
+        forecast_run(fit, {"N": 1e9, "D": float("nan")})
     with pytest.raises(FitError, match="no interval: the fit was made with resamples=0"):
         forecast_run(fit, {"N": 1e9, "D": 1e9})
     with pytest.raises(ValueError, match="C: a compute budget is a positive number"):

@@ -7,7 +7,8 @@ import pytest
 from analysis.fitting.runs import FitError
 from analysis.laws.coupled import Coupled
 from analysis.sweeps import families
-from analysis.sweeps.families import EqualityTest, _Runs, _Shape, compare_families
+from analysis.sweeps.families import EqualityTest, compare_families
+from analysis.sweeps.joint import ArmRuns, JointSurface
 
 DECODER = Coupled(E=0.9, A=20.0, B=400.0, alpha=0.33, beta=0.42, k=1.5)
 SIZES = (5e3, 1.2e4, 3e4, 7e4, 1.6e5)
@@ -56,8 +57,8 @@ def test_a_family_that_needs_three_times_the_tokens_is_found_out() -> None:
 
 @pytest.mark.parametrize("shared", [(), ("E",), ("E", "alpha", "beta")])
 def test_derivatives_are_those_of_the_loss(shared: tuple[str, ...]) -> None:
-    runs = _Runs.of(study({"decoder": DECODER, "lstm": slower(3.0)}), "decoder")
-    shape = _Shape(runs, shared, coupled=True)
+    runs = ArmRuns.of(study({"decoder": DECODER, "lstm": slower(3.0)}), "family", "decoder")
+    shape = JointSurface(runs, shared, coupled=True)
     theta = shape._starts(runs.loss)[1] + 0.1 * np.random.default_rng(0).standard_normal(shape.size)
     numeric = np.stack(
         [(shape._log_loss(theta + h) - shape._log_loss(theta - h)) / 2e-6 for h in 1e-6 * np.eye(shape.size)],

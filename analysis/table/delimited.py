@@ -1,0 +1,233 @@
+"""CSV, TSV and their relatives to rows of cells. A line that does not fit is set aside, counted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.table.headers import count_header_rows, is_index_row, name_columns
+from analysis.table.nested import flatten_objects
+from analysis.table.numbers import is_number
+from analysis.table.raw import Raw, refuse_repeated_names
+from analysis.table.wide import unpivot_chart
+
+_DELIMITERS = (",", "\t", ";", "|")
+_SAMPLE = 200  # rows that decide on the delimiter
+_SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?[ \t,;]*', re.IGNORECASE)
+_RULE = re.compile(r":?-{2,}:?")  # between header and rows of a Markdown table
+_INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\ufeff": "", "\u200b": "", "\u200e": ""})
+
+
+@dataclass
+class _Line:
+    label: str
+    cells: list[str]
+
+
+def read_delimited(source: str, text: str) -> tuple[Raw, str]:
+    """Rows of a delimited text, and its delimiter.
+
+    The delimiter is the one under which the rows have as many cells as the header, and most of them numbers:
+    a comma in a header or in a number decides nothing. Comments (`#`), blank lines and an Excel `sep=;` line
+    are skipped; a header of several rows is joined; a W&B chart becomes one row a run and step.
+
+    Raises:
+        ValueError: text that is not delimited, or two columns of one name.
+    """
+    raw = Raw(source, {}, [])
+    skipped, delimiter, comments, body = _skip_preamble(text)
+    delimiter = delimiter or _choose_delimiter(body)
+    lines = list(_parse(source, body, delimiter, skipped))
+    lines = [line for line in lines if not all(cell == "" or _RULE.fullmatch(cell) for cell in line.cells)]
+    _restore_commented_header(comments, delimiter, lines)
+    if not lines:
+        return raw, delimiter
+    _trim_empty_ends(lines)
+    header, lines = _split_header(raw, lines, body)
+    refuse_repeated_names(source, header)
+    lines = _check_lines(raw, header, lines)
+    if lines and not text.endswith(("\n", "\r")):
+        _check_end(raw, lines, text)
+    raw.labels = [line.label for line in lines]
+    raw.columns = {name: [line.cells[j] for line in lines] for j, name in enumerate(header)}
+    _drop_unnamed(raw)
+    flatten_objects(raw)
+    return unpivot_chart(raw), delimiter
+
+
+def _skip_preamble(text: str) -> tuple[int, str, list[str], str]:
+    """Lines skipped, the delimiter that a `sep=` line names, comments, and the rest of the text."""
+    delimiter, comments, skipped, start = "", [], 0, 0
+    for line in io.StringIO(text, newline=""):
+        separator = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n")) if not delimiter else None
+        if separator:
+            delimiter = separator["delimiter"]
+        elif line.startswith("#"):
+            comments.append(line.lstrip("# \t").rstrip("\r\n"))
+        elif line.strip():
+            break
+        skipped, start = skipped + 1, start + len(line)
+    if start == len(text) and comments:  # nothing but lines with '#': they are no comments
+        return 0, delimiter, [], text
+    return skipped, delimiter, comments, text[start:]
+
+
+def _choose_delimiter(text: str) -> str:
+    """The delimiter under which most cells are numbers in rows that are as long as the header."""
+    scores: dict[str, float] = {}
+    for delimiter in _DELIMITERS:
+        rows = _sample(text, delimiter)
+        if not rows or len(rows[0]) < 2:
+            continue
+        body = rows[1:]
+        fitting = [row for row in body if len(row) == len(rows[0])]
+        cells = [cell.strip() for row in fitting for cell in row]
+        share = sum(bool(cell) and is_number(cell) for cell in cells) / max(len(cells), 1)
+        scores[delimiter] = len(fitting) / max(len(body), 1) * (0.01 + share)
+    return max(scores, key=lambda d: scores[d]) if scores else ","
+
+
+def _sample(text: str, delimiter: str) -> list[list[str]]:
+    rows: list[list[str]] = []
+    try:
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True):
+            if any(row):
+                rows.append(row)
+            if len(rows) > _SAMPLE:
+                break
+    except csv.Error:
+        pass  # a cell beyond csv's limit of length, under a delimiter that may be the wrong one
+    return rows
+
+
+def _parse(source: str, text: str, delimiter: str, skipped: int) -> Iterator[_Line]:
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
+    )
+    before = 0
+    try:
+        for row in reader:
+            first, last = skipped + before + 1, skipped + reader.line_num
+            before = reader.line_num
+            label = f"line {last}" if first == last else f"lines {first}–{last}"
+            yield _Line(label, [cell.translate(_INVISIBLE).strip() for cell in row])
+    except csv.Error as error:
+        raise ValueError(f"{source}, line {skipped + reader.line_num}: not CSV: {error}.") from error
+
+
+def _restore_commented_header(comments: Sequence[str], delimiter: str, lines: list[_Line]) -> None:
+    """Take the last comment as the header where the first row is of numbers: NumPy's savetxt writes that."""
+    if not comments or not lines or not all(map(is_number, filter(None, lines[0].cells))):
+        return
+    header = [name.strip() for name in next(csv.reader([comments[-1]], delimiter=delimiter))]
+    if len(header) == len(lines[0].cells):
+        lines.insert(0, _Line("header", header))
+
+
+def _trim_empty_ends(lines: list[_Line]) -> None:
+    """Drop the empty cell that delimiters at the ends of all lines make."""
+    for end in (-1, 0):
+        longest = max(len(line.cells) for line in lines[1:]) if len(lines) > 1 else len(lines[0].cells)
+        body = [line for line in lines[1:] if len(line.cells) == longest]
+        if longest < 2 or any(line.cells[end] for line in body):
+            continue
+        header = lines[0].cells
+        closed = len(header) == longest and not header[end]
+        # Only the rows end with a delimiter: all of them have one empty cell more than the header has names.
+        if closed or (end == -1 and len(header) == longest - 1 and len(body) == len(lines) - 1):
+            for line in lines if closed else body:
+                if len(line.cells) == longest:
+                    del line.cells[end]
+
+
+def _split_header(raw: Raw, lines: list[_Line], text: str) -> tuple[list[str], list[_Line]]:
+    rows = [line.cells for line in lines]
+    levels = count_header_rows(rows)
+    index = None
+    start = levels
+    if levels > 1:
+        if levels < len(rows) and is_index_row(rows[levels], rows[:levels]):
+            index, start = rows[levels], levels + 1
+        elif _blank_line_after(text, levels):
+            index = []
+    header = name_columns(rows[:levels], index)
+    if levels > 1:
+        joined = ", ".join(header[:6]) + (", …" if len(header) > 6 else "")
+        raw.notes.append(f"the first {levels} lines are a header of {levels} levels, joined to {joined}")
+    return header, lines[start:]
+
+
+def _blank_line_after(text: str, levels: int) -> bool:
+    """Whether a row of delimiters alone follows the header: pandas' line for an index without a name."""
+    lines = text.splitlines()[: levels + 1]
+    return len(lines) > levels and bool(lines[levels]) and not lines[levels].strip(",;\t| ")
+
+
+def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]:
+    """Lines that are rows; comments and repeated headers are noted, others that do not fit are set aside."""
+    comments = {id(line): len(line.cells) == len(header) > 1 for line in lines if line.cells[0][:1] == "#"}
+    if 2 * sum(comments.values()) > len(lines):  # a column of colours, say
+        comments = {key: False for key, like_row in comments.items() if not like_row}
+    left_out: list[str] = []
+    good: list[_Line] = []
+    for line in lines:
+        if id(line) in comments:
+            if comments[id(line)]:
+                left_out.append(f"{line.label} is a comment that looks like a row")
+        elif line.cells == header:
+            left_out.append(f"{line.label} repeats the header")
+        elif len(line.cells) != len(header):
+            raw.set_aside(line.label, f"{len(line.cells)} cells where the header has {len(header)}")
+        elif any("\0" in cell for cell in line.cells):
+            raw.set_aside(line.label, "holds a NUL character: the file is damaged")
+        else:
+            good.append(line)
+    if left_out:
+        more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        raw.notes.append(f"left out: {'; '.join(left_out[:5])}{more}")
+    return good
+
+
+def _check_end(raw: Raw, lines: list[_Line], text: str) -> None:
+    """Judge the last row of a text without a newline at its end: exported so, or cut short?
+
+    A closing quote says that the cell is complete. Otherwise it is taken as complete unless it looks like the
+    beginning of a longer one: the first digits of another of its column, or shorter than all others and seen
+    nowhere else; or no number in a column of numbers.
+    """
+    last = lines[-1]
+    if last.label.rpartition("–")[2].split()[-1] != str(_count_lines(text)):
+        return  # what the text ends with is set aside already
+    cell, others = last.cells[-1], [line.cells[-1] for line in lines[:-1]]
+    numbers = sum(map(is_number, others[-50:])) > len(others[-50:]) / 2
+    begins = any(other != cell and other.startswith(cell) for other in others)
+    alone = cell not in others and len(others) > 1
+    if numbers:
+        cut = not is_number(cell) or begins or (alone and all(len(cell) < len(other) for other in others))
+    else:
+        cut = alone and begins
+    if cut and not text.endswith('"'):
+        lines.pop()
+        raw.set_aside(
+            last.label,
+            f"the file ends without a newline, as a file cut short does, and {cell!r} may have lost its end; "
+            "add a newline if it is complete",
+        )
+    else:
+        raw.notes.append(
+            f"the file ends without a newline; its last row, {last.label}, looks whole and is read"
+        )
+
+
+def _count_lines(text: str) -> int:
+    return sum(1 for _ in io.StringIO(text, newline=""))
+
+
+def _drop_unnamed(raw: Raw) -> None:
+    """Drop columns that have neither a name nor a cell."""
+    for name in [n for n in raw.columns if not n or n.startswith("Unnamed: ")]:
+        if raw.labels and not any(raw.columns[name]):
+            del raw.columns[name]

@@ -1,0 +1,78 @@
+"""Rows of a source as they came, before any cell is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+_INDEX_NAME = re.compile(r"(|index|unnamed: \d+(\.\d+)?|level_\d+|__index_level_\d+__|row|#)")
+
+_MOST_CELLS = 50_000_000
+
+
+@dataclass
+class Raw:
+    """Cells by column, a label a row ('line 7'), and what was set aside and why."""
+
+    source: str
+    columns: dict[str, list[Any]]
+    labels: list[str]
+    quarantine: list[dict[str, str]] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    decimal: str = "."  # the decimal mark of the file's text: ".", ",", or "" where the file does not tell
+    chart: bool = False  # a W&B chart: rows are steps of runs, not runs
+    index_columns: tuple[str, ...] = ()  # columns that only count the rows and are no part of a run
+
+    def set_aside(self, row: str, reason: str) -> None:
+        """Count a row that cannot be read, with its reason."""
+        self.quarantine.append({"row": row, "reason": reason})
+
+
+def refuse_repeated_names(source: str, header: Sequence[str]) -> None:
+    """Refuse two columns of one name: nobody could say which is meant.
+
+    Raises:
+        ValueError: naming them.
+    """
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"{source}: the column {', '.join(map(repr, twice))} is there twice; rename or drop one."
+        )
+
+
+def refuse_too_many_cells(source: str, columns: int, rows: int) -> None:
+    """Refuse a table that would not fit into memory, whatever the size of its file.
+
+    Raises:
+        ValueError: more than 50 million cells.
+    """
+    if columns * rows > _MOST_CELLS:
+        raise ValueError(f"{source}: {rows} rows of {columns} columns are more than {_MOST_CELLS} cells.")
+
+
+def find_index_columns(raw: Raw) -> tuple[str, ...]:
+    """Find the columns that only count rows: named as pandas names an index, holding 0, 1, 2, …
+
+    A filtered or sorted table leaves gaps in its index, a concatenated one starts it again; both still count
+    rows. A column that other programs would call `index` but that repeats values otherwise is data.
+    """
+    names = [name for name in raw.columns if _INDEX_NAME.fullmatch(name.casefold())]
+    return tuple(name for name in names if counts_rows(raw.columns[name]))
+
+
+def counts_rows(cells: Sequence[Any]) -> bool:
+    """Decide whether cells are distinct whole numbers from 0, or runs of 0, 1, 2, … or 1, 2, 3, …"""
+    numbers: list[int] = []
+    for cell in cells:
+        text = str(cell).strip().removesuffix(".0")
+        if isinstance(cell, bool) or not (text.isascii() and text.isdecimal() and len(text) < 16):
+            return False
+        numbers.append(int(text))
+    if len(set(numbers)) == len(numbers):
+        return True
+    previous = [-1, *numbers[:-1]]
+    return all(number in (0, 1, before + 1) for number, before in zip(numbers, previous, strict=True))

@@ -1,0 +1,43 @@
+"""The settings of a run's spec as columns, so that what was decided about a run can part it from others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from scaling.records.record import RunRecord
+
+# Names that mean something else in a table: `loss` is held-out, `precision` is what a run was trained in.
+_RENAMED = {"loss": "training_loss", "precision": "precision_asked"}
+_COLUMNS = {f.name for f in fields(RunRecord)} | {"data_corpus", "data_vocab", "data_context"}
+# Options that a spec leaves out at their default.
+_DEFAULTS = {"parametrisation": "standard", "training_loss": "cross_entropy"}
+
+
+def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Flatten specs: one column a setting that the records have no column for, None where a spec lacks it.
+
+    Settings of the data carry the prefix `data_`; lists and dicts become JSON. `continued` says whether a run
+    went on from the state of another.
+    """
+    flat = [_flatten(spec) if spec else {} for spec in specs]
+    names = dict.fromkeys(name for settings in flat for name in settings)
+    return {name: [settings.get(name) for settings in flat] for name in names}
+
+
+def _flatten(spec: Mapping[str, Any]) -> dict[str, Any]:
+    settings = _DEFAULTS | dict(_settings(spec))
+    return settings | {"continued": bool(settings.get("origin"))}
+
+
+def _settings(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in spec.items():
+        if isinstance(value, Mapping) and key in ("trunk", "data"):
+            yield from _settings(value, "data_" if key == "data" else "")
+            continue
+        name = f"{prefix}{key}" if prefix else _RENAMED.get(key, key)
+        if name not in _COLUMNS:
+            plain = not isinstance(value, Mapping | list | tuple)
+            yield name, value if plain else json.dumps(value, sort_keys=True)

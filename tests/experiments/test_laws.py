@@ -1,0 +1,171 @@
+"""Every registered law through every command that takes one; and refused by name where inputs are missing."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.fitting.runs import called
+from analysis.laws import law_named, law_names
+from analysis.laws.law import Array
+from analysis.report import write
+from analysis.report.style import save
+from experiments.cli import main
+from tests.analysis.laws.test_derivatives import CASES
+
+FAST = ["--resamples", "20"]
+COLUMN = {"N": "params", "D": "tokens", "U": "tokens_unique", "C": "flops", "x": "x"}
+
+
+def write_table(path: Path, law: str, drop: str = "") -> dict[str, Array]:
+    """Runs of a law with half a per cent of noise, one row each, without the column `drop`."""
+    truth, inputs = CASES[law]
+    loss = truth.sample(np.random.default_rng(0), relative_noise=0.005, **inputs)
+    columns = {COLUMN[name]: x for name, x in inputs.items()}
+    table = pd.DataFrame({**columns, "loss": loss, "run_id": [f"r{i}" for i in range(len(loss))]})
+    table.drop(columns=[drop] if drop else []).to_csv(path, index=False)
+    return inputs
+
+
+def question(inputs: dict[str, Array], times: float = 3.0) -> list[str]:
+    """The arguments of a forecast at inputs beyond the largest."""
+    at = {name: times * float(np.max(x)) for name, x in inputs.items()}
+    words = []
+    if "N" in at:
+        words += ["--params", repr(at["N"]), "--tokens", repr(at["D"])]
+    if "C" in at:
+        words += ["--compute", repr(at["C"])]
+    if others := [f"{called(n)}={v!r}" for n, v in at.items() if n not in ("N", "D", "C")]:
+        words += ["--at", *others]
+    return words
+
+
+@pytest.fixture
+def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(write, "save", partial(save, kinds=("svg",)))
+
+
+def test_every_law_has_a_case() -> None:
+    assert set(CASES) == set(law_names())
+
+
+@pytest.mark.parametrize("law", law_names())
+def test_fit_json_and_profile(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(tmp_path / "t.csv", law)
+    asked = ["fit", str(tmp_path / "t.csv"), "--law", law, *FAST]
+    assert main(asked) == 0
+    assert f"{law} law of L(" in capsys.readouterr().out
+    assert main([*asked, "--json"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["parts"].values()
+    (found,) = part["laws"]
+    assert found["law"] == law
+    assert found["rms"] < 0.02
+    assert set(found["parameters"]) == set(CASES[law][0].parameters)
+    names = [name for name in found["parameters"] if name in readable(law)]
+    assert main([*asked, "--json", "--profile", names[0]]) == 0
+    (profile,) = json.loads(capsys.readouterr().out)["profiles"]
+    assert (profile["law"], profile["parameter"]) == (law, names[0])
+    assert len(profile["statistic"]) > 20
+    assert main([*asked, "--profile", names[0]]) == 0
+    out = capsys.readouterr().out
+    assert "interval by its profile" in out or "is not identified" in out
+
+
+def readable(law: str) -> set[str]:
+    """Parameters that can be pinned."""
+    from analysis.laws.form import Data, Pins
+
+    truth, inputs = CASES[law]
+    return set(law_named(law).form(Data.of(dict(inputs), truth(**inputs)), Pins()).readouts)
+
+
+@pytest.mark.parametrize("law", law_names())
+@pytest.mark.usefixtures("svg_alone")
+def test_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_table(tmp_path / "t.csv", law)
+    out = str(tmp_path / "report")
+    assert main(["report", str(tmp_path / "t.csv"), "--law", law, "--out", out, *FAST]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert law_named(law).formula.split(",")[0].replace("'", "&#39;") in page.replace("&#x27;", "&#39;")
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("law", law_names())
+def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, file = tmp_path / "t.csv", tmp_path / "forecast.json"
+    inputs = write_table(path, law)
+    asked = ["forecast", str(path), "--law", law, *question(inputs), *FAST]
+    assert main([*asked, "--register", str(file)]) == 0
+    assert f"values by {law}; intervals by {law} 1.00" in capsys.readouterr().out
+    assert main([*asked, "--json"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["parts"].values()
+    forecast = part["forecast"]
+    assert forecast["run"][0] < forecast["loss"]["value"] < forecast["run"][1]
+    at = {name: 3.0 * float(np.max(x)) for name, x in inputs.items()}
+    new = {COLUMN[n]: v for n, v in at.items()} | {"loss": float(CASES[law][0](**at)), "run_id": "new"}
+    pd.concat([pd.read_csv(path), pd.DataFrame([new])]).to_csv(path, index=False)
+    assert main(["forecast", str(path), "--score", str(file), "--json"]) == 0
+    (scored,) = json.loads(capsys.readouterr().out)
+    assert scored["run_id"] == "new"
+    assert abs(scored["error"]) < 0.2
+
+
+@pytest.mark.parametrize("law", [law for law in law_names() if law_named(law).inputs != ("x",)])
+def test_ensemble(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [name for name in law_names(law_named(law).inputs) if name != law]
+    if not others:
+        pytest.skip("no other law of these inputs")
+    inputs = write_table(tmp_path / "t.csv", law)
+    laws = ["--law", law, "--law", others[0]]
+    assert main(["forecast", str(tmp_path / "t.csv"), *laws, *question(inputs), *FAST, "--json"]) == 0
+    (part,) = json.loads(capsys.readouterr().out)["parts"].values()
+    assert set(part["forecast"]["weights"]) == {law, others[0]}
+
+
+@pytest.mark.parametrize("law", law_names())
+def test_what_the_table_lacks_is_named(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On a table of another kind, the law is refused and what is missing is named with the way to map it."""
+    inputs = law_named(law).inputs
+    write_table(tmp_path / "t.csv", "power" if "N" in inputs else "chinchilla")
+    missing = [called(name) for name in inputs if "C" not in inputs]
+    if not missing:
+        pytest.skip("compute follows from params and tokens")
+    assert main(["fit", str(tmp_path / "t.csv"), "--law", law, *FAST]) == 1
+    assert f"{law}: the table has no {missing[0]}" in " ".join(capsys.readouterr().out.split())
+    assert main(["forecast", str(tmp_path / "t.csv"), "--law", law, "--at", "x=5", *FAST]) == 2
+    assert f"the table has no {missing[0]}" in capsys.readouterr().err
+
+
+def test_a_law_that_does_not_exist_is_named_with_the_nearest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path / "t.csv", "chinchilla")
+    assert main(["fit", str(tmp_path / "t.csv"), "--law", "chinchila"]) == 2
+    assert "Did you mean 'chinchilla'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("law", law_names())
+def test_every_parameter_that_can_be_read_can_be_pinned(law: str, tmp_path: Path) -> None:
+    """Pinning a parameter where the fit has it already changes nothing; where it has not, costs something."""
+    from analysis.fitting.bootstrap.replicates import Bootstrap
+    from analysis.fitting.fit import fit_runs
+    from analysis.fitting.losses import Robust
+    from analysis.fitting.recipe import Recipe
+    from analysis.fitting.runs import Runs
+
+    truth, inputs = CASES[law]
+    runs = Runs.of(inputs, truth.sample(np.random.default_rng(0), relative_noise=0.005, **inputs))
+    recipe, alone = Recipe(law, Robust("squared")), Bootstrap(resamples=0)
+    free = fit_runs(runs, recipe, alone)
+    form = free.form_of_law
+    theta = free.form.full(free.theta[None])
+    for name in form.readouts:
+        value = float(form.read(form.readouts[name], theta)[0])
+        held = fit_runs(runs, recipe.holding(name, value), alone)
+        assert held.objective == pytest.approx(free.objective, rel=1e-4), name
+        assert len(held.theta) == len(free.theta) - 1
