@@ -40,30 +40,34 @@ class Item:
 def checklist(table: RunTable, findings: Mapping[str, Findings]) -> list[Item]:
     """Answer all questions, in the order hypothesis, training, data collection, fitting."""
     fits = [fit for part in findings.values() for fit in part.fits]
-    return [*_hypothesis(fits), *_training(table), *_collection(table), *_fitting(fits, findings)]
+    answers = {
+        "The law": _hypothesis(fits),
+        "Training": _training(table),
+        "Data collection": _collection(table),
+        "Fitting": _fitting(fits, findings),
+    }
+    return [
+        Item(heading, question, answer)
+        for heading in answers
+        for question, answer in answers[heading].items()
+    ]
 
 
-def _hypothesis(fits: list[Fit]) -> list[Item]:
-    heading = "The law"
+def _hypothesis(fits: list[Fit]) -> dict[str, str]:
     forms = {fit.name: fit.law.formula for fit in fits}
     inputs = list(dict.fromkeys(name for fit in fits for name in fit.law.inputs))
     fixed = {name: value for fit in fits for name, value in fit.recipe.fixed.items()}
-    estimated = ", ".join(f"{name} = {value:g}" for name, value in fixed.items())
-    tied = "".join(f"; {a} = {b}" for a, b in sorted({pair for fit in fits for pair in fit.recipe.ties}))
+    held = [f"{name} = {value:g}" for name, value in fixed.items()]
+    held += [f"{a} = {b}" for a, b in sorted({pair for fit in fits for pair in fit.recipe.ties})]
     variables = [_VARIABLES.get(name, name) for name in inputs] + ["L [nats/token]"]
-    return [
-        Item(heading, "Which form?", "; ".join(f"{k}: {v}" for k, v in forms.items()) or NO_LAW),
-        Item(heading, "Which variables, in which units?", ", ".join(variables) if fits else NO_LAW),
-        Item(
-            heading,
-            "Which parameters are fixed?",
-            f"{f'fixed: {estimated}' if fixed else 'none; all are estimated'}{tied}",
-        ),
-    ]  # fmt: skip
+    return {
+        "Which form?": "; ".join(f"{k}: {v}" for k, v in forms.items()) or NO_LAW,
+        "Which variables, in which units?": ", ".join(variables) if fits else NO_LAW,
+        "Which parameters are fixed or tied?": ", ".join(held) or "none; all are estimated",
+    }
 
 
-def _training(table: RunTable) -> list[Item]:
-    heading = "Training"
+def _training(table: RunTable) -> dict[str, str]:
     models = f"{count(table['trunk_id'].nunique(), 'trunk')}; {count(len(table), 'run')}"
     if "params" in table:
         models += f"; {count(table['params'].nunique(), 'size')}, {span(table, 'params')}"
@@ -73,24 +77,21 @@ def _training(table: RunTable) -> list[Item]:
     repeats = "not stated"
     if table.has_numbers("epochs"):
         most = float(table["epochs"].max())
-        repeats = f"at most {most:.3g} epochs" + (
-            "; some runs repeat data" if most > 1 else "; no run repeats data"
-        )
+        repeats = f"at most {most:.3g} epochs; {'some runs repeat' if most > 1 else 'no run repeats'} data"
     machine = f"{distinct(table, 'device')}, {distinct(table, 'precision')}"
-    return [
-        Item(heading, "How many models, of which sizes?", models),
-        Item(heading, "Which shapes?", shapes),
-        Item(heading, "Which data, and how often repeated?", f"{distinct(table, 'data')}; {repeats}"),
-        Item(heading, "Learning rate across sizes?", span(table, "learning_rate")),
-        Item(heading, "Schedule?", distinct(table, "schedule")),
-        Item(heading, "Batch size [tokens]?", span(table, "batch_tokens")),
-        Item(heading, "Seeds?", distinct(table, "seed")),
-        Item(heading, "On which device, in which precision?", machine),
-    ]  # fmt: skip
+    return {
+        "How many models, of which sizes?": models,
+        "Which shapes?": shapes,
+        "Which data, and how often repeated?": f"{distinct(table, 'data')}; {repeats}",
+        "Learning rate across sizes?": span(table, "learning_rate"),
+        "Schedule?": distinct(table, "schedule"),
+        "Batch size [tokens]?": span(table, "batch_tokens"),
+        "Seeds?": distinct(table, "seed"),
+        "On which device, in which precision?": machine,
+    }
 
 
-def _collection(table: RunTable) -> list[Item]:
-    heading = "Data collection"
+def _collection(table: RunTable) -> dict[str, str]:
     counts = table.counts
     left_out = ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
@@ -99,18 +100,17 @@ def _collection(table: RunTable) -> list[Item]:
     shared = len(set(table["trunk_id"])) < len(table)
     counted = "see the conventions" if "params_total" in table else "not stated by the source; taken as given"
     points = "one a run, at its end" + ("; runs of a trunk share its constant-rate part" if shared else "")
-    return [
-        Item(heading, "Which points enter a fit?", points),
-        Item(heading, "How precise is a loss?", noise),
-        Item(heading, "Which runs were left out?", left_out or "not stated"),
-        Item(heading, "How are N and C counted?", counted),
-    ]  # fmt: skip
+    return {
+        "Which points enter a fit?": points,
+        "How precise is a loss?": noise,
+        "Which runs were left out?": left_out or "not stated",
+        "How are N and C counted?": counted,
+    }
 
 
-def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
-    heading = "Fitting"
+def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> dict[str, str]:
     if not fits:
-        return [Item(heading, "How was it fitted?", NO_LAW)]
+        return {"How was it fitted?": NO_LAW}
     fit = fits[0]
     robust = fit.recipe.robust
     agree = "; ".join(f"{f.name} {f.certificate.agree} of {f.certificate.starts}" for f in fits)
@@ -122,16 +122,12 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> list[Item]:
     certified = all(f.certificate.ok for f in fits)
     held = [f"{len(p.forecasts[0].table)} of {len(p.runs)}" for p in findings.values() if p.forecasts]
     validated = f"held-out runs of largest compute: {', '.join(held)}"
-    return [
-        Item(heading, "Which objective?", objective),
-        Item(heading, "Which optimiser, from where?", "global grid by variable projection, then Newton"),
-        Item(heading, "Do independent starts agree?", agree),
-        Item(
-            heading,
-            "Was the minimum checked?",
-            "certified" if certified else "NOT certified: see the warnings",
-        ),
-        Item(heading, "Weights?", "equal" if len(set(fit.runs.weights)) == 1 else "as given"),
-        Item(heading, "Uncertainty?", replicates),
-        Item(heading, "Validated on what?", validated if held else "not stated: no run was held out"),
-    ]
+    return {
+        "Which objective?": objective,
+        "Which optimiser, from where?": "global grid by variable projection, then Newton",
+        "Do independent starts agree?": agree,
+        "Was the minimum checked?": "certified" if certified else "NOT certified: see the warnings",
+        "Weights?": "equal" if len(set(fit.runs.weights)) == 1 else "as given",
+        "Uncertainty?": replicates,
+        "Validated on what?": validated if held else "not stated: no run was held out",
+    }

@@ -15,21 +15,9 @@ from analysis.fitting.fit import Fit
 from analysis.fitting.runs import called
 from analysis.forecast.findings import pareto
 from analysis.laws.law import Array, Law
+from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, optimum, words
 from analysis.report.figures.decimate import apart
-from analysis.report.style import (
-    GREY,
-    MARKERS,
-    PLAIN,
-    axes_or_new,
-    colours,
-    legend_above,
-    linear_axis,
-    log_axis,
-    say,
-    scale_axis,
-    shades,
-)
 
 BEYOND = 10.0  # times the largest run: so far a law is drawn
 LOG = 3.0  # ratio of losses from which their axis is logarithmic
@@ -49,13 +37,13 @@ def plot_loss_vs_flops(
     bootstrap draws at the level of the fit; beyond the largest run the line is dotted, as nothing was
     measured there.
     """
-    ax = axes_or_new(ax)
-    inks = inks or colours(label for label, _, _ in parts)
+    ax = style.axes_or_new(ax)
+    inks = inks or style.colours(label for label, _, _ in parts)
     everything = pd.concat([runs[["flops_6nd", "loss"]] for _, runs, _ in parts])
     low, high = float(everything["flops_6nd"].min()), float(everything["flops_6nd"].max())
     grid = np.geomspace(low, high * BEYOND, _GRID)
     for place, (label, runs, fits) in enumerate(parts):
-        marker = MARKERS[place % len(MARKERS)]
+        marker = style.MARKERS[place % len(style.MARKERS)]
         dots = runs.iloc[apart(np.log(runs["flops_6nd"]), runs["loss"])]
         ink = inks[label]
         ax.plot(dots["flops_6nd"], dots["loss"], marker, color=ink, ms=3.5, alpha=0.55, mew=0, label=label)
@@ -64,13 +52,13 @@ def plot_loss_vs_flops(
         if fits:
             _draw_law(ax, fits[0], grid, float(runs["flops_6nd"].max()), ink)
     for name, line in (("best run so far", "-"), ("law at its optimum", "--"), ("beyond the runs", ":")):
-        ax.plot([], [], color=GREY, ls=line, label=name)
-    scale_axis(ax, low, high * BEYOND, words("flops"))
+        ax.plot([], [], color=style.GREY, ls=line, label=name)
+    style.scale_axis(ax, low, high * BEYOND, words("flops"))
     least, most = float(everything["loss"].min()), float(everything["loss"].max())
     ax.set_ylim(max(0.0, least - 0.35 * (most - least)), most * 1.03)
     ax.set_xlabel(AXES["flops_6nd"])
-    linear_axis(ax.yaxis, LOSS)
-    legend_above(ax)
+    style.linear_axis(ax.yaxis, LOSS)
+    style.legend_above(ax)
     return ax
 
 
@@ -82,7 +70,7 @@ def plot_curve_law(
     *,
     x_label: str | None = None,
     y_label: str = LOSS,
-    ink: str = PLAIN,
+    ink: str = style.PLAIN,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against the one input of a law, x or compute C: runs, the first law with its band, other laws.
@@ -95,7 +83,7 @@ def plot_curve_law(
         fits: laws of one input, the best first; none draws the runs alone.
         x_label: of the x axis; by default what the input of the law means.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     x, loss = np.asarray(x, dtype=float), np.asarray(loss, dtype=float)
     column = called(fits[0].law.inputs[0]) if fits else "x"
     low, high = float(x.min()), float(x.max())
@@ -103,23 +91,23 @@ def plot_curve_law(
     dots = apart(np.log(x), loss)
     ax.plot(x[dots], loss[dots], "o", color=ink, ms=4, alpha=0.75, mew=0, label=label)
     lines = [loss]
-    for fit, tint in zip(fits, [ink, *shades(GREY, len(fits))], strict=False):
+    for fit, tint in zip(fits, [ink, *style.shades(style.GREY, len(fits))], strict=False):
         first = fit is fits[0]
         lines.append(_draw_law(ax, fit, grid, high, tint, ls="-", lw=1.6 if first else 0.9, band=first))
         ax.plot([], [], color=tint, label=fit.name)
     values = np.concatenate(lines)
     least, most = float(values[values > 0].min()), float(values[np.isfinite(values)].max())
-    scale_axis(ax, low, high * BEYOND if fits else high, words(column))
+    style.scale_axis(ax, low, high * BEYOND if fits else high, words(column))
     ax.set_xlabel(x_label or AXES.get(column, column))
     if most > LOG * least:
-        log_axis(ax.yaxis, least, most, say)
+        style.log_axis(ax.yaxis, least, most, style.say)
         ax.set_ylim(least / 1.1, most * 1.1)
         ax.set_ylabel(y_label)
     else:
         margin = 0.08 * (most - least) or 0.05 * most
         ax.set_ylim(least - margin, most + margin)
-        linear_axis(ax.yaxis, y_label)
-    legend_above(ax)
+        style.linear_axis(ax.yaxis, y_label)
+    style.legend_above(ax)
     return ax
 
 

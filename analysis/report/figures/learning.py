@@ -10,20 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.laws.law import Array
+from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, empty, words
 from analysis.report.figures.decimate import outline, some_trunks
-from analysis.report.style import (
-    GREY,
-    INK,
-    axes_or_new,
-    colours,
-    label_ends,
-    legend_above,
-    linear_axis,
-    say,
-    scale_axis,
-    shades,
-)
 
 _NO_ARM = "in no fit"
 _Line = tuple[Array, Array]  # x, y
@@ -45,7 +34,7 @@ def plot_learning_curves(
             each size are drawn (`some_trunks`).
         arms: trunk → label of its arm; by default its family. A trunk that is missing here enters no fit.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     seen = evaluated(curves, against)
     if seen.empty:
         return empty(ax, "no evaluation along training was logged")
@@ -57,35 +46,36 @@ def plot_learning_curves(
         arm = str(trunk["family"].iloc[0]) if arms is None else arms.get(str(trunk_id), _NO_ARM)
         lines.setdefault((arm, float(trunk["params"].iloc[0])), _Lines()).add(trunk, against, starts)
     names = sorted({arm for arm, _ in lines})
-    inks = {_NO_ARM: GREY, **(inks or colours(name for name in names if name != _NO_ARM))}
+    inks = {_NO_ARM: style.GREY, **(inks or style.colours(name for name in names if name != _NO_ARM))}
     ends = []
     for name in names:
         sizes = sorted(size for arm, size in lines if arm == name)
-        for size, tint in zip(sizes, shades(inks[name], len(sizes)), strict=True):
+        for size, tint in zip(sizes, style.shades(inks[name], len(sizes)), strict=True):
             of_size = lines[name, size]
             ax.plot(*_joined(of_size.trunks), color=tint, lw=1.2)
             ax.plot(*_joined(of_size.cooldowns), color=tint, lw=0.7, alpha=0.7)
             last = [(x[-1], y[-1]) for x, y in of_size.cooldowns]
             ax.plot(*np.reshape(last, (-1, 2)).T, "o", color=tint, ms=3.5)
-            ends.append((max((x[-1], y[-1]) for x, y in of_size.every)[1], say(size), tint))
+            ends.append((max((x[-1], y[-1]) for x, y in of_size.every)[1], style.say(size), tint))
     if against == "flops":
-        ax.plot(*_envelope(seen[against], seen["loss"]), color=INK, lw=1.1, ls=(0, (4, 2)), label="envelope")
+        dashes = (0, (4, 2))
+        ax.plot(*_envelope(seen[against], seen["loss"]), color=style.INK, lw=1.1, ls=dashes, label="envelope")
     # The first steps fall from ln V and would flatten all that is of interest: show what the runs came to.
     results = seen.groupby(["trunk_id", "run_id"], dropna=False, observed=True)["loss"].last()
     least, top = float(seen["loss"].min()), float(results.max())
     top += 0.25 * (top - least) or 0.1 * top
     inside = seen.loc[seen["loss"] <= top, against]
-    scale_axis(ax, float(inside.min()), float(inside.max()), words(against))
+    style.scale_axis(ax, float(inside.min()), float(inside.max()), words(against))
     ax.set_ylim(least - 0.06 * (top - least), top)
     ax.set_xlabel(AXES[against])
-    linear_axis(ax.yaxis, LOSS)
+    style.linear_axis(ax.yaxis, LOSS)
     if len(names) > 1:  # sizes of several arms have no room beside the lines
         for name in names:
             ax.plot([], [], color=inks[name], label=name)
     elif against == "tokens":
-        label_ends(ax, "N", ends)
+        style.label_ends(ax, "N", ends)
     if len(names) > 1 or against == "flops":
-        legend_above(ax)
+        style.legend_above(ax)
     return ax
 
 

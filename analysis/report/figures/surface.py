@@ -11,21 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.fitting.fit import Fit
 from analysis.laws.law import Array
+from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, NO_LAW, empty, law_at, optimum
 from analysis.report.figures.decimate import PLENTY, apart
-from analysis.report.style import (
-    GREY,
-    INK,
-    PLAIN,
-    axes_or_new,
-    label_ends,
-    legend_above,
-    linear_axis,
-    say,
-    say_flops,
-    scale_axis,
-    shades,
-)
 
 
 def plot_loss_vs_params(
@@ -33,7 +21,7 @@ def plot_loss_vs_params(
     fits: Sequence[Fit],
     *,
     tokens: Sequence[float] | None = None,
-    ink: str = PLAIN,
+    ink: str = style.PLAIN,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against N, a shade a token budget, and the first law along each budget.
@@ -41,7 +29,7 @@ def plot_loss_vs_params(
     Args:
         tokens: budgets to show; by default those of the table, or six of them where there are more.
     """
-    return _loss_along(runs, fits, ("params", "tokens"), tokens, ink, axes_or_new(ax))
+    return _loss_along(runs, fits, ("params", "tokens"), tokens, ink, style.axes_or_new(ax))
 
 
 def plot_loss_vs_tokens(
@@ -49,11 +37,11 @@ def plot_loss_vs_tokens(
     fits: Sequence[Fit],
     *,
     params: Sequence[float] | None = None,
-    ink: str = PLAIN,
+    ink: str = style.PLAIN,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against D, a shade a size, and the first law along each size."""
-    return _loss_along(runs, fits, ("tokens", "params"), params, ink, axes_or_new(ax))
+    return _loss_along(runs, fits, ("tokens", "params"), params, ink, style.axes_or_new(ax))
 
 
 def plot_isoflop(
@@ -61,7 +49,7 @@ def plot_isoflop(
     fits: Sequence[Fit],
     *,
     budgets: int = 5,
-    ink: str = PLAIN,
+    ink: str = style.PLAIN,
     ax: Axes | None = None,
 ) -> Axes:
     """Slices of the first law at equal compute, with the runs nearest to each slice and its optimum.
@@ -69,7 +57,7 @@ def plot_isoflop(
     A run that lies off a slice is moved to it along the law: its loss times L(N, C / 6 N) / L(N, D). Only
     runs within a factor of two of a slice's compute are shown.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     if not fits:
         return empty(ax, NO_LAW)
     fit = fits[0]
@@ -79,7 +67,7 @@ def plot_isoflop(
     ends = []
     sizes = np.geomspace(params.min() / 1.5, params.max() * 1.5, 120)
     shown: list[float] = []
-    for k, (C, tint) in enumerate(zip(slices, shades(ink, budgets), strict=True)):
+    for k, (C, tint) in enumerate(zip(slices, style.shades(ink, budgets), strict=True)):
         rows = runs[(nearest == k) & (np.abs(np.log(compute / C)) < np.log(2))]
         N, D = rows["params"].to_numpy(dtype=float), rows["tokens"].to_numpy(dtype=float)
         move = law_at(fit, N, C / (6 * N), rows) / law_at(fit, N, D, rows)
@@ -92,15 +80,15 @@ def plot_isoflop(
         best = optimum(fit, fit.law, C)
         if best is not None and sizes[0] <= best.N <= sizes[-1]:
             ax.plot([best.N], [best.loss], "D", mfc="white", mec=tint, ms=6, mew=1.4, zorder=4)
-        ends.append((float(line[-1]), say_flops(C), tint))
-    scale_axis(ax, float(sizes[0]), float(sizes[-1]))
+        ends.append((float(line[-1]), style.say_flops(C), tint))
+    style.scale_axis(ax, float(sizes[0]), float(sizes[-1]))
     ax.set_ylim(min(shown) - 0.08 * float(np.ptp(shown)), max(shown) + 0.15 * float(np.ptp(shown)))
     ax.set_xlabel(AXES["params"])
-    linear_axis(ax.yaxis, LOSS)
-    label_ends(ax, "C = 6ND", ends)
-    ax.plot([], [], "D", mfc="white", mec=INK, ms=6, mew=1.4, label="optimum of the law")
-    ax.plot([], [], "o", color=GREY, ms=4.5, label="run, moved to the slice")
-    legend_above(ax)
+    style.linear_axis(ax.yaxis, LOSS)
+    style.label_ends(ax, "C = 6ND", ends)
+    ax.plot([], [], "D", mfc="white", mec=style.INK, ms=6, mew=1.4, label="optimum of the law")
+    ax.plot([], [], "o", color=style.GREY, ms=4.5, label="run, moved to the slice")
+    style.legend_above(ax)
     return ax
 
 
@@ -138,7 +126,7 @@ def _loss_along(
     dots[apart(np.log(x), loss)] = True
     grid = np.geomspace(x.min(), x.max(), 100)
     ends = []
-    for k, (level, tint) in enumerate(zip(found, shades(ink, len(found)), strict=True)):
+    for k, (level, tint) in enumerate(zip(found, style.shades(ink, len(found)), strict=True)):
         here = member == k
         if wanted is not None:
             here &= np.abs(np.log(other / level)) < 0.05
@@ -150,9 +138,9 @@ def _loss_along(
             ax.plot(grid, line, color=tint, lw=1.2)
             end = float(line[-1])
         if np.isfinite(end):
-            ends.append((end, say(float(level)), tint))
-    scale_axis(ax, float(x.min()), float(x.max()))
+            ends.append((end, style.say(float(level)), tint))
+    style.scale_axis(ax, float(x.min()), float(x.max()))
     ax.set_xlabel(AXES[axis])
-    linear_axis(ax.yaxis, LOSS)
-    label_ends(ax, "D" if held == "tokens" else "N", ends)
+    style.linear_axis(ax.yaxis, LOSS)
+    style.label_ends(ax, "D" if held == "tokens" else "N", ends)
     return ax

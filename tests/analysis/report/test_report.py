@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.checks import FitWarning
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
 from analysis.report.checklist import checklist
-from analysis.report.content import known, unknown
+from analysis.report.content import count, known, unknown, warnings_of
 from analysis.report.formats import (
     Table,
     escape_latex,
@@ -336,3 +337,54 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="disk full"):
         write._write(tmp_path / "a" / "index.html", b"x")
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def _alone(column: str, x: np.ndarray, loss: np.ndarray) -> RunTable:
+    """Runs of which nothing is known but one input and the loss."""
+    names = [f"run-{i}" for i in range(len(x))]
+    rows = pd.DataFrame({"run_id": names, "trunk_id": names, "family": "unstated", column: x, "loss": loss})
+    return RunTable.of(rows.assign(objective="unstated", data_fingerprint="unstated"))
+
+
+@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.parametrize(("column", "law"), [("flops", "frontier"), ("x", "power")])
+def test_a_table_of_one_input_makes_a_report(column: str, law: str, tmp_path: Path) -> None:
+    """Loss of compute alone, or of any x: the law with its band, its residuals, its loss beyond the runs."""
+    x = np.geomspace(1e15, 1e19, 12)
+    loss = (1.6 + 900 * x**-0.17) * np.exp(0.002 * np.random.default_rng(0).standard_normal(12))
+    table = _alone(column, x, loss)
+    findings = fit_study(table, Question((law,), bootstrap=Bootstrap(resamples=20)))
+    written = write_report(table, findings, tmp_path)
+    drawn = {name for name in written if name.startswith("figures/")}
+    assert {f"figures/{name}.svg" for name in ("curve", f"residuals-vs-{column}", "parameters")} <= drawn
+    assert not any("isoflop" in name or "loss-vs" in name for name in drawn)
+    reach = pd.read_csv(written["reach.csv"])
+    assert reach["at"].tolist() == pytest.approx([1e19, 1e20, 1e21])
+    assert (reach["low"] <= reach["loss"]).all()
+    assert (reach["loss"] <= reach["high"]).all()
+    assert "optimum.csv" not in written, "a law of one input has no best size"
+
+
+def test_a_report_of_some_runs_shows_the_curves_of_their_trunks(study: Path) -> None:
+    table = load_runs(study)
+    curves, _ = write._logs(table)
+    few, _ = write._logs(table.take(np.arange(3)))
+    assert curves is not None
+    assert few is not None
+    assert set(few.rows["trunk_id"]) == set(table.trunks[:3]) < set(curves.rows["trunk_id"])
+    assert write._logs(RunTable.of(table.rows)) == (None, None)
+
+
+def test_a_warning_of_several_fits_stands_once_with_all_of_them(findings: dict[str, Findings]) -> None:
+    part = findings["decoder"]
+    shared = FitWarning("far", "one run lies far from the law")
+    fits = tuple(replace(fit, warnings=(shared,)) for fit in part.fits)
+    twice = {"decoder": replace(part, fits=fits, forecasts=(), slices=(), refusals=())}
+    table = RunTable.of(part.runs)
+    (remark,) = warnings_of(table, twice)
+    assert (remark.code, remark.message) == ("far", shared.message)
+    assert remark.where == "; ".join(f"decoder, {fit.name}" for fit in fits)
+
+
+def test_numbers_and_nouns_agree() -> None:
+    assert [count(n, "run") for n in (0, 1, 2, 10_000)] == ["0 runs", "1 run", "2 runs", "10,000 runs"]
