@@ -17,6 +17,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from analysis.report.fonts import families
+
 INK = "#1c2024"  # text and axes
 FAINT = "#d8dce1"  # grid
 GREY = "#7a828c"  # what belongs to no arm
@@ -40,7 +42,6 @@ _SETTINGS: Any = {
     "svg.hashsalt": "scaling",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,  # whole letters: some venues refuse Type 3 fonts
-    "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,
     "text.parse_math": False,  # a name with two dollar signs is a name
@@ -73,7 +74,7 @@ def styled() -> Iterator[None]:
     """Draw and save inside this: our settings, and the user's own untouched afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        mpl.rcParams.update(_SETTINGS | {"font.family": families()})
         yield
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.font_manager import findfont
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_power_law, fit_runs
@@ -25,6 +26,7 @@ from analysis.report.figures.decimate import apart, outline, some_trunks
 from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
 from analysis.report.figures.learning import plot_learning_curves
 from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
+from analysis.report.fonts import families
 from analysis.report.style import (
     PLAIN,
     colours,
@@ -428,3 +430,15 @@ def test_a_long_line_keeps_its_extremes_everywhere() -> None:
         shown = y[kept][place[kept] == k]
         assert (shown.min(), shown.max()) == (y[here].min(), y[here].max())
     assert outline(x[:200], y[:200], places=100).tolist() == list(range(200))
+
+
+def test_the_cut_font_holds_what_figures_write_and_the_whole_one_the_rest() -> None:
+    """Text in a PDF stays text, and a letter that was cut away comes from the whole font."""
+    with styled():
+        (ax,) = panels()
+        ax.set_title("α × 5 % → ≥ 1, Ёж")
+        saved = save(ax.figure)  # type: ignore[arg-type]
+    assert len(saved["pdf"]) < 40_000
+    assert b"/Type0" in saved["pdf"]
+    cut, whole = families()
+    assert findfont(cut) != findfont(whole)

@@ -111,7 +111,7 @@ def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, P
         "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), question), 'out')\n"
         "assert not {'matplotlib.pyplot', 'torch', 'wandb', 'hydra'} & set(sys.modules)\n"
     )
-    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-W", "error", "-c", code, str(study)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
