@@ -30,7 +30,6 @@ cluster-test: $(STAMP)   ## a Slurm of one node and a Ray of two, workers killed
 bench: $(STAMP)          ## training, studies, harness, growth and fits against what people use: an hour and more of an idle machine
 	-$(BIN)/python -m experiments.benchmarks.training
 	-$(BIN)/python -m experiments.benchmarks.shares
-	-$(BIN)/python -m experiments.benchmarks.stacks
 	-$(BIN)/python -m experiments.benchmarks.tiny
 	-$(BIN)/python -m experiments.benchmarks.harness
 	-$(BIN)/python -m experiments.benchmarks.growth

@@ -20,6 +20,7 @@ VERBS = {
     "verify": "published numbers computed again here, as a table",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
+ANALYSIS = ("fit", "report", "forecast", "verify")  # modules beside this one
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_verb(verb: str, arguments: list[str]) -> int:
     """Call the module of `verb`."""
-    module = importlib.import_module(f"experiments.{verb}")
+    package = "experiments" if verb in ANALYSIS else "experiments.commands"
+    module = importlib.import_module(f"{package}.{verb}")
     return expected_errors(verb, lambda: module.main(arguments))
 
 

@@ -11,10 +11,10 @@ from analysis.report.content import known
 from analysis.report.write import write_report
 from analysis.table import load_runs
 from experiments.cli import expected_errors
-from experiments.run import run_study
+from experiments.commands.run import exit_code, run_plan
 from experiments.terminal import Column, duration, table
-from scaling.study.compose import compose_jobs
-from scaling.study.plan import open_corpus
+from scaling.data.corpora import open_dataset
+from scaling.study.plan import plan_study
 
 SETUP = Path(".venv/.installed")  # make writes there how long it took
 
@@ -25,27 +25,23 @@ def main(arguments: list[str]) -> int:
     if SETUP.is_file():
         spent["set-up"] = float(SETUP.read_text() or 0)
     begin = time.monotonic()
-    config = compose_jobs(overrides)[0].config
-    dataset = open_corpus(config.data, config.cache)
+    plan = plan_study(overrides)
+    dataset = open_dataset(plan.config.data.options(), plan.config.cache)
     spent["data"] = time.monotonic() - begin
     print(
-        f"{config.question}\n{dataset.name}: {dataset.facts['tokens']['train']:,} tokens to train on, "
+        f"{plan.question}\n{dataset.name}: {dataset.facts['tokens']['train']:,} tokens to train on, "
         f"{dataset.facts['tokens']['heldout']:,} held out, fingerprint {dataset.fingerprint}\n",
         flush=True,
     )
-    outcome = run_study(overrides)
-    spent |= {
-        "planning": outcome.planning,
-        "training": outcome.training,
-        "evaluation": outcome.evaluation,
-    }
-    if outcome.code:
-        return outcome.code
+    result = run_plan(plan)
+    spent |= {"planning": result.planning, "training": result.training, "evaluation": result.evaluation}
+    if exit_code(result):
+        return exit_code(result)
     begin = time.monotonic()
-    findings = fit_study(load_runs(outcome.folder))
+    findings = fit_study(load_runs(result.folder))
     spent["fit"] = time.monotonic() - begin
     begin = time.monotonic()
-    files = write_report(outcome.folder, findings, outcome.folder / "report")
+    files = write_report(result.folder, findings, result.folder / "report")
     spent["report"] = time.monotonic() - begin
     print("\n" + "\n\n".join(known(findings)) + "\n")
     spent["total"] = sum(spent.values())

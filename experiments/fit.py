@@ -19,7 +19,7 @@ from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.table import RunTable
-from experiments.source import add_fit, add_table, read
+from experiments.source import add_fit, add_table, describe_table, read
 from experiments.terminal import Column, table
 
 
@@ -88,11 +88,8 @@ def profile_text(found: Profile) -> str:
 
 
 def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bool = False) -> str:
-    """Counts, then for each comparable part its forecast, its laws and what was refused."""
-    counts = ", ".join(f"{number} {what}" for what, number in runs.counts.items())
-    lines = [f"{runs.source}: {counts}"]
-    lines += [f"! {warning}" for warning in runs.warnings]
-    lines += [f"set aside: {item.row}: {item.reason}" for item in runs.set_aside]
+    """What was read, then for each comparable part its forecast, its laws and what was refused."""
+    lines = [describe_table(runs)]
     for part in findings.values():
         lines += ["", f"{part.label}, {len(part.runs)} runs"]
         if part.forecasts:
@@ -155,6 +152,7 @@ def to_dict(
         "source": runs.source,
         "data_hash": runs.data_hash,
         "counts": dict(runs.counts),
+        "columns": dict(runs.columns),
         "warnings": list(runs.warnings),
         "notes": list(runs.notes),
         "quarantine": [asdict(item) for item in runs.set_aside],

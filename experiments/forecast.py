@@ -16,8 +16,9 @@ from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
 from analysis.laws.registry import ENSEMBLE
 from analysis.table import RunTable, split_comparable
-from experiments.outlook import Answer, describe, score_text, to_dict, wrapped
-from experiments.source import add_laws, add_table, bootstrap_of, load_extensions, read_table
+from experiments.outlook import Answer, describe, score_text, to_dict
+from experiments.source import add_laws, add_table, bootstrap_of, describe_table, load_extensions, read_table
+from experiments.terminal import wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
     check(asked)
     load_extensions(asked.extension)
     runs = read_table(asked)
+    if not asked.json:
+        print(describe_table(runs) + "\n")
     if asked.score:
         scored = score(asked.score, runs)
         print(json.dumps(scored.to_dict(orient="records"), indent=1) if asked.json else score_text(scored))

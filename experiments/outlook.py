@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +25,6 @@ class Answer:
     approaches: Comparison | None = None
     served: ServingOptimum | None = None
     task: TaskForecast | None = None
-
-
-def wrapped(text: str) -> str:
-    """The same with sentences broken at 80 columns; lines of a table are short enough as they are."""
-    lines = []
-    for line in text.split("\n"):
-        indent = line[: len(line) - len(line.lstrip())] + "  "
-        lines += textwrap.wrap(line, 80, subsequent_indent=indent) if len(line) > 80 else [line]
-    return "\n".join(lines)
 
 
 def describe(label: str, found: Answer) -> str:
@@ -106,6 +96,9 @@ def to_dict(runs: RunTable, answers: dict[str, Answer], refusals: dict[str, str]
         "source": runs.source,
         "data_hash": runs.data_hash,
         "counts": dict(runs.counts),
+        "columns": dict(runs.columns),
+        "warnings": list(runs.warnings),
+        "notes": list(runs.notes),
         "refusals": refusals,
         "parts": {
             label: {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -12,52 +11,69 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from experiments.terminal import duration
-from scaling.study.cost import trunk_seconds
+from scaling.launch.estimate import Estimate
+from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan
 from scaling.study.spec import RunSpec, Trunk, readable
-from scaling.training.adopt import Found
-from scaling.training.observer import Kind, Observer
+from scaling.training.observer import Kind
 
 
-class StudyProgress(Observer):
+class StudyProgress(StudyObserver):
     """Counts planned seconds, so that a step of a large model moves the bar as far as it takes.
 
     The time left is what is left of the plan, scaled by how the plan has held so far.
     """
 
-    def __init__(self, plan: Plan, step_seconds: list[float], found: list[Found]) -> None:
-        self.study = plan.name
-        self.runs: dict[str, tuple[Trunk, RunSpec]] = {run.id: (trunk, run) for trunk, run in plan.runs}
-        self.done = sum(len(f.done) for f in found)
-        self.step_seconds = {
-            id: step
-            for trunk, step in zip(plan.trunks, step_seconds, strict=True)
-            for id in (trunk.spec.id, *(run.id for run in trunk.runs))
-        }
-        self.reached = {run.id: run.branch_step for _, run in plan.runs}
-        self.seconds = [
-            trunk_seconds(trunk, step, {*f.done, *f.shared}, f.steps)
-            for trunk, step, f in zip(plan.trunks, step_seconds, found, strict=True)
-        ]
-        self.total = sum(self.seconds)
-        self.passed = 0.0
-        self.started = time.monotonic()
-        self.evaluation_seconds = 0.0
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan  # as asked; `started` says which part is affordable
+        self.runs: dict[str, tuple[Trunk, RunSpec]] = {}
+        self.step_seconds: dict[str, float] = {}
+        self.reached: dict[str, int] = {}
+        self.done, self.total, self.passed = 0, 0.0, 0.0
+        self.begin = time.monotonic()
         self.console = Console()
         self.bar: Progress | None = None
         self.task = TaskID(0)
 
-    def __enter__(self) -> StudyProgress:
+    def started(self, estimate: Estimate) -> None:
+        plan = estimate.plan
+        self.begin = time.monotonic()
+        self.runs = {run.id: (trunk, run) for trunk, run in plan.runs}
+        self.reached = {run.id: run.branch_step for _, run in plan.runs}
+        self.step_seconds = {
+            id: step.median
+            for trunk, step in zip(plan.trunks, estimate.times, strict=True)
+            for id in (trunk.spec.id, *(run.id for run in trunk.runs))
+        }
+        self.done = sum(len(found.done) for found in estimate.found)
+        self.total = sum(estimate.seconds)
+        if len(plan.trunks) < len(self.plan.trunks):
+            print(
+                f"{plan.name}: max_flops={plan.config.max_flops:.3g} pays for {len(plan.runs)} of "
+                f"{len(self.plan.runs)} runs; the others stay missing."
+            )
+        for line in estimate.there_already():
+            print(f"{plan.name}: {line}")
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
             self.task = self.bar.add_task("starting", total=self.total)
             self.bar.start()
+
+    def trained(self) -> None:
+        self._stop()
+        if self.plan.config.tasks:
+            print(f"{self.plan.name}: measuring {', '.join(self.plan.config.tasks)} …", flush=True)
+
+    def __enter__(self) -> StudyProgress:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         if self.bar:
             self.bar.stop()
 
@@ -70,12 +86,11 @@ class StudyProgress(Observer):
             self._show(id)
 
     def closed(self, id: str, summary: Mapping[str, Any]) -> None:
-        if id not in self.runs:
-            self.evaluation_seconds += float(summary["evaluation_seconds"])
+        if id not in self.runs:  # a trunk
             return
         self.done += 1
         trunk, run = self.runs[id]
-        ours = summary["study"] == self.study
+        ours = summary["study"] == self.plan.name
         if ours:
             self._reach(id, run.steps)
             self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
@@ -103,13 +118,8 @@ class StudyProgress(Observer):
             self.bar.update(self.task, completed=self.passed, description=f"{self._times()}  {id}")
 
     def _times(self) -> str:
-        elapsed = time.monotonic() - self.started
+        elapsed = time.monotonic() - self.begin
         if self.passed <= 0:
             return f"{duration(elapsed)} so far"
         left = max(self.total - self.passed, 0) * elapsed / self.passed
         return f"{duration(elapsed)} so far, about {duration(left)} left"
-
-
-def note(text: str) -> None:
-    """A line for the person that is no result: on standard error."""
-    print(text, file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from analysis.report.content import known
 from analysis.report.write import write_report
 from experiments.fit import to_dict
-from experiments.source import add_fit, add_table, read
+from experiments.source import add_fit, add_table, describe_table, read
 from experiments.terminal import duration
 
 
@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
             )
         )
         return 0
+    print(describe_table(runs))
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
     print(f"{len(files)} files; open {files['index.html']}")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.laws import law_names
 from analysis.table import RunTable, load_runs
+from experiments.terminal import wrapped
+
+_SHOWN = 12  # notes, and reasons of rows set aside, that are printed
 
 
 def add_table(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name a table and its columns."""
+    """The arguments that name a table, its columns, and the rows to read."""
     parser.add_argument(
         "source",
         metavar="TABLE",
@@ -23,8 +27,23 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--columns",
         nargs="+",
+        action="extend",
         metavar="OURS=THEIRS",
-        help='e.g. --columns "params=Model Size" "tokens=tokens_b*1e9", or one YAML or JSON file',
+        help='e.g. --columns "params=Model Size" "tokens=T*1e9" "loss=log(ppl)", or one YAML or JSON file',
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        metavar="CONDITION",
+        help="""rows to keep, e.g. --where 'size == "410M" and lr < 1e-3'""",
+    )
+    parser.add_argument(
+        "--drop", action="append", metavar="CONDITION", help="rows to leave out, e.g. --drop outlier"
+    )
+    parser.add_argument(
+        "--checkpoints",
+        choices=("last", "all"),
+        help="rows of one run with growing tokens: fit the last of each, or all (default: as the rows look)",
     )
 
 
@@ -148,7 +167,32 @@ def read_table(asked: argparse.Namespace) -> RunTable:
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
-    return load_runs(asked.source, columns=columns(asked.columns))
+    return load_runs(
+        asked.source,
+        columns=columns(asked.columns),
+        where=asked.where,
+        drop=asked.drop,
+        checkpoints=asked.checkpoints,
+    )
+
+
+def describe_table(table: RunTable) -> str:
+    """What was read: counts, which column became which quantity, notes, warnings, and what was set aside."""
+    counts = ", ".join(f"{number} {what}" for what, number in table.counts.items())
+    lines = [f"{table.source}: {counts}"]
+    lines += [f"columns: {table.mapping()}"] if table.mapping() else []
+    lines += _some(f"note: {note}" for note in dict.fromkeys(table.notes))
+    lines += [f"! {warning}" for warning in dict.fromkeys(table.warnings)]
+    lines += _some(f"set aside: {reason}" for reason in table.reasons())
+    text = "\n".join(lines)
+    return wrapped(text) if sys.stdout.isatty() else text
+
+
+def _some(lines: Iterable[str]) -> list[str]:
+    """The first lines of a kind, and how many more there are."""
+    every = list(lines)
+    more = [f"… and {len(every) - _SHOWN} more; --json has all"] if len(every) > _SHOWN else []
+    return [*every[:_SHOWN], *more]
 
 
 def read(asked: argparse.Namespace) -> tuple[RunTable, dict[str, Findings]]:

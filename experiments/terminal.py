@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +44,19 @@ def table(columns: Sequence[Column], width: int | None = None) -> str:
     ]
     if dropped:
         lines.append(f"(a wider window also shows {', '.join(dropped)})")
+    return "\n".join(lines)
+
+
+def wrapped(text: str) -> str:
+    """The text with long lines broken at the terminal's width, at 80 columns where output is no terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 80
+    lines = []
+    for line in text.split("\n"):
+        indent = line[: len(line) - len(line.lstrip())] + "  "
+        fits = len(line) <= width
+        lines += (
+            [line] if fits else textwrap.wrap(line, width, subsequent_indent=indent, break_on_hyphens=False)
+        )
     return "\n".join(lines)
 
 

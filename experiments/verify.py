@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.fitting.fit import fit_loss_surface
+from analysis.forecast.grids import noise_free_bias
 from analysis.forecast.isoflop import approach_1
 from analysis.forecast.links import Exponential, fit_link
-from analysis.forecast.parabola import noise_free_bias
 from analysis.forecast.slices import Slices
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.repeated import Repeated
@@ -161,6 +161,7 @@ def total_or_not() -> Iterator[Check]:
             D=D.ravel(),
             loss=loss.ravel(),
             group=np.tile(np.arange(len(N)), len(budgets)),
+            flops=(6 * N * D).ravel(),
             interpolated=False,
         )
         ours = approach_1(slices, edges=True, resamples=0).a

@@ -21,7 +21,12 @@ class Cells(Form):
 
     def __init__(self, whole: Form, first: npt.NDArray[np.int64], n: int) -> None:
         self.names, self.lower, self.upper = whole.names, whole.lower, whole.upper
-        self.patience, self.amounts, self.owners = whole.patience, whole.amounts, whole.owners
+        self.creep, self.patience, self.amounts, self.owners = (
+            whole.creep,
+            whole.patience,
+            whole.amounts,
+            whole.owners,
+        )
         self._whole = whole
         self._first = first
         self._cell = np.repeat(np.arange(len(first)), np.diff(np.append(first, n)))

@@ -33,7 +33,6 @@ NOISE = (
 )
 ROUNDING = 1e-28  # objective a run that is rounding error: residuals of 1e-14
 PACE = 40  # steps after which it is asked whether a replicate still gets anywhere
-CREEP = 1e-4  # gain over so many, relative × runs, about that in likelihood ratio, not worth as many more
 SETTLED = 1e-15  # promised decrease of the objective, relative, at which a replicate is done
 
 # glibc gives freed blocks above 128 KB back to the system, and to take their pages anew costs as much as the
@@ -97,7 +96,7 @@ def minimise(
         here.copy(), value.copy(), slope.copy(), hessian.copy(), np.zeros(R, int), np.zeros(R, bool)
     )
     hasty = bool(early.any())
-    before, creep = value.copy(), CREEP / weights.shape[1]
+    before, creep = value.copy(), form.creep / weights.shape[1]
     for taken in range(1, steps + 1):
         matrix = chart.bend(hessian + damping[:, None, None] * safe, slope)
         step, solvable = _newton_step(matrix, slope, held=slope == 0)

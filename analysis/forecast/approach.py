@@ -6,18 +6,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.runs import FitError
-from analysis.laws.law import Array, exp_or_inf
+from analysis.forecast.lines import in_six_nd
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, exp_or_inf
 
-NAMES = {1: "envelope of runs", 2: "IsoFLOP parabolas", 3: "fitted surface"}
+NAMES = {1: "envelope of runs", 2: "IsoFLOP minima", 3: "fitted surface"}
 
 
 @dataclass(frozen=True)
 class Approach:
     """N* and D* as power laws of compute: log N* = log_n + a log(C / reference), and likewise D* with b.
 
-    `draws` (R, 4) are bootstrap replicates of (a, log_n, b, log_d); replicates without an answer are NaN.
+    C is 6 N* D* [FLOP], also where budgets are counted otherwise. `draws` (R, 4) are bootstrap replicates of
+    (a, log_n, b, log_d); replicates without an answer are NaN.
     """
 
     number: int
@@ -31,6 +33,28 @@ class Approach:
     draws: Array = field(repr=False)
     budgets: Array = field(repr=False)  # (B,) [FLOP] where it found an optimum
     sizes: Array = field(repr=False)  # (B,) N* found there
+
+    @classmethod
+    def through(
+        cls,
+        number: int,
+        lines: Array,
+        log_n: Array,
+        log_d: Array,
+        *,
+        level: float,
+        warnings: tuple[FitWarning, ...] = (),
+    ) -> Approach:
+        """Read off lines (1 + R, 4) against log budgets: of the data, then of R replicates.
+
+        `log_n`, `log_d` (B,): the optima that the first line goes through.
+        """
+        converted, reference = in_six_nd(lines)
+        budgets = FLOPS_PER_PARAM_TOKEN * np.exp(log_n + log_d)
+        a, level_n, b, level_d = (float(v) for v in converted[0])
+        return cls(
+            number, a, b, level_n, level_d, reference, level, warnings, converted[1:], budgets, np.exp(log_n)
+        )
 
     @property
     def name(self) -> str:
@@ -55,24 +79,5 @@ class Approach:
             values = log_n + a * step if quantity == "N" else log_d + b * step
         else:
             raise ValueError(f"quantity: a or b, or N or D with a compute C; got {quantity!r}, C={C!r}.")
-        known = values[np.isfinite(values)]
-        if len(known) < 0.9 * len(values) or not len(values):
-            raise FitError(
-                f"approach {self.number}: no interval of {quantity}; {len(values) - len(known)} of "
-                f"{len(values)} bootstrap replicates have no optimum, so the runs do not bound it."
-            )
-        low, high = (float(v) for v in np.quantile(known, [(1 - self.level) / 2, (1 + self.level) / 2]))
+        low, high = interval_of(values, self.level, what=f"{quantity} of approach {self.number}")
         return (low, high) if quantity in ("a", "b") else (exp_or_inf(low), exp_or_inf(high))
-
-
-def power_line(x: Array, y: Array) -> Array:
-    """Slope and level at x = 0 of the line through each row of y (R, B), NaN left out: (R, 2)."""
-    known = np.isfinite(y)
-    count = np.maximum(known.sum(axis=1), 1)
-    middle = np.where(known, x, 0.0).sum(axis=1) / count
-    height = np.where(known, y, 0.0).sum(axis=1) / count
-    dx = np.where(known, x - middle[:, None], 0.0)
-    spread = (dx * dx).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        slope = (dx * np.where(known, y, 0.0)).sum(axis=1) / np.where(spread > 0, spread, np.nan)
-    return np.stack([slope, height - slope * middle], axis=1)

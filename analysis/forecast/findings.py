@@ -20,6 +20,7 @@ from analysis.fitting.runs import Runs, called
 from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.forecast.select import (
+    ALONE,
     Ensemble,
     Forecast,
     forecast_heldout,
@@ -158,30 +159,32 @@ class _Maker:
     def choose(self, laws: Sequence[str]) -> None:
         """Rank the laws of a curve by how they forecast its end; only the first is then given intervals."""
         try:
-            self.ranking = rank_curves(runs_of(self.table, laws), laws)
+            runs = runs_of(self.table, laws)
+            self.fits = {law: fit_runs(runs, self._recipe(law, runs), ALONE) for law in laws}
+            self.ranking = rank_curves(runs, laws, self.fits)
         except FitError as error:
             self.refusals.append(f"choice of law: {error}")
 
     def add(self, law: str) -> None:
         """Fit one law and let it forecast; keep the reason where it cannot."""
         question = self.question
-        passed_over = self.ranking is not None and law != self.ranking["law"][0]
-        bootstrap = replace(question.bootstrap, resamples=0) if passed_over else question.bootstrap
+        if self.ranking is not None and law != self.ranking["law"][0]:
+            return  # passed over: its fit without intervals is there
         try:
             runs = runs_of(self.table, (law,))
-            recipe = Recipe(law, robust_for(runs), fixed=question.fixed, ties=question.ties)
-            fit = fit_runs(runs, recipe, bootstrap)
+            recipe = self._recipe(law, runs)
+            fit = fit_runs(runs, recipe, question.bootstrap)
         except FitError as error:
             self.refusals.append(f"{law}: {error}")
-            return
-        if passed_over:
-            self.fits[law] = fit
             return
         self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
         try:
             self.forecasts[law] = forecast_heldout(runs, recipe, question.bootstrap, question.holdout)
         except (FitError, ValueError) as error:
             self.refusals.append(f"{law}, forecast of held-out runs: {error}")
+
+    def _recipe(self, law: str, runs: Runs) -> Recipe:
+        return Recipe(law, robust_for(runs), fixed=self.question.fixed, ties=self.question.ties)
 
     def findings(self) -> Findings:
         """All of it, the laws that forecast best first."""

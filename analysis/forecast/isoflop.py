@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from analysis.fitting.bootstrap.draws import small_sample
-from analysis.fitting.bootstrap.variance import Scatter
-from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit
 from analysis.fitting.runs import FitError
-from analysis.forecast.approach import Approach, power_line
-from analysis.forecast.parabola import grid_doubts, inside, minima
+from analysis.forecast.approach import Approach
+from analysis.forecast.grids import (
+    bias_warning,
+    counted_warnings,
+    envelope_warnings,
+    exact_minima,
+    grid_warnings,
+    slice_warnings,
+)
+from analysis.forecast.lines import power_lines, scatter_about_line
 from analysis.forecast.regret import deadweight
 from analysis.forecast.slices import Slices, slice_runs
-from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
+from analysis.forecast.vertices import fit_vertices
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 
 if TYPE_CHECKING:  # half a second, and a plan needs none of it
     import pandas as pd
@@ -123,7 +130,7 @@ def approach_1(
         edges: keep budgets whose best run is their smallest or largest size.
 
     Raises:
-        FitError: with fewer than 2 budgets to draw a line through.
+        FitError: with fewer than 2 budgets to draw a line through, or one size best at all of them.
 
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.1.
     """
@@ -137,22 +144,23 @@ def approach_1(
         points = slices.at(budget)
         loss = np.where(counts[:, points] > 0, slices.loss[points], np.inf)
         winner = np.argmin(loss, axis=1)
-        kept[budget] = edges or 0 < winner[0] < len(points) - 1
+        kept[budget] = edges or slices.N[points[0]] < slices.N[points[winner[0]]] < slices.N[points[-1]]
         drawn_any = np.isfinite(loss.min(axis=1))
         best_n[drawn_any, budget] = np.log(slices.N[points][winner[drawn_any]])
         best_d[drawn_any, budget] = np.log(slices.D[points][winner[drawn_any]])
-    doubts = []
-    if not kept.all():
-        doubts.append(
-            FitWarning(
-                "edge-minimum",
-                f"the best run is the smallest or largest at {(~kept).sum()} of {B} budgets, now left out.",
-            )
+    _need_two(kept)
+    best = np.unique(best_n[0, kept])
+    if len(best) == 1:
+        raise FitError(
+            f"unusable here: of the sizes tried, N = {np.exp(best[0]):.4g} is the best at all {kept.sum()} "
+            "budgets, which shows nothing of how the best size grows. Train sizes closer together, or "
+            "budgets further apart."
         )
-    distinct = len(np.unique(best_n[0, kept]))
-    if distinct < 4:
-        doubts.append(FitWarning("few-sizes", f"the envelope rests on {distinct} sizes."))
-    return _lines(1, slices, best_n, best_d, kept, level, tuple(doubts), judge)
+    doubts = envelope_warnings(kept, len(best)) + slice_warnings(slices)
+    x = np.log(slices.compute[kept])
+    lines = power_lines(x - x.mean(), best_n[:, kept], best_d[:, kept], np.ones(len(x)))
+    found = Approach.through(1, lines, best_n[0, kept], best_d[0, kept], level=level, warnings=doubts)
+    return found if judge is None else _judged(found, slices, kept, judge, approach_1)
 
 
 def approach_2(
@@ -164,33 +172,34 @@ def approach_2(
     level: float = 0.95,
     judge: Law | None = None,
 ) -> Approach:
-    """A parabola of loss in log N at each budget, and a line through the minima's log N and log D.
+    """The minimum of loss along each curve of equal compute, and a line through their log N and log D.
 
-    Biased without any noise where alpha and beta differ or grids are off centre; with a `judge` the same
-    grids are filled with its exact losses, and a warning says how far off they come out.
+    How minima are found: `fit_vertices`. Each weighs by its precision, tempered by the mean of all, since how
+    precise it is was estimated too; replicates get the noise of the losses and what minima scatter about the
+    line beyond it. With a `judge` the same grids are filled with its exact losses; what the rule is off there
+    widens the interval, and a warning says so where it matters.
 
     Raises:
         FitError: with fewer than 2 budgets whose minimum lies inside the sizes tried.
 
-    Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2; Czech et al. 2026 (arXiv:2603.22339) for the
-    bias. Replicates weight trunks by exponentials and are stretched as in
-    `analysis.fitting.bootstrap.draws.small_sample`.
+    Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2; Porian et al. 2024 (arXiv:2406.19146) weigh
+    the line.
     """
-    groups = int(slices.group.max()) + 1
-    weights = np.random.default_rng(seed).exponential(size=(resamples, groups))
-    weights = np.concatenate([np.ones((1, groups)), weights])[:, slices.group]
-    log_n, log_d = minima(slices, weights)
-    kept = np.isfinite(log_n[0]) if edges else inside(slices, log_n[0])
-    doubts = grid_doubts(slices, log_n[0])
-    if slices.interpolated:
-        doubts += (
-            FitWarning("interpolated", "no runs share a budget: losses were interpolated along trunks."),
-        )
-    m, B = len(slices.loss), len(slices.compute)
-    left = groups * (1 - 3 * B / m)  # degrees of freedom: a parabola a budget
-    spread = Scatter(np.sqrt(groups / max(left, 1.0)), max(left, 1.0))
-    stretch = small_sample(groups, spread, 1.0)
-    return _lines(2, slices, log_n, log_d, kept, level, doubts, judge, stretch)
+    found = fit_vertices(slices)
+    known = np.isfinite(found.log_n) & np.isfinite(found.variance)
+    kept = known if edges else known & found.inside
+    _need_two(kept)
+    x, minima, variance = np.log(slices.compute[kept]), found.log_n[kept], found.variance[kept]
+    x -= x.mean()
+    beyond, ratio = scatter_about_line(x, minima, variance)
+    drawn = found.draws(resamples, seed)
+    drawn += np.sqrt(beyond) * np.random.default_rng([seed, 1]).standard_normal(drawn.shape)
+    log_n = np.concatenate([found.log_n[None], drawn])
+    weights = 1 / (variance + max(beyond, float(variance.mean())))
+    lines = power_lines(x, log_n[:, kept], found.tokens(log_n)[:, kept], weights)
+    doubts = grid_warnings(slices, found, kept, ratio) + slice_warnings(slices)
+    approach = Approach.through(2, lines, minima, found.log_d[kept], level=level, warnings=doubts)
+    return approach if judge is None else _judged(approach, slices, kept, judge, approach_2)
 
 
 def approach_3(fit: Fit) -> Approach:
@@ -220,53 +229,43 @@ def approach_3(fit: Fit) -> Approach:
     return Approach(3, a, b, log_n, log_d, reference, fit.level, fit.warnings, draws, budgets, sizes)
 
 
-def _lines(
-    number: int,
-    slices: Slices,
-    log_n: Array,
-    log_d: Array,
-    kept: npt.NDArray[np.bool_],
-    level: float,
-    doubts: tuple[FitWarning, ...],
-    judge: Law | None,
-    stretch: float = 1.0,
-) -> Approach:
-    """Lines through the optima (1 + R, B) of the data, first, and its replicates."""
+def _need_two(kept: npt.NDArray[np.bool_]) -> None:
     if kept.sum() < 2:
         raise FitError(
             f"{kept.sum()} of {len(kept)} budgets have their best size inside those tried; a line needs 2. "
             "Widen or re-centre the grids of sizes."
         )
-    budgets = slices.compute[kept]
-    reference = float(np.exp(np.log(budgets).mean()))
-    x = np.log(budgets / reference)
-    lines = np.concatenate([power_line(x, log_n[:, kept]), power_line(x, log_d[:, kept])], axis=1)
-    a, level_n, b, level_d = (float(v) for v in lines[0])
-    draws = lines[0] + stretch * (lines[1:] - lines[0])
-    sizes = np.exp(log_n[0, kept])
-    approach = Approach(number, a, b, level_n, level_d, reference, level, doubts, draws, budgets, sizes)
-    if judge is None:
-        return approach
+
+
+def _judged(
+    found: Approach,
+    slices: Slices,
+    kept: npt.NDArray[np.bool_],
+    judge: Law,
+    follow: Callable[..., Approach],
+) -> Approach:
+    """With what the approach is off on the exact losses of a law in its warnings and its interval."""
+    log_n, log_d = (minima[kept] for minima in exact_minima(slices, judge))
+    x = np.log(slices.compute[kept])
+    line = power_lines(x - x.mean(), log_n[None], log_d[None], np.ones(len(x)))
+    true = Approach.through(found.number, line, log_n, log_d, level=found.level)
+    doubts = found.warnings + counted_warnings(slices, judge, true)
     exact = replace(slices, loss=np.asarray(judge(N=slices.N, D=slices.D), dtype=float))
-    follow = approach_1 if number == 1 else approach_2
     try:
-        bias = _bias(follow(exact, resamples=0), judge, float(budgets.max()))
+        on_exact = follow(exact, resamples=0)
     except (FitError, ValueError):
-        return approach
-    if abs(bias) < BIAS:
-        return approach
-    biased = FitWarning(
-        "biased",
-        f"on exact losses of the {judge.name} law the same grids give an N* at {DECADE:g} times the largest "
-        f"budget that is {100 * bias:+.2g} % off.",
-    )
-    return replace(approach, warnings=(*doubts, biased))
-
-
-def _bias(approach: Approach, judge: Law, largest: float) -> float:
-    """Relative error of N* at ten times the largest budget, for the compute that N* and D* come to."""
-    N, D = approach.optimum(DECADE * largest)
-    return N / judge.optimum(FLOPS_PER_PARAM_TOKEN * N * D).N - 1
+        return replace(found, warnings=doubts)
+    largest = DECADE * float(found.budgets.max())
+    bias = on_exact.optimum(largest)[0] / true.optimum(largest)[0] - 1
+    if abs(bias) >= BIAS:
+        doubts += (bias_warning(judge, bias, DECADE),)
+    if not len(found.draws):
+        return replace(found, warnings=doubts)
+    pairs = zip(on_exact.optimum(found.reference), true.optimum(found.reference), strict=True)
+    by_size, by_data = (np.log(ours / exactly) for ours, exactly in pairs)
+    off = np.array([on_exact.a - true.a, by_size, on_exact.b - true.b, by_data])
+    side = np.random.default_rng(len(found.draws)).standard_normal((len(found.draws), 1))
+    return replace(found, warnings=doubts, draws=found.draws + side * off)
 
 
 def _row(approach: Approach, fit: Fit, compute: float) -> dict[str, float | str]:

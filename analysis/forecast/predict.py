@@ -94,7 +94,7 @@ def fit_basis(
         FitError: when the runs do not determine the first law either.
     """
     laws = laws or ENSEMBLE[tuple(runs.inputs)]
-    reason = "one law was named"
+    reason = "no other law was fitted"
     if len(laws) > 1 and tuple(runs.inputs) == ("x",):
         laws = tuple(rank_curves(runs, laws)["law"])
         reason = f"it forecast the end of the curve best of {len(laws)} laws"

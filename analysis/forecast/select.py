@@ -20,6 +20,7 @@ from analysis.laws.law import Array
 from analysis.laws.registry import ENSEMBLE
 
 __all__ = [
+    "ALONE",
     "CUTS",
     "Ensemble",
     "Forecast",
@@ -99,7 +100,7 @@ def rank_laws(
     return table.sort_values("heldout", kind="stable", ignore_index=True)
 
 
-def rank_curves(runs: Runs, laws: Sequence[str] = ()) -> pd.DataFrame:
+def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | None = None) -> pd.DataFrame:
     """Rank laws of one input by how each forecasts the last quarter of the curve; columns of `rank_laws`.
 
     One cut, for a law of six parameters takes a second to fit: on eight public curves it chose no worse than
@@ -109,7 +110,7 @@ def rank_curves(runs: Runs, laws: Sequence[str] = ()) -> pd.DataFrame:
     Raises:
         FitError: when what is left of the curve does not determine every law.
     """
-    return rank_laws(runs, laws, cuts=(END,), robust=robust_for(runs))
+    return rank_laws(runs, laws, cuts=(END,), robust=robust_for(runs), fits=fits)
 
 
 def robust_for(runs: Runs) -> Robust:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,11 @@ from scipy.interpolate import PchipInterpolator
 from analysis.fitting.runs import FitError, Runs
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
-TOLERANCE = 0.1  # runs whose compute agrees to 10 % share a budget: step counts and shapes are whole numbers
-SIZES = 4  # a parabola with a residual to judge it by
+GAPS = (0.003, 0.01, 0.03, 0.1, 0.2, 0.3)  # in log compute: runs of one budget may lie this far apart …
+WIDEST = 0.3  # … a budget's runs spread over at most this …
+APART = 3.0  # … and budgets lie at least this many times their own width from each other
+EXACT = 0.01  # counted FLOP within 1 % of 6 N D are 6 N D
+SIZES = 4  # a curve with a residual to judge it by
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,35 @@ class Slices:
     D: Array  # (m,)
     loss: Array  # (m,) [nats/token]
     group: npt.NDArray[np.int64]  # (m,)
+    flops: Array  # (m,) compute of each point itself, as the budgets are counted
     interpolated: bool
+    left_out: int = 0  # runs that share a budget with too few others
 
     def at(self, budget: int) -> npt.NDArray[np.int64]:
         """Points of one budget, in order of size."""
         points = np.flatnonzero(self.budget == budget)
         return points[np.argsort(self.N[points], kind="stable")]
+
+    @property
+    def ratio(self) -> Array:
+        """Counted FLOP (m,) over 6 N D."""
+        return self.flops / (FLOPS_PER_PARAM_TOKEN * self.N * self.D)
+
+    @property
+    def counted(self) -> bool:
+        """Whether budgets are FLOP that differ from 6 N D."""
+        return bool((np.abs(np.log(self.ratio)) > EXACT).any())
+
+    def log_tokens(self, budget: int) -> Callable[[Array], Array]:
+        """log D as a function of log N along a budget, of the ratio of counted FLOP to 6 N D in between.
+
+        Beyond the sizes tried the ratio stays as it is at the last one.
+        """
+        points = self.at(budget)
+        log_n, first = np.unique(np.log(self.N[points]), return_index=True)
+        between = PchipInterpolator(log_n, np.log(self.ratio[points][first]))
+        total = float(np.log(self.compute[budget] / FLOPS_PER_PARAM_TOKEN))
+        return lambda x: np.asarray(total - x - between(np.clip(x, log_n[0], log_n[-1])))
 
 
 def slice_runs(
@@ -46,8 +72,10 @@ def slice_runs(
 ) -> Slices:
     """Curves of equal compute, each with at least `sizes` sizes.
 
-    Where most runs share their compute with others, those budgets are the slices. Otherwise log loss is
-    interpolated along each trunk (one size, several token counts) by monotone cubics of log compute.
+    Where most runs share their compute with others, those budgets are the slices: how closely runs of one
+    budget agree is read off the distance between budgets, since step counts are whole numbers and real tables
+    round. Otherwise log loss is interpolated along each trunk (one size, several token counts) by monotone
+    cubics of log compute; without such trunks, the budgets that fewer than half of the runs share must do.
 
     Args:
         flops: compute of each run; 6 × params × tokens where absent.
@@ -59,30 +87,50 @@ def slice_runs(
     Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.2; interpolation as Porian et al. 2024
     (arXiv:2406.19146), who use Akima's instead of monotone cubics.
     """
-    runs = Runs.of({"N": params, "D": tokens}, loss, groups)
-    compute = FLOPS_PER_PARAM_TOKEN * runs.inputs["N"] * runs.inputs["D"]
-    if flops is not None:
-        compute = np.asarray(flops, dtype=float)[runs.order]
-    if isinstance(budgets, int):
-        measured = _shared(runs, compute, sizes)
-        if measured is not None:
-            return measured
-    return _interpolated(runs, compute, budgets, sizes)
+    runs = Runs.of({"N": params, "D": tokens}, loss, groups, compute=flops)
+    _check_flops(runs)
+    measured = _shared(runs, runs.compute, sizes) if isinstance(budgets, int) else None
+    if measured is not None and 2 * len(measured.loss) >= runs.n:
+        return measured
+    try:
+        return _interpolated(runs, runs.compute, budgets, sizes)
+    except FitError:
+        if measured is None:
+            raise
+        return measured
+
+
+def _check_flops(runs: Runs) -> None:
+    """Refuse counted FLOP that are missing or not positive.
+
+    Raises:
+        FitError: naming the first such run.
+    """
+    bad = ~(np.isfinite(runs.compute) & (runs.compute > 0))
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise FitError(
+            f"flops must be positive and finite; {int(bad.sum())} of {runs.n} runs have none, the first with "
+            f"params {runs.inputs['N'][first]:.6g} and tokens {runs.inputs['D'][first]:.6g}: "
+            f"{float(runs.compute[first])!r}. Fill them in, or drop the column flops to use 6 N D."
+        )
 
 
 def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:
-    """Slices of runs that were trained on a common budget; None where fewer than half were."""
-    order = np.argsort(compute, kind="stable")
-    clusters: list[list[int]] = []
-    for i in order:
-        if clusters and compute[i] <= compute[clusters[-1][0]] * (1 + TOLERANCE):
-            clusters[-1].append(int(i))
-        else:
-            clusters.append([int(i)])
-    kept = [c for c in clusters if len(np.unique(runs.inputs["N"][c])) >= sizes]
-    if len(kept) < 2 or 2 * sum(map(len, kept)) < runs.n:
+    """Slices of runs that were trained on a common budget; None without two such budgets."""
+    log_c = np.log(compute)
+    order = np.argsort(log_c, kind="stable")
+    kept: list[npt.NDArray[np.int64]] = []
+    for gap in GAPS:
+        parts = np.split(order, 1 + np.flatnonzero(np.diff(log_c[order]) > gap))
+        full = [part for part in parts if len(np.unique(runs.inputs["N"][part])) >= sizes]
+        narrow = _distinct([log_c[part] for part in full])
+        found = [part for part, ok in zip(full, narrow, strict=True) if ok]
+        if sum(map(len, found)) > sum(map(len, kept)):
+            kept = found
+    if len(kept) < 2:
         return None
-    rows = np.concatenate([np.array(c) for c in kept])
+    rows = np.concatenate(kept)
     return Slices(
         compute=np.array([np.exp(np.log(compute[c]).mean()) for c in kept]),
         budget=np.repeat(np.arange(len(kept)), [len(c) for c in kept]),
@@ -90,8 +138,19 @@ def _shared(runs: Runs, compute: Array, sizes: int) -> Slices | None:
         D=runs.inputs["D"][rows],
         loss=runs.loss[rows],
         group=np.unique(runs.groups[rows], return_inverse=True)[1],
+        flops=compute[rows],
         interpolated=False,
+        left_out=runs.n - len(rows),
     )
+
+
+def _distinct(budgets: Sequence[Array]) -> npt.NDArray[np.bool_]:
+    """Which clusters of log compute, in increasing order, are narrow against the distance to the next."""
+    middle = np.array([cluster.mean() for cluster in budgets])
+    width = np.array([np.ptp(cluster) for cluster in budgets])
+    distance = np.diff(middle, prepend=-np.inf, append=np.inf)
+    nearest = np.minimum(distance[:-1], distance[1:])
+    return np.asarray(width <= np.minimum(WIDEST, nearest / APART))
 
 
 @dataclass(frozen=True)
@@ -122,7 +181,8 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
         trunks = sum(len(each.group) for each in bundles)
         raise FitError(
             f"no curves of equal compute: fewer than 2 budgets have {sizes} sizes, neither as runs whose "
-            f"compute agrees within {100 * TOLERANCE:g} % nor along {trunks} trunks of several budgets."
+            f"compute agrees nor along {trunks} trunks of several budgets. Train {sizes} sizes or more at 2 "
+            "budgets or more; where budgets were set in counted FLOP, give the column flops."
         )
     budget, N, D, loss, group = table[:, np.isin(table[0], enough)]
     return Slices(
@@ -132,6 +192,7 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
         D=D,
         loss=loss,
         group=np.unique(group, return_inverse=True)[1],
+        flops=np.exp(grid[enough])[np.searchsorted(enough, budget)],
         interpolated=True,
     )
 

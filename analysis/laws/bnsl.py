@@ -53,6 +53,7 @@ class BrokenForm(JetForm):
     """theta = (log_E, log_A, c0, c1, log_d, log_f)."""
 
     names = ("log_E", "log_A", "c0", "c1", "log_d", "log_f")
+    creep = 1e-2
     patience = 2000  # floor, slope and a break near the last run trade off along a valley of condition 1e9
 
     def __init__(self, law: type[Law], data: Data) -> None:

@@ -92,6 +92,7 @@ class Form(ABC):
     lower: Array  # (p,)
     upper: Array  # (p,)
     patience: int = 1000  # Newton steps before a start of the fit itself is given up
+    creep: float = 1e-4  # gain over 40 steps, relative × runs (about a likelihood ratio), not worth 40 more
     floor: ClassVar[str] = "log_E"
     amounts: tuple[str, ...] = ("log_E", "log_A", "log_B")  # coordinates that are logs of a term's size
     owners: Mapping[str, str] = {"alpha": "log_A", "beta": "log_B"}
@@ -229,7 +230,7 @@ class Restricted(Form):
                 lower[same] = np.maximum(lower[same], self.whole.lower[j])
                 upper[same] = np.minimum(upper[same], self.whole.upper[j])
         self.lower, self.upper = lower, upper
-        self.patience = self.whole.patience
+        self.patience, self.creep = self.whole.patience, self.whole.creep
         self.amounts, self.owners = self.whole.amounts, self.whole.owners
 
     def tape(self, theta: Array) -> Tape:

@@ -78,6 +78,7 @@ class M4Form(JetForm):
     lower = np.array([LOG_ZERO, LOG_ZERO, -40.0, np.log(1e-3), EXPONENTS[0]])
     upper = np.array([LOG_LARGE, 2 * LOG_LARGE, 40.0, np.log(20.0), EXPONENTS[1]])
 
+    creep = 1e-2
     patience = 300  # plateau, floor and the bend between them trade off where runs reach only one of them
 
     def jet(self, floor: Jet, span: Jet, log_A: Jet, log_a: Jet, c: Jet) -> Jet:  # type: ignore[override]

@@ -13,7 +13,7 @@ from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from matplotlib.font_manager import FontEntry, FontProperties, findfont, fontManager
 
 WHOLE = "DejaVu Sans"
-_CUT = "DejaVu Sans, cut for figures"
+_CUT = "DejaVu Sans Cut"
 # Latin, Greek, punctuation, arrows, signs of mathematics. Other letters are taken from the whole font.
 _LETTERS = (*range(0x20, 0x180), *range(0x391, 0x3CA), *range(0x2010, 0x2040), *range(0x2190, 0x2270))
 

@@ -157,6 +157,8 @@ def counts_table(table: RunTable) -> Table:
         "diverged": "the loss became NaN or infinite; reported, never fitted",
         "failed": "the last attempt ended in an error; can be run again",
         "missing": "planned, not started yet",
+        "checkpoints": "earlier rows of a run whose last row is used",
+        "left out": "excluded by --where or --drop",
     }
     counts: Mapping[str, int] = table.counts
     rows = tuple((name, int(number), meaning.get(name, "")) for name, number in counts.items())

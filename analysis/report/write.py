@@ -34,6 +34,7 @@ _RUN_COLUMNS = (
 )
 
 _SHOWN = 10  # held-out runs of a part in the page; forecast.csv has all
+_EVALUATIONS = 10_000  # along one trunk that a curve is drawn through; more are thinned
 _LISTED = 500  # runs in the page; runs.csv has all
 
 
@@ -84,15 +85,15 @@ def write_report(
 
 
 def _logs(table: RunTable) -> tuple[NotedRows | None, NotedRows | None]:
-    """Learning curves and evaluations of the study folder that the table came from, if it came from one.
+    """Learning curves and evaluations of the study folder that a table came from, or the curves in it.
 
-    A part of a table has the curves and scores of its own trunks only.
+    A part of a study has the curves and scores of its own trunks only.
     """
     folder = Path(table.source)
     if not folder.is_dir():
-        return None, None
-    curves, scores = load_curves(folder), load_evaluations(folder)
-    if len(table) == table.counts.get("used", len(table)):
+        return None if table.curves is None else NotedRows(table.curves, table.study), None
+    curves, scores = load_curves(folder, most=_EVALUATIONS), load_evaluations(folder)
+    if len(table) == table.counts.get("used", len(table)) and not table.counts.get("left out"):
         return curves, scores
     trunks = set(table.trunks)
     return _of_trunks(curves, trunks), _of_trunks(scores, trunks)

@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
+from analysis.fitting.vertex import parabola
+
 Array = NDArray[np.float64]
 
 
@@ -51,9 +53,12 @@ def best_rates(table: pd.DataFrame, tolerance: float = 0.01) -> list[BestRate]:
         x, y = np.log(by_rate.index.to_numpy(float)), by_rate.to_numpy(float)
         best = int(np.argmin(y))
         edge = best in (0, len(x) - 1)
-        vertex, least = (
-            (x[best], y[best]) if edge else _vertex(x[best - 1 : best + 2], y[best - 1 : best + 2])
-        )
+        vertex, least = x[best], y[best]
+        if not edge:
+            around = slice(best - 1, best + 2)
+            (place,), (value,) = parabola(x[around], y[None, around])
+            if np.isfinite(place):  # three equal losses have no vertex
+                vertex, least = place, value
         low, high = _basin(x, y, best, least * (1 + tolerance))
         cells.append(
             BestRate(
@@ -122,14 +127,6 @@ def fit_rule(cells: Sequence[BestRate]) -> Rule:
         optima=len(inner),
         edges=len(cells) - len(inner),
     )
-
-
-def _vertex(x: Array, y: Array) -> tuple[float, float]:
-    curvature, slope, offset = np.polyfit(x - x[1], y, 2)
-    if curvature <= 0:  # three equal losses
-        return float(x[1]), float(y[1])
-    shift = -slope / (2 * curvature)
-    return float(x[1] + shift), float(offset + slope * shift / 2)
 
 
 def _basin(x: Array, y: Array, best: int, limit: float) -> tuple[float, float]:

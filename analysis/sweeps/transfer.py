@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.fitting.vertex import parabola
+
 Array = NDArray[np.float64]
 
 
@@ -104,8 +106,6 @@ def _around(best: int, count: int) -> tuple[int, int]:
 
 def _minima(x: Array, losses: Array) -> Array:
     """Where the parabola through each of losses (R, 3) at x (3,) is least between the outer points: (R,)."""
-    bend, slope, _ = np.polyfit(x - x[1], losses.T, 2)
+    vertex, _ = parabola(x, losses)
     better = x[np.where(losses[:, 0] < losses[:, 2], 0, 2)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        vertex = np.where(bend > 0, x[1] - slope / (2 * bend), better)
-    return np.asarray(np.clip(vertex, x[0], x[-1]))
+    return np.asarray(np.clip(np.where(np.isfinite(vertex), vertex, better), x[0], x[-1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
@@ -12,9 +13,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.table.cells import read_numbers
-from analysis.table.columns import COUNTS, Columns, Origin, resolve
+from analysis.table.checkpoints import Choice
+from analysis.table.columns import COUNTS, QUANTITIES
+from analysis.table.conditions import Conditions, filter_rows, flagged_notes
+from analysis.table.mapping import Columns, Origin
 from analysis.table.raw import Raw
-from analysis.table.runtable import RunTable, SetAside
+from analysis.table.resolve import resolve
+from analysis.table.runtable import RunTable, SetAside, group_reasons
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import read_file
@@ -25,20 +30,34 @@ from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_stud
 _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
 
 
-def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
+def load_runs(
+    source: str | Path,
+    columns: Columns | None = None,
+    *,
+    where: Conditions = None,
+    drop: Conditions = None,
+    checkpoints: Choice | None = None,
+) -> RunTable:
     """One row a finished run, with the columns of `RunRecord` but `versions`, and one a setting of its spec.
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
             `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set).
-        columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. A factor
-            brings other units in: `params=Size (M)*1e6`. Unmapped columns go by name or unambiguous alias.
+        columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. Theirs may
+            be an expression: `params=Size (M)*1e6`, `loss=log(ppl)`, `tokens=10**log_tokens`. Unmapped
+            columns go by name or unambiguous alias.
+        where, drop: conditions on columns, `size == "410M" and lr < 1e-3`: rows to keep, and rows to leave
+            out. They are counted as left out, not as bad.
+        checkpoints: where several rows are of one run, take the `last` of each, or `all`. By default the last
+            where the rows show that they are checkpoints; a note or a warning says so.
 
     Returns:
         A table ordered as the source. Tokens follow from FLOPs, or FLOPs from tokens, by C = 6 N D where one
         of them is absent. Other columns of a file are kept as they are. `counts` holds used, quarantined
         (unreadable, damaged, in wrong units), diverged, failed (the last try left an error) and missing
-        (planned, nothing there yet); each run is in one of them only.
+        (planned, nothing there yet), and where there are any, `checkpoints` (earlier rows of a run) and
+        `left out`; each row is in one of them only. A table of flops and loss alone is a compute frontier,
+        one of loss and a mapped `x` a curve; `quantities` says what every run has.
 
     Raises:
         FileNotFoundError: no such folder or file.
@@ -51,8 +70,11 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
         if columns is not None:
             raise ValueError(f"{path}: a runs folder names its own columns; leave the column mapping out.")
         study = read_study(path)
-        origins = {name: Origin(name) for name in _RECORD}
-        table = _table(_from_study(study), origins, study.name, external=False)
+        if checkpoints is not None:
+            raise ValueError(f"{path}: a runs folder holds finished runs only; leave --checkpoints out.")
+        origins = {name: Origin.of(name) for name in _RECORD}
+        raw = filter_rows(_from_study(study), origins, where, drop)
+        table = _table(raw, origins, study.name, external=False)
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
         raw = read_file(path)
@@ -66,7 +88,10 @@ def load_runs(source: str | Path, columns: Columns | None = None) -> RunTable:
             f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "
             ".jsonl or .parquet file, or wandb://entity/project."
         )
-    return _table(raw, resolve(columns, list(raw.columns), raw.source), path.stem, external=True)
+    found = resolve(columns, raw)
+    raw = filter_rows(raw, found.origins, where, drop)
+    raw.notes += [*found.notes, *flagged_notes(raw)]
+    return _table(raw, found.origins, path.stem, external=True, checkpoints=checkpoints)
 
 
 def _question(folder: Path) -> str:
@@ -98,32 +123,50 @@ def _from_study(study: StudyRecords) -> Raw:
     return raw
 
 
-def _table(raw: Raw, origins: dict[str, Origin], name: str, *, external: bool) -> RunTable:
-    screened = screen(raw, origins, external=external)
+def _table(
+    raw: Raw, origins: dict[str, Origin], name: str, *, external: bool, checkpoints: Choice | None = None
+) -> RunTable:
+    screened = screen(raw, origins, external=external, checkpoints=checkpoints)
     keep = screened.open_rows(len(raw.labels))
-    quarantine = [
-        *raw.quarantine,
-        *({"row": raw.labels[i], "reason": r} for i, r in sorted(screened.aside.items())),
-    ]
-    counts = {"used": len(keep), "quarantined": len(quarantine)}
-    for kind in ("diverged", "failed", "missing"):
-        counts[kind] = raw.counts.get(kind, 0) + list(screened.without_result.values()).count(kind)
+    aside = [SetAside(item["row"], item["reason"]) for item in raw.quarantine]
+    aside += [SetAside(raw.labels[i], reason) for i, reason in sorted(screened.aside.items())]
+    without = Counter(screened.without_result.values())
+    counts = {"used": len(keep), "quarantined": len(aside)}
+    counts |= {kind: raw.counts.get(kind, 0) + without[kind] for kind in ("diverged", "failed", "missing")}
+    more = {"checkpoints": without["checkpoints"], "left out": raw.counts.get("left out", 0)}
+    counts |= {kind: number for kind, number in more.items() if number}
     if not keep:
-        first = f" First reason: {quarantine[0]['row']}: {quarantine[0]['reason']}." if quarantine else ""
         said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if kind != "used")
-        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{first}")
+        why = "; ".join(map(str, group_reasons(aside)[:5]))
+        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{why and f' {why}.'}")
     notes = raw.notes + screened.notes
     rows = _assemble(raw, origins, screened, keep, notes)
+    shown = (*QUANTITIES, "loss") if external else ()
     return RunTable(
         rows=rows,
         source=raw.source,
         study=name,
         counts=counts,
-        set_aside=tuple(SetAside(item["row"], item["reason"]) for item in quarantine),
+        set_aside=tuple(aside),
         notes=tuple(notes),
         warnings=tuple(screened.warnings),
-        columns={ours: str(origin) for ours, origin in origins.items() if ours != origin.column},
+        columns={ours: str(o) for ours, o in origins.items() if ours != o.column or ours in shown},
+        curves=_curves(raw, screened),
     )
+
+
+def _curves(raw: Raw, screened: Screened) -> pd.DataFrame | None:
+    """Every row of the runs that have several, in the columns of `load_curves`; None where there are none."""
+    rows = sorted(screened.trails.run_of) if screened.trails.earlier else []
+    if not rows:
+        return None
+    runs = [screened.trails.run_of[i] for i in rows]
+    data: dict[str, Any] = {"trunk_id": runs, "run_id": None, "part": "trunk"}
+    family = screened.texts.get("family")
+    data["family"] = [family[i] or "unstated" for i in rows] if family else "unstated"
+    for name in ("params", "step", "tokens", "flops", "train_loss", "loss", "loss_se", "learning_rate"):
+        data[name] = screened.numbers[name][rows] if name in screened.numbers else np.nan
+    return pd.DataFrame(data).sort_values(["trunk_id", "tokens"], ignore_index=True, kind="stable")
 
 
 def _assemble(
@@ -133,16 +176,18 @@ def _assemble(
     for name, values in screened.numbers.items():
         data[name] = _whole(values[keep]) if name in COUNTS else values[keep]
     _complete(data, [raw.labels[i].replace(" ", "-") for i in keep], notes)
-    table = pd.DataFrame({name: data[name] for name in _RECORD if name in data})
-    used = {origin.column for origin in origins.values()} | set(raw.index_columns)
+    table = pd.DataFrame({name: data[name] for name in (*_RECORD, "x") if name in data})
+    # An expression over one column says all that the column says; one over several does not.
+    read = [origin.expression.columns for origin in origins.values()]
+    used = {names[0] for names in read if len(names) == 1} | set(raw.index_columns)
     for name, cells in raw.columns.items():
         if name not in used:
             kept = [cells[i] for i in keep]
             numbers, unreadable, styles = read_numbers(kept, decimal=raw.decimal)
-            text = unreadable or (
-                styles and raw.decimal != ","
-            )  # a column that nobody named may hold anything
-            table[f"{name} (source)" if name in table else name] = kept if text else numbers
+            # A column that nobody named may hold anything.
+            text = unreadable or (styles and raw.decimal != ",")
+            taken = name in table or name == "x"  # `x` is the input that was mapped, and no coordinate
+            table[f"{name} (source)" if taken else name] = kept if text else numbers
     return table
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,8 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.table.columns import NUMBERS
+from analysis.table.columns import NUMBERS, QUANTITIES
 
+# What differs between rows that are set aside for the same reason: cells, other rows, and numbers.
+_SPECIFIC = re.compile(r"'[^']*'|\"[^\"]*\"|\b(line|row)s? [\d–]+|[-+]?\d[\d.,]*(e[-+]?\d+)?")
 _IDENTITY = ("run_id", "trunk_id", "family", "objective", "data", "data_fingerprint")
 
 
@@ -23,6 +26,30 @@ class SetAside:
 
     row: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Rows set aside for one reason, up to the numbers in it."""
+
+    count: int
+    reason: str  # that of the first row
+    rows: tuple[str, ...]  # the first few
+
+    def __str__(self) -> str:
+        if self.count == 1:
+            return f"{self.rows[0]}: {self.reason}"
+        more = ", …" if self.count > len(self.rows) else ""
+        return f"{self.count} rows: {self.reason} ({', '.join(self.rows)}{more})"
+
+
+def group_reasons(rows: Iterable[SetAside], shown: int = 3) -> list[Reasons]:
+    """Rows by their reason, commonest first; cells, numbers and other rows in it do not part them."""
+    groups: dict[str, list[SetAside]] = {}
+    for row in rows:
+        groups.setdefault(_SPECIFIC.sub("…", row.reason), []).append(row)
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    return [Reasons(len(g), g[0].reason, tuple(row.row for row in g[:shown])) for g in ordered]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +74,14 @@ class RunTable:
     study: str = "table"
     question: str = ""  # what the plan of a runs folder asks
     part: str = ""  # label of the comparable part that this is
-    counts: Mapping[str, int] = field(default_factory=dict)  # used, quarantined, diverged, failed, missing
+    # used, quarantined, diverged, failed, missing; where there are any, checkpoints and rows left out
+    counts: Mapping[str, int] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()
     notes: tuple[str, ...] = ()  # what was derived or assumed
     warnings: tuple[str, ...] = ()  # what to look at
     columns: Mapping[str, str] = field(default_factory=dict)  # our column → where it was read from
     tasks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by score column
+    curves: pd.DataFrame | None = None  # of runs with several rows: every row, as `load_curves` returns them
 
     @classmethod
     def of(cls, rows: pd.DataFrame | RunTable) -> RunTable:
@@ -79,6 +108,25 @@ class RunTable:
             KeyError: for a column that the table does not have.
         """
         return self.rows[name].to_numpy(dtype=float)
+
+    @cached_property
+    def quantities(self) -> frozenset[str]:
+        """Those of params, tokens, tokens_unique, flops and x that every run has."""
+        return frozenset(n for n in QUANTITIES if self.has_numbers(n) and np.isfinite(self.numbers(n)).all())
+
+    def reasons(self) -> list[Reasons]:
+        """Why rows were set aside, commonest first."""
+        return group_reasons(self.set_aside)
+
+    def mapping(self) -> str:
+        """Which column became which quantity, in one line; "" for our own records, which are named so."""
+        first = [name for name in (*QUANTITIES, "loss") if name in self.columns]
+        names = [*first, *(name for name in self.columns if name not in first)]
+        read = [
+            name if self.columns[name] == repr(name) else f"{name} ← {self.columns[name]}" for name in names
+        ]
+        derived = [note.partition(": ")[2] for note in self.notes if " are derived: " in note]
+        return ", ".join([*read, *derived]) if read else ""
 
     @property
     def trunks(self) -> NDArray[np.str_]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.cells import is_empty, read_numbers
-from analysis.table.columns import NON_NEGATIVE, NUMBERS, POSITIVE, TEXTS, Origin
-from analysis.table.numbers import role_of
+from analysis.table.cells import is_empty
+from analysis.table.checkpoints import Choice, Sizes, Trails, find_checkpoints
+from analysis.table.columns import NON_NEGATIVE, NUMBERS, POSITIVE, TEXTS
+from analysis.table.mapping import Origin
 from analysis.table.raw import Raw
-from analysis.table.units import check_units
+from analysis.table.status import read_states
+from analysis.table.units import UnitFindings, check_units
 
-_NEEDED = ("params", "tokens", "flops", "loss")
+_NEEDED = ("params", "tokens", "flops", "x", "loss")  # those that the source has
 _COMPARED = ("family", "objective", "data", "data_fingerprint")
 
 
@@ -26,7 +27,8 @@ class Screened:
     numbers: dict[str, NDArray[np.float64]]  # name → (n,), NaN where empty
     texts: dict[str, list[str | None]]
     derived: str = ""  # "tokens" or "flops" where C = 6 N D gave the column
-    without_result: dict[int, str] = field(default_factory=dict)  # row → diverged, failed or missing
+    without_result: dict[int, str] = field(default_factory=dict)  # row → what it is, rather than a result
+    trails: Trails = field(default_factory=Trails)
     aside: dict[int, str] = field(default_factory=dict)  # row → why it is quarantined
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -41,88 +43,111 @@ class Screened:
             self.aside.setdefault(row, reason)
 
 
-def screen(raw: Raw, origins: Mapping[str, Origin], *, external: bool) -> Screened:
+def screen(
+    raw: Raw, origins: Mapping[str, Origin], *, external: bool, checkpoints: Choice | None = None
+) -> Screened:
     """Read and check all rows.
 
     Args:
-        external: not our own records: look for repeated rows and for rows in wrong units too.
+        external: not our own records: look for checkpoints, repeated rows and rows in wrong units too.
+        checkpoints: `last` or `all` rows of a run that has several; by default as the rows look.
     """
-    cells = {name: raw.columns[origins[name].column] for name in origins}
     # A record says None where it has nothing to say; in a file `NA` may be an empty cell.
-    texts = {name: _texts(cells[name]) if external else cells[name] for name in TEXTS if name in cells}
+    cells = {name: raw.columns[origins[name].column or ""] for name in TEXTS if name in origins}
+    texts = {name: _texts(column) if external else column for name, column in cells.items()}
     screened = Screened({}, texts)
-    if "status" in texts:
-        _read_status(texts["status"], screened)
-    for name in NUMBERS:
-        if name in cells:
-            _read_column(name, cells[name], origins[name], raw, screened)
+    bad = {name: _read_column(name, raw, origins[name], screened) for name in NUMBERS if name in origins}
     _derive(screened)
+    if external and {"params", "tokens"} <= set(screened.numbers):
+        _find_checkpoints(raw, origins, screened, checkpoints)
+    if "status" in texts:
+        without, notes = read_states(origins["status"].column or "", texts["status"])
+        screened.without_result = without | screened.without_result
+        screened.notes += notes
+    for name, reasons in bad.items():
+        for i, reason in reasons.items():
+            screened.quarantine(i, f"{name} is {reason}")
     _check_values(screened)
     if external:
         _set_repeats_aside(raw, screened)
         if {"run_id", "trunk_id"} <= set(origins):
-            _set_copies_aside(raw, origins["run_id"].column, screened)
-        _set_units_aside(len(raw.labels), screened)
+            _set_copies_aside(raw, origins["run_id"].column or "", screened)
+        if {"params", "tokens", "flops"} <= set(screened.numbers):
+            _set_units_aside(len(raw.labels), origins, screened)
     return screened
 
 
-def _read_column(name: str, cells: list[object], origin: Origin, raw: Raw, screened: Screened) -> None:
-    """Numbers of one column. A cell that is none costs the run only where every fit needs the column."""
-    role = role_of(name) if origin.factor == 1.0 else "real"  # a factor and a suffix are two units
-    values, reasons, notes = read_numbers(cells, role=role, decimal=raw.decimal)
-    values = values * origin.factor
+def _read_column(name: str, raw: Raw, origin: Origin, screened: Screened) -> dict[int, str]:
+    """Read one column, and return the reasons against rows; only a column that every fit needs has some."""
+    values, reasons, notes = origin.numbers(name, raw)
     if name not in _NEEDED:
         wrong, wanted = _outside(name, values)
         reasons |= {int(i): f"{values[i]:g}; it must be {wanted}" for i in np.flatnonzero(wrong)}
         if reasons:
             first = min(reasons)
-            screened.texts[name] = _texts(cells)
+            if origin.column is not None:
+                screened.texts[name] = _texts(raw.columns[origin.column])
             screened.notes.append(
-                f"{name}: kept as text and not used as numbers, as {len(reasons)} of {len(cells)} cells are "
+                f"{name}: kept as text and not used as numbers, as {len(reasons)} of {len(values)} cells are "
                 f"none, e.g. {raw.labels[first]} is {reasons[first]}"
             )
-            return
+            return {}
     screened.numbers[name] = values
     screened.notes += [f"{name}: {note}" for note in notes]
-    for i, reason in reasons.items():
-        screened.quarantine(i, f"{name} is {reason}")
+    return reasons
+
+
+def _find_checkpoints(
+    raw: Raw, origins: Mapping[str, Origin], screened: Screened, choice: Choice | None
+) -> None:
+    """Count the rows of runs that have several, and give each row its run as its trunk."""
+    sizes = Sizes(*(screened.numbers[name] for name in ("params", "tokens", "loss")))
+    settings = [screened.texts[name] for name in _COMPARED if name in screened.texts]
+    if "seed" in screened.numbers:
+        settings.append([str(seed) for seed in screened.numbers["seed"]])
+    trails = find_checkpoints(
+        raw,
+        sizes,
+        id_column=origins["run_id"].column if "run_id" in origins else None,
+        settings=settings,
+        has_trunks="trunk_id" in screened.texts,
+        choice=choice,
+    )
+    screened.trails = trails
+    screened.without_result |= dict.fromkeys(trails.earlier, "checkpoints")
+    screened.notes += trails.notes
+    screened.warnings += trails.warnings
+    if trails.run_of:
+        n = len(raw.labels)
+        trunks = screened.texts.setdefault("trunk_id", [None] * n)
+        ids = screened.texts.setdefault("run_id", [None] * n)
+        for row, run in trails.run_of.items():
+            trunks[row] = trunks[row] or run
+            if trails.earlier:
+                ids[row] = ids[row] or run
+            elif ids[row] == run:  # all are fitted, and an id names one run
+                ids[row] = f"{run}@{sizes.tokens[row]:g}"
 
 
 def _texts(cells: list[object]) -> list[str | None]:
     return [None if is_empty(cell) else str(cell) for cell in cells]
 
 
-def _read_status(statuses: list[str | None], screened: Screened) -> None:
-    """Rows that say themselves that they hold no result."""
-    others: Counter[str] = Counter()
-    for i, cell in enumerate(statuses):
-        status = (cell or "empty").strip().casefold()
-        if status in ("done", "finished"):
-            continue
-        kind = status if status in ("diverged", "missing") else "failed"
-        screened.without_result[i] = kind
-        if kind == "failed":
-            others[status] += 1
-    screened.notes += [
-        f"{n} rows with status {status!r} count as failed" for status, n in sorted(others.items())
-    ]
-
-
 def _derive(screened: Screened) -> None:
     """The third of N, D and C by C = 6 N D, where the source has only two."""
     numbers = screened.numbers
+    have = {"params", "tokens", "flops"} & set(numbers)
     with np.errstate(all="ignore"):  # rows that are set aside may hold anything
-        if "tokens" not in numbers:
-            screened.derived = "tokens"
+        if have == {"params", "flops"}:
             numbers["tokens"] = numbers["flops"] / (6 * numbers["params"])
             screened.notes.append("tokens are derived: D = C / (6 N)")
-        elif "flops" not in numbers:
-            screened.derived = "flops"
+        elif have == {"params", "tokens"}:
             numbers["flops"] = 6 * numbers["params"] * numbers["tokens"]
             screened.notes.append("flops are derived: C = 6 N D")
-        if "flops_6nd" not in numbers:
+        if {"params", "tokens"} <= set(numbers) and "flops_6nd" not in numbers:
             screened.texts.pop("flops_6nd", None)
             numbers["flops_6nd"] = 6 * numbers["params"] * numbers["tokens"]
+    screened.derived = next(iter({"tokens", "flops"} - have), "") if "params" in have else ""
 
 
 def _check_values(screened: Screened) -> None:
@@ -130,7 +155,7 @@ def _check_values(screened: Screened) -> None:
         wrong, wanted = _outside(name, values)
         for i in np.flatnonzero(wrong):
             screened.quarantine(int(i), f"{name} is {values[i]:g}; it must be {wanted}")
-    for name in _NEEDED:
+    for name in (name for name in _NEEDED if name in screened.numbers):
         for i in np.flatnonzero(np.isnan(screened.numbers[name])):
             screened.quarantine(int(i), f"{name} is missing")
 
@@ -181,23 +206,31 @@ def _set_copies_aside(raw: Raw, id_column: str, screened: Screened) -> None:
             screened.quarantine(i, f"is {raw.labels[j]} under another run_id")
 
 
-def _set_units_aside(n: int, screened: Screened) -> None:
+def _set_units_aside(n: int, origins: Mapping[str, Origin], screened: Screened) -> None:
     """Check units within each group of runs whose losses may be compared."""
     compared = [screened.texts[name] for name in _COMPARED if name in screened.texts]
     groups: dict[tuple[str | None, ...], list[int]] = {}
     for i in screened.open_rows(n):
         groups.setdefault(tuple(column[i] for column in compared), []).append(i)
     for members in groups.values():
-        params, tokens, flops, loss = (screened.numbers[name][members] for name in _NEEDED)
-        rates = screened.numbers.get("learning_rate")
-        found = check_units(
-            params,
-            tokens,
-            flops,
-            loss,
-            derived=screened.derived,
-            learning_rate=None if rates is None else rates[members],
-        )
+        found = _units_of(members, origins, screened)
         for k, reason in found.quarantine.items():
             screened.quarantine(members[k], reason)
         screened.warnings += [w for w in found.warnings if w not in screened.warnings]
+
+
+def _units_of(members: list[int], origins: Mapping[str, Origin], screened: Screened) -> UnitFindings:
+    numbers = {name: values[members] for name, values in screened.numbers.items()}
+    unique = numbers.get("tokens_unique")
+    if unique is None and "epochs" in numbers:
+        unique = numbers["tokens"] / np.maximum(numbers["epochs"], 1)
+    return check_units(
+        numbers["params"],
+        numbers["tokens"],
+        numbers["flops"],
+        numbers["loss"],
+        derived=screened.derived,
+        learning_rate=numbers.get("learning_rate"),
+        unique=unique,
+        columns={name: origin.expression.text for name, origin in origins.items()},
+    )

@@ -7,6 +7,9 @@ that joins it under a unit factor; and a loss off the trend of its neighbours by
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +22,7 @@ _COMPUTE = {**_SCALES, 1e15: "petaFLOP", 1e18: "exaFLOP", 1e21: "zettaFLOP", 8.6
 _GAP = 1.5  # decades without a value that part two clusters
 _RATIO = 2.0  # decades that C / 6 N D may differ between rows: heads and attention of tiny models give 1.6
 _MINORITY = 0.35  # a cluster larger than this is a second population, not a slip
+_LEAST = {"params": 1e3, "tokens": 1e4}  # medians below are no language model's
 _ENOUGH = 10  # rows on which the trend of the loss is worth believing
 
 
@@ -39,6 +43,8 @@ class _Rows:
     flops: Array
     loss: Array
     derived: str  # "tokens", "flops", or "" when all three are measured
+    columns: Mapping[str, str]  # our name → what it was read from
+    repeated: NDArray[np.bool_]  # (n,) data seen more than once: the loss may rise with tokens
 
     @property
     def given(self) -> list[str]:
@@ -61,6 +67,8 @@ def check_units(
     *,
     derived: str = "",
     learning_rate: Array | None = None,
+    unique: Array | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> UnitFindings:
     """Find rows in other units than the rest, and columns that are in other units as a whole.
 
@@ -69,8 +77,12 @@ def check_units(
         derived: which of tokens and flops was computed from the others by C = 6 N D, if any.
         learning_rate: `(n,)`, where the table has it. Where one size and budget were run at several, a loss
             off the trend is a poor rate and no slip of units.
+        unique: `(n,)` distinct tokens, where the table knows. A loss off the trend under repeated data is
+            overfitting and no slip of units.
+        columns: our name → what it was read from, so that advice can be typed.
     """
-    rows = _Rows(params, tokens, flops, loss, derived)
+    repeated = _repeated(params, tokens, loss, unique)
+    rows = _Rows(params, tokens, flops, loss, derived, columns or {}, repeated)
     found = UnitFindings()
     if len(loss) == 0:
         return found
@@ -84,13 +96,16 @@ def check_units(
         if outside:
             found.warnings.append(_spread(rows, suspects))
         return found
-    trend = _Trend.of(np.log(params[inside]), np.log(tokens[inside]), np.log(loss[inside]))
+    fresh = inside[~repeated[inside]]
+    judged = fresh if len(fresh) >= _ENOUGH else inside
+    trend = _Trend.of(np.log(params[judged]), np.log(tokens[judged]), np.log(loss[judged]))
     for name, members in suspects.items():
         for i in members:
             if i not in found.quarantine:
                 _judge_size(rows, trend, name, i, inside, found)
     swept = _swept(rows, learning_rate)
-    for i in inside[~swept[inside]]:
+    off = np.abs(np.log(loss) - trend.at(np.log(params), np.log(tokens)))
+    for i in inside[~swept[inside] & ~repeated[inside] & (off[inside] > _far(trend))]:
         _judge_loss(rows, trend, int(i), inside, found)
     return found
 
@@ -105,13 +120,34 @@ def _swept(rows: _Rows, learning_rate: Array | None) -> NDArray[np.bool_]:
     return found
 
 
+def _repeated(params: Array, tokens: Array, loss: Array, unique: Array | None) -> NDArray[np.bool_]:
+    """(n,) whether a run saw its data more than once: as stated, or as its loss rises with tokens."""
+    repeated = np.zeros(len(loss), dtype=bool)
+    stated = np.full(len(loss), np.nan) if unique is None else unique
+    repeated |= tokens > 1.001 * np.nan_to_num(stated, nan=np.inf)
+    keys = np.stack([params, np.nan_to_num(stated)])
+    cells = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
+    order = np.lexsort([tokens, cells])
+    for line in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1):
+        least = int(np.argmin(loss[line]))
+        rise = np.diff(loss[line][least:])
+        # One row that jumps may be a slip of units; a loss that climbs over several is overfitting.
+        if len(rise) > 1 and (rise > 0).all() and rise.max() < 0.8 * rise.sum():
+            repeated[line[least + 1 :]] = True
+    return repeated
+
+
 def _whole_columns(rows: _Rows, found: UnitFindings) -> None:
-    for name, least in (("params", 100.0), ("tokens", 1000.0)):
-        middle = float(np.median(getattr(rows, name)))
-        if middle < least:
+    for name, least in _LEAST.items():
+        values = getattr(rows, name)
+        middle = float(np.median(values))
+        if middle < least and name in rows.given:
+            column = rows.columns.get(name, "COLUMN")
+            typed = column if re.fullmatch(r"[\w. ]+", column) else f"({column})"
+            millions, billions = (shlex.quote(f"{name}={typed}*{unit}") for unit in ("1e6", "1e9"))
             found.warnings.append(
-                f"{name}: the median is {middle:g}. The table wants counts; "
-                f"for millions map {name}=COLUMN*1e6, for billions *1e9."
+                f"{name}: the median is {middle:g} ({values.min():g} to {values.max():g}). The table wants "
+                f"counts; for millions --columns {millions}, for billions {billions}."
             )
     middle = float(np.median(rows.loss))
     if middle > 13:
@@ -175,9 +211,18 @@ class _Trend:
         noise = 1.4826 * float(np.median(np.abs(y - X @ coefficients)))
         return cls(centre, coefficients, max(noise, 0.01), quadratic)
 
+    def at(self, n: Array, d: Array) -> Array:
+        """The trend at log N and log D, each (n,)."""
+        X = _features(n - self.centre[0], d - self.centre[1], self.quadratic)
+        return np.asarray(X @ self.coefficients, dtype=float)
+
     def __call__(self, n: float, d: float) -> float:
-        X = _features(np.array([n - self.centre[0]]), np.array([d - self.centre[1]]), self.quadratic)
-        return float((X @ self.coefficients)[0])
+        return float(self.at(np.array([n]), np.array([d]))[0])
+
+
+def _far(trend: _Trend) -> float:
+    """How far off the trend a loss must be to be looked at."""
+    return max(6 * trend.noise, 0.2)
 
 
 def _features(n: Array, d: Array, quadratic: bool) -> Array:
@@ -213,8 +258,6 @@ def _judge_loss(rows: _Rows, trend: _Trend, i: int, inside: NDArray[np.int_], fo
     measured = float(np.log(rows.loss[i]))
     expected = trend(float(np.log(rows.params[i])), float(np.log(rows.tokens[i])))
     off = measured - expected
-    if abs(off) <= max(6 * trend.noise, 0.2):
-        return
     near = max(3 * trend.noise, 0.05)
     said = f"loss {rows.loss[i]:g} where rows of its size say {np.exp(expected):.3g}"
     if abs(off + np.log(np.log(2))) <= near:

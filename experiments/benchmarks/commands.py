@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.benchmarks.child import spend
 from experiments.benchmarks.invented import base, study_of, write_records
 from experiments.benchmarks.row import Row
-from experiments.run import run_study
+from experiments.commands.run import run
 
 READ = """
 import json, sys, time
@@ -66,10 +66,10 @@ def read_rows(folder: Path, seconds: float) -> Iterator[Row]:
 def start_rows(folder: Path, seconds: float) -> Iterator[Row]:
     """Wall and CPU seconds until a command that has nothing to do has ended; the best of three."""
     overrides = [*base(folder, "done"), "model.params=5e3,8e3", "budget.tokens=[2e4,4e4]", "workers=1"]
-    outcome = run_study(overrides)
+    result = run(overrides)
     for what, command in (
         ("scaling --help", ("--help",)),
-        ("scaling status", ("status", str(outcome.folder))),
+        ("scaling status", ("status", str(result.folder))),
         ("scaling plan", ("plan", *overrides)),
         ("scaling run of a finished study", ("run", *overrides)),
     ):

@@ -22,19 +22,21 @@ from typing import Any
 
 import torch
 
+from experiments.benchmarks.ours import draw_from, spec_of
 from experiments.benchmarks.pairs import compare, take_turns
 from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
 from experiments.benchmarks.row import Row, show
-from experiments.benchmarks.stacks import stack_rows
 from experiments.benchmarks.training import PEAK as SIDE
-from experiments.benchmarks.training import draw_from, product, spec_of
-from scaling.data.dataset import Dataset, open_dataset
+from experiments.benchmarks.training import product
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 from scaling.models import Shape, get_family
 from scaling.models.blocks import heads_for
 from scaling.study.spec import RunSpec, Trunk
 from scaling.training.device import choose_arithmetic
-from scaling.training.state import State
-from scaling.training.train import train_trunks
+from scaling.training.state import LocalState
+from scaling.training.train import train_trunk
 
 SIZES = ((64, 4), (256, 6), (512, 8), (1024, 12))  # width and depth
 TINY = (16, 32, 48, 64)
@@ -43,7 +45,7 @@ PROCESSES = 4
 
 def generated(cache: Path) -> Dataset:
     """A corpus that needs no file, and whose least loss is known."""
-    return open_dataset("zipf_markov", vocab=64, cache=cache, settings={"tokens": 64})
+    return open_dataset(DataOptions("zipf_markov", 64, settings=(("tokens", 64),)), cache)
 
 
 def a_trunk(dataset: Dataset, width: int, seed: int = 0, steps: tuple[int, ...] = (20, 40)) -> Trunk:
@@ -74,7 +76,7 @@ def speed_rows(device: str, seconds: float) -> Iterator[Row]:
         draw = draw_from(cell)
 
         def ours(compiled: bool) -> Callable[[], object]:
-            state = State(spec_of(cell), replace(arithmetic, compiled=compiled))  # noqa: B023
+            state = LocalState(spec_of(cell), replace(arithmetic, compiled=compiled))  # noqa: B023
             return lambda: state.train_step(draw(), 1e-3)  # noqa: B023
 
         peer: Any = torch.compile(PlainGPT(cell).to(device))
@@ -102,27 +104,22 @@ def speed_rows(device: str, seconds: float) -> Iterator[Row]:
             )
 
 
-def train_some(folder: Path, device: str, width: int, seeds: range, steps: tuple[int, ...]) -> None:
-    """Trunks of one shape in a process of their own, as one where there are several."""
+def train_one(folder: Path, device: str, width: int, seed: int, steps: tuple[int, ...]) -> None:
+    """A trunk in a process of its own."""
     dataset = generated(folder / "cache")
-    trunks = [a_trunk(dataset, width, seed, steps) for seed in seeds]
-    for found in train_trunks(trunks, dataset, folder / "study", study="gpu", device=device, threads=1):
-        if isinstance(found, Exception):
-            raise found
+    trunk = a_trunk(dataset, width, seed, steps)
+    train_trunk(trunk, dataset, folder / "study", study="gpu", device=device, threads=1)
 
 
 def study_rows(device: str, steps: tuple[int, ...]) -> Iterator[Row]:
     """64 runs of tiny models: 16 trunks on the device, `PROCESSES` at a time, against the peer's loop."""
     with tempfile.TemporaryDirectory() as name:
-        took: dict[str, float] = {}
-        for kind, size in {"a process a trunk": 1, "four seeds a process, as one": 4}.items():
-            folder = Path(name) / str(size)
-            starts = range(0, 4, size)
-            jobs = [(folder, device, width, range(i, i + size), steps) for width in TINY for i in starts]
-            begin = time.perf_counter()
-            with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
-                pool.starmap(train_some, jobs, chunksize=1)
-            took[kind] = time.perf_counter() - begin
+        folder = Path(name)
+        jobs = [(folder, device, width, seed, steps) for width in TINY for seed in range(4)]
+        begin = time.perf_counter()
+        with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+            pool.starmap(train_one, jobs, chunksize=1)
+        ours = time.perf_counter() - begin
         begin = time.perf_counter()
         for width in TINY:
             for seed in range(4):
@@ -135,14 +132,13 @@ def study_rows(device: str, steps: tuple[int, ...]) -> Iterator[Row]:
         if device == "cuda":
             torch.cuda.synchronize()
         peer = time.perf_counter() - begin
-        for kind, ours in took.items():
-            yield Row(
-                f"64 tiny runs of {steps[-1]} steps at most, {kind} [s]",
-                f"loop: {peer:.1f}",
-                f"{ours:.1f}",
-                peer / ours,
-                peer / ours >= 8 if device == "cuda" else None,
-            )
+        yield Row(
+            f"64 tiny runs of {steps[-1]} steps at most, a process a trunk [s]",
+            f"loop: {peer:.1f}",
+            f"{ours:.1f}",
+            peer / ours,
+            peer / ours >= 8 if device == "cuda" else None,
+        )
         if missing := [m for m in ("pandas", "scipy") if importlib.util.find_spec(m) is None]:
             yield Row(f"  no law: {' and '.join(missing)} not installed", "", "")
             return
@@ -174,9 +170,7 @@ def main(arguments: list[str] | None = None) -> int:
         command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "--noconftest", "tests/gpu"]
         failed += subprocess.run(command, check=False).returncode != 0
     parts = tuple(max(10, asked.steps * part // 4) for part in (1, 2, 3, 4))
-    rows = chain(
-        speed_rows("cuda", asked.seconds), stack_rows("cuda", 1, asked.seconds), study_rows("cuda", parts)
-    )
+    rows = chain(speed_rows("cuda", asked.seconds), study_rows("cuda", parts))
     return int(failed + show(rows, "on this device", "plainly written") > 0)
 
 

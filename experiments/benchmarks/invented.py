@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.benchmarks.coverage import TRUTH
-from experiments.run import save_plan
+from scaling.launch.study import save_plan
 from scaling.models import get_family
 from scaling.records.record import RunRecord
 from scaling.records.storage import commit_record, make_folder, new_attempt

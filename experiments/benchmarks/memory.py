@@ -8,8 +8,10 @@ from pathlib import Path
 
 import torch
 
+from experiments.benchmarks.ours import draw_from, our_step
 from experiments.benchmarks.peer import PLAIN, Cell, plain_step
 from experiments.benchmarks.row import Row
+from scaling.training.device import choose_arithmetic
 
 STEPS = 5
 
@@ -21,10 +23,6 @@ def peak_bytes(kind: str, cell: Cell, threads: int) -> int:
 
 
 def _peak(kind: str, cell: Cell, threads: int) -> int:
-    # Here, because `training` imports this module.
-    from experiments.benchmarks.training import draw_from, our_step
-    from scaling.training.device import choose_arithmetic
-
     torch.set_num_threads(threads)
     small = Cell(cell.family, 32, 2, 1, 64, 16, 2)  # brings in what the first step of any model loads
     for index, shape in enumerate((small, cell)):

@@ -17,7 +17,8 @@ from scipy import stats
 
 from analysis.table import load_runs
 from experiments.benchmarks.row import Row, show
-from scaling.launch.multirun import launch
+from scaling.launch.devices import share_machine
+from scaling.launch.launchers import launch
 from scaling.study.plan import plan_study
 from scaling.training.observer import Observer
 
@@ -37,7 +38,7 @@ def train(folder: Path, precision: str, tokens: float) -> pd.DataFrame:
             *("training.curve_evaluations=0", "workers=1", "training.threads=2"),
         ]
         plan = plan_study(overrides)
-        launch(plan, overrides, Observer())
+        launch(plan, share_machine(plan), Observer())
         frames.append(load_runs(plan.folder).rows)
     return pd.concat(frames, ignore_index=True).sort_values(["params", "seed"], ignore_index=True)
 

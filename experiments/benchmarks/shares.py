@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from experiments.benchmarks.ours import our_step
 from experiments.benchmarks.peer import Cell
-from experiments.benchmarks.training import cells, our_step
+from experiments.benchmarks.training import cells
 from scaling.training.device import choose_arithmetic
 
 THREADS = 2

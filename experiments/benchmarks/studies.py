@@ -10,10 +10,10 @@ from pathlib import Path
 
 from experiments.benchmarks.invented import base
 from experiments.benchmarks.row import Row
-from experiments.plan import measure, wall_seconds
-from experiments.run import run_study
-from scaling.launch.multirun import launch
-from scaling.study.cost import shared_flops, trunk_seconds
+from experiments.commands.run import run
+from scaling.launch.devices import share_machine
+from scaling.launch.estimate import estimate
+from scaling.launch.launchers import launch
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observer
 
@@ -40,15 +40,12 @@ def study(folder: Path, name: str, workers: int, tokens: float) -> list[str]:
 def scaled(folder: Path, seconds: float) -> float:
     """Tokens of the longest run so that one worker takes about so long."""
     overrides = study(folder, "scale", 1, 4e5)
-    plan = plan_study(overrides)
-    times, _ = measure(plan)
-    said = sum(trunk_seconds(t, s.median) for t, s in zip(plan.trunks, times, strict=True))
-    return 4e5 * seconds / said
+    return 4e5 * seconds / sum(estimate(plan_study(overrides)).seconds)
 
 
 def tokens_trained(plan: Plan) -> float:
     """By trunks and cooldowns together."""
-    return sum(shared_flops(trunk) / trunk.flops_per_token for trunk in plan.trunks)
+    return sum(trunk.flops / trunk.flops_per_token for trunk in plan.trunks)
 
 
 def worker_rows(folder: Path, seconds: float) -> Iterator[Row]:
@@ -61,7 +58,7 @@ def worker_rows(folder: Path, seconds: float) -> Iterator[Row]:
             plan = plan_study(overrides)
             assert len(plan.runs) == 64
             begin = time.perf_counter()
-            launch(plan, overrides, Observer())
+            launch(plan, share_machine(plan), Observer())
             rates[workers].append(tokens_trained(plan) / (time.perf_counter() - begin))
     one, two = max(rates[1]), max(rates[2])
     yield Row(
@@ -76,12 +73,10 @@ def worker_rows(folder: Path, seconds: float) -> Iterator[Row]:
 def error_row(folder: Path, seconds: float) -> Iterator[Row]:
     """What `scaling plan` said against what `scaling run` took, training and evaluation, one worker."""
     overrides = study(folder, "error", 1, scaled(folder, seconds / 2))
-    plan = plan_study(overrides)
-    times, _ = measure(plan)
-    said = wall_seconds([trunk_seconds(t, s.median) for t, s in zip(plan.trunks, times, strict=True)], 1)
+    said = estimate(plan_study(overrides)).wall.median
     with contextlib.redirect_stdout(io.StringIO()):
-        outcome = run_study(overrides)
-    took = outcome.training + outcome.evaluation
+        result = run(overrides)
+    took = result.training + result.evaluation
     error = took / said - 1
     yield Row(
         "a study of 64 runs against its plan [s]",

@@ -18,12 +18,12 @@ from pathlib import Path
 import torch
 
 from experiments.benchmarks.invented import base
+from experiments.benchmarks.ours import draw_from
 from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
 from experiments.benchmarks.row import Row, show
-from experiments.benchmarks.training import draw_from
-from scaling.launch.multirun import launch
+from scaling.launch.devices import share_machine
+from scaling.launch.launchers import launch
 from scaling.models.blocks import heads_for
-from scaling.study.cost import shared_flops
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observer
 
@@ -32,7 +32,7 @@ DEPTH = 2
 PARTS = (0.25, 0.5, 0.75, 1.0)
 
 
-def plans(folder: Path, tokens: float, shared: bool) -> list[tuple[Plan, list[str]]]:
+def plans(folder: Path, tokens: float, shared: bool) -> list[Plan]:
     """The study as Hydra jobs; without sharing, one study a budget, whose trunks hold one run each."""
     budgets = [f"{tokens * part:.0f}" for part in PARTS]
     asked = [f"[{','.join(budgets)}]"] if shared else budgets
@@ -49,7 +49,7 @@ def plans(folder: Path, tokens: float, shared: bool) -> list[tuple[Plan, list[st
                 "training.warmup_steps=4",
             ),
         ]
-        found.append((plan_study(overrides), overrides))
+        found.append(plan_study(overrides))
     return found
 
 
@@ -57,9 +57,9 @@ def ours(folder: Path, tokens: float, shared: bool) -> tuple[float, list[Plan]]:
     """Wall seconds of the study, from plan to records."""
     begin = time.perf_counter()
     made = plans(folder, tokens, shared)
-    for plan, overrides in made:
-        launch(plan, overrides, Observer())
-    return time.perf_counter() - begin, [plan for plan, _ in made]
+    for plan in made:
+        launch(plan, share_machine(plan), Observer())
+    return time.perf_counter() - begin, made
 
 
 def theirs(made: list[Plan], bfloat16: bool) -> float:
@@ -96,7 +96,7 @@ def rows(folder: Path, tokens: float) -> Iterator[Row]:
         )
     axis = plan_study(["study=cooldown", "training.schedule=trunk", *base(folder, "axis")])
     separate = sum(trunk.flops_per_token * run.tokens for trunk, run in axis.runs)
-    part = sum(shared_flops(trunk) for trunk in axis.trunks) / separate
+    part = sum(trunk.flops for trunk in axis.trunks) / separate
     yield Row(
         "FLOPs of the budgets of study=cooldown, one trunk",
         "1 (separate runs)",

@@ -15,20 +15,16 @@ from dataclasses import replace
 from itertools import chain
 from statistics import median
 
-import numpy as np
 import torch
 
 from experiments.benchmarks.memory import memory_rows
+from experiments.benchmarks.ours import draw_from, our_step
 from experiments.benchmarks.pairs import compare, take_turns
 from experiments.benchmarks.peer import PLAIN, Cell, plain_step
 from experiments.benchmarks.row import Row, show
-from scaling.data.layout import Batch, Layout
 from scaling.models import Shape, get_family
 from scaling.models.blocks import heads_for
-from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.device import Arithmetic, choose_arithmetic, gains_by_compiling
-from scaling.training.objectives import OBJECTIVES
-from scaling.training.state import State
 
 PEAK = 2048  # side of the matrices whose product is the machine's peak
 
@@ -42,48 +38,6 @@ def cells() -> Iterator[tuple[Cell, float]]:
     yield Cell("lstm", 128, 2, 1, 256, 128, 12), 1.2
     for family in ("masked", "encoder_decoder"):
         yield Cell(family, 128, 4, heads_for(128), 256, 128, 12), 1.2
-
-
-def spec_of(cell: Cell, precision: str = "auto") -> TrunkSpec:
-    """A trunk of this shape."""
-    data = DataSpec("benchmark", "none", cell.vocab, cell.context)
-    return TrunkSpec(
-        family=cell.family,
-        width=cell.width,
-        depth=cell.depth,
-        data=data,
-        seed=0,
-        sequences=cell.sequences,
-        microbatch=cell.sequences,
-        learning_rate=1e-3,
-        weight_decay=0.1,
-        beta1=0.9,
-        beta2=0.95,
-        clip=1.0,
-        warmup_steps=10,
-        horizon=None,
-        precision=precision,
-    )
-
-
-def draw_from(cell: Cell) -> Callable[[], Batch]:
-    """Random windows of random tokens, arranged as the family's objective asks."""
-    rng = np.random.default_rng(0)
-    tokens = rng.integers(0, cell.vocab, 2**18).astype(np.uint16)
-    arrange, layout = OBJECTIVES[get_family(cell.family).objective], Layout(cell.vocab)
-
-    def draw() -> Batch:
-        starts = rng.integers(0, len(tokens) - cell.context - 1, cell.sequences)
-        rows = np.stack([tokens[i : i + cell.context + 1] for i in starts]).astype(np.int64)
-        return arrange(rows, layout, (int(starts[0]),))
-
-    return draw
-
-
-def our_step(cell: Cell, arithmetic: Arithmetic) -> Callable[[], object]:
-    """One training step as a trunk takes it, a long one where `arithmetic` is compiled."""
-    state, draw = State(spec_of(cell), arithmetic), draw_from(cell)
-    return lambda: state.train_step(draw(), 1e-3)
 
 
 def product(dtype: torch.dtype, device: str) -> Callable[[], object]:

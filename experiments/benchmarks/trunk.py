@@ -9,14 +9,15 @@ from pathlib import Path
 from experiments.benchmarks.invented import base
 from experiments.benchmarks.row import Row
 from experiments.benchmarks.stopwatch import Stopwatch
+from scaling.data.corpora import open_dataset
 from scaling.launch.mirror import Mirror
 from scaling.records.storage import MetricsLog
 from scaling.records.tracking import open_tracker
-from scaling.study.plan import Plan, open_corpus, plan_study
+from scaling.study.plan import Plan, plan_study
 from scaling.training import segment, train
 from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observer
-from scaling.training.state import State
+from scaling.training.state import LocalState
 from scaling.training.throughput import time_step
 
 MODEL = [
@@ -40,7 +41,7 @@ def plan_trunk(folder: Path, seconds: float) -> Plan:
 
 def train_trunk(plan: Plan, observer: Observer) -> float:
     """Train the plan's one trunk; returns wall seconds."""
-    dataset = open_corpus(plan.config.data, plan.config.cache)
+    dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     begin = time.perf_counter()
     train.train_trunk(
         plan.trunks[0], dataset, plan.folder, study=plan.name, device="cpu", threads=1, observer=observer
@@ -54,11 +55,15 @@ def overhead_rows(folder: Path, seconds: float) -> Iterator[Row]:
     plan = plan_trunk(folder, seconds)
     with watch.watching(
         {
-            "step": [(State, "train_step")],
+            "step": [(LocalState, "train_step")],
             "evaluation": [(train, "evaluate")],
-            "batch": [(train._Work, "_batch")],
+            "batch": [(train._Attempt, "_batch")],
             "log": [(MetricsLog, "append"), (MetricsLog, "sync"), (MetricsLog, "truncate")],
-            "checkpoint": [(segment, "save_checkpoint"), (segment, "load_checkpoint"), (State, "restore")],
+            "checkpoint": [
+                (segment, "save_checkpoint"),
+                (segment, "load_checkpoint"),
+                (LocalState, "restore"),
+            ],
             "record": [(train, "commit_record"), (train, "new_attempt"), (train, "write_spec_once")],
             "model": [(train, "open_state"), (train, "check_counts")],
         }

@@ -18,13 +18,13 @@ from analysis.report.figures.coordinates import plot_coordinates
 from analysis.report.style import save, styled
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table
+from scaling.data.corpora import open_dataset
+from scaling.data.options import DataOptions
 from scaling.records.storage import write_atomic
-from scaling.study.config import DataConfig
-from scaling.study.plan import open_corpus
 from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.device import Arithmetic
 from scaling.training.objectives import OBJECTIVES
-from scaling.training.state import State
+from scaling.training.state import LocalState
 
 FOLDER = Path(__file__).parent
 KEPT = FOLDER / "coordinates.csv"
@@ -82,12 +82,12 @@ def measure() -> pd.DataFrame:
 
 def track(parametrisation: str, width: int, depth: int, seed: int) -> list[float]:
     """Root mean square change of the logits on one batch after each step."""
-    data = open_corpus(DataConfig(vocab=256, limit_bytes=3e6), "~/.cache/scaling")
+    data = open_dataset(DataOptions("python_source", 256, limit_bytes=3_000_000), "~/.cache/scaling")
     spec = TrunkSpec(
         family="decoder",
         width=width,
         depth=depth,
-        data=DataSpec(data.name, data.fingerprint, data.vocab, 128),
+        data=DataSpec(corpus=data.name, vocab=data.vocab, fingerprint=data.fingerprint, context=128),
         seed=seed,
         sequences=4,
         microbatch=4,
@@ -101,7 +101,7 @@ def track(parametrisation: str, width: int, depth: int, seed: int) -> list[float
         precision="float32",
         parametrisation=parametrisation,
     )
-    state = State(spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(spec, Arithmetic("cpu", "float32", 1))
     batches = data.batches(128, 4, seed)
     tokens = torch.from_numpy(OBJECTIVES["causal"](batches.batch(10**4), data.layout, ()).inputs[0])
     with torch.no_grad():

@@ -18,9 +18,9 @@ import torch
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from scaling.capability.finished import open_finished
+from scaling.data.generated import GeneratedDataset
 from scaling.data.layout import Ids
 from scaling.data.truth.bayes import LEAK, answer_log_probs, count_answers, find_leak
-from scaling.data.truth.generated import GeneratedDataset
 from scaling.data.truth.law import Array
 from scaling.data.truth.zipf_facts import ZipfFacts
 from scaling.training.evaluate import predictions

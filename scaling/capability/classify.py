@@ -19,8 +19,8 @@ from scaling.capability.items import WINDOW
 from scaling.capability.likelihood import pad
 from scaling.capability.score import Score, binomial_se, bootstrap_se
 from scaling.capability.tune import tune
-from scaling.data.corpora import Options, find_source
-from scaling.data.dataset import Dataset, identify
+from scaling.data.corpora import find_source, identify
+from scaling.data.dataset import Dataset
 from scaling.data.layout import NOTHING
 from scaling.data.split import Tally, split_documents
 from scaling.study.spec import DataSpec
@@ -124,9 +124,8 @@ def classify(dataset: Dataset, spec: DataSpec) -> Snippets:
     """
     held: dict[str, list[str]] = defaultdict(list)
     train: dict[str, list[str]] = defaultdict(list)
-    options = Options(spec.paths, spec.field, spec.subset, spec.split, spec.revision)
     tally = Tally()
-    source = find_source(spec.corpus, options)
+    source = find_source(spec)
     for split, key, text in split_documents(
         source, heldout_fraction=spec.heldout_fraction, limit_bytes=spec.limit_bytes, tally=tally
     ):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from scaling.data.dataset import Dataset, open_dataset, reopen_dataset
+from scaling.data.corpora import open_dataset, reopen_dataset
+from scaling.data.dataset import Dataset
 from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
@@ -112,23 +113,10 @@ def open_corpus_of(spec: DataSpec, cache: str | Path = CACHE) -> Dataset:
     Raises:
         ValueError: when the text or the tokenizer is another now.
     """
-    home = Path(cache).expanduser()
-    kept = reopen_dataset(spec.corpus, spec.fingerprint, vocab=spec.vocab, cache=home)
+    kept = reopen_dataset(spec, spec.fingerprint, cache)
     if kept is not None:
         return kept
-    dataset = open_dataset(
-        spec.corpus,
-        vocab=spec.vocab,
-        cache=home,
-        paths=spec.paths,
-        field=spec.field,
-        limit_bytes=spec.limit_bytes,
-        heldout_fraction=spec.heldout_fraction,
-        subset=spec.subset,
-        split=spec.split,
-        revision=spec.revision,
-        settings=dict(spec.settings),
-    )
+    dataset = open_dataset(replace(spec, train_tokens=None), cache)
     if dataset.fingerprint != spec.fingerprint:
         raise ValueError(
             f"trained on data {spec.fingerprint}, but corpus {spec.corpus!r} now is {dataset.fingerprint}: "

@@ -54,7 +54,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """What one finished run is asked; plain data, so that it can go to another process."""
 
     folder: Path
@@ -106,7 +106,7 @@ class Job:
 class Work:
     """Jobs of a study, largest models first, and what could not be asked."""
 
-    jobs: tuple[Job, ...]
+    jobs: tuple[EvaluationJob, ...]
     refused: tuple[str, ...]
 
 
@@ -155,7 +155,7 @@ def plan_work(
             asked = [*asked, plain, *(replace(a, setting=setting) for setting in settings for a in again)]
         if asked:
             folder = study.folder / record.trunk_id / record.run_id
-            jobs.append(Job(folder, record.run_id, tuple(asked), cache, device))
+            jobs.append(EvaluationJob(folder, record.run_id, tuple(asked), cache, device))
     if not jobs:
         raise ValueError(" ".join(refused) or "nothing is asked: give --tasks, --quantise or --prune.")
     return Work(tuple(jobs), tuple(refused))

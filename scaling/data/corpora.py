@@ -1,30 +1,32 @@
-"""The corpora by name."""
+"""The corpora by name, and how one is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.data.cache import Request, find_or_build
+from scaling.data.dataset import Dataset, TokenDataset
+from scaling.data.generated import open_generated
 from scaling.data.huggingface import huggingface
-from scaling.data.pairs import pair_files
+from scaling.data.layout import Layout
+from scaling.data.options import DataOptions
+from scaling.data.pairs import find_separator, pair_files
 from scaling.data.python_source import python_source
+from scaling.data.rows import PairDataset
 from scaling.data.source import Source
+from scaling.data.split import RULE
 from scaling.data.text import text_files
+from scaling.data.tokenizer import Tokenizer, check_vocab
+from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set
 from scaling.data.truth.sources import SOURCES
 
 
-@dataclass(frozen=True)
-class Options:
-    """Where a corpus is to look; each reads what it understands."""
-
-    paths: tuple[str, ...] = ()
-    field: str = "text"
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-
-
-def _python_source(options: Options) -> Source:
+def _python_source(options: DataOptions) -> Source:
     if options.paths:
         raise ValueError(
             f"corpus 'python_source' takes no paths; got {list(options.paths)}. "
@@ -33,7 +35,7 @@ def _python_source(options: Options) -> Source:
     return python_source()
 
 
-CORPORA: dict[str, Callable[[Options], Source]] = {
+CORPORA: dict[str, Callable[[DataOptions], Source]] = {
     "python_source": _python_source,
     "text": lambda options: text_files(options.paths, options.field),
     "pairs": lambda options: pair_files(options.paths, options.field),
@@ -43,12 +45,101 @@ CORPORA: dict[str, Callable[[Options], Source]] = {
 }
 
 
-def find_source(corpus: str, options: Options) -> Source:
-    """
+def find_source(options: DataOptions) -> Source:
+    """Find the files of a corpus of text.
+
     Raises:
         ValueError: for a name that is not in `CORPORA`, or options that the corpus cannot use.
         FileNotFoundError: for paths that name nothing.
     """
-    if corpus not in CORPORA:
-        raise ValueError(f"no corpus {corpus!r}. There are: {', '.join(sorted([*CORPORA, *SOURCES]))}.")
-    return CORPORA[corpus](options)
+    if options.corpus not in CORPORA:
+        known = ", ".join(sorted([*CORPORA, *SOURCES]))
+        raise ValueError(f"no corpus {options.corpus!r}. There are: {known}.")
+    return CORPORA[options.corpus](options)
+
+
+def open_dataset(options: DataOptions, cache: str | Path, *, verify: bool = False) -> Dataset:
+    """Open a corpus: a generated one, or token arrays, from the cache where its files are unchanged.
+
+    Args:
+        cache: folder of the token files, made there where they are missing; processes may share it.
+        verify: also hash cached token files, where otherwise only their sizes are compared.
+
+    Raises:
+        ValueError: for an option out of range, an unknown corpus, or a corpus that is empty.
+        FileNotFoundError: for paths that name nothing.
+        ModuleNotFoundError: naming the extra that installs a missing package.
+    """
+    if options.corpus in SOURCES:
+        if options.train_tokens is not None:
+            raise ValueError(
+                f"data.train_tokens: corpus {options.corpus!r} is generated and never repeats; give null."
+            )
+        return open_generated(options.corpus, options.vocab, dict(options.settings))
+    _check(options)
+    source = find_source(options)
+    request = Request(source, options.vocab, options.heldout_fraction, options.limit_bytes)
+    found, facts = find_or_build(request, Path(cache).expanduser(), verify=verify)
+    return _of_set(source.name, found, facts, options.train_tokens)
+
+
+def reopen_dataset(options: DataOptions, fingerprint: str, cache: str | Path) -> Dataset | None:
+    """Open the text of this fingerprint where the cache still has it, whatever became of its files."""
+    for folder in sorted(Path(cache).expanduser().glob(f"{options.corpus}-{options.vocab}-*")):
+        try:
+            found = open_set(folder, verify=False)
+        except (FileNotFoundError, DamagedSet):
+            continue
+        if identify(found.content, found.load_tokenizer()) == fingerprint:
+            return _of_set(options.corpus, found, {}, None)
+    return None
+
+
+def identify(content: str, tokenizer: Tokenizer) -> str:
+    """The fingerprint of a text of this content, as `Tally.content` hashes it, in these tokens."""
+    identity = {"rule": RULE, "content": content, "vocab": tokenizer.vocab, "tokenizer": tokenizer.digest}
+    return json_digest(identity)[:16]
+
+
+def _check(options: DataOptions) -> None:
+    """
+    Raises:
+        ValueError: for an option of a text that is out of range.
+    """
+    if options.settings:
+        raise ValueError(
+            f"data.settings: corpus {options.corpus!r} is text and has none; got {dict(options.settings)}. "
+            "They belong to a generated corpus."
+        )
+    check_vocab(options.vocab)
+    if not 0 < options.heldout_fraction < 1:
+        raise ValueError(f"heldout_fraction: must lie between 0 and 1; got {options.heldout_fraction!r}.")
+    if options.limit_bytes is not None and options.limit_bytes < 1:
+        raise ValueError(
+            f"limit_bytes: must be positive, or absent for no limit; got {options.limit_bytes!r}."
+        )
+
+
+def _of_set(name: str, found: TokenSet, facts: dict[str, Any], train_tokens: int | None) -> Dataset:
+    tokenizer = found.load_tokenizer()
+    pairs = name == "pairs"
+    kind = PairDataset if pairs else TokenDataset
+    return kind(
+        name=name,
+        fingerprint=identify(found.content, tokenizer),
+        layout=Layout(found.vocab, find_separator(tokenizer) if pairs else None),
+        train=_first(found.memory_map("train"), train_tokens),
+        heldout=found.memory_map("heldout"),
+        token_bytes=np.array([len(piece) for piece in tokenizer.table], dtype=np.int64),
+        facts={**facts, "tokens": found.tokens},
+        tokenizer=tokenizer,
+    )
+
+
+def _first(ids: NDArray[np.unsignedinteger[Any]], tokens: int | None) -> NDArray[np.unsignedinteger[Any]]:
+    if tokens is not None and tokens > len(ids):
+        raise ValueError(
+            f"data.train_tokens: the training split has {len(ids):,} tokens; got {tokens:,}. "
+            "Ask for fewer, or give more text."
+        )
+    return ids[:tokens]

@@ -39,8 +39,8 @@ def find_devices(asked: str) -> list[Device]:
     ]
 
 
-def needed_bytes(trunk: Trunk, stack: int = 1) -> float:
-    """What training a trunk takes of a device, or a stack of as many like it, generously.
+def needed_bytes(trunk: Trunk) -> float:
+    """What training a trunk takes of a device, generously.
 
     Source: Korthikanti et al. 2022 (arXiv:2205.05198), equation 1, 34 bytes a token, unit of width and layer
     in 16 bits where attention keeps no scores; twice that in float32.
@@ -48,37 +48,44 @@ def needed_bytes(trunk: Trunk, stack: int = 1) -> float:
     spec = trunk.spec
     tokens = spec.microbatch * spec.data.context
     activations = tokens * (LAYER_BYTES * spec.width * spec.depth + LOGIT_BYTES * spec.data.vocab)
-    return CONTEXT_BYTES + stack * (STATE_BYTES * trunk.params_total + activations)
+    return CONTEXT_BYTES + STATE_BYTES * trunk.params_total + activations
 
 
-def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> tuple[int, int | None]:
-    """How many trunks at a time, and the threads of each (None: the rule in `scaling.training.device`).
+@dataclass(frozen=True)
+class Share:
+    """How the trunks of a plan share this machine."""
+
+    places: tuple[str, ...]  # a device for each of the trunks that train at a time
+    threads: int | None  # of each trunk; None: the rule in `scaling.training.device`
+
+    @property
+    def workers(self) -> int:
+        """Trunks at a time."""
+        return len(self.places)
+
+
+def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
+    """Decide how many trunks train at a time, where, and on how many threads each. Once: memory changes.
 
     What was asked; else, on a CPU, one trunk a core with one thread where models are small. Two processes of
     one thread gave 1.2 to 1.4 times the tokens of one process of two at widths 16 to 120, and a process of
     two threads comes to a standstill as soon as anything else wants a core. A GPU gets as many as fit beside
-    each other, `MOST` at most; that number has not been measured.
+    each other, `MOST` at most; that number has not been measured. The emptiest device comes first.
     """
     training, asked = plan.config.training, plan.config.workers
-    if training.parallel is not Parallel.none:
-        return 1, training.threads
     found = find_devices(training.device) if found is None else found
+    seats = _seats(plan, found) if found else [training.device]
+    if training.parallel is not Parallel.none:
+        return Share((seats[0],), training.threads)
     cores = len(os.sched_getaffinity(0))
     if found:
-        workers = asked or min(len(_seats(plan, found)), max(cores, len(found)))
+        workers = asked or min(len(seats), max(cores, len(found)))
     else:
         widest = max(trunk.spec.width for trunk in plan.trunks)
         workers = asked or (cores if widest <= 128 and training.threads in (None, 1) else 1)
     workers = min(workers, len(plan.trunks))
-    return workers, training.threads or (1 if workers > 1 and not found else None)
-
-
-def place(plan: Plan, found: Sequence[Device] | None = None) -> list[str]:
-    """A device for each of the trunks that train at a time, the emptiest device first."""
-    found = find_devices(plan.config.training.device) if found is None else found
-    workers, _ = share_machine(plan, found)
-    seats = _seats(plan, found) if found else [plan.config.training.device]
-    return [seats[i % len(seats)] for i in range(workers)]
+    places = tuple(seats[i % len(seats)] for i in range(workers))
+    return Share(places, training.threads or (1 if workers > 1 and not found else None))
 
 
 def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:
@@ -87,7 +94,7 @@ def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:
     By the need of the largest trunk, so that any trunk may take any seat. A device that is too small even
     for one gets one: training says what it lacks.
     """
-    need = max(needed_bytes(trunk, plan.config.stack) for trunk in plan.trunks)
+    need = max(map(needed_bytes, plan.trunks))
     emptiest_first = sorted(found, key=lambda device: -device.free)
     counts = [max(1, min(MOST, int(FILLED * device.free / need))) for device in emptiest_first]
     rows = [[device.name] * count for device, count in zip(emptiest_first, counts, strict=True)]

@@ -1,230 +1,146 @@
-"""Trunks on this machine: in this process, or each in a process of its own, several at a time.
+"""Work in processes of this machine, each piece in a process of its own, several at a time.
 
-A process a trunk: what one does to its memory or itself never reaches another. Correctness does not rest on
-this file. The trunk's lock keeps two from working on one, and a record is linked once, whoever races.
+A process for each: what one does to its memory or itself never reaches another.
 """
 
 from __future__ import annotations
 
 import ctypes
-import logging
 import multiprocessing
 import signal
 import sys
-import time
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from scaling.records.storage import LockedError, latest_attempt, record_failure
-from scaling.study.config import DataConfig
-from scaling.study.cost import shared_flops
-from scaling.study.plan import open_corpus
-from scaling.study.spec import Trunk
 from scaling.training import stop
-from scaling.training.observer import Kind, Observer
-from scaling.training.stack import FAILURES, together
-from scaling.training.train import train_trunks
 
-TRIES = 3  # of a trunk whose process fails or dies, before it is listed as failed
-PACE = 0.2  # seconds between two training rows of one trunk that a process tells of
-
-logger = logging.getLogger(__name__)
+Send = Callable[[Any], None]
 
 
-@dataclass(frozen=True)
-class Task:
-    """A trunk to train, or several as one, and what that needs besides their specs."""
+class Work(Protocol):
+    """What a process does; plain data, so that it can be sent there."""
 
-    trunks: tuple[Trunk, ...]
-    data: DataConfig
-    cache: str
-    folder: Path  # of the study
-    study: str
-    device: str
-    threads: int | None
-    parallel: str = "none"
-    share: bool = False
-
-    @property
-    def flops(self) -> float:
-        """[FLOP]"""
-        return sum(map(shared_flops, self.trunks))
-
-    def train(self, observer: Observer) -> dict[str, Exception]:
-        """What kept trunks from their records, by trunk; see `train_trunks`.
+    def __call__(self, place: str, send: Send) -> Any:
+        """Do it at `place`; `send` passes a message on to the parent, what is returned ends it.
 
         Raises:
             Stopped: when asked to stop.
         """
-        try:
-            corpus = open_corpus(self.data, self.cache)
-        except FAILURES as error:
-            return {trunk.spec.id: error for trunk in self.trunks}
-        found = train_trunks(
-            self.trunks,
-            corpus,
-            self.folder,
-            study=self.study,
-            device=self.device,
-            threads=self.threads,
-            parallel=self.parallel,
-            share=self.share,
-            observer=observer,
-        )
-        problems = {
-            trunk.spec.id: result
-            for trunk, result in zip(self.trunks, found, strict=True)
-            if isinstance(result, Exception)
-        }
-        for problem in problems.values():
-            if isinstance(problem, stop.Stopped):
-                raise problem
-        return problems
-
-    def only(self, trunks: Collection[str]) -> list[Task]:
-        """Some of its trunks, each on its own: what fails beside others may not fail alone."""
-        return [replace(self, trunks=(trunk,)) for trunk in self.trunks if trunk.spec.id in trunks]
 
 
-def stack(tasks: Sequence[Task], most: int) -> list[Task]:
-    """The same trunks, those that can be trained as one in one task, `most` at once."""
-    alike: dict[str, list[Task]] = {}
-    for task in tasks:
-        alike.setdefault(repr(replace(task, trunks=())), []).append(task)
-    return [
-        replace(group[0], trunks=tuple(trunks))
-        for group in alike.values()
-        for trunks in together([trunk for task in group for trunk in task.trunks], most)
-    ]
+W = TypeVar("W", bound=Work)
 
 
-def train_here(tasks: Sequence[Task], observer: Observer) -> None:
-    """One after the other, in this process. A trunk that fails has noted it, and the next one starts."""
-    for task in tasks:
-        for id, problem in task.train(observer).items():
-            if isinstance(problem, LockedError):
-                logger.warning("%s: another process trains it: %s", id, problem)
-            else:
-                logger.error("%s failed: %s", id, problem)
+@dataclass(frozen=True)
+class Message:
+    """What a process has sent on its way."""
+
+    content: Any
 
 
-def train_in_processes(tasks: Sequence[Task], places: Sequence[str], observer: Observer) -> None:
-    """One at a time on each of `places`, which are devices and may repeat, in the order given.
+@dataclass(frozen=True)
+class Ended:
+    """A process is over: what its work returned, or why it returned nothing."""
 
-    Raises:
-        Stopped: when asked to stop; every process has then saved and ended.
+    result: Any = None
+    lost: str = ""  # e.g. "its process was ended by SIGKILL"
+
+
+class ProcessPool(Generic[W]):
+    """Pieces of work, one at a time on each of `places`, in the order in which they were added.
+
+    Args:
+        places: names that may repeat, e.g. devices.
+        preload: modules that the fork server imports once; a fork then starts in 0.1 s, not 5.
     """
-    context = multiprocessing.get_context("forkserver")
-    # A program that was started with -m is not preloaded as `__main__`, and every fork would import it anew.
-    program = getattr(sys.modules["__main__"], "__spec__", None)
-    named = [program.name] if program else []
-    context.set_forkserver_preload(["__main__", "scaling.launch.preload", *named])
-    waiting = deque((task, 1) for task in tasks)
-    running: dict[Connection, _Child] = {}
-    free = deque(places)
-    asked = False
-    try:
-        while waiting or running:
-            while waiting and free and not asked:
-                task, attempt = waiting.popleft()
-                child = _Child(context, replace(task, device=free.popleft()), attempt)
-                running[child.ear] = child
-            for ear in wait(list(running), timeout=0.2):
-                child = running[ear]  # type: ignore[index]
-                if not child.hear(observer):
-                    del running[child.ear]
-                    free.append(child.task.device)
-                    if child.attempt < TRIES and not asked:
-                        waiting.extend((task, child.attempt + 1) for task in child.task.only(child.failed))
-            if stop.requested() and not asked:
-                asked = True
-                waiting.clear()
-                for child in running.values():
-                    child.process.terminate()
-    finally:
-        for child in running.values():
-            child.process.kill()
-    if asked:
-        raise stop.Stopped
 
+    def __init__(self, places: Iterable[str], preload: Sequence[str]) -> None:
+        self.free = deque(places)
+        self.waiting: deque[W] = deque()
+        self.context = multiprocessing.get_context("forkserver")
+        # A program that was started with -m is not preloaded as `__main__`; every fork would import it anew.
+        program = getattr(sys.modules["__main__"], "__spec__", None)
+        named = [program.name] if program else []
+        self.context.set_forkserver_preload(["__main__", *preload, *named])
 
-class _Child:
-    """A process that trains one task, and the end of the pipe that hears of it."""
+    def add(self, work: W) -> None:
+        """Put a piece of work behind those that wait."""
+        self.waiting.append(work)
 
-    def __init__(self, context: Any, task: Task, attempt: int) -> None:
-        self.task, self.attempt = task, attempt
-        self.failed: set[str] = set()  # trunks
-        self.ear, mouth = context.Pipe(duplex=False)
-        self.process: BaseProcess = context.Process(target=_train, args=(task, mouth), daemon=True)
-        self.process.start()
-        mouth.close()
+    def events(self) -> Generator[tuple[W, Message | Ended], None, None]:
+        """Start the work and yield what happens, until nothing runs or waits. Closing it ends every process.
 
-    def hear(self, observer: Observer) -> bool:
-        """Pass on one message; False when the process has ended."""
+        Raises:
+            Stopped: when asked to stop; every process has then saved and ended.
+        """
+        running: dict[Connection, _Child[W]] = {}
+        asked = False
         try:
-            name, arguments = self.ear.recv()
-        except (EOFError, OSError):
-            self._bury()
-            return False
-        if name == "failed":
-            id, message = arguments
-            self.failed.add(id)
-            logger.error("%s failed (try %d): %s", id, self.attempt, message)
-        elif name == "warned":
-            logger.warning(*arguments)
-        else:
-            getattr(observer, name)(*arguments)
-        return True
+            while running or (self.waiting and not asked):
+                while self.waiting and self.free and not asked:
+                    child = _Child(self.context, self.waiting.popleft(), self.free.popleft())
+                    running[child.reader] = child
+                for reader in wait(list(running), timeout=0.2):
+                    child = running[reader]  # type: ignore[index]
+                    event = child.receive()
+                    if isinstance(event, Ended):
+                        del running[child.reader]
+                        self.free.append(child.place)
+                    if not (asked and isinstance(event, Ended)):
+                        yield child.work, event
+                if stop.requested() and not asked:
+                    asked = True
+                    for child in running.values():
+                        child.process.terminate()
+        finally:
+            for child in running.values():
+                child.process.kill()
+        if asked:
+            raise stop.Stopped
 
-    def _bury(self) -> None:
-        self.ear.close()
+
+class _Child(Generic[W]):
+    """A process that does one piece of work, and the end of the pipe that reads what it sends."""
+
+    def __init__(self, context: Any, work: W, place: str) -> None:
+        self.work, self.place = work, place
+        self.result: Ended | None = None
+        self.reader, writer = context.Pipe(duplex=False)
+        self.process: BaseProcess = context.Process(target=_run, args=(work, place, writer), daemon=True)
+        self.process.start()
+        writer.close()
+
+    def receive(self) -> Message | Ended:
+        """The next message; `Ended` once the process is over."""
+        while True:
+            try:
+                event = self.reader.recv()
+            except (EOFError, OSError):
+                return self._reap()
+            if isinstance(event, Message):
+                return event
+            self.result = event
+
+    def _reap(self) -> Ended:
+        self.reader.close()
         self.process.join()
         code = self.process.exitcode or 0
-        if code < 0 and not stop.requested():
-            message = f"its process was ended by {signal.Signals(-code).name}"
-            for trunk in self.task.trunks:
-                self.failed.add(trunk.spec.id)
-                folder = self.task.folder / trunk.spec.id
-                logger.error("%s failed (try %d): %s", folder.name, self.attempt, message)
-                record_failure(folder, latest_attempt(folder), "killed", message)
+        if code < 0:
+            return Ended(lost=f"its process was ended by {signal.Signals(-code).name}")
+        return self.result or Ended(lost=f"its process ended with exit status {code} and no result")
 
 
-class _Teller(Observer):
-    """Tells the parent, in another process; training rows at a pace a person can follow."""
-
-    def __init__(self, mouth: Connection) -> None:
-        self.mouth = mouth
-        self.told = 0.0
-
-    def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
-        self.mouth.send(("opened", (id, kind, config)))
-
-    def logged(self, id: str, row: Mapping[str, Any]) -> None:
-        now = time.monotonic()
-        if "loss" in row or now - self.told > PACE:
-            self.told = now
-            self.mouth.send(("logged", (id, row)))
-
-    def closed(self, id: str, summary: Mapping[str, Any]) -> None:
-        self.mouth.send(("closed", (id, summary)))
-
-
-def _train(task: Task, mouth: Connection) -> None:
-    """What the process does. It dies with its parent, and leaves Ctrl-C to it."""
+def _run(work: Work, place: str, writer: Connection) -> None:
+    """What a process does. It dies with its parent, and leaves Ctrl-C to it."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     with stop.on_signals():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            problems = task.train(_Teller(mouth))
+            result = work(place, lambda content: writer.send(Message(content)))
         except stop.Stopped:
             return
-        for id, problem in problems.items():
-            if isinstance(problem, LockedError):
-                mouth.send(("warned", (f"{id}: another process trains it: {problem}",)))
-            else:
-                mouth.send(("failed", (id, str(problem))))
+        writer.send(Ended(result))

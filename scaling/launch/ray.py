@@ -14,10 +14,27 @@ from typing import Any
 import ray as engine
 from ray.exceptions import RayError
 
-from scaling.launch.pool import Task
-from scaling.launch.remote import Outcome, work
+from scaling.launch.devices import Share
+from scaling.launch.job import Outcome, TrunkJob, work
+from scaling.launch.remote import train_remotely
+from scaling.study.plan import Plan
+from scaling.training.observer import Observer
 
 PATIENCE = 60.0  # seconds for running trunks to save when asked to stop
+
+
+class RayLauncher:
+    """`hydra/launcher=ray`; see `Ray` for its settings."""
+
+    def __init__(self, address: str | None, cpus: float, gpus: float) -> None:
+        self.settings = (address, cpus, gpus)
+
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
+        engine = Ray(*self.settings)
+        try:
+            train_remotely(jobs, engine, observer)
+        finally:
+            engine.close()
 
 
 class Ray:
@@ -43,8 +60,8 @@ class Ray:
         self.work = engine.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(work)
         self.jobs: dict[str, Any] = {}
 
-    def start(self, tasks: Sequence[Task]) -> list[str]:
-        references = [self.work.remote(task, os.getcwd()) for task in tasks]
+    def start(self, jobs: Sequence[TrunkJob]) -> list[str]:
+        references = [self.work.remote(job, os.getcwd()) for job in jobs]
         self.jobs |= {reference.hex(): reference for reference in references}
         return [reference.hex() for reference in references]
 

@@ -8,38 +8,27 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
-from scaling.launch.pool import TRIES, Task
+from scaling.launch.job import TRIES, Outcome, TrunkJob
 from scaling.records.record import RECORD_FILE, DamagedRecord, decode_record
-from scaling.records.storage import LockedError, latest_attempt, record_failure
-from scaling.study.spec import Trunk
+from scaling.records.storage import latest_attempt, record_failure
 from scaling.training import stop
 from scaling.training.observer import Observer
-from scaling.training.parallel import crew
 
-PACE = 0.5  # seconds between two looks at engine and folder
+POLL = 0.5  # seconds between two looks at engine and folder
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a job says at its end: done, held (by another process), stopped or failed. Lost: nothing."""
-
-    kind: str
-    why: str = ""
-
-
 class Engine(Protocol):
-    """Slurm, Ray, or whatever runs `work(task)` on another machine."""
+    """Slurm, Ray, or whatever runs `scaling.launch.job.work` on another machine."""
 
-    def start(self, tasks: Sequence[Task]) -> list[str]:
+    def start(self, jobs: Sequence[TrunkJob]) -> list[str]:
         """Hand over; a name for each, under which `ended` reports it."""
 
     def ended(self) -> dict[str, Outcome]:
@@ -49,70 +38,52 @@ class Engine(Protocol):
         """Asked to stop: what becomes of the jobs that have not ended, in a sentence."""
 
 
-def work(task: Task, home: str) -> Outcome:
-    """What a job does on its machine. A request to stop saves, as everywhere."""
-    os.chdir(home)  # relative paths of a study mean what they meant where it was started
-    with stop.on_signals(), crew() as leads:
-        if not leads:
-            return Outcome("done")
-        try:
-            problems = task.train(Observer())
-        except stop.Stopped as error:
-            return Outcome("stopped", f"{stop.asked_by()}: {error}")
-    kinds = {"held" if isinstance(problem, LockedError) else "failed" for problem in problems.values()}
-    return Outcome(min(kinds, default="done"), "; ".join(map(str, problems.values())))
-
-
-def train_remotely(tasks: Sequence[Task], engine: Engine, observer: Observer) -> None:
-    """Every task on `engine`; one that fails or is lost is tried again, three times in all.
+def train_remotely(jobs: Sequence[TrunkJob], engine: Engine, observer: Observer) -> None:
+    """Train every job on `engine`; one that fails or is lost is tried again, three times in all.
 
     Raises:
         Stopped: when asked to stop.
     """
-    tasks = [replace(task, folder=task.folder.absolute()) for task in tasks]
-    watch = _Watch(tasks, observer)
-    running = {name: (task, 1) for name, task in zip(engine.start(tasks), tasks, strict=True)}
+    jobs = [replace(job, folder=job.folder.absolute()) for job in jobs]
+    watch = _Watch(jobs, observer)
+    running = {name: (job, 1) for name, job in zip(engine.start(jobs), jobs, strict=True)}
     while running:
-        time.sleep(PACE)
+        time.sleep(POLL)
         if stop.requested():
             note = engine.leave()
             watch.look()
             raise stop.Stopped(note)
         over = engine.ended()
         watch.look()
-        again: list[tuple[Task, int]] = []
+        again: list[tuple[TrunkJob, int]] = []
         for name, outcome in over.items():
-            task, attempt = running.pop(name)
-            lost = [trunk.spec.id for trunk in task.trunks if _is_lost(task, trunk, attempt, outcome)]
-            if attempt < TRIES:
-                again.extend((part, attempt + 1) for part in task.only(lost))
+            job, attempt = running.pop(name)
+            if _failed(job, attempt, outcome) and attempt < TRIES:
+                again.append((job, attempt + 1))
         if again:
-            names = engine.start([task for task, _ in again])
+            names = engine.start([job for job, _ in again])
             running |= zip(names, again, strict=True)
 
 
-def _is_lost(task: Task, trunk: Trunk, attempt: int, outcome: Outcome) -> bool:
+def _failed(job: TrunkJob, attempt: int, outcome: Outcome) -> bool:
     """Whether a trunk is worth another try; says and notes why."""
-    folder = task.folder / trunk.spec.id
-    if outcome.kind == "done" or all((folder / run.id / RECORD_FILE).exists() for run in trunk.runs):
+    if outcome.kind == "done" or job.done():
         return False
     if outcome.kind == "held":
-        logger.warning("%s: another process trains it: %s", folder.name, outcome.why)
+        logger.warning("%s: another process trains it: %s", job.id, outcome.why)
         return False
-    logger.error("%s %s (try %d): %s", folder.name, outcome.kind, attempt, outcome.why)
-    if outcome.kind == "lost" and latest_attempt(folder):
-        record_failure(folder, latest_attempt(folder), "killed", outcome.why)
+    logger.error("%s %s (try %d): %s", job.id, outcome.kind, attempt, outcome.why)
+    if outcome.kind == "lost" and latest_attempt(job.home):
+        record_failure(job.home, latest_attempt(job.home), "killed", outcome.why)
     return True
 
 
 class _Watch:
     """Tells an observer of each record that appears, and of what was logged on the way to it."""
 
-    def __init__(self, tasks: Sequence[Task], observer: Observer) -> None:
+    def __init__(self, jobs: Sequence[TrunkJob], observer: Observer) -> None:
         self.observer = observer
-        self.open = {
-            trunk.spec.id: (task.folder / trunk.spec.id, trunk) for task in tasks for trunk in task.trunks
-        }
+        self.open = {job.id: (job.home, job.trunk) for job in jobs}
         runs = [(home / run.id, run.id) for home, trunk in self.open.values() for run in trunk.runs]
         self.told = {id for folder, id in runs if (folder / RECORD_FILE).exists()}
 

@@ -18,8 +18,11 @@ from typing import Any
 import submitit
 from submitit.core.utils import pickle_load
 
-from scaling.launch.pool import Task
-from scaling.launch.remote import Outcome, work
+from scaling.launch.devices import Share
+from scaling.launch.job import Outcome, TrunkJob, work
+from scaling.launch.remote import train_remotely
+from scaling.study.plan import Plan
+from scaling.training.observer import Observer
 
 POLL = 5.0  # seconds between two questions to Slurm's controller, which serves everybody
 GRACE = 10.0  # seconds that a shared file system may need to show the answer of a job that has left
@@ -27,21 +30,32 @@ GRACE = 10.0  # seconds that a shared file system may need to show the answer of
 logger = logging.getLogger(__name__)
 
 
-class Work:
+class _Work:
     """What submitit runs. Slurm's warning before the time limit saves, and puts the job back in the queue."""
 
-    def __call__(self, task: Task, home: str) -> Outcome:
-        if task.parallel != "none":  # one model over the job's processes, as under torchrun
+    def __call__(self, job: TrunkJob, home: str) -> Outcome:
+        if job.parallel != "none":  # one model over the job's processes, as under torchrun
             processes = submitit.helpers.TorchDistributedEnvironment()
             processes.export(overwrite=True, set_cuda_visible_devices=False)
-        outcome = work(task, home)
+        outcome = work(job, home)
         if outcome.kind == "stopped" and outcome.why.startswith("SIGUSR2"):
             signal.raise_signal(signal.SIGUSR2)  # submitit's handler is back: it requeues, and ends this
         return outcome
 
-    def checkpoint(self, task: Task, home: str) -> submitit.helpers.DelayedSubmission:
+    def checkpoint(self, job: TrunkJob, home: str) -> submitit.helpers.DelayedSubmission:
         """What the requeued job does: the same, from the last checkpoint."""
-        return submitit.helpers.DelayedSubmission(self, task, home)
+        return submitit.helpers.DelayedSubmission(self, job, home)
+
+
+class SlurmLauncher:
+    """`hydra/launcher=slurm`: an array of Slurm jobs; settings are submitit's."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = {key: value for key, value in settings.items() if value is not None}
+
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
+        engine = Slurm(plan.folder.absolute() / "slurm", {"name": plan.name, **self.settings})
+        train_remotely(jobs, engine, observer)
 
 
 class Slurm:
@@ -65,10 +79,10 @@ class Slurm:
         self.gone: dict[str, float] = {}  # since when the queue does not list it
         self.asked = 0.0
 
-    def start(self, tasks: Sequence[Task]) -> list[str]:
-        jobs = self.executor.map_array(Work(), tasks, [os.getcwd()] * len(tasks))
-        self.jobs |= {job.job_id: job for job in jobs}
-        return [job.job_id for job in jobs]
+    def start(self, jobs: Sequence[TrunkJob]) -> list[str]:
+        started = self.executor.map_array(_Work(), jobs, [os.getcwd()] * len(jobs))
+        self.jobs |= {job.job_id: job for job in started}
+        return [job.job_id for job in started]
 
     def ended(self) -> dict[str, Outcome]:
         now = time.monotonic()

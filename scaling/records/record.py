@@ -177,27 +177,9 @@ def read_study(folder: str | Path) -> StudyRecords:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such runs folder. `scaling run study=NAME` makes runs/NAME.")
     damaged: dict[str, str] = {}
-    records: dict[str, RunRecord] = {}
     trunks = _folders(str(folder))
     runs = [run for trunk in trunks for run in _folders(trunk)]
-    for run in runs:
-        run_id = os.path.basename(run)
-        try:
-            with open(f"{run}/{RECORD_FILE}", "rb", buffering=0) as file:
-                record = decode_record(file.read())
-            if record.run_id != run_id:
-                raise DamagedRecord(f"says it is run {record.run_id}, but lies in the folder of {run_id}")
-            if run_id in records:
-                raise DamagedRecord(
-                    f"a second record of run {run_id}; trunk {records[run_id].trunk_id} has one"
-                )
-        except FileNotFoundError:
-            continue
-        except (DamagedRecord, OSError) as error:
-            damaged[os.path.relpath(f"{run}/{RECORD_FILE}", folder)] = str(error)
-            continue
-        records[record.run_id] = record
-
+    records = _read_records(runs, damaged, folder)
     expected: dict[str, dict[str, Any]] = {}
     name = folder.name
     plan_path = folder / PLAN_FILE
@@ -229,6 +211,29 @@ def read_study(folder: str | Path) -> StudyRecords:
     )
     lost = {os.path.relpath(path, folder): why for path, why in lost.items()}
     return StudyRecords(folder, name, ordered, expected, failures, damaged, aside, scores, lost)
+
+
+def _read_records(runs: list[str], damaged: dict[str, str], root: Path) -> dict[str, RunRecord]:
+    """The verified records of run folders, by id; `damaged` gets the path of every other one, and why."""
+    records: dict[str, RunRecord] = {}
+    for run in runs:
+        run_id = os.path.basename(run)
+        try:
+            with open(f"{run}/{RECORD_FILE}", "rb", buffering=0) as file:
+                record = decode_record(file.read())
+            if record.run_id != run_id:
+                raise DamagedRecord(f"says it is run {record.run_id}, but lies in the folder of {run_id}")
+            if run_id in records:
+                raise DamagedRecord(
+                    f"a second record of run {run_id}; trunk {records[run_id].trunk_id} has one"
+                )
+        except FileNotFoundError:
+            continue
+        except (DamagedRecord, OSError) as error:
+            damaged[os.path.relpath(f"{run}/{RECORD_FILE}", root)] = str(error)
+            continue
+        records[record.run_id] = record
+    return records
 
 
 def _read_quarantine(folder: str) -> Iterator[tuple[str, str]]:

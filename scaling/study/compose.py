@@ -1,24 +1,42 @@
-"""Hydra composes: command-line overrides → the config of every job, exactly as its multirun will."""
+"""Hydra composes: command-line overrides → the config of every job.
+
+The only file that touches Hydra's private API: `PRIVATE` lists what of it, and a test fails by name when a
+release of Hydra moves any of it.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from scaling.study.config import RunConfig, register
+
+PRIVATE = (
+    "hydra._internal.callbacks:Callbacks",
+    "hydra._internal.config_loader_impl:ConfigLoaderImpl._apply_overrides_to_config",
+    "hydra._internal.core_plugins.basic_sweeper:BasicSweeper.split_arguments",
+    "hydra._internal.core_plugins.bash_completion:BashCompletion._query",
+    "hydra.core.plugins:Plugins.instantiate_launcher",
+)
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination of the comma lists
 
 Overrides = tuple[str, ...]
 
@@ -37,6 +55,24 @@ class Job:
     config: RunConfig
 
 
+@dataclass(frozen=True)
+class Composition:
+    """Every job of a sweep, and the config that they share, Hydra's own part of it included."""
+
+    jobs: tuple[Job, ...]
+    shared: DictConfig
+
+    @property
+    def launcher(self) -> dict[str, Any]:
+        """`hydra.launcher`: its class under `_target_`, and its settings."""
+        found: dict[str, Any] = OmegaConf.to_container(self.shared.hydra.launcher, resolve=True)  # type: ignore[assignment]
+        return found
+
+    def to_yaml(self) -> str:
+        """The shared config as Hydra writes it into `multirun.yaml`."""
+        return OmegaConf.to_yaml(self.shared)
+
+
 def config_folder() -> Path:
     """`conf/` of a checkout, or the copy that a wheel carries.
 
@@ -50,34 +86,83 @@ def config_folder() -> Path:
     raise FileNotFoundError(f"no conf/config.yaml in {package} or beside it: the installation is incomplete.")
 
 
-def compose_jobs(overrides: Sequence[str]) -> list[Job]:
-    """Every job of the sweep that these overrides and the study they name ask for.
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Have Hydra initialised with our schema and `conf/` while inside."""
+    register()
+    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
+        yield
+
+
+def compose_study(overrides: Sequence[str]) -> Composition:
+    """Compose every job of the sweep that these overrides and the study they name ask for.
 
     Raises:
         PlanError: for unknown keys, wrong types, values out of range; all jobs are tried first.
     """
-    register()
-    parser = OverridesParser.create()
-    composer = Composer()
-    jobs: dict[Overrides, RunConfig] = {}
-    problems: dict[str, list[Overrides]] = {}
-    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
+    with _hydra():
         try:
-            parsed = parser.parse_overrides(list(overrides))
-            fixed = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
-            base = compose("config", fixed, return_hydra_config=True)
-            swept = [f"{key}={value}" for key, value in (base.hydra.sweeper.params or {}).items()]
-            batches = BasicSweeper.split_arguments(parser.parse_overrides(swept + list(overrides)), None)
+            shared, batch = _split(overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise PlanError(_explain(error)) from error
-        for job in batches[0]:
+        composer = Composer()
+        jobs: dict[Overrides, RunConfig] = {}
+        problems: dict[str, list[Overrides]] = {}
+        for job in batch:
             try:
-                jobs[tuple(job)] = composer.compose(job)
+                jobs[job] = composer.compose(job)
             except (HydraException, OmegaConfBaseException, ValueError) as error:
-                problems.setdefault(_explain(error), []).append(tuple(job))
+                problems.setdefault(_explain(error), []).append(job)
     if problems:
-        raise PlanError(report_problems(problems, [tuple(job) for job in batches[0]]))
-    return [Job(overrides=key, config=config) for key, config in jobs.items()]
+        raise PlanError(report_problems(problems, batch))
+    return Composition(tuple(Job(job, config) for job, config in jobs.items()), shared)
+
+
+def _split(overrides: Sequence[str]) -> tuple[DictConfig, list[Overrides]]:
+    """What all jobs of a sweep share, and the overrides of each job.
+
+    Raises:
+        PlanError: for a sweeper that is not the grid.
+        HydraException, OmegaConfBaseException: for what Hydra cannot compose.
+    """
+    parser = OverridesParser.create()
+    parsed = parser.parse_overrides(list(overrides))
+    fixed = [str(o.input_line) for o in parsed if not o.is_sweep_override()]
+    shared = compose("config", fixed, return_hydra_config=True)
+    if shared.hydra.sweeper._target_ != GRID:
+        raise PlanError(
+            f"hydra/sweeper: only Hydra's basic sweeper is used here; got {shared.hydra.sweeper._target_}. "
+            "Leave hydra/sweeper out, and sweep by comma lists."
+        )
+    swept = [f"{key}={value}" for key, value in (shared.hydra.sweeper.params or {}).items()]
+    (batch,) = BasicSweeper.split_arguments(parser.parse_overrides(swept + list(overrides)), None)
+    return shared, [tuple(job) for job in batch]
+
+
+def launch_by_hydra(
+    shared: DictConfig, jobs: Sequence[Overrides], task: Callable[[DictConfig], None]
+) -> None:
+    """Have the launcher of `shared.hydra.launcher`, Hydra's own or a plugin's, call `task` for each job.
+
+    Raises:
+        Exception: what the first job that failed has raised.
+    """
+    with _hydra():
+        context = HydraContext(GlobalHydra.instance().config_loader(), Callbacks(shared))
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=context, task_function=task, config=shared
+        )
+        for result in launcher.launch([list(job) for job in jobs], initial_job_idx=0):
+            _ = result.return_value  # raises what the job has raised
+
+
+def complete(line: str) -> list[str]:
+    """What Hydra knows of the configuration that may follow `line`, the overrides so far."""
+    from hydra._internal.core_plugins.bash_completion import BashCompletion
+
+    with _hydra():
+        plugin = BashCompletion(GlobalHydra.instance().config_loader())
+        return sorted(plugin._query(config_name="config", line=line))
 
 
 class Composer:

@@ -16,6 +16,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from scaling.data.options import DataOptions
+
 
 class Schedule(Enum):
     """Learning rate over steps: one constant trunk with cooldown branches, or one cosine a budget."""
@@ -108,6 +110,15 @@ class DataConfig:
         _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction", "train_tokens"))
         if self.heldout_fraction >= 0.5:
             raise ValueError(f"data.heldout_fraction: below 0.5; got {self.heldout_fraction}.")
+
+    def options(self) -> DataOptions:
+        """What was asked as one frozen value, counts as whole numbers."""
+        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(DataOptions)}
+        for count in ("vocab", "limit_bytes", "train_tokens"):
+            asked[count] = None if asked[count] is None else int(asked[count])
+        return DataOptions(
+            **{**asked, "paths": tuple(self.paths), "settings": tuple(sorted(self.settings.items()))}
+        )
 
 
 @dataclass
@@ -221,7 +232,6 @@ class RunConfig:
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
-    stack: int = 1  # trunks of one shape that take each step as one: `scaling.training.stack`
     share: bool = True  # take over what other studies below `runs` have trained: `scaling.training.adopt`
     max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
@@ -232,13 +242,6 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise ValueError(f"workers: at least 1; got {self.workers}.")
-        if self.stack < 1:
-            raise ValueError(f"stack: at least 1, which is each trunk on its own; got {self.stack}.")
-        if self.stack > 1 and self.training.parallel is not Parallel.none:
-            raise ValueError(
-                f"stack: several models as one and one model over several devices (training.parallel="
-                f"{self.training.parallel.value}) exclude each other; take one back."
-            )
         _positive("", self, ("max_flops", "max_hours"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from scaling.study.spec import Trunk
 
@@ -28,11 +28,9 @@ def trunk_seconds(
     return step_seconds * (steps + evaluated / trunk.spec.batch_tokens / 3)
 
 
-def separate_flops(trunk: Trunk) -> float:
-    """What its runs would cost if each were trained from scratch [FLOP]."""
-    return trunk.flops_per_token * sum(run.tokens for run in trunk.runs)
-
-
-def shared_flops(trunk: Trunk) -> float:
-    """What they cost as branches of one trunk [FLOP]."""
-    return trunk.flops_per_token * trunk.spec.batch_tokens * trunk.steps_to_train
+def wall_seconds(trunks: Iterable[float], workers: int) -> float:
+    """How long trunks of these seconds take when they are handed out largest first [s]."""
+    ends = [0.0] * workers
+    for seconds in sorted(trunks, reverse=True):
+        ends[ends.index(min(ends))] += seconds
+    return max(ends)

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 
 from scaling.data.dataset import Dataset
-from scaling.models import BASE, FAMILIES, Family, Shape, get_family
-from scaling.study.config import ModelConfig, Parametrisation, RunConfig, Schedule
+from scaling.models import BASE, FAMILIES, Counts, Family, Shape, get_family
+from scaling.study.config import BudgetConfig, ModelConfig, Parametrisation, RunConfig, Schedule
 from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A member of a family on a corpus, and what a token and a step of it are."""
+
+    family: Family
+    shape: Shape
+    counts: Counts
+    data: DataSpec
+    sequences: int  # a step
+    batch_tokens: int
+    flops_per_token: float  # training, counted
 
 
 def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
@@ -19,98 +33,103 @@ def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
         ValueError: for an unknown family, a size off the ladder, a budget shorter than its warm-up, or a
             held-out set smaller than one batch.
     """
-    training = config.training
-    shape = _shape(config.model)
-    vocab, context = dataset.vocab, int(config.data.context)
+    model = _model(config, dataset)
+    steps = sorted({_steps(config.budget, amount, model) for amount in config.budget.amounts()})
+    if config.training.schedule is Schedule.cosine:
+        return [_trunk(config, model, n, [n]) for n in steps]
+    return [_trunk(config, model, None, steps)]
+
+
+def _model(config: RunConfig, dataset: Dataset) -> _Model:
+    shape, context = _shape(config.model), int(config.data.context)
     family = get_family(config.model.family)
-    _check_objective(family, training.objective)
-    size = family.counts(shape, vocab, context)
-    sequences = int(training.sequences)
-    row_tokens = dataset.row_tokens(context)
-    batch_tokens = round(sequences * row_tokens)
-    flops_per_token = size.training_flops * dataset.reading(context)
+    _check_objective(family, config.training.objective)
+    counts = family.counts(shape, dataset.vocab, context)
+    sequences, row_tokens = int(config.training.sequences), dataset.row_tokens(context)
     dataset.heldout_batches(context, EVALUATION_SEQUENCES, 1)  # or it is too small: raises
+    return _Model(
+        family,
+        shape,
+        counts,
+        data=DataSpec(
+            **vars(config.data.options()),
+            fingerprint=dataset.fingerprint,
+            context=context,
+            row_tokens=None if row_tokens == context else row_tokens,
+        ),
+        sequences=sequences,
+        batch_tokens=round(sequences * row_tokens),
+        flops_per_token=counts.training_flops * dataset.reading(context),
+    )
 
-    amounts = config.budget.amounts()
-    steps = sorted({_steps(config, amount, flops_per_token, size.params, batch_tokens) for amount in amounts})
+
+def _trunk(config: RunConfig, model: _Model, horizon: int | None, steps: list[int]) -> Trunk:
+    """A trunk and a run for each number of `steps`, ascending; `horizon` is that of a cosine."""
+    spec = _spec(config, model, horizon, horizon or steps[-1])
+    runs = tuple(sorted((_run(config, model, spec, n) for n in steps), key=lambda run: run.branch_step))
+    counts, training = model.counts, config.training
+    return Trunk(
+        spec=spec,
+        runs=runs,
+        params=counts.params,
+        params_matmul=counts.params_matmul,
+        params_total=counts.params_total,
+        flops_per_token=model.flops_per_token,
+        objective=model.family.objective,
+        params_encoder=counts.params_encoder,
+        params_decoder=counts.params_decoder,
+        curve_steps=curve_steps(int(training.curve_evaluations), spec, runs[-1].branch_step),
+        curve_tokens=int(training.curve_tokens),
+    )
+
+
+def _spec(config: RunConfig, model: _Model, horizon: int | None, longest: int) -> TrunkSpec:
+    """What decides the weights of a trunk whose longest run has so many steps."""
+    training, params = config.training, model.counts.params
+    # Under muP and CompleteP the rate that carries over is that of the base shape.
     standard = training.parametrisation is Parametrisation.standard
-    sized = size if standard else family.counts(BASE, vocab, context)  # whose rate carries over
+    sized = params if standard else model.family.counts(BASE, model.data.vocab, model.data.context).params
+    return TrunkSpec(
+        family=model.family.name,
+        width=model.shape.width,
+        depth=model.shape.depth,
+        data=model.data,
+        seed=config.seed,
+        sequences=model.sequences,
+        microbatch=int(training.microbatch or model.sequences),
+        learning_rate=training.learning_rate
+        or default_learning_rate(
+            config.rates, model.family.name, sized, longest * model.batch_tokens, model.batch_tokens
+        ),
+        weight_decay=training.weight_decay,
+        beta1=training.beta1,
+        beta2=training.beta2,
+        clip=training.clip,
+        warmup_steps=warmup_steps(int(training.warmup_steps), params, model.batch_tokens),
+        horizon=horizon,
+        precision=training.precision.value,
+        parametrisation=training.parametrisation.value,
+        loss=training.loss.value,
+        compile=training.compile,
+    )
 
-    def trunk(horizon: int | None) -> TrunkSpec:
-        return TrunkSpec(
-            family=family.name,
-            width=shape.width,
-            depth=shape.depth,
-            data=DataSpec(
-                corpus=config.data.corpus,
-                fingerprint=dataset.fingerprint,
-                vocab=vocab,
-                context=context,
-                paths=tuple(config.data.paths),
-                field=config.data.field,
-                limit_bytes=None if config.data.limit_bytes is None else int(config.data.limit_bytes),
-                heldout_fraction=config.data.heldout_fraction,
-                subset=config.data.subset,
-                split=config.data.split,
-                revision=config.data.revision,
-                settings=tuple(sorted(config.data.settings.items())),
-                row_tokens=None if row_tokens == context else row_tokens,
-                train_tokens=None if config.data.train_tokens is None else int(config.data.train_tokens),
-            ),
-            seed=config.seed,
-            sequences=sequences,
-            microbatch=int(training.microbatch or sequences),
-            learning_rate=training.learning_rate
-            or default_learning_rate(
-                config.rates, family.name, sized.params, (horizon or steps[-1]) * batch_tokens, batch_tokens
-            ),
-            weight_decay=training.weight_decay,
-            beta1=training.beta1,
-            beta2=training.beta2,
-            clip=training.clip,
-            warmup_steps=warmup_steps(int(training.warmup_steps), size.params, batch_tokens),
-            horizon=horizon,
-            precision=training.precision.value,
-            parametrisation=training.parametrisation.value,
-            loss=training.loss.value,
-            compile=training.compile,
+
+def _run(config: RunConfig, model: _Model, spec: TrunkSpec, steps: int) -> RunSpec:
+    """
+    Raises:
+        ValueError: for a budget shorter than its warm-up and cooldown.
+    """
+    training = config.training
+    cooldown = 0 if spec.horizon else max(1, round(training.cooldown * steps)) if training.cooldown else 0
+    if steps - cooldown <= spec.warmup_steps:
+        raise ValueError(
+            f"budget.{config.budget.kind}: {steps * spec.batch_tokens:,} tokens are {steps} steps of "
+            f"{spec.batch_tokens:,}, of which {spec.warmup_steps} warm up and {cooldown} cool down: "
+            "no step is left at the full rate. Give more tokens, or a smaller training.sequences."
         )
-
     asked = training.evaluation_tokens
-    judged = enough_tokens(family.objective, context) if asked == "auto" else int(asked)
-
-    def run(spec: TrunkSpec, steps: int) -> RunSpec:
-        cooldown = 0 if spec.horizon else max(1, round(training.cooldown * steps)) if training.cooldown else 0
-        if steps - cooldown <= spec.warmup_steps:
-            raise ValueError(
-                f"budget.{config.budget.kind}: {steps * spec.batch_tokens:,} tokens are {steps} steps of "
-                f"{spec.batch_tokens:,}, of which {spec.warmup_steps} warm up and {cooldown} cool down: "
-                "no step is left at the full rate. Give more tokens, or a smaller training.sequences."
-            )
-        return RunSpec(spec, steps, cooldown, judged)
-
-    groups: list[tuple[TrunkSpec, list[RunSpec]]]
-    if training.schedule is Schedule.cosine:
-        groups = [(spec, [run(spec, n)]) for n in steps for spec in (trunk(n),)]
-    else:
-        constant = trunk(None)
-        groups = [(constant, [run(constant, n) for n in steps])]
-    return [
-        Trunk(
-            spec=spec,
-            runs=tuple(sorted(runs, key=lambda r: r.branch_step)),
-            params=size.params,
-            params_matmul=size.params_matmul,
-            params_total=size.params_total,
-            flops_per_token=flops_per_token,
-            objective=family.objective,
-            params_encoder=size.params_encoder,
-            params_decoder=size.params_decoder,
-            curve_steps=curve_steps(int(training.curve_evaluations), spec, max(r.branch_step for r in runs)),
-            curve_tokens=int(training.curve_tokens),
-        )
-        for spec, runs in groups
-    ]
+    tokens = enough_tokens(model.family.objective, spec.data.context) if asked == "auto" else int(asked)
+    return RunSpec(spec, steps, cooldown, tokens)
 
 
 def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
@@ -165,13 +184,13 @@ def _shape_for(family: str, params: float) -> Shape:
     return get_family(family).shape_for(params)
 
 
-def _steps(config: RunConfig, amount: float, flops_per_token: float, params: int, batch_tokens: int) -> int:
+def _steps(budget: BudgetConfig, amount: float, model: _Model) -> int:
     tokens = {
         "tokens": amount,
-        "tokens_per_param": amount * params,
-        "compute": amount / flops_per_token,
-    }[config.budget.kind]
-    return max(1, round(tokens / batch_tokens))
+        "tokens_per_param": amount * model.counts.params,
+        "compute": amount / model.flops_per_token,
+    }[budget.kind]
+    return max(1, round(tokens / model.batch_tokens))
 
 
 def _check_objective(family: Family, asked: str | None) -> None:

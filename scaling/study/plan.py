@@ -5,17 +5,18 @@ Every job that cannot be decided is reported, not the first only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 from scaling.records.record import SCHEMA
 from scaling.records.storage import slug
-from scaling.study.compose import Overrides, PlanError, compose_jobs, report_problems
-from scaling.study.config import DataConfig, RunConfig
-from scaling.study.cost import shared_flops
+from scaling.study.compose import Composition, Overrides, PlanError, compose_study, report_problems
+from scaling.study.config import RunConfig
 from scaling.study.decide import decide
 from scaling.study.spec import RunSpec, Trunk
 
@@ -29,22 +30,33 @@ class Plan:
     folder: Path
     trunks: tuple[Trunk, ...]
     config: RunConfig  # of the first job: where and how to run is the same in all
+    composition: Composition
+    asked: Mapping[str, Overrides]  # trunk id → overrides of the first job that asks for it
 
     @property
     def runs(self) -> list[tuple[Trunk, RunSpec]]:
         return [(trunk, run) for trunk in self.trunks for run in trunk.runs]
 
     def affordable(self) -> Plan:
-        """The cheapest trunks that `max_flops` pays for together, or all of them."""
+        """The cheapest trunks that `max_flops` pays for together, or all of them.
+
+        Raises:
+            ValueError: when not even the cheapest trunk is paid for.
+        """
         if self.config.max_flops is None:
             return self
         kept: set[str] = set()
         left = self.config.max_flops
-        for trunk in sorted(self.trunks, key=shared_flops):
-            left -= shared_flops(trunk)
+        for trunk in sorted(self.trunks, key=lambda trunk: trunk.flops):
+            left -= trunk.flops
             if left < 0:
                 break
             kept.add(trunk.spec.id)
+        if not kept:
+            least = min(trunk.flops for trunk in self.trunks)
+            raise ValueError(
+                f"max_flops: the cheapest trunk takes {least:.2e} FLOP; got {self.config.max_flops:.2e}."
+            )
         return replace(self, trunks=tuple(trunk for trunk in self.trunks if trunk.spec.id in kept))
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,26 +77,8 @@ class Plan:
         return {"study": self.name, "question": self.question, "schema": SCHEMA, "runs": rows}
 
 
-def open_corpus(data: DataConfig, cache: str) -> Dataset:
-    """The corpus that a config asks for; built in `cache` on first use."""
-    return open_dataset(
-        data.corpus,
-        vocab=int(data.vocab),
-        cache=Path(cache).expanduser(),
-        paths=tuple(data.paths),
-        field=data.field,
-        limit_bytes=None if data.limit_bytes is None else int(data.limit_bytes),
-        heldout_fraction=data.heldout_fraction,
-        subset=data.subset,
-        split=data.split,
-        revision=data.revision,
-        settings=data.settings,
-        train_tokens=None if data.train_tokens is None else int(data.train_tokens),
-    )
-
-
 def plan_study(overrides: Sequence[str]) -> Plan:
-    """Decide every run of a study.
+    """Compose and decide every run of a study, once.
 
     Args:
         overrides: as on the command line, e.g. `["study=demo", "seed=0,1"]`.
@@ -92,36 +86,45 @@ def plan_study(overrides: Sequence[str]) -> Plan:
     Raises:
         PlanError: listing every job that cannot be decided.
     """
-    jobs = compose_jobs(overrides)
-    opened: dict[str, Dataset | Exception] = {}
+    composition = compose_study(overrides)
+    opened: dict[DataOptions, Dataset | Exception] = {}
     trunks: dict[str, Trunk] = {}
+    asked: dict[str, Overrides] = {}
     problems: dict[str, list[Overrides]] = {}
-    for job in jobs:
-        key = f"{job.config.data} {job.config.cache}"
-        if key not in opened:
-            try:
-                opened[key] = open_corpus(job.config.data, job.config.cache)
-            except (ValueError, OSError, ImportError) as error:
-                opened[key] = error
-        dataset = opened[key]
+    for job in composition.jobs:
+        dataset = _open(job.config, opened)
         if isinstance(dataset, Exception):
             problems.setdefault(str(dataset), []).append(job.overrides)
             continue
         try:
             for trunk in decide(job.config, dataset):
                 trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
+                asked.setdefault(trunk.spec.id, job.overrides)
         except ValueError as error:
             problems.setdefault(str(error), []).append(job.overrides)
     if problems:
-        raise PlanError(report_problems(problems, [job.overrides for job in jobs]))
-    first = jobs[0].config
+        raise PlanError(report_problems(problems, [job.overrides for job in composition.jobs]))
+    first = composition.jobs[0].config
     return Plan(
         name=first.name,
         question=first.question,
         folder=Path(first.runs) / slug(first.name),
         trunks=tuple(trunks.values()),
         config=first,
+        composition=composition,
+        asked=asked,
     )
+
+
+def _open(config: RunConfig, opened: dict[DataOptions, Dataset | Exception]) -> Dataset | Exception:
+    """The corpus that a job asks for, or why there is none; each is opened once."""
+    options = config.data.options()
+    if options not in opened:
+        try:
+            opened[options] = open_dataset(options, config.cache)
+        except (ValueError, OSError, ImportError) as error:
+            opened[options] = error
+    return opened[options]
 
 
 def _join(one: Trunk, other: Trunk) -> Trunk:

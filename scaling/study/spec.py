@@ -11,29 +11,19 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
+from scaling.data.options import DataOptions
 from scaling.records.record import SCHEMA, canonical_json
 
 EVALUATION_SEQUENCES = 16  # a held-out batch; not the recipe's, so that every recipe is judged on one set
 
 
-@dataclass(frozen=True)
-class DataSpec:
+@dataclass(frozen=True, kw_only=True)
+class DataSpec(DataOptions):
     """Which tokens, to the byte: `fingerprint` covers both splits and the tokenizer."""
 
-    corpus: str
     fingerprint: str
-    vocab: int
     context: int
-    paths: tuple[str, ...] = ()
-    field: str = "text"
-    limit_bytes: int | None = None
-    heldout_fraction: float = 0.02
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    settings: tuple[tuple[str, float], ...] = ()  # of a generated corpus
     row_tokens: float | None = None  # tokens of a row, where rows are shorter than the context
-    train_tokens: int | None = None  # so many tokens of the training split, repeated
 
 
 @dataclass(frozen=True)
@@ -140,6 +130,16 @@ class Trunk:
     def steps_to_train(self) -> int:
         """Steps of trunk and cooldowns together: what the whole D axis costs."""
         return self.last_step + sum(run.cooldown_steps for run in self.runs)
+
+    @property
+    def flops(self) -> float:
+        """What its runs cost as branches of one trunk [FLOP]."""
+        return self.flops_per_token * self.spec.batch_tokens * self.steps_to_train
+
+    @property
+    def flops_apart(self) -> float:
+        """What its runs would cost if each were trained from scratch [FLOP]."""
+        return self.flops_per_token * sum(run.tokens for run in self.runs)
 
     def decided(self, run: RunSpec) -> dict[str, Any]:
         """What the record of one of its runs says that was known before it was trained."""

@@ -47,7 +47,7 @@ METRICS = "metrics.jsonl"
 SPEC = "spec.json"
 
 
-def attempt_facts(arithmetic: Arithmetic, parallel: str, stacked: bool = False) -> dict[str, Any]:
+def attempt_facts(arithmetic: Arithmetic, parallel: str) -> dict[str, Any]:
     """What an attempt says of itself: arithmetic and versions, which the bits of a result depend on."""
     on_gpu = arithmetic.device.startswith("cuda")
     versions = {
@@ -62,8 +62,6 @@ def attempt_facts(arithmetic: Arithmetic, parallel: str, stacked: bool = False) 
     }
     if parallel != "none":
         versions["parallel"] = f"{parallel} x {ranks()}"
-    if stacked:
-        versions["stack"] = "with other trunks"
     if arithmetic.compiled:
         versions["step"] = "compiled"
     return {**asdict(arithmetic), "versions": versions}

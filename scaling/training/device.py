@@ -72,7 +72,7 @@ def settle(
     training, by FLOPs and not by a stopwatch. On a GPU it was not measured, and is done when asked.
 
     Args:
-        alone: neither stacked with other trunks nor spread over devices; these are compiled when asked only.
+        alone: not spread over devices; what is, is compiled when asked only.
     """
     spec = trunk.spec
     found = choose_arithmetic(spec.precision, spec.width, device, threads)

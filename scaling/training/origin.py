@@ -10,10 +10,10 @@ from pathlib import Path
 
 from scaling.records.storage import peek_checkpoint
 from scaling.study.spec import TrunkSpec
-from scaling.training.state import State, read_checkpoint
+from scaling.training.state import TrainState, read_checkpoint
 
 
-def go_on_from(spec: TrunkSpec, runs: Path, state: State) -> None:
+def go_on_from(spec: TrunkSpec, runs: Path, state: TrainState) -> None:
     """Give `state` what the run `spec.origin` ended with; its step becomes `spec.start`.
 
     Args:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Generator
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from scaling.records.storage import MetricsLog, load_checkpoint, save_checkpoint
 from scaling.training import stop
 from scaling.training.evaluate import Evaluation
 from scaling.training.observer import Observer
-from scaling.training.state import State, read_checkpoint
+from scaling.training.state import TrainState, read_checkpoint
 
 CHECKPOINT_SECONDS = 60.0
 FLUSH_STEPS = 16  # losses stay on the device this long, so that a GPU is not waited for at every step
@@ -26,25 +25,12 @@ class Diverged(Exception):
     """Loss or gradient stopped being a number."""
 
 
-class Ask(NamedTuple):
-    """A training step that is wanted; whoever drives the training takes it, alone or with those of others."""
-
-    state: State
-    batch: Batch
-    rate: float
-
-
-Answer = tuple[Tensor, Tensor]  # what `State.train_step` returns
-Result = TypeVar("Result")
-Steps = Generator[Ask, Answer, Result]
-
-
 class Segment:
     """One folder's `checkpoints/` and `metrics.jsonl`, and the state that they are of."""
 
     def __init__(
         self,
-        state: State,
+        state: TrainState,
         folder: Path,
         *,
         id: str,
@@ -91,8 +77,8 @@ class Segment:
         extra = {"metrics_offset": self.log.sync(), "seconds": self.seconds}
         save_checkpoint(self.folder, self.state.step, lambda file: self.state.save(file, extra))
 
-    def advance(self, until: int) -> Steps[None]:
-        """Train up to step `until`, asking for each step, and save there.
+    def advance(self, until: int) -> None:
+        """Train up to step `until`, and save there.
 
         Raises:
             Diverged: naming the step.
@@ -105,7 +91,7 @@ class Segment:
         while self.state.step < until:
             step = self.state.step
             rate = self.rate(step)
-            loss, norm = yield Ask(self.state, self.batch(step), rate)
+            loss, norm = self.state.train_step(self.batch(step), rate)
             self._pending.append((self.state.step, rate, loss, norm))
             if self.state.step % FLUSH_STEPS == 0 or self.state.step == until:
                 self._flush()

@@ -1,9 +1,13 @@
-"""The state of a training run: model, optimizer and step, and the step that moves them."""
+"""The state of a training run: model, optimizer and step, and the step that moves them.
+
+`TrainState` is what the training loop needs of it. `LocalState` holds it on one device; the `Coordinator` of
+`scaling.training.sharded` has every rank hold a part of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 import torch
@@ -14,13 +18,30 @@ from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
-from scaling.training.head import sum_of_cross_entropies
+from scaling.training.fused_cross_entropy import sum_of_cross_entropies
 from scaling.training.objectives import LOSSES, cross_entropy
 from scaling.training.optim import make_optimizer, parametrise
 
 
-class State:
-    """Everything that a step changes. Randomness is spent on the initial weights only.
+class TrainState(Protocol):
+    """Everything that a step changes."""
+
+    spec: TrunkSpec
+    step: int  # taken so far
+    model: nn.Module  # to be called in evaluation
+
+    def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
+        """Take one optimizer step; returns the mean loss per predicted token and the gradient's norm."""
+
+    def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
+        """Write a checkpoint; `extra` is plain data that must go back in time with it."""
+
+    def restore(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Become the state that was saved; returns its `extra`."""
+
+
+class LocalState:
+    """A `TrainState` on one device. Randomness is spent on the initial weights only.
 
     Batches come from (seed, step), rates from the step: so a checkpoint is weights, optimizer and step, and
     a resumed run cannot differ from an untouched one.
@@ -41,22 +62,20 @@ class State:
         self.optimizer = make_optimizer(self.model, spec)
         self.compiled: Callable[..., Tensor] | None = None
         if arithmetic.compiled:
-            self.compiled = compile_step(self._losses_of_logits, arithmetic)
+            # On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels.
+            mode = "reduce-overhead" if arithmetic.device.startswith("cuda") else None
+            self.compiled = torch.compile(self._losses_of_logits, mode=mode, dynamic=False)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """One optimizer step: mean training loss per predicted token, and the gradient's norm."""
-        total = self._backward(batch, predicted(batch))
-        return total, self.descend(rate)
-
-    def descend(self, rate: float) -> Tensor:
-        """Move the weights by their gradients, and forget these; returns the norm they had."""
+        """See `TrainState.train_step`."""
+        total = self._backward(batch, int((batch.targets != NOTHING).sum()))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)  # the first checkpoints know no factor
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.spec.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        return norm
+        return total, norm
 
     def _place(self, model: nn.Module) -> nn.Module:
         return model.to(self.arithmetic.device)
@@ -92,7 +111,7 @@ class State:
         return tokens.pin_memory().to(self.arithmetic.device, non_blocking=True)
 
     def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
-        """Write a checkpoint; `extra` is plain data that must go back in time with it."""
+        """See `TrainState.save`."""
         content = {
             "step": self.step,
             "model": {name: _whole(tensor) for name, tensor in self.model.state_dict().items()},
@@ -102,22 +121,11 @@ class State:
         torch.save(content, file)
 
     def restore(self, content: dict[str, Any]) -> dict[str, Any]:
-        """Become the state that was saved; returns its `extra`."""
+        """See `TrainState.restore`."""
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.step = content["step"]
         return dict(content["extra"])
-
-
-def compile_step(losses: Callable[..., Tensor], arithmetic: Arithmetic) -> Callable[..., Tensor]:
-    """On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels."""
-    mode = "reduce-overhead" if arithmetic.device.startswith("cuda") else None
-    return torch.compile(losses, mode=mode, dynamic=False)
-
-
-def predicted(batch: Batch) -> int:
-    """How many tokens a batch predicts."""
-    return int((batch.targets != NOTHING).sum())
 
 
 def _whole(tensor: Tensor) -> Tensor:
@@ -126,5 +134,5 @@ def _whole(tensor: Tensor) -> Tensor:
 
 
 def read_checkpoint(file: BinaryIO) -> dict[str, Any]:
-    """What `State.save` wrote. Runs no code from the file."""
+    """Read what `TrainState.save` wrote. Runs no code from the file."""
     return dict(torch.load(file, weights_only=True, map_location="cpu"))

@@ -21,7 +21,7 @@ from scaling.records.storage import make_folder, write_json
 from scaling.study.spec import Trunk
 from scaling.training.device import Arithmetic
 from scaling.training.objectives import OBJECTIVES
-from scaling.training.state import State
+from scaling.training.state import LocalState
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _keep(known: dict[str, StepTime], store: Path) -> None:
 def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:
     """Time of a training step on random tokens, after two steps that warm up; never of a compiled one."""
     torch.set_num_threads(arithmetic.threads)
-    state = State(trunk.spec, replace(arithmetic, compiled=False))
+    state = LocalState(trunk.spec, replace(arithmetic, compiled=False))
     data = trunk.spec.data
     shape = (trunk.spec.sequences, data.context + 1)
     ids = np.random.default_rng(0).integers(0, data.vocab, shape)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -44,21 +43,12 @@ from scaling.training.observer import Observer
 from scaling.training.origin import go_on_from
 from scaling.training.parallel import open_state
 from scaling.training.schedule import run_rate, trunk_rate
-from scaling.training.segment import Diverged, Segment, Steps
-from scaling.training.stack import at_once
-from scaling.training.state import State
+from scaling.training.segment import Diverged, Segment
+from scaling.training.state import TrainState
 
 
-def train_trunk(trunk: Trunk, dataset: Dataset, study_folder: str | Path, **options: Any) -> list[RunRecord]:
-    """Train what of one trunk has no record yet. Options and what it raises: see `train_trunks`."""
-    (found,) = train_trunks([trunk], dataset, study_folder, **options)
-    if isinstance(found, Exception):
-        raise found
-    return found
-
-
-def train_trunks(
-    trunks: Sequence[Trunk],
+def train_trunk(
+    trunk: Trunk,
     dataset: Dataset,
     study_folder: str | Path,
     *,
@@ -68,66 +58,40 @@ def train_trunks(
     parallel: str = "none",
     share: bool = False,
     observer: Observer | None = None,
-) -> list[list[RunRecord] | Exception]:
-    """Train what of `trunks` has no record yet, a step of each at once; see `scaling.training.stack`.
+) -> list[RunRecord]:
+    """Train what of one trunk has no record yet.
 
     Args:
         share: take over what other studies beside `study_folder` have trained; see `scaling.training.adopt`.
 
     Returns:
-        For each trunk every record of its runs, old ones included, in the order of the runs; or what kept
-        them from being made:
+        Every record of its runs, old ones included, in the order of the runs.
+
+    Raises:
         ValueError: when the folder was made with another spec, or the corpus is not the one planned with.
         LockedError: when another process trains this trunk.
         Stopped: when asked to stop; it has saved.
         OSError, RuntimeError, MemoryError: what stopped training; noted under `failures/`, and a rerun goes
             on from the last checkpoint.
     """
-    return at_once(
-        [
-            _train(
-                *(trunk, dataset, Path(study_folder), study, device, threads, parallel, share),
-                observer or Observer(),
-                stacked=len(trunks) > 1,
-            )
-            for trunk in trunks
-        ]
-    )
-
-
-def _train(
-    trunk: Trunk,
-    dataset: Dataset,
-    study_folder: Path,
-    study: str,
-    device: str,
-    threads: int | None,
-    parallel: str,
-    share: bool,
-    observer: Observer,
-    *,
-    stacked: bool,
-) -> Steps[list[RunRecord]]:
     if dataset.fingerprint != trunk.spec.data.fingerprint:
         raise ValueError(
             f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
             f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
         )
-    folder = safe_child(study_folder, trunk.spec.id)
+    folder = safe_child(Path(study_folder), trunk.spec.id)
     make_folder(folder)
     with Lock(folder / "lock"):
         sweep_temps(folder)
         write_spec_once(folder / "spec.json", trunk.spec.to_dict())
-        records = {run.id: load_record(folder, run.id) for run in trunk.runs}
-        if any(record is None for record in records.values()):
-            alone = parallel == "none" and not stacked
-            arithmetic = settle(trunk, device, threads, alone=alone)
-            facts = attempt_facts(arithmetic, parallel, stacked)
-            siblings = Siblings(trunk.spec, folder, facts, share=share)
+        pending = [run for run in trunk.runs if load_record(folder, run.id) is None]
+        if pending:
+            arithmetic = settle(trunk, device, threads, alone=parallel == "none")
+            facts = attempt_facts(arithmetic, parallel)
             attempt = new_attempt(folder, facts)
             torch.set_num_threads(arithmetic.threads)
             try:
-                work = _Work(
+                _Attempt(
                     trunk,
                     dataset,
                     folder,
@@ -135,18 +99,17 @@ def _train(
                     lambda: open_state(trunk.spec, arithmetic, parallel),
                     arithmetic,
                     attempt,
-                    siblings,
-                    observer,
-                )
-                yield from work.train([run for run in trunk.runs if records[run.id] is None])
+                    Siblings(trunk.spec, folder, facts, share=share),
+                    observer or Observer(),
+                ).train(pending)
             except (OSError, RuntimeError, MemoryError) as error:
                 record_failure(folder, attempt, _kind(error), traceback.format_exc())
                 raise
-            records = {run.id: load_record(folder, run.id) for run in trunk.runs}
-    return [record for record in records.values() if record is not None]
+        records = [load_record(folder, run.id) for run in trunk.runs]
+    return [record for record in records if record is not None]
 
 
-class _Work:
+class _Attempt:
     """One attempt at one trunk."""
 
     def __init__(
@@ -155,7 +118,7 @@ class _Work:
         dataset: Dataset,
         folder: Path,
         study: str,
-        state: Callable[[], State],
+        state: Callable[[], TrainState],
         arithmetic: Arithmetic,
         attempt: int,
         siblings: Siblings,
@@ -172,7 +135,7 @@ class _Work:
         self.evaluation_seconds = 0.0
 
     @cached_property
-    def state(self) -> State:
+    def state(self) -> TrainState:
         """Made when the first step is to be trained: all may be there to take over."""
         spec = self.trunk.spec
         check_counts(spec.family, Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
@@ -181,7 +144,7 @@ class _Work:
             go_on_from(spec, self.folder.parent.parent, state)
         return state
 
-    def train(self, pending: list[RunSpec]) -> Steps[None]:
+    def train(self, pending: list[RunSpec]) -> None:
         """Walk the trunk; at each branch cool down, evaluate and commit."""
         spec = self.trunk.spec
         self.observer.opened(spec.id, "trunk", spec.to_dict())
@@ -200,12 +163,12 @@ class _Work:
                     )
                 self.accounted = main.seconds
                 try:
-                    yield from main.advance(run.branch_step)
+                    main.advance(run.branch_step)
                 except Diverged as error:
                     for lost in pending[index:]:
                         self._commit(lost, None, 0.0, f"trunk: {error}")
                     break
-            yield from self._finish(run, main)
+            self._finish(run, main)
         self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
 
     def _trunk_segment(self) -> Segment:
@@ -218,7 +181,7 @@ class _Work:
             curve_steps=self.trunk.curve_steps,
         )
 
-    def _finish(self, run: RunSpec, main: Segment) -> Steps[None]:
+    def _finish(self, run: RunSpec, main: Segment) -> None:
         """From the branch to the record."""
         folder = make_folder(safe_child(self.folder, run.id))
         write_spec_once(folder / "spec.json", run.to_dict())
@@ -229,7 +192,7 @@ class _Work:
         with cooldown.log:
             cooldown.resume()
             try:
-                yield from cooldown.advance(run.steps)
+                cooldown.advance(run.steps)
                 if not run.cooldown_steps:
                     cooldown.save()  # a run's folder holds its weights, whatever its schedule
                 found = self._evaluate(run.evaluation_tokens, saved=True)

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from scaling.capability.finished import Subject
 from scaling.capability.items import Item
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 from scaling.models import get_family
 
 CONTEXT = 128
@@ -39,7 +41,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def open_code(folder: Path, cache: Path, vocab: int = 256) -> Dataset:
-    return open_dataset("text", vocab=vocab, cache=cache, paths=[str(folder)], heldout_fraction=0.3)
+    return open_dataset(DataOptions("text", vocab, (str(folder),), heldout_fraction=0.3), cache)
 
 
 def untrained(dataset: Dataset, family: str, seed: int = 0, context: int = CONTEXT) -> Subject:

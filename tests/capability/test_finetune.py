@@ -13,7 +13,9 @@ from scaling.capability.classify import Snippets, macro_f1
 from scaling.capability.tasks import TASKS, find_tasks
 from scaling.capability.write import BETWEEN, SOURCE, TARGET, Writing
 from scaling.capability.writing import rouge_l, score_writing
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 from scaling.models import FAMILIES
 from scaling.study.spec import DataSpec
 from tests.capability.conftest import untrained
@@ -51,8 +53,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, DataSpec
 
 
 def open_spec(root: Path, cache: Path) -> tuple[Dataset, DataSpec]:
-    dataset = open_dataset("text", vocab=256, cache=cache, paths=[str(root)], heldout_fraction=0.3)
-    spec = DataSpec("text", dataset.fingerprint, 256, 32, paths=(str(root),), heldout_fraction=0.3)
+    dataset = open_dataset(DataOptions("text", 256, (str(root),), heldout_fraction=0.3), cache)
+    spec = DataSpec(
+        corpus="text",
+        fingerprint=dataset.fingerprint,
+        vocab=256,
+        context=32,
+        paths=(str(root),),
+        heldout_fraction=0.3,
+    )
     return dataset, spec
 
 

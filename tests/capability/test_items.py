@@ -12,7 +12,9 @@ import pytest
 from scaling.capability.items import WINDOW, Item, heldout_documents
 from scaling.capability.score import score_choices
 from scaling.capability.tasks import TASKS, Choices, define
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 from tests.capability.conftest import Oracle, is_python, untrained
 
 CHOICE = [name for name, task in TASKS.items() if task.needs == "likelihood"]
@@ -104,4 +106,4 @@ def test_text_that_gives_too_few_items_is_refused_by_name(open_prose: Dataset) -
 @pytest.fixture
 def open_prose(tiny_corpus: object, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     cache = tmp_path_factory.mktemp("cache")
-    return open_dataset("text", vocab=256, cache=cache, paths=[str(tiny_corpus)], heldout_fraction=0.2)
+    return open_dataset(DataOptions("text", 256, (str(tiny_corpus),), heldout_fraction=0.2), cache)

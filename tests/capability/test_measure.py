@@ -12,8 +12,9 @@ import pytest
 from analysis.table import load_evaluations, load_runs
 from experiments.cli import main
 from scaling.capability.finished import open_finished
+from scaling.data.corpora import open_dataset
 from scaling.records.record import read_study
-from scaling.study.plan import open_corpus, plan_study
+from scaling.study.plan import plan_study
 from scaling.training.train import train_trunk
 
 TASK = [
@@ -26,7 +27,7 @@ TASK = [
 def study(tiny_study: list[str], tmp_path: Path) -> tuple[Path, list[str]]:
     """A trained study, and the arguments that every evaluation of it takes."""
     plan = plan_study(tiny_study)
-    dataset = open_corpus(plan.config.data, plan.config.cache)
+    dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     for trunk in plan.trunks:
         train_trunk(trunk, dataset, plan.folder, study=plan.name, device="cpu", threads=1)
     (tmp_path / "mine.jsonl").write_text("\n".join(map(json.dumps, TASK)))

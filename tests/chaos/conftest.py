@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from scaling.study.plan import plan_study
 from tests.chaos.table import tally
 from tests.chaos.trainer import Board
@@ -20,7 +20,7 @@ SEEDS = 8
 
 
 @pytest.fixture(scope="session")
-def tasks(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
+def tasks(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[TrunkJob]:
     """One trunk with two cooldowns each, families in turn; `folder` is to be replaced."""
     cache = tmp_path_factory.mktemp("chaos-cache")
     plan = plan_study(
@@ -47,10 +47,7 @@ def tasks(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> list[T
         ]
     )
     by_seed = sorted(plan.trunks, key=lambda trunk: trunk.spec.seed)
-    return [
-        Task((trunk,), plan.config.data, plan.config.cache, Path("unset"), "chaos", "cpu", 1)
-        for trunk in by_seed
-    ]
+    return [TrunkJob(trunk, plan.config.cache, Path("unset"), "chaos", "cpu", 1) for trunk in by_seed]
 
 
 @pytest.fixture
@@ -59,6 +56,6 @@ def board(tmp_path: Path) -> Board:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Callable[[Task, str], Task]:
+def place(tmp_path: Path) -> Callable[[TrunkJob, str], TrunkJob]:
     """The task in a folder of its own below the test's."""
     return lambda task, name: replace(task, folder=tmp_path / name)

@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from tests.chaos.trainer import Board, Change, Trainer
 
 
 def kill_often(
-    task: Task, board: Board, rng: random.Random, kills: int, changes: Sequence[Change] = ()
+    task: TrunkJob, board: Board, rng: random.Random, kills: int, changes: Sequence[Change] = ()
 ) -> Counter[str]:
     """Kill `kills` attempts, spread over the whole of the task, then let one end.
 
@@ -24,7 +24,7 @@ def kill_often(
         RuntimeError: when an attempt ends otherwise than killed or done.
     """
     toll: Counter[str] = Counter()
-    furthest = max(1, 2 * task.trunks[0].steps_to_train // (kills + 2))
+    furthest = max(1, 2 * task.trunk.steps_to_train // (kills + 2))
     for _ in range(kills):
         trainer = Trainer(task, board, changes)
         step = rng.randint(0, furthest)
@@ -42,7 +42,7 @@ def kill_often(
     return toll
 
 
-def finish(task: Task, board: Board, changes: Sequence[Change] = ()) -> None:
+def finish(task: TrunkJob, board: Board, changes: Sequence[Change] = ()) -> None:
     """Run the task to its end.
 
     Raises:

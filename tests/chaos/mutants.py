@@ -14,45 +14,45 @@ from typing import Any
 from scaling.records.storage import metrics
 from scaling.training import segment
 from scaling.training.segment import Segment
-from scaling.training.state import State
-from scaling.training.train import _Work
+from scaling.training.state import LocalState
+from scaling.training.train import _Attempt
 from tests.chaos.trainer import Board, Change
 
 
 def forget_the_position(board: Board) -> None:
     """Batches are counted from the start of the process."""
     count = itertools.count()
-    batch = _Work._batch
-    _Work._batch = lambda self, step: batch(self, next(count))  # type: ignore[method-assign]
+    batch = _Attempt._batch
+    _Attempt._batch = lambda self, step: batch(self, next(count))  # type: ignore[method-assign]
 
 
 def forget_the_generator(board: Board) -> None:
     """Batches are drawn by a generator that starts again with the process."""
     rng = random.Random(0)
-    batch = _Work._batch
-    _Work._batch = lambda self, step: batch(self, rng.randrange(1000))  # type: ignore[method-assign]
+    batch = _Attempt._batch
+    _Attempt._batch = lambda self, step: batch(self, rng.randrange(1000))  # type: ignore[method-assign]
 
 
 def forget_the_optimizer(board: Board) -> None:
-    def restore(self: State, content: dict[str, Any]) -> dict[str, Any]:
+    def restore(self: LocalState, content: dict[str, Any]) -> dict[str, Any]:
         self.model.load_state_dict(content["model"])
         self.step = content["step"]
         return dict(content["extra"])
 
-    State.restore = restore  # type: ignore[method-assign]
+    LocalState.restore = restore  # type: ignore[method-assign]
 
 
 def forget_the_weights_of_one_layer(board: Board) -> None:
     """As `strict=False` does when a name has changed."""
 
-    def restore(self: State, content: dict[str, Any]) -> dict[str, Any]:
+    def restore(self: LocalState, content: dict[str, Any]) -> dict[str, Any]:
         kept = dict(list(content["model"].items())[:-1])
         self.model.load_state_dict(kept, strict=False)
         self.optimizer.load_state_dict(content["optimizer"])
         self.step = content["step"]
         return dict(content["extra"])
 
-    State.restore = restore  # type: ignore[method-assign]
+    LocalState.restore = restore  # type: ignore[method-assign]
 
 
 def shift_the_rate(board: Board) -> None:

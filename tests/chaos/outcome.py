@@ -9,22 +9,22 @@ from typing import Any
 
 import torch
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from scaling.records.record import decode_record
 from scaling.training.state import read_checkpoint
 
 VOLATILE = ("attempts", "seconds", "started", "finished")  # of a record: when and how often, not what
 
 
-def outcome(task: Task) -> dict[str, Any]:
+def outcome(task: TrunkJob) -> dict[str, Any]:
     """Records, logs, and of the newest checkpoints every parameter and all of the optimizer's state."""
-    folder = task.folder / task.trunks[0].spec.id
+    folder = task.folder / task.id
     found: dict[str, Any] = {}
-    for place in (folder, *(folder / run.id for run in task.trunks[0].runs)):
+    for place in (folder, *(folder / run.id for run in task.trunk.runs)):
         found[f"{place.name} metrics"] = (place / "metrics.jsonl").read_bytes()
         newest = max((place / "checkpoints").glob("step-*.pt"))
         found[f"{place.name} state"] = (newest.name[:13], digest_state(newest))
-    for run in task.trunks[0].runs:
+    for run in task.trunk.runs:
         record = asdict(decode_record((folder / run.id / "record.json").read_bytes()))
         found[f"{run.id} record"] = {key: value for key, value in record.items() if key not in VOLATILE}
         found[f"{run.id} loss"] = float(record["loss"]).hex()

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from scaling.records.record import decode_record
 from scaling.records.storage import files
 from tests.chaos.kill import finish
@@ -28,7 +28,7 @@ from tests.chaos.trainer import REFUSED, Board, Trainer
 from tests.records.test_corruption import damages
 
 pytestmark = pytest.mark.chaos
-Place = Callable[[Task, str], Task]
+Place = Callable[[TrunkJob, str], TrunkJob]
 ROOM = 4 << 20  # bytes of the small disk: ten times what a task needs
 
 
@@ -67,13 +67,13 @@ def kinds(folder: Path) -> set[str]:
     return {json.loads(path.read_bytes())["kind"] for path in folder.rglob("failures/*.json")}
 
 
-def check_end(task: Task, untouched: Task, board: Board) -> str | None:
+def check_end(task: TrunkJob, untouched: TrunkJob, board: Board) -> str | None:
     """Run the same command on a disk that is well again."""
     finish(task, board)
     return differences(outcome(task), outcome(untouched)) or leftovers(task.folder)
 
 
-def untouched_ones(tasks: list[Task], place: Place, board: Board) -> list[tuple[Task, Task]]:
+def untouched_ones(tasks: list[TrunkJob], place: Place, board: Board) -> list[tuple[TrunkJob, TrunkJob]]:
     """Each task with its copy that nothing happens to."""
     pairs = [(task, place(task, "untouched")) for task in tasks]
     for _, untouched in pairs:
@@ -83,7 +83,7 @@ def untouched_ones(tasks: list[Task], place: Place, board: Board) -> list[tuple[
 
 @pytest.mark.battery(9)
 def test_a_full_disk_changes_no_bit(
-    tasks: list[Task], place: Place, board: Board, small_disk: Path, tally: Tally
+    tasks: list[TrunkJob], place: Place, board: Board, small_disk: Path, tally: Tally
 ) -> None:
     """The disk fills up at a random step, to less than the next checkpoint takes."""
     rng = random.Random(28)
@@ -92,7 +92,7 @@ def test_a_full_disk_changes_no_bit(
         task, untouched = pairs[number % len(pairs)]
         task = replace(task, folder=small_disk / str(number))
         trainer = Trainer(task, board)
-        trainer.wait_for_step(rng.randint(0, task.trunks[0].steps_to_train * 3 // 4))
+        trainer.wait_for_step(rng.randint(0, task.trunk.steps_to_train * 3 // 4))
         filler = small_disk / "filler"
         fill(filler, leave=rng.randrange(0, 40_000))
         wrong = refused(trainer, board, os.strerror(errno.ENOSPC)) or state_of(task.folder)
@@ -120,7 +120,7 @@ def fill(path: Path, leave: int) -> None:
 
 @pytest.mark.battery(9)
 def test_a_read_only_disk_changes_no_bit(
-    tasks: list[Task], place: Place, board: Board, small_disk: Path, tally: Tally
+    tasks: list[TrunkJob], place: Place, board: Board, small_disk: Path, tally: Tally
 ) -> None:
     """Between two attempts: Linux makes no disk read-only while a file on it is being written."""
     rng = random.Random(30)
@@ -131,7 +131,7 @@ def test_a_read_only_disk_changes_no_bit(
         task.folder.mkdir()
         if number % 5:  # else read-only from the start
             trainer = Trainer(task, board)
-            trainer.wait_for_step(rng.randint(0, task.trunks[0].steps_to_train))
+            trainer.wait_for_step(rng.randint(0, task.trunk.steps_to_train))
             trainer.send(signal.SIGKILL)
             trainer.end()
         before = listing(task.folder)
@@ -171,7 +171,7 @@ def limit_writes(number: int, board: Board) -> None:
 
 
 @pytest.mark.battery(9)
-def test_a_quota_changes_no_bit(tasks: list[Task], place: Place, board: Board, tally: Tally) -> None:
+def test_a_quota_changes_no_bit(tasks: list[TrunkJob], place: Place, board: Board, tally: Tally) -> None:
     """A limit on the size of a file by the kernel, and a quota as the file system would report it."""
     rng = random.Random(122)
     pairs = untouched_ones(tasks[: scaled(5)], place, board)
@@ -191,7 +191,7 @@ def test_a_quota_changes_no_bit(tasks: list[Task], place: Place, board: Board, t
 
 @pytest.mark.battery(8)
 def test_damage_between_attempts_changes_no_bit(
-    tasks: list[Task], place: Place, board: Board, tally: Tally
+    tasks: list[TrunkJob], place: Place, board: Board, tally: Tally
 ) -> None:
     """A bit, a cut or a page of zeros in a checkpoint or record of a killed run: set aside, made again."""
     rng = random.Random(8)
@@ -199,9 +199,7 @@ def test_damage_between_attempts_changes_no_bit(
         for damage in range(3):
             hurt = place(task, f"hurt-{number}-{damage}")
             trainer = Trainer(hurt, board)
-            trainer.wait_for_step(
-                rng.randint(task.trunks[0].steps_to_train // 4, task.trunks[0].steps_to_train)
-            )
+            trainer.wait_for_step(rng.randint(task.trunk.steps_to_train // 4, task.trunk.steps_to_train))
             trainer.send(signal.SIGKILL)
             trainer.end()
             newest = max(hurt.folder.rglob("step-*.pt"), key=lambda path: path.stat().st_mtime_ns)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from scaling.launch.pool import Task
-from scaling.study.plan import open_corpus
+from scaling.data.corpora import open_dataset
+from scaling.launch.job import TrunkJob
 from scaling.training.train import train_trunk
 from tests.analysis.table import test_fuzz as fuzz
 from tests.chaos.table import Tally, scaled
@@ -33,10 +33,10 @@ def changed(tree: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
 
 
 @pytest.mark.battery(18)
-def test_every_key_that_drifts_is_named(tasks: list[Task], tmp_path: Path, tally: Tally) -> None:
+def test_every_key_that_drifts_is_named(tasks: list[TrunkJob], tmp_path: Path, tally: Tally) -> None:
     """Each key of a trunk's and a run's spec in turn, by the trainer itself."""
-    trunk = tasks[0].trunks[0]
-    dataset = open_corpus(tasks[0].data, tasks[0].cache)
+    trunk = tasks[0].trunk
+    dataset = open_dataset(tasks[0].trunk.spec.data, tasks[0].cache)
     resume: Callable[[], Any] = lambda: train_trunk(trunk, dataset, tmp_path, study="x", threads=1)  # noqa: E731
     resume()
     folder = tmp_path / trunk.spec.id

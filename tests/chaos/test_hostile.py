@@ -26,10 +26,11 @@ from analysis.report.write import write_report
 from analysis.table import SetAside, load_runs
 from experiments.cli import main
 from scaling.capability.finished import open_finished
-from scaling.launch.pool import Task
+from scaling.data.corpora import open_dataset
+from scaling.launch.job import TrunkJob
 from scaling.records.record import encode_record, read_study
 from scaling.records.storage import load_checkpoint
-from scaling.study.plan import open_corpus, plan_study
+from scaling.study.plan import plan_study
 from scaling.training.state import read_checkpoint
 from scaling.training.train import train_trunk
 from tests.analysis.synthetic import write_study
@@ -75,18 +76,20 @@ def hostile_overrides() -> Iterator[list[str]]:
         yield [f"question={quoted}", f"name={quoted}"]
 
 
-def usual_overrides(task: Task, runs: Path) -> list[str]:
+def usual_overrides(task: TrunkJob, runs: Path) -> list[str]:
     """A study that can be planned."""
     return [
         *("model=decoder", "model.params=6e3", "budget.tokens=6e3", "data=text", "data.vocab=256"),
-        *("data.context=32", "data.heldout_fraction=0.2", f"data.paths={task.data.paths}"),
+        *("data.context=32", "data.heldout_fraction=0.2", f"data.paths={list(task.trunk.spec.data.paths)}"),
         *("training.evaluation_tokens=2048", "training.curve_tokens=1024", "training.sequences=4"),
         *(f"cache={task.cache}", f"runs={runs}", "training.warmup_steps=4"),
     ]
 
 
 @pytest.mark.battery(17)
-def test_what_is_asked_is_never_run(tasks: list[Task], canary: Canary, tmp_path: Path, tally: Tally) -> None:
+def test_what_is_asked_is_never_run(
+    tasks: list[TrunkJob], canary: Canary, tmp_path: Path, tally: Tally
+) -> None:
     usual = usual_overrides(tasks[0], tmp_path / "runs")
     assert plan_study(usual).trunks  # what is refused below is refused for the payload
     for words in hostile_overrides():
@@ -159,9 +162,9 @@ def test_a_mapping_that_explodes_is_read_at_once(tmp_path: Path, tally: Tally) -
 
 
 @pytest.mark.battery(17)
-def test_no_name_leads_out_of_the_runs_folder(tasks: list[Task], tmp_path: Path, tally: Tally) -> None:
+def test_no_name_leads_out_of_the_runs_folder(tasks: list[TrunkJob], tmp_path: Path, tally: Tally) -> None:
     """As the name of a study, planned and written as `scaling run` does."""
-    from experiments.run import save_plan
+    from scaling.launch.study import save_plan
 
     root = tmp_path / "deep" / "in" / "runs"
     usual = usual_overrides(tasks[0], root)
@@ -236,9 +239,9 @@ def test_no_name_becomes_a_formula(text: str, tally: Tally) -> None:
 
 
 @pytest.mark.battery(17)
-def test_no_pickle_is_ever_run(tasks: list[Task], tmp_path: Path, canary: Canary, tally: Tally) -> None:
+def test_no_pickle_is_ever_run(tasks: list[TrunkJob], tmp_path: Path, canary: Canary, tally: Tally) -> None:
     """As a checkpoint whose name has the right hash, as a record, and as a table."""
-    dataset, trunk = open_corpus(tasks[0].data, tasks[0].cache), tasks[0].trunks[0]
+    dataset, trunk = open_dataset(tasks[0].trunk.spec.data, tasks[0].cache), tasks[0].trunk
     for name, content in pickles(canary.path).items():
         folder = tmp_path / name.replace(" ", "-") / trunk.spec.id
         home = folder / "checkpoints"

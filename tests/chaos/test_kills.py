@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from tests.chaos.kill import finish, kill_often
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.outcome import differences, leftovers, outcome
@@ -15,13 +15,15 @@ from tests.chaos.table import Tally, scaled
 from tests.chaos.trainer import Board
 
 pytestmark = pytest.mark.chaos
-Place = Callable[[Task, str], Task]
+Place = Callable[[TrunkJob, str], TrunkJob]
 KILLS = 16  # a run
 
 
 @pytest.mark.battery(1)
 @pytest.mark.parametrize("part", range(4))
-def test_kills_change_no_bit(part: int, tasks: list[Task], place: Place, board: Board, tally: Tally) -> None:
+def test_kills_change_no_bit(
+    part: int, tasks: list[TrunkJob], place: Place, board: Board, tally: Tally
+) -> None:
     """Ten runs of all families in each part."""
     rng = random.Random(part)
     runs = scaled(10)
@@ -33,7 +35,7 @@ def test_kills_change_no_bit(part: int, tasks: list[Task], place: Place, board: 
             wrong = differences(outcome(killed), outcome(untouched)) or leftovers(killed.folder)
         except RuntimeError as error:
             wrong = str(error)
-        tally.case(wrong and f"{task.trunks[0].spec.id}: {wrong}")
+        tally.case(wrong and f"{task.id}: {wrong}")
     assert not tally.failures
     assert tally.facts["kills"] >= 12.5 * runs, "too few kills for 500 in all"
     assert tally.facts["inside a save"] >= 1.25 * runs, "too few inside a save for 50 in all"
@@ -42,7 +44,7 @@ def test_kills_change_no_bit(part: int, tasks: list[Task], place: Place, board: 
 @pytest.mark.battery(4)
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_kills_find_every_mutant(
-    mutant: str, tasks: list[Task], place: Place, board: Board, tally: Tally
+    mutant: str, tasks: list[TrunkJob], place: Place, board: Board, tally: Tally
 ) -> None:
     """The same check of a trainer that is wrong has to fail: against that trainer's own untouched run."""
     rng = random.Random(mutant)

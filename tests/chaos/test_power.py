@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from scaling.records.record import decode_record
 from scaling.records.storage import files, load_checkpoint, metrics
-from scaling.study.plan import open_corpus
 from scaling.study.spec import Trunk
 from scaling.training import segment, train
 from tests.chaos.outcome import differences, leftovers, outcome
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.chaos
 class Bench:
     """A short trunk with two cooldowns, and a checkpoint a step."""
 
-    def __init__(self, task: Task, tmp: Path) -> None:
-        one, two = task.trunks[0].runs
+    def __init__(self, task: TrunkJob, tmp: Path) -> None:
+        one, two = task.trunk.runs
         short = (replace(one, steps=5, cooldown_steps=2), replace(two, steps=8, cooldown_steps=2))
-        self.trunk: Trunk = replace(task.trunks[0], runs=short, curve_steps=(4,))
-        self.dataset: Dataset = open_corpus(task.data, task.cache)
-        self.task = replace(task, trunks=(self.trunk,))
+        self.trunk: Trunk = replace(task.trunk, runs=short, curve_steps=(4,))
+        self.dataset: Dataset = open_dataset(task.trunk.spec.data, task.cache)
+        self.task = replace(task, trunk=self.trunk)
         self.tmp = tmp
         self.train(self.folder("untouched"))
         self.untouched = outcome(replace(self.task, folder=tmp / "untouched" / "study"))
@@ -118,7 +118,7 @@ def _broken(home: Path, what: str, value: Any) -> str | None:
 
 
 @pytest.fixture
-def bench(tasks: list[Task], tmp_path: Path) -> Bench:
+def bench(tasks: list[TrunkJob], tmp_path: Path) -> Bench:
     return Bench(tasks[0], tmp_path)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from scaling.records.record import find_record_files, read_study
 from scaling.records.storage import LockedError
 from scaling.training.observer import Observer
@@ -36,27 +36,24 @@ PACE = 8  # steps of all workers together between two blows
 class Crowd:
     """Every task of a study, in an order of this worker's own, for as long as something is missing."""
 
-    tasks: list[Task]
+    tasks: list[TrunkJob]
 
-    def train(self, observer: Observer) -> dict[str, Exception]:
+    def train(self, observer: Observer) -> None:
         rng = random.Random(os.getpid())
-        while left := [task for task in self.tasks if not is_done(task)]:
-            problems = rng.choice(left).train(observer)
-            if any(not isinstance(problem, LockedError) for problem in problems.values()):
-                return problems
-            if problems:
+        while left := [task for task in self.tasks if not task.done()]:
+            try:
+                rng.choice(left).train(observer)
+            except LockedError:
                 time.sleep(0.01)
-        return {}
-
-
-def is_done(task: Task) -> bool:
-    folder = task.folder / task.trunks[0].spec.id
-    return all((folder / run.id / "record.json").exists() for run in task.trunks[0].runs)
 
 
 @pytest.mark.battery(6)
 def test_racing_workers_leave_one_record_each(
-    tasks: list[Task], place: Callable[[Task, str], Task], board: Board, tmp_path: Path, tally: Tally
+    tasks: list[TrunkJob],
+    place: Callable[[TrunkJob, str], TrunkJob],
+    board: Board,
+    tmp_path: Path,
+    tally: Tally,
 ) -> None:
     """20 trunks, so 40 runs."""
     chosen = tasks[: scaled(20)]
@@ -70,8 +67,8 @@ def test_racing_workers_leave_one_record_each(
         finish(task, board)  # the same command once more: finds all done, sweeps
         untouched = place(task, "untouched")
         wrong = differences(outcome(task), outcome(untouched)) or leftovers(task.folder)
-        for run in task.trunks[0].runs:
-            record = task.folder / task.trunks[0].spec.id / run.id / "record.json"
+        for run in task.trunk.runs:
+            record = task.folder / task.id / run.id / "record.json"
             changed = "its record was overwritten" if first[record] != record.read_bytes() else None
             tally.case(changed or wrong)
     study = read_study(tmp_path / "racing")
@@ -80,7 +77,7 @@ def test_racing_workers_leave_one_record_each(
     assert sum(toll.values()) >= 10 * len(chosen), "too few blows for 200 in all"
 
 
-def strike_until_done(tasks: list[Task], tmp: Path, first: dict[Path, bytes]) -> Counter[str]:
+def strike_until_done(tasks: list[TrunkJob], tmp: Path, first: dict[Path, bytes]) -> Counter[str]:
     """Four workers, and a random blow to one of them every few steps; notes every record as first seen."""
     rng = random.Random(6)
     toll: Counter[str] = Counter()
@@ -89,7 +86,7 @@ def strike_until_done(tasks: list[Task], tmp: Path, first: dict[Path, bytes]) ->
     frozen: dict[int, float] = {}
     gone, struck = 0, 0  # steps of workers that have ended, steps at the last blow
     deadline = time.monotonic() + 900
-    while not all(map(is_done, tasks)):
+    while not all(task.done() for task in tasks):
         if time.monotonic() > deadline:
             raise TimeoutError(f"not done after 900 s: {toll}, {[b.last_words for b in boards]}")
         for path in find_record_files(tasks[0].folder) if tasks[0].folder.exists() else ():

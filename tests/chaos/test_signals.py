@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from scaling.launch.pool import Task
+from scaling.launch.job import TrunkJob
 from tests.chaos.kill import finish
 from tests.chaos.outcome import differences, leftovers, outcome
 from tests.chaos.table import Tally, scaled
@@ -22,7 +22,11 @@ ASKS = 4  # a run
 @pytest.mark.battery(5)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2], ids=["SIGTERM", "SIGUSR2"])
 def test_a_request_to_stop_costs_no_step(
-    number: signal.Signals, tasks: list[Task], place: Callable[[Task, str], Task], board: Board, tally: Tally
+    number: signal.Signals,
+    tasks: list[TrunkJob],
+    place: Callable[[TrunkJob, str], TrunkJob],
+    board: Board,
+    tally: Tally,
 ) -> None:
     """A second is one of the process's own: what else the machine does is not its doing."""
     rng = random.Random(number)
@@ -32,7 +36,7 @@ def test_a_request_to_stop_costs_no_step(
         done = 0
         for _ in range(ASKS):
             trainer = Trainer(stopped, board)
-            trainer.wait_for_step(rng.randint(1, 2 * task.trunks[0].steps_to_train // (ASKS + 2)))
+            trainer.wait_for_step(rng.randint(1, 2 * task.trunk.steps_to_train // (ASKS + 2)))
             time.sleep(rng.uniform(0, 0.01))
             before = trainer.cpu()
             trainer.send(number)
@@ -55,9 +59,9 @@ def test_a_request_to_stop_costs_no_step(
             tally.facts["steps after a request"] += board["steps_after"]
         finish(stopped, board)
         done += board["steps"]
-        lost = done - task.trunks[0].steps_to_train
+        lost = done - task.trunk.steps_to_train
         wrong = differences(outcome(stopped), outcome(untouched)) or leftovers(stopped.folder)
         if wrong or lost:
-            tally.failures.append(f"{task.trunks[0].spec.id}: {wrong}, {lost} steps done twice")
+            tally.failures.append(f"{task.id}: {wrong}, {lost} steps done twice")
     assert not tally.failures
     assert tally.cases >= 3 * scaled(10), "most requests must come in time"

@@ -20,8 +20,9 @@ from typing import Any
 
 import pytest
 
-from scaling.launch.pool import TRIES, Task, train_in_processes
-from scaling.records.record import read_study
+from scaling.launch.job import TRIES, TrunkJob
+from scaling.launch.local import train_in_processes
+from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock, attempts, lock
 from scaling.study.plan import plan_study
 from scaling.training import train
@@ -32,17 +33,17 @@ from tests.chaos.table import Tally, scaled
 from tests.chaos.trainer import REFUSED, Board, Trainer
 
 pytestmark = pytest.mark.chaos
-Place = Callable[[Task, str], Task]
+Place = Callable[[TrunkJob, str], TrunkJob]
 REPOSITORY = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
-class Starved(Task):
+class Starved(TrunkJob):
     """A task whose process may have `spare` bytes of memory more than it has as it begins."""
 
     spare: int = 0
 
-    def train(self, observer: Observer) -> dict[str, Exception]:
+    def train(self, observer: Observer) -> list[RunRecord]:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + self.spare
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -51,7 +52,7 @@ class Starved(Task):
 
 @pytest.mark.battery(14)
 def test_running_out_of_memory_takes_no_other_run_along(
-    tasks: list[Task], place: Place, board: Board, tmp_path: Path, tally: Tally
+    tasks: list[TrunkJob], place: Place, board: Board, tmp_path: Path, tally: Tally
 ) -> None:
     """One trunk of 40 MB in a pool with small ones; then the same command without the limit."""
     for number in range(scaled(5)):
@@ -60,7 +61,7 @@ def test_running_out_of_memory_takes_no_other_run_along(
         starved = Starved(**vars(large), spare=(1 + number) * 6 << 20)
         train_in_processes([starved, well], ["cpu", "cpu"], Observer())
         notes = [json.loads(p.read_bytes()) for p in large.folder.rglob("failures/*.json")]
-        trunk = large.folder / large.trunks[0].spec.id
+        trunk = large.home
         untouched = place(tasks[1 + number], f"untouched-{number}")
         finish(untouched, board)
         wrong = differences(outcome(well), outcome(untouched))
@@ -78,19 +79,19 @@ def test_running_out_of_memory_takes_no_other_run_along(
     assert not tally.failures
 
 
-def as_large(task: Task, tmp: Path) -> Task:
+def as_large(task: TrunkJob, tmp: Path) -> TrunkJob:
     """The same task with a model of two million parameters and five steps."""
-    data = task.data
+    data = task.trunk.spec.data
     plan = plan_study(
         [
             *("name=large", "model=decoder", "model.params=2e6", "budget.tokens=640", f"cache={task.cache}"),
-            *("data=text", f"data.paths={data.paths}", "data.vocab=256", "data.context=32"),
+            *("data=text", f"data.paths={list(data.paths)}", "data.vocab=256", "data.context=32"),
             *("data.heldout_fraction=0.2", "training.sequences=4", "training.warmup_steps=2"),
             *("training.learning_rate=0.003", "training.threads=1", "training.precision=float32"),
             *("training.evaluation_tokens=1024", "training.curve_evaluations=0"),
         ]
     )
-    return replace(task, trunks=plan.trunks[:1])
+    return replace(task, trunk=plan.trunks[0])
 
 
 def shift_clock(seconds: float, board: Board) -> None:
@@ -106,7 +107,9 @@ def shift_clock(seconds: float, board: Board) -> None:
 
 
 @pytest.mark.battery(16)
-def test_a_wrong_clock_changes_no_bit(tasks: list[Task], place: Place, board: Board, tally: Tally) -> None:
+def test_a_wrong_clock_changes_no_bit(
+    tasks: list[TrunkJob], place: Place, board: Board, tally: Tally
+) -> None:
     """A day ahead or behind in every attempt, and files dated at random: order is by step."""
     rng, day = random.Random(16), 86_400.0
     for number, task in enumerate(tasks[: scaled(10)]):
@@ -114,7 +117,7 @@ def test_a_wrong_clock_changes_no_bit(tasks: list[Task], place: Place, board: Bo
         finish(untouched, board)
         for _ in range(3):
             trainer = Trainer(shifted, board, [partial(shift_clock, rng.choice([-day, 0.0, day]))])
-            trainer.wait_for_step(rng.randint(1, task.trunks[0].steps_to_train // 2))
+            trainer.wait_for_step(rng.randint(1, task.trunk.steps_to_train // 2))
             trainer.send(signal.SIGKILL)
             trainer.end()
             for path in shifted.folder.rglob("*"):
@@ -128,10 +131,10 @@ def test_a_wrong_clock_changes_no_bit(tasks: list[Task], place: Place, board: Bo
 
 @pytest.mark.battery(16)
 @pytest.mark.parametrize("days", [-400, -1, 1, 400])
-def test_a_lock_has_no_age(days: int, tasks: list[Task], place: Place, board: Board) -> None:
+def test_a_lock_has_no_age(days: int, tasks: list[TrunkJob], place: Place, board: Board) -> None:
     """A live owner keeps its lock whatever date stands in it."""
     task = place(tasks[0], "held")
-    path = task.folder / task.trunks[0].spec.id / "lock"
+    path = task.folder / task.id / "lock"
     with Lock(path):
         stamp = time.time() + 86_400 * days
         os.utime(path, (stamp, stamp))
@@ -175,12 +178,18 @@ class Command:
         return found
 
 
-def start(tasks: list[Task], folder: Path, *words: str, **environment: str) -> Command:
+def start(tasks: list[TrunkJob], folder: Path, *words: str, **environment: str) -> Command:
     """A study of two trunks, each long enough to be interfered with."""
     mark = f"{os.getpid()}-{folder.name}"
+    data = tasks[0].trunk.spec.data
     overrides = [
         *("name=outside", "model=decoder", "model.params=6e3,8e3", "budget.tokens=[3e4]"),
-        *("data=text", f"data.paths={tasks[0].data.paths}", "data.vocab=256", "data.context=32"),
+        *(
+            "data=text",
+            f"data.paths={list(data.paths)}",
+            "data.vocab=256",
+            "data.context=32",
+        ),
         *("data.heldout_fraction=0.2", f"cache={tasks[0].cache}", f"runs={folder}"),
         *("training.sequences=4", "training.warmup_steps=4", "training.learning_rate=0.005"),
         *("training.threads=1", "training.precision=float32", "training.evaluation_tokens=2048"),
@@ -190,7 +199,7 @@ def start(tasks: list[Task], folder: Path, *words: str, **environment: str) -> C
     home.mkdir(parents=True)
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.run", *overrides, *words],
+        [sys.executable, "-m", "experiments.cli", "run", *overrides, *words],
         cwd=REPOSITORY,
         env={**kept, "HOME": str(home), "CHAOS_MARK": mark, **environment},
         stdout=subprocess.PIPE,
@@ -209,7 +218,9 @@ def wait_until(condition: Callable[[], Any], seconds: float) -> bool:
 
 
 @pytest.mark.battery(15)
-def test_a_killed_command_leaves_no_process_behind(tasks: list[Task], tmp_path: Path, tally: Tally) -> None:
+def test_a_killed_command_leaves_no_process_behind(
+    tasks: list[TrunkJob], tmp_path: Path, tally: Tally
+) -> None:
     """Two workers, their fork server and W&B's core: none a second after SIGKILL."""
     for number in range(scaled(5)):
         folder = tmp_path / f"killed-{number}"
@@ -272,7 +283,7 @@ def fill_core(command: Command) -> bool:
 
 @pytest.mark.battery(12)
 def test_a_mirror_in_trouble_changes_no_bit(
-    tasks: list[Task], tmp_path: Path, silent_server: str, tally: Tally
+    tasks: list[TrunkJob], tmp_path: Path, silent_server: str, tally: Tally
 ) -> None:
     """The whole command: exit status 0 and the same bits as without a mirror."""
     untouched = start(tasks, tmp_path / "off", "workers=1", "tracking=off")

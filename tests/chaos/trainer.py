@@ -24,7 +24,7 @@ import numpy.ma  # noqa: F401  loaded by the first batch
 import scaling.launch.preload  # noqa: F401  whatever the fork server has imported costs a fork nothing
 from scaling.training import segment, stop, train
 from scaling.training.observer import Observer
-from scaling.training.state import State
+from scaling.training.state import LocalState
 
 STOPPED = 3  # exit code of a trainer that was asked to stop and has saved
 REFUSED = 4  # of one that could not go on: its last words are in the file beside its board
@@ -62,9 +62,9 @@ class Board:
 
 
 class Trains(Protocol):
-    """A `Task`, or several."""
+    """A `TrunkJob`, or several."""
 
-    def train(self, observer: Observer) -> dict[str, Exception]: ...
+    def train(self, observer: Observer) -> object: ...
 
 
 class Trainer:
@@ -119,8 +119,7 @@ def _train(task: Trains, board_path: Path, changes: Sequence[Change]) -> None:
     code = 0
     with stop.on_signals():
         try:
-            for problem in task.train(Observer()).values():
-                raise problem
+            task.train(Observer())
         except stop.Stopped:
             code = STOPPED
         except Exception:
@@ -136,7 +135,7 @@ def watch(board: Board) -> None:
 
     Nor is the model of every attempt counted: that took as long as all else that it starts with.
     """
-    save, train_step = segment.save_checkpoint, State.train_step
+    save, train_step = segment.save_checkpoint, LocalState.train_step
 
     def saving(*arguments: Any, **named: Any) -> Path:
         board["saving"] = 1
@@ -145,7 +144,7 @@ def watch(board: Board) -> None:
         board["saves"] += 1
         return path
 
-    def stepping(self: State, *arguments: Any) -> Any:
+    def stepping(self: LocalState, *arguments: Any) -> Any:
         start = time.process_time()
         result = train_step(self, *arguments)
         board["longest_step"] = max(board["longest_step"], int(1e6 * (time.process_time() - start)))
@@ -155,4 +154,4 @@ def watch(board: Board) -> None:
 
     train.check_counts = lambda *arguments: None
     segment.save_checkpoint = saving  # type: ignore[assignment]
-    State.train_step = stepping  # type: ignore[method-assign]
+    LocalState.train_step = stepping  # type: ignore[method-assign]

@@ -33,7 +33,7 @@ def study(tiny_study: list[str]) -> list[str]:
 
 
 def run(study: list[str], runs: Path, *more: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "experiments.run", *study, f"runs={runs}", *more])
+    return subprocess.Popen([sys.executable, "-m", "experiments.cli", "run", *study, f"runs={runs}", *more])
 
 
 def results(runs: Path) -> dict[str, tuple[str, bytes]]:

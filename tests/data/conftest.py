@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 
 WORDS = ["the", "loss", "falls", "as", "model", "and", "data", "grow,", "never", "below", "entropy\n"]
 
@@ -38,13 +40,14 @@ def open_text(tmp_path: Path) -> Opener:
     def open_(
         *paths: Path | str, vocab: int = 256, heldout_fraction: float = 0.2, **options: object
     ) -> Dataset:
-        return open_dataset(
+        verify = bool(options.pop("verify", False))
+        asked = DataOptions(
             "text",
-            vocab=vocab,
-            cache=tmp_path / "cache",
-            paths=[str(path) for path in paths],
+            vocab,
+            tuple(map(str, paths)),
             heldout_fraction=heldout_fraction,
             **options,  # type: ignore[arg-type]
         )
+        return open_dataset(asked, tmp_path / "cache", verify=verify)
 
     return open_

@@ -16,7 +16,8 @@ import pytest
 
 from scaling.data import cache as cache_module
 from scaling.data import tokenset
-from scaling.data.dataset import open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.options import DataOptions
 from scaling.data.source import Document, FileStamp, Source
 from scaling.data.tokenset import DamagedSet, open_set
 from scaling.records.storage import Lock
@@ -212,9 +213,10 @@ def test_a_set_of_another_schema_is_not_believed(
 
 PROGRAM = """
 import logging, sys
-from scaling.data.dataset import open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.options import DataOptions
 logging.basicConfig(level=logging.INFO)
-data = open_dataset("text", vocab=340, cache=sys.argv[1], paths=[sys.argv[2]], heldout_fraction=0.2)
+data = open_dataset(DataOptions("text", 340, (sys.argv[2],), heldout_fraction=0.2), sys.argv[1])
 print(data.fingerprint, int(data.train.sum()), int(data.heldout.sum()))
 """
 
@@ -252,9 +254,10 @@ def test_who_comes_second_waits(
 CRASH = """
 import os, sys
 from scaling.data import tokenset
-from scaling.data.dataset import open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.options import DataOptions
 tokenset.write_json = lambda *_: os._exit(9)  # dies with the token files written, the set not finished
-open_dataset("text", vocab=256, cache=sys.argv[1], paths=[sys.argv[2]], heldout_fraction=0.2)
+open_dataset(DataOptions("text", 256, (sys.argv[2],), heldout_fraction=0.2), sys.argv[1])
 """
 
 
@@ -280,10 +283,10 @@ def test_documents_that_change_under_the_reader_are_noticed(
         return (Document(str(i), f"{i} {now}".encode()) for i in range(50))
 
     source = Source("text", "a test", (FileStamp("f", 1, 1),), documents)
-    monkeypatch.setattr("scaling.data.dataset.find_source", lambda *_: source)
+    monkeypatch.setattr("scaling.data.corpora.find_source", lambda *_: source)
     with pytest.raises(
         RuntimeError, match=r"corpus 'text': documents changed while they were read \(50 kept"
     ):
-        open_dataset("text", vocab=256, cache=tmp_path / "cache")
+        open_dataset(DataOptions("text", 256), tmp_path / "cache")
     with closing(os.scandir(sets(tmp_path / "cache")[0])) as left:
         assert [entry.name for entry in left] == ["lock"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling.data.dataset import open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.options import DataOptions
 from tests.data.conftest import Opener, write_documents
 
 
@@ -14,14 +15,14 @@ def test_an_unknown_corpus_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"no corpus 'books'\. There are: huggingface, pairs, python_source, text,"
     ):
-        open_dataset("books", vocab=256, cache=tmp_path)
+        open_dataset(DataOptions("books", 256), tmp_path)
 
 
 def test_python_source_takes_no_paths(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"corpus 'python_source' takes no paths; got \['a'\].*use corpus 'text'"
     ):
-        open_dataset("python_source", vocab=256, cache=tmp_path, paths=["a"])
+        open_dataset(DataOptions("python_source", 256, ("a",)), tmp_path)
 
 
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, float("nan")])
@@ -76,9 +77,10 @@ def test_a_missing_tokenizer_package_is_named_before_anything_is_read(
 def test_opening_data_imports_nothing_that_it_does_not_need(corpus: Path, tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from scaling.data.dataset import open_dataset\n"
-        f"cache, paths = {str(tmp_path / 'cache')!r}, [{str(corpus)!r}]\n"
-        "open_dataset('text', vocab=256, cache=cache, paths=paths, heldout_fraction=0.2)\n"
+        "from scaling.data.corpora import open_dataset\n"
+        "from scaling.data.options import DataOptions\n"
+        f"options = DataOptions('text', 256, ({str(corpus)!r},), heldout_fraction=0.2)\n"
+        f"open_dataset(options, {str(tmp_path / 'cache')!r})\n"
         "heavy = {'torch', 'pandas', 'tokenizers', 'datasets', 'pyarrow', 'zstandard', 'hydra', 'wandb'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -7,7 +7,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,8 @@ def folder(tmp_path: Path) -> Path:
 
 def read(path: Path | str, tmp_path: Path, **options: object) -> Dataset:
     options = {"field": "body", "vocab": 256, "heldout_fraction": 0.2, **options}
-    return open_dataset("huggingface", cache=tmp_path / "cache", paths=[str(path)], **options)  # type: ignore[arg-type]
+    asked = DataOptions("huggingface", paths=(str(path),), **options)  # type: ignore[arg-type]
+    return open_dataset(asked, tmp_path / "cache")
 
 
 def test_a_local_folder_is_read(folder: Path, tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ def test_a_hub_name_without_network_says_so(tmp_path: Path) -> None:
 def test_one_name_is_needed(tmp_path: Path) -> None:
     match = r"needs paths with one hub name \(owner/name\) or local folder; got \[\]"
     with pytest.raises(ValueError, match=match):
-        open_dataset("huggingface", vocab=256, cache=tmp_path)
+        open_dataset(DataOptions("huggingface", 256), tmp_path)
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
 from scaling.data.layout import NOTHING
-from scaling.study.plan import open_corpus, plan_study
+from scaling.data.options import DataOptions
+from scaling.study.plan import plan_study
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.train import train_trunk
 
@@ -22,14 +24,8 @@ LONGEST = max(len("\t".join(pair).encode()) for pair in PAIRS) + 1  # with the e
 
 
 def open_pairs(*paths: Path, cache: Path, vocab: int = 256, field: str = "source,target") -> Dataset:
-    return open_dataset(
-        "pairs",
-        vocab=vocab,
-        cache=cache,
-        paths=[str(path) for path in paths],
-        field=field,
-        heldout_fraction=0.4,
-    )
+    options = DataOptions("pairs", vocab, tuple(map(str, paths)), field, heldout_fraction=0.4)
+    return open_dataset(options, cache)
 
 
 def sides(dataset: Dataset, row: np.ndarray) -> tuple[str, str]:
@@ -171,7 +167,7 @@ def test_a_study_of_pairs_trains_and_learns(family: str, tmp_path: Path) -> None
             "training.curve_evaluations=0",
         ]
     )
-    dataset = open_corpus(plan.config.data, plan.config.cache)
+    dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     (trunk,) = plan.trunks
     (record,) = train_trunk(trunk, dataset, plan.folder, study="pairs", device="cpu", threads=1)
     assert record.loss is not None

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from scaling.data import python_source as module
-from scaling.data.dataset import open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.options import DataOptions
 from scaling.data.python_source import python_source
 from scaling.data.source import position
 
@@ -137,7 +138,7 @@ def test_what_cannot_be_used_is_dropped_and_counted(machine: Path, tmp_path: Pat
     (machine / "python3/os.py").unlink()
     (machine / "python3/os.py").mkdir()  # still listed, no longer a file that opens
     (machine / "python3/site-packages/quick.py").unlink()
-    data = open_dataset("python_source", vocab=256, cache=tmp_path / "cache", heldout_fraction=0.5)
+    data = open_dataset(DataOptions("python_source", 256, heldout_fraction=0.5), tmp_path / "cache")
     dropped = {"unreadable": 1, "empty": 1, "not_utf8": 1, "nul": 0, "duplicate": 1}
     assert data.facts["dropped"] == dropped
     assert sum(data.facts["documents"].values()) == 3
@@ -146,12 +147,12 @@ def test_what_cannot_be_used_is_dropped_and_counted(machine: Path, tmp_path: Pat
 def test_the_place_of_the_installation_does_not_matter(
     machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = open_dataset("python_source", vocab=256, cache=tmp_path / "one", heldout_fraction=0.5)
+    first = open_dataset(DataOptions("python_source", 256, heldout_fraction=0.5), tmp_path / "one")
     moved = tmp_path / "somewhere/else"
     make_machine(moved)
     enter(moved, monkeypatch)
     shutil.rmtree(machine)
-    second = open_dataset("python_source", vocab=256, cache=tmp_path / "two", heldout_fraction=0.5)
+    second = open_dataset(DataOptions("python_source", 256, heldout_fraction=0.5), tmp_path / "two")
     assert second.fingerprint == first.fingerprint
     assert second.facts == first.facts
 
@@ -163,7 +164,7 @@ def test_this_machine(tmp_path: Path) -> None:
     assert not any(name.startswith(("/", "packages/scaling/", "packages/tests/data")) for name in names)
     assert source.facts["file_bytes"] > 50e6
     data = open_dataset(
-        "python_source", vocab=512, cache=tmp_path, limit_bytes=1_000_000, heldout_fraction=0.1
+        DataOptions("python_source", 512, limit_bytes=1_000_000, heldout_fraction=0.1), tmp_path
     )
     assert 1_000_000 <= sum(data.facts["bytes"].values()) < 5_000_000
     assert data.facts["bytes"]["heldout"] > 10_000

@@ -15,7 +15,7 @@ from scaling.records.record import RunRecord, read_study
 from scaling.study.plan import plan_study
 from scaling.training import segment
 from scaling.training.observer import Observer
-from scaling.training.state import State
+from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 
 FIRST, MORE = 2048, 2048  # tokens
@@ -75,16 +75,16 @@ def test_a_killed_branch_goes_on_to_the_same_loss(points: Path, monkeypatch: pyt
     shutil.rmtree(points.with_name(f"points_branches_{MORE}"))
     steps = 0
 
-    def train_step(state: State, *arguments: object) -> object:
+    def train_step(state: LocalState, *arguments: object) -> object:
         nonlocal steps
         steps += 1
         if steps == 10:
             raise KeyboardInterrupt
         return step(state, *arguments)
 
-    step = State.train_step
+    step = LocalState.train_step
     monkeypatch.setattr(segment, "CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(State, "train_step", train_step)
+    monkeypatch.setattr(LocalState, "train_step", train_step)
     with pytest.raises(KeyboardInterrupt):
         train(points)
     monkeypatch.setattr(segment, "CHECKPOINT_SECONDS", 60.0)

@@ -8,7 +8,8 @@ import pytest
 
 from experiments.cli import main
 from experiments.design import check_plan, fit_prior
-from experiments.run import afford
+from experiments.progress import StudyProgress
+from scaling.launch.estimate import estimate
 from scaling.study.plan import plan_study
 from scaling.training.throughput import StepTime
 
@@ -54,7 +55,7 @@ def test_the_plan_prints_it(
     grid: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "experiments.plan.time_steps", lambda trunks, *_: [StepTime(1e-3, 1e-3, 2e-3)] * len(trunks)
+        "scaling.launch.estimate.time_steps", lambda trunks, *_: [StepTime(1e-3, 1e-3, 2e-3)] * len(trunks)
     )
     assert main(["plan", *grid]) == 0
     assert "on cpu: 1 trunk at a time, 1 thread each" in capsys.readouterr().out
@@ -67,10 +68,12 @@ def test_the_plan_prints_it(
 def test_max_flops_pays_for_the_cheapest_trunks(grid: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     plan = plan_study(grid)
     costs = sorted(t.flops_per_token * t.spec.batch_tokens * t.steps_to_train for t in plan.trunks)
-    kept = afford(plan_study([*grid, f"max_flops={costs[0] + costs[1]}"]))
+    asked = plan_study([*grid, f"max_flops={costs[0] + costs[1]}"])
+    kept = asked.affordable()
     assert len(kept.trunks) == 2
+    StudyProgress(asked).started(estimate(kept))
     assert "pays for 6 of 9 runs; the others stay missing" in capsys.readouterr().out
     assert {t.spec.id for t in kept.trunks} < {t.spec.id for t in plan.trunks}
     with pytest.raises(ValueError, match=r"max_flops: the cheapest trunk takes .* FLOP; got 1\.00e\+00"):
-        afford(plan_study([*grid, "max_flops=1"]))
-    assert len(afford(plan).trunks) == 3
+        plan_study([*grid, "max_flops=1"]).affordable()
+    assert len(plan.affordable().trunks) == 3

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments.cli import main
-from experiments.sample import sample
+from experiments.commands.sample import sample
 from scaling.capability.finished import Subject, open_finished
 from scaling.capability.generate import translate
 from scaling.models import FAMILIES

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.completion import candidates
+from experiments.commands.completion import candidates
 from experiments.terminal import Column, duration, table
 
 

@@ -11,9 +11,10 @@ import pytest
 from analysis.table import load_runs
 from experiments.truth import facts, leaks, markov
 from experiments.truth.features import SOURCE, facts_for, train_readout
+from scaling.data.corpora import open_dataset
 from scaling.data.truth.bayes import LEAK
 from scaling.data.truth.zipf_facts import ZipfFacts
-from scaling.study.plan import open_corpus, plan_study
+from scaling.study.plan import plan_study
 from scaling.training.train import train_trunk
 
 TINY = [
@@ -72,7 +73,7 @@ def test_runs_on_facts_are_judged_and_runs_on_a_stream_evaluated_twice(tmp_path:
     }
     for name, overrides in small.items():
         plan = plan_study([*TINY, *overrides, f"name={name}", f"runs={tmp_path}"])
-        dataset = open_corpus(plan.config.data, plan.config.cache)
+        dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
         train_trunk(plan.trunks[0], dataset, plan.folder, study=name, threads=1)
 
     judged = leaks.judge(tmp_path / "facts")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from experiments.benchmarks.gpu import a_trunk, generated
+from experiments.benchmarks.ours import draw_from, spec_of
 from experiments.benchmarks.peer import Cell
-from experiments.benchmarks.training import draw_from, spec_of
 from scaling.models import FAMILIES
 from scaling.training import stop
 from scaling.training.device import Arithmetic, choose_arithmetic
-from scaling.training.segment import Ask
-from scaling.training.stack import Stack
-from scaling.training.state import State
+from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 
 pytestmark = pytest.mark.gpu
@@ -26,7 +23,7 @@ STEPS = 20
 def losses(family: str, device: str, precision: str, compiled: bool = False) -> list[float]:
     """Training losses of the first steps of a small model."""
     cell = Cell(family, 32, 2, 1, 64, 32, 8)
-    state = State(spec_of(cell, precision), Arithmetic(device, precision, 1, compiled))
+    state = LocalState(spec_of(cell, precision), Arithmetic(device, precision, 1, compiled))
     draw = draw_from(cell)
     return [float(state.train_step(draw(), 1e-3)[0]) for _ in range(STEPS)]
 
@@ -42,20 +39,6 @@ def test_a_gpu_computes_what_a_cpu_does(family: str) -> None:
 def test_a_compiled_step_is_the_step() -> None:
     plain = losses("decoder", "cuda", "float32")
     assert losses("decoder", "cuda", "float32", compiled=True) == pytest.approx(plain, rel=1e-3)
-
-
-def test_a_stack_on_a_gpu_takes_the_steps_of_each() -> None:
-    cell = Cell("decoder", 32, 2, 1, 64, 32, 8)
-    specs = [replace(spec_of(cell, "float32"), seed=seed) for seed in range(4)]
-    draws = [draw_from(cell) for _ in specs]
-    states = [State(spec, Arithmetic("cuda", "float32", 1)) for spec in specs]
-    joint = Stack(states)
-    alone = [State(spec, Arithmetic("cuda", "float32", 1)) for spec in specs]
-    for _ in range(STEPS):
-        asks = [Ask(state, draw(), 1e-3) for state, draw in zip(states, draws, strict=True)]
-        found = [float(loss) for loss, _ in joint.take(asks)]
-        expected = [float(one.train_step(ask.batch, 1e-3)[0]) for one, ask in zip(alone, asks, strict=True)]
-        assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_auto_is_bfloat16_on_the_gpu() -> None:

@@ -1,22 +1,22 @@
-"""Hydra finds this project's launchers, and an engine elsewhere gives what this machine gives."""
+"""Launchers are made from their configs, and an engine elsewhere gives what this machine gives."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from hydra.core.plugins import Plugins
 
-from scaling.launch.multirun import launch, register_launchers
-from scaling.launch.pool import Task, train_here
-from scaling.launch.remote import Outcome, train_remotely, work
+from scaling.launch.devices import share_machine
+from scaling.launch.job import Outcome, TrunkJob, work
+from scaling.launch.launchers import launch, make_launcher
+from scaling.launch.local import train_here
+from scaling.launch.remote import train_remotely
 from scaling.records.storage import Lock
-from scaling.study.compose import config_folder
-from scaling.study.config import register
+from scaling.study.compose import compose_study, config_folder
 from scaling.study.plan import plan_study
 from scaling.training import stop
 from scaling.training.observer import Observer
@@ -26,15 +26,20 @@ LAUNCHERS = sorted(path.stem for path in (config_folder() / "hydra" / "launcher"
 
 
 @pytest.mark.parametrize("name", LAUNCHERS)
-def test_hydra_makes_every_launcher_from_its_config(name: str) -> None:
-    register()
-    register_launchers()
+def test_every_launcher_is_made_from_its_config(name: str) -> None:
+    if name in ("ray", "slurm"):
+        pytest.importorskip({"ray": "ray", "slurm": "submitit"}[name])
     overrides = ["model.params=1e4", "budget.tokens=1e5", f"hydra/launcher={name}"]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = compose("config", overrides, return_hydra_config=True)
-    launcher = Plugins.instance()._instantiate(config.hydra.launcher)
-    assert type(launcher).__module__ == "hydra_plugins.scaling_launchers"
-    assert type(launcher).__name__.lower() == name
+    launcher = make_launcher(compose_study(overrides).launcher)
+    assert type(launcher).__name__ == {"pool": "Local", "slurm": "Slurm", "ray": "Ray"}[name] + "Launcher"
+
+
+def test_a_launcher_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    monkeypatch.delitem(sys.modules, "scaling.launch.slurm", raising=False)
+    settings = compose_study(["model.params=1e4", "budget.tokens=1e5", "hydra/launcher=slurm"]).launcher
+    with pytest.raises(ModuleNotFoundError, match=r"needs the package submitit: pip install '.*\[slurm\]'"):
+        make_launcher(settings)
 
 
 class HereAfter:
@@ -42,10 +47,10 @@ class HereAfter:
 
     def __init__(self, *fates: str) -> None:
         self.fates = list(fates)
-        self.waiting: dict[str, Task] = {}
+        self.waiting: dict[str, TrunkJob] = {}
         self.started = 0
 
-    def start(self, tasks: Sequence[Task]) -> list[str]:
+    def start(self, tasks: Sequence[TrunkJob]) -> list[str]:
         names = [str(self.started + i) for i in range(len(tasks))]
         self.started += len(tasks)
         self.waiting |= zip(names, tasks, strict=True)
@@ -63,7 +68,7 @@ class HereAfter:
 
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scaling.launch.remote.PACE", 0.0)
+    monkeypatch.setattr("scaling.launch.remote.POLL", 0.0)
 
 
 @pytest.mark.usefixtures("no_waiting")
@@ -87,7 +92,7 @@ def test_a_trunk_held_elsewhere_is_left_and_a_stop_leaves_the_rest(
     tiny_study: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     todo = tasks(tiny_study, tmp_path)
-    held = tmp_path / todo[0].trunks[0].spec.id
+    held = tmp_path / todo[0].trunk.spec.id
     held.mkdir()
     with Lock(held / "lock"):
         engine = HereAfter()
@@ -115,5 +120,5 @@ def test_any_launcher_of_hydra_trains_too(tiny_study: list[str]) -> None:
     overrides = [*tiny_study, "hydra/launcher=basic"]
     plan = plan_study(overrides)
     listener = Listener()
-    launch(plan, overrides, listener)
+    launch(plan, share_machine(plan), listener)
     assert set(losses(plan.folder)) == {run.id for _, run in plan.runs} < set(listener.ended)

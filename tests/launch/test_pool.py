@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from scaling.launch.devices import Device, needed_bytes, place, share_machine
-from scaling.launch.pool import Task, train_here, train_in_processes
+from scaling.launch.devices import Device, Share, needed_bytes, share_machine
+from scaling.launch.job import TrunkJob
+from scaling.launch.local import train_here, train_in_processes
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock
 from scaling.study.plan import plan_study
@@ -20,10 +21,10 @@ from scaling.training import stop
 from scaling.training.observer import Observer
 
 
-def tasks(overrides: list[str], folder: Path) -> list[Task]:
+def tasks(overrides: list[str], folder: Path) -> list[TrunkJob]:
     plan = plan_study(overrides)
     config = plan.config
-    return [Task((t,), config.data, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
+    return [TrunkJob(t, config.cache, folder, "tiny", "cpu", 1) for t in plan.trunks]
 
 
 def losses(folder: Path) -> dict[str, float | None]:
@@ -73,12 +74,12 @@ def test_a_trunk_that_another_process_holds_is_left_to_it(
     tiny_study: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     todo = tasks(tiny_study, tmp_path)
-    held = tmp_path / todo[0].trunks[0].spec.id
+    held = tmp_path / todo[0].id
     held.mkdir()
     with Lock(held / "lock"):
         train_in_processes(todo, ["cpu", "cpu"], Observer())
     assert "another process trains it" in caplog.text
-    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].trunks[0].spec.id}
+    assert {r.trunk_id for r in read_study(tmp_path).records} == {todo[1].id}
 
 
 def test_a_request_to_stop_saves_and_ends_every_process(tiny_study: list[str], tmp_path: Path) -> None:
@@ -108,11 +109,11 @@ def test_records_are_finished_by_a_rerun_after_a_stop(tiny_study: list[str], tmp
 def test_small_models_on_a_cpu_share_the_cores(tiny_study: list[str]) -> None:
     free = [word for word in tiny_study if not word.startswith(("workers", "training.threads"))]
     cores = len(os.sched_getaffinity(0))
-    assert share_machine(plan_study(free)) == (min(cores, 2), 1 if cores > 1 else None)
-    assert share_machine(plan_study([*free, "workers=1"])) == (1, None)
-    assert share_machine(plan_study([*free, "workers=9", "training.threads=3"])) == (2, 3)
+    assert share_machine(plan_study(free)) == Share(("auto",) * min(cores, 2), 1 if cores > 1 else None)
+    assert share_machine(plan_study([*free, "workers=1"])) == Share(("auto",), None)
+    assert share_machine(plan_study([*free, "workers=9", "training.threads=3"])) == Share(("auto",) * 2, 3)
     wide = [*free, "model.params=null", "model.depth=2", "model.width=160,192"]
-    assert share_machine(plan_study(wide)) == (1, None)
+    assert share_machine(plan_study(wide)) == Share(("auto",), None)
 
 
 def test_models_are_placed_on_devices_by_memory(
@@ -123,8 +124,12 @@ def test_models_are_placed_on_devices_by_memory(
     plan = plan_study([*free, f"seed={','.join(map(str, range(8)))}"])  # 16 trunks
     need = max(map(needed_bytes, plan.trunks))
     small, large = Device("cuda:0", 2.5 * need), Device("cuda:1", 100 * need)
-    assert place(plan, [small, large]) == ["cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:1"]
-    assert share_machine(plan, [small, large]) == (6, 1)
-    assert place(plan_study([*free, "workers=3"]), [Device("cuda:0", 0.0)]) == ["cuda:0"] * 2
+    places = ("cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:1")
+    assert share_machine(plan, [small, large]) == Share(places, 1)
+    few = share_machine(plan_study([*free, "workers=3"]), [Device("cuda:0", 0.0)])
+    assert few.places == ("cuda:0",) * 2
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
-    assert place(plan, [small, large]) == ["cuda:1", "cuda:0"]  # a core launches the kernels of one process
+    assert share_machine(plan, [small, large]).places == (
+        "cuda:1",
+        "cuda:0",
+    )  # a core launches the kernels of one process

@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from scaling.study.compose import PlanError, compose_jobs, config_folder
+from scaling.study.compose import PlanError, compose_study, config_folder
 from scaling.study.decide import curve_steps, enough_tokens, warmup_steps
 from scaling.study.plan import plan_study
 
@@ -62,7 +62,7 @@ def test_every_study_of_the_repository_composes() -> None:
     studies = sorted(path.stem for path in (config_folder() / "study").glob("*.yaml"))
     assert {"demo", "smoke", "learning_rate"} <= set(studies)
     for study in studies:
-        jobs = compose_jobs([f"study={study}"])
+        jobs = compose_study([f"study={study}"]).jobs
         assert jobs
         assert all(job.config.name == study and job.config.question for job in jobs)
 
@@ -80,7 +80,7 @@ def test_every_study_of_the_repository_composes() -> None:
 )
 def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
     asked = ["budget.tokens=1e5", "model.params=5e3", *overrides]
-    jobs = compose_jobs(asked)
+    jobs = compose_study(asked).jobs
     assert len(jobs) == len({repr(job) for job in jobs})
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         for job in jobs:

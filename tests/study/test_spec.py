@@ -7,7 +7,7 @@ import pytest
 
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec, readable
 
-DATA = DataSpec("text", "0123456789abcdef", 256, 32)
+DATA = DataSpec(corpus="text", vocab=256, fingerprint="0123456789abcdef", context=32)
 TRUNK = TrunkSpec("decoder", 16, 2, DATA, 0, 4, 4, 1e-2, 0.1, 0.9, 0.95, 1.0, 3, None, "float32")
 RUN = RunSpec(TRUNK, 40, 8, 2048)
 

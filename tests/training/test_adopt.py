@@ -16,17 +16,18 @@ from typing import Any
 import pytest
 
 from analysis.table import load_runs
+from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.models.counting import check_counts
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import checkpoints
-from scaling.study.plan import open_corpus, plan_study
+from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import adopt, segment
 from scaling.training.adopt import Siblings, attempt_facts
 from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observer
-from scaling.training.state import State
+from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 from tests.records.disk import Disk, Killed
 
@@ -92,7 +93,7 @@ def original(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Cas
             *("training.evaluation_tokens=2048", "training.curve_tokens=1024"),
         ]
     )
-    corpus = open_corpus(plan.config.data, plan.config.cache)
+    corpus = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     case = Case(plan.trunks[0], corpus, {}, {}, home / "kept" / "first")
     case.train(home / "alone", share=False)
     case.train(home / "short", case.runs(0, 1), share=False)
@@ -111,13 +112,13 @@ def case(original: Case, tmp_path: Path) -> Case:
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Every step that is trained."""
     steps: list[int] = []
-    train_step = State.train_step
+    train_step = LocalState.train_step
 
-    def counting(self: State, *arguments: Any) -> Any:
+    def counting(self: LocalState, *arguments: Any) -> Any:
         steps.append(self.step)
         return train_step(self, *arguments)
 
-    monkeypatch.setattr(State, "train_step", counting)
+    monkeypatch.setattr(LocalState, "train_step", counting)
     return steps
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.plan import by_compiler
-from experiments.run import run_study
-from scaling.records.record import read_study
-from scaling.study.plan import open_corpus, plan_study
+from experiments.commands.plan import by_compiler
+from scaling.data.corpora import open_dataset
+from scaling.launch.study import run_study
+from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import device as rules
 from scaling.training.device import Arithmetic, can_compile, choose_arithmetic, settle
@@ -107,8 +107,7 @@ def test_a_compiled_study_is_the_study(
     found = []
     for word in ("false", "true"):
         asked = [f"training.compile={word}", f"runs={tmp_path / word}", f"cache={tmp_path}", "workers=2"]
-        outcome = run_study([*tiny_study, *asked])
-        records = read_study(outcome.folder).records
+        records = run_study(plan_study([*tiny_study, *asked])).records.records
         found.append(sorted(records, key=lambda r: (r.params, r.tokens)))
     for plain, compiled in zip(*found, strict=True):
         assert compiled.loss == pytest.approx(plain.loss, rel=1e-4)
@@ -123,7 +122,7 @@ def test_a_compiled_study_is_the_study(
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # PyTorch's own compiler
 def test_stopping_a_compiled_trunk_changes_no_bit(tiny_study: list[str], tmp_path: Path) -> None:
     plan = plan_study([*tiny_study, "training.compile=true"])
-    case = plan.trunks[0], open_corpus(plan.config.data, plan.config.cache)
+    case = plan.trunks[0], open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     train(case, tmp_path / "once")
     with pytest.raises(Stopped):
         train(case, tmp_path / "stopped", StopAfter(20))

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from scaling.data.dataset import Dataset, open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.dataset import Dataset
 from scaling.data.layout import NOTHING, Batch
+from scaling.data.options import DataOptions
 from scaling.models import FAMILIES, Family
 from scaling.training.objectives import OBJECTIVES, cross_entropy
 
@@ -20,7 +22,7 @@ STEPS = {"causal": 80, "seq2seq": 80, "masked": 320}  # of a masked text one tok
 @pytest.fixture(scope="module")
 def text(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     cache = tmp_path_factory.mktemp("cache")
-    return open_dataset("text", vocab=VOCAB, cache=cache, paths=[str(tiny_corpus)], heldout_fraction=0.2)
+    return open_dataset(DataOptions("text", VOCAB, (str(tiny_corpus),), heldout_fraction=0.2), cache)
 
 
 def bigram_loss(dataset: Dataset) -> float:

@@ -12,9 +12,9 @@ from scaling.models import BASE, FAMILIES, Shape
 from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.device import Arithmetic
 from scaling.training.optim import Factors, Role, factors, roles
-from scaling.training.state import State
+from scaling.training.state import LocalState
 
-DATA = DataSpec("text", "0123456789abcdef", 61, 24)
+DATA = DataSpec(corpus="text", vocab=61, fingerprint="0123456789abcdef", context=24)
 SPEC = TrunkSpec("decoder", 32, 4, DATA, 0, 4, 4, 1e-2, 0.1, 0.9, 0.95, 1.0, 3, None, "float32")
 HERE = Arithmetic("cpu", "float32", 1)
 
@@ -76,7 +76,7 @@ def test_a_step_uses_the_factors() -> None:
     batch = _batch()
     moved = {}
     for name in ("standard", "mup"):
-        state = State(replace(SPEC, parametrisation=name, weight_decay=0.0), HERE)
+        state = LocalState(replace(SPEC, parametrisation=name, weight_decay=0.0), HERE)
         before = {key: p.detach().clone() for key, p, _ in roles(state.model)}
         state.train_step(batch, 1e-3)
         moved[name] = {
@@ -90,7 +90,7 @@ def test_a_step_uses_the_factors() -> None:
 def test_completep_needs_a_residual_stream() -> None:
     spec = replace(SPEC, family="lstm", width=16, depth=2, parametrisation="completep")
     with pytest.raises(ValueError, match=r"training\.parametrisation: completep .* family 'lstm' has none"):
-        State(spec, HERE)
+        LocalState(spec, HERE)
 
 
 def test_logits_move_alike_at_every_width_under_mup() -> None:
@@ -102,7 +102,7 @@ def test_logits_move_alike_at_every_width_under_mup() -> None:
     for name in ("standard", "mup"):
         changes = []
         for width in (32, 64, 128, 256):
-            state = State(replace(SPEC, width=width, depth=2, parametrisation=name), HERE)
+            state = LocalState(replace(SPEC, width=width, depth=2, parametrisation=name), HERE)
             tokens = torch.from_numpy(_batch().inputs[0])
             before = state.model(tokens).detach()
             for _ in range(4):

@@ -14,16 +14,17 @@ from typing import Any
 import pytest
 import torch
 
+from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.models import FAMILIES
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import load_checkpoint
-from scaling.study.plan import open_corpus, plan_study
+from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import parallel
 from scaling.training.device import Arithmetic
 from scaling.training.objectives import OBJECTIVES
-from scaling.training.parallel import crew, open_state
+from scaling.training.parallel import open_state, process_group
 from scaling.training.state import read_checkpoint
 from scaling.training.train import train_trunk
 
@@ -42,7 +43,7 @@ def case(tiny_study: list[str]) -> Case:
             "training.curve_evaluations=1",
         ]
     )
-    return plan.trunks[0], open_corpus(plan.config.data, plan.config.cache)
+    return plan.trunks[0], open_dataset(plan.trunks[0].spec.data, plan.config.cache)
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def processes(count: int) -> Iterator[None]:
         for name, value in {**started, "RANK": "0", "LOCAL_RANK": "0"}.items():
             patch.setenv(name, value)
         try:
-            with crew() as leads:
+            with process_group() as leads:
                 assert leads
                 yield
             for other in others:
@@ -77,7 +78,7 @@ def processes(count: int) -> Iterator[None]:
 
 def follow(environment: dict[str, str]) -> None:
     os.environ.update(environment)
-    with crew() as leads:
+    with process_group() as leads:
         assert not leads
 
 
@@ -140,7 +141,7 @@ def test_every_family_takes_the_steps_of_one_process(tiny_study: list[str]) -> N
     cases = []
     for family in FAMILIES:
         plan = plan_study([*tiny_study, f"model.family={family}", "training.learning_rate=1e-3"])
-        dataset = open_corpus(plan.config.data, plan.config.cache)
+        dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
         spec = plan.trunks[0].spec
         rows = dataset.batches(spec.data.context, spec.sequences, spec.seed)
         arrange = OBJECTIVES[plan.trunks[0].objective]

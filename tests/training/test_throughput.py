@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.run import run_study
-from scaling.records.record import read_study
+from scaling.launch.study import run_study
 from scaling.study.plan import Plan, plan_study
 from scaling.training.device import Arithmetic
 from scaling.training.throughput import learn, time_steps
@@ -53,8 +52,8 @@ def test_a_crowded_machine_is_not_remembered(
 def test_a_study_teaches_the_next_plan(tiny_study: list[str], tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     overrides = [*tiny_study, "model.params=5e3", f"cache={cache}"]
-    outcome = run_study(overrides)
-    records = read_study(outcome.folder).records
-    (trunk,) = plan_study(overrides).trunks
+    plan = plan_study(overrides)
+    records = run_study(plan).records.records
+    (trunk,) = plan.trunks
     ((median, _, _),) = json.loads((cache / "throughput.json").read_text()).values()
     assert median == pytest.approx(sum(r.seconds for r in records) / trunk.steps_to_train)

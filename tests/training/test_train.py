@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock, LockedError
-from scaling.study.plan import open_corpus, plan_study
+from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import segment, stop
 from scaling.training import train as training
@@ -24,7 +25,7 @@ from scaling.training.device import Arithmetic
 from scaling.training.evaluate import evaluate, predictions
 from scaling.training.objectives import OBJECTIVES, cross_entropy
 from scaling.training.observer import Observer
-from scaling.training.state import State
+from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 
 Case = tuple[Trunk, Dataset]
@@ -33,7 +34,7 @@ Case = tuple[Trunk, Dataset]
 @pytest.fixture
 def case(tiny_study: list[str]) -> Case:
     plan = plan_study([*tiny_study, "budget.tokens=[2e3, 4e3, 6e3]"])
-    return plan.trunks[0], open_corpus(plan.config.data, plan.config.cache)
+    return plan.trunks[0], open_dataset(plan.trunks[0].spec.data, plan.config.cache)
 
 
 def train(case: Case, folder: Path, observer: Observer | None = None) -> list[RunRecord]:
@@ -204,8 +205,8 @@ def test_gradient_accumulation_equals_one_batch(case: Case) -> None:
     trunk, dataset = case
     batch = OBJECTIVES["causal"](np.random.default_rng(0).integers(0, 256, (4, 33)), dataset.layout, ())
     arithmetic = Arithmetic("cpu", "float32", 1)
-    whole = State(trunk.spec, arithmetic)
-    parts = State(replace(trunk.spec, microbatch=1), arithmetic)
+    whole = LocalState(trunk.spec, arithmetic)
+    parts = LocalState(replace(trunk.spec, microbatch=1), arithmetic)
     for state in (whole, parts):
         state.loss, state.norm = state.train_step(batch, 1e-2)  # type: ignore[attr-defined]
     torch.testing.assert_close(whole.loss, parts.loss)  # type: ignore[attr-defined]
@@ -216,7 +217,7 @@ def test_gradient_accumulation_equals_one_batch(case: Case) -> None:
 
 def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
     trunk, dataset = case
-    state = State(trunk.spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(trunk.spec, Arithmetic("cpu", "float32", 1))
     torch.nn.init.zeros_(state.model.head.weight)  # type: ignore[arg-type, union-attr]
     batches = dataset.heldout_batches(32, 16, 2048)
     found = evaluate(state.model, "causal", batches, dataset, "cpu")
@@ -231,7 +232,7 @@ def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
 def test_standard_error_is_over_neighbours(case: Case, tokens: int, together: int) -> None:
     """Of few rows between rows, else between 32 stretches of them."""
     trunk, dataset = case
-    state = State(trunk.spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(trunk.spec, Arithmetic("cpu", "float32", 1))
     batches = dataset.heldout_batches(32, 16, tokens)
     with torch.no_grad():
         rows = torch.cat(

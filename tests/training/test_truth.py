@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 import torch
 
-from scaling.data.dataset import open_dataset
+from scaling.data.corpora import open_dataset
+from scaling.data.generated import GeneratedDataset
 from scaling.data.layout import Ids
+from scaling.data.options import DataOptions
 from scaling.data.truth.bayes import Leak, answer_log_probs, count_answers, find_leak
-from scaling.data.truth.generated import GeneratedDataset
 from scaling.data.truth.law import Array
 from scaling.data.truth.zipf_facts import ZipfFacts
 from scaling.study.compose import PlanError
-from scaling.study.plan import Plan, open_corpus, plan_study
+from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
 from scaling.training.evaluate import evaluate, predictions
 from scaling.training.objectives import OBJECTIVES
-from scaling.training.state import State
+from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 
 FACTS = [
@@ -42,7 +43,7 @@ def plan(*overrides: str) -> Plan:
 
 
 def opened(of: Plan) -> GeneratedDataset:
-    dataset = open_corpus(of.config.data, of.config.cache)
+    dataset = open_dataset(of.trunks[0].spec.data, of.config.cache)
     assert isinstance(dataset, GeneratedDataset)
     return dataset
 
@@ -65,14 +66,14 @@ def test_a_study_of_facts_counts_facts_and_has_exact_losses(tmp_path: Path) -> N
     assert records[0].loss > records[1].loss  # type: ignore[operator]
 
 
-def trained(spec: TrunkSpec, batches: list[Ids], dataset: GeneratedDataset) -> State:
-    state = State(spec, Arithmetic("cpu", "float32", 1))
+def trained(spec: TrunkSpec, batches: list[Ids], dataset: GeneratedDataset) -> LocalState:
+    state = LocalState(spec, Arithmetic("cpu", "float32", 1))
     for step, ids in enumerate(batches):
         state.train_step(OBJECTIVES["causal"](ids, dataset.layout, (0, step)), spec.learning_rate)
     return state
 
 
-def judged(state: State, dataset: GeneratedDataset, counted: list[Ids]) -> Leak:
+def judged(state: LocalState, dataset: GeneratedDataset, counted: list[Ids]) -> Leak:
     """The trained transformer against the best learner of the rows that it is said to have seen."""
     source = dataset.source
     assert isinstance(source, ZipfFacts)
@@ -105,7 +106,7 @@ def test_no_model_beats_the_best_learner_unless_it_cheats() -> None:
 
 
 def test_paired_evaluation_on_a_stream_agrees_with_the_plain_one() -> None:
-    dataset = open_dataset("zipf_markov", vocab=64, cache="unused", settings={"tokens": 64})
+    dataset = open_dataset(DataOptions("zipf_markov", 64, settings=(("tokens", 64),)), "unused")
     assert isinstance(dataset, GeneratedDataset)
     spec = plan().trunks[0].spec
     spec = replace(spec, data=replace(spec.data, vocab=64, context=32))
@@ -134,4 +135,4 @@ def test_bad_settings_are_refused_before_training(overrides: list[str], complain
     with pytest.raises(PlanError, match=complaint):
         plan(*overrides)
     with pytest.raises(ValueError, match=r"no corpus .zipf_fact.\. There are: .*zipf_facts, zipf_markov"):
-        open_dataset("zipf_fact", vocab=256, cache="unused")
+        open_dataset(DataOptions("zipf_fact", 256), "unused")

@@ -54,11 +54,12 @@ def some_trunks(curves: pd.DataFrame, most: int = CURVES) -> pd.DataFrame:
     Args:
         curves: as `load_curves` returns, rows with a loss. They are ranked by their least loss.
     """
-    best = curves.groupby(["family", "params", "trunk_id"], sort=True, observed=True)["loss"].min()
+    keys = ["family", "params", "trunk_id"]
+    best = curves.groupby(keys, sort=True, observed=True, dropna=False)["loss"].min()
     kept: list[str] = []
-    for _, family in best.groupby("family", observed=True):
-        each = max(2, most // family.index.get_level_values("params").nunique())
-        for _, size in family.groupby("params"):
+    for _, family in best.groupby("family", observed=True, dropna=False):
+        each = max(2, most // family.index.get_level_values("params").nunique(dropna=False))
+        for _, size in family.groupby("params", dropna=False):
             ranked = size.sort_values(kind="stable").index.get_level_values("trunk_id")
             rank = np.unique(np.linspace(0, len(ranked) - 1, min(each, len(ranked))).round().astype(int))
             kept += list(ranked[rank])

@@ -15,6 +15,7 @@ from analysis.report.figures.axes import AXES, LOSS, empty, words
 from analysis.report.figures.decimate import outline, some_trunks
 
 _NO_ARM = "in no fit"
+_NO_SIZE = 0.0
 _Line = tuple[Array, Array]  # x, y
 _COLUMNS = ("trunk_id", "run_id", "part", "family", "params", "loss")
 
@@ -44,7 +45,8 @@ def plot_learning_curves(
     lines: dict[tuple[str, float], _Lines] = {}
     for trunk_id, trunk in shown.groupby("trunk_id", sort=True, observed=True):
         arm = str(trunk["family"].iloc[0]) if arms is None else arms.get(str(trunk_id), _NO_ARM)
-        lines.setdefault((arm, float(trunk["params"].iloc[0])), _Lines()).add(trunk, against, starts)
+        size = float(trunk["params"].fillna(_NO_SIZE).iloc[0])
+        lines.setdefault((arm, size), _Lines()).add(trunk, against, starts)
     names = sorted({arm for arm, _ in lines})
     inks = {_NO_ARM: style.GREY, **(inks or style.colours(name for name in names if name != _NO_ARM))}
     ends = []
@@ -56,7 +58,13 @@ def plot_learning_curves(
             ax.plot(*_joined(of_size.cooldowns), color=tint, lw=0.7, alpha=0.7)
             last = [(x[-1], y[-1]) for x, y in of_size.cooldowns]
             ax.plot(*np.reshape(last, (-1, 2)).T, "o", color=tint, ms=3.5)
-            ends.append((max((x[-1], y[-1]) for x, y in of_size.every)[1], style.say(size), tint))
+            ends.append(
+                (
+                    max((x[-1], y[-1]) for x, y in of_size.every)[1],
+                    style.say(size) if size else "not stated",
+                    tint,
+                )
+            )
     if against == "flops":
         dashes = (0, (4, 2))
         ax.plot(*_envelope(seen[against], seen["loss"]), color=style.INK, lw=1.1, ls=dashes, label="envelope")

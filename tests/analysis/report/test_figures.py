@@ -442,3 +442,13 @@ def test_the_cut_font_holds_what_figures_write_and_the_whole_one_the_rest() -> N
     assert b"/Type0" in saved["pdf"]
     cut, whole = families()
     assert findfont(cut) != findfont(whole)
+
+
+def test_curves_of_runs_whose_size_is_not_stated_are_drawn() -> None:
+    tokens = np.geomspace(1e6, 1e8, 5)
+    curves = pd.DataFrame({"tokens": tokens, "flops": np.nan, "loss": 9 * tokens**-0.1, "params": np.nan})
+    curves = curves.assign(trunk_id="run-1", run_id=None, part="trunk", family="unstated")
+    ax = plot_learning_curves(curves)
+    assert np.isfinite(ax.lines[0].get_ydata()).sum() == 5
+    assert "not stated" in texts(ax)
+    assert texts(plot_learning_curves(curves, against="flops")) == ["no evaluation along training was logged"]

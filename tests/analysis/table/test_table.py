@@ -161,7 +161,7 @@ def test_tokens_from_flops(tmp_path: Path) -> None:
             r"no column for params, loss, tokens \(or flops\). Columns present: 'w', 'x'",
         ),
         (["w", "x", "y", "d"], None, r"--columns params=NAME .* YAML file .* params=NAME\*1e6"),
-        (["N", "D", "my loss", "x"], None, r"--columns loss='my loss'"),
+        (["N", "D", "my loss", "x"], None, r"--columns .loss=my loss."),
         (["N", "D", "loss", "val_loss"], None, r"'loss' could be any of 'loss', 'val_loss'. Say which one"),
         (HEADER, "parms=params", r"'parms' is not a column of the table. Did you mean 'params'\?"),
         (
@@ -172,8 +172,12 @@ def test_tokens_from_flops(tmp_path: Path) -> None:
         (HEADER, "params", r"write ours=theirs, as in 'params=Model Size'; got 'params'"),
         (HEADER, ["params=run", "params=loss"], r"'params' is given twice, from 'run' and 'loss'"),
         (HEADER, {"params": {"column": "run", "unit": 3}}, r"an entry is \{column, factor\}; got"),
-        (HEADER, "params=run*-1", r"a factor is a positive number, as in NAME\*1e6; got 'run\*-1'"),
-        (HEADER, "family=run*2", r"'family' holds text and takes no factor"),
+        (
+            HEADER,
+            {"params": {"column": "run", "factor": -1}},
+            r"a factor is a positive number, as in NAME\*1e6",
+        ),
+        (HEADER, "family=run*2", r"'family' holds text and takes a column as it is; got 'run\*2'"),
     ],
 )
 def test_mapping_refusals(tmp_path: Path, header: list[str], columns: object, message: str) -> None:
@@ -380,7 +384,7 @@ def test_derived_tokens_do_not_hide_a_slip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "change", "warning"),
     [
-        (1, lambda v: v / 1e6, "params: the median is .* for millions map params=COLUMN"),
+        (1, lambda v: v / 1e6, r"params: the median is .* for millions --columns 'params=params\*1e6'"),
         (2, lambda v: v / 1e9, "tokens: the median is"),
         (3, np.exp, "nats/token, more than a uniform guess"),
     ],
@@ -391,7 +395,7 @@ def test_a_whole_column_in_other_units(tmp_path: Path, column: int, change: obje
         row[column] = change(row[column])  # type: ignore[operator]
         row[3] = row[3] if column != 3 else row[3] * 10
     table = load_runs(write_csv(tmp_path / "t.csv", rows))
-    assert any(pd.Series([w]).str.contains(warning).all() for w in table.warnings), table.attrs["warnings"]
+    assert any(pd.Series([w]).str.contains(warning).all() for w in table.warnings), table.warnings
 
 
 def test_a_large_held_out_run_is_kept(tmp_path: Path) -> None:
@@ -448,6 +452,31 @@ def test_curves_of_trunks_and_cooldowns(tmp_path: Path) -> None:
     )
     assert loaded.notes == ("decoder-w16/metrics.jsonl: 2 lines could not be read",)
     assert load_curves(tmp_path / "demo").rows.equals(curves)
+
+
+def test_long_curves_are_thinned_evenly_while_they_are_read(tmp_path: Path) -> None:
+    write_study(tmp_path / "demo")
+    lines = [
+        {"step": i, "tokens": 100 * i, "train_loss": 3.0, **({"loss": 2 + 1 / i} if i % 3 == 1 else {})}
+        for i in range(1, 3001)
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "demo" / "decoder-w16" / "metrics.jsonl").write_text(text + '{"step": 3001\n')
+    every = load_curves(tmp_path / "demo")
+    kept = load_curves(tmp_path / "demo", most=100)
+    steps, some = (
+        loaded.rows[(loaded.rows["trunk_id"] == "decoder-w16") & (loaded.rows["part"] == "trunk")]
+        for loaded in (every, kept)
+    )
+    assert len(steps) == 3000
+    evaluated = some.dropna(subset="loss")
+    assert 100 <= len(evaluated) <= 201
+    assert (evaluated["step"].iloc[0], evaluated["step"].iloc[-1]) == (1, 2998)
+    assert some["step"].iloc[-1] == 3000
+    assert set(np.diff(evaluated["step"])[:-1]) == {24}
+    assert "decoder-w16/metrics.jsonl: 126 of 1000 evaluations are shown, evenly spaced" in kept.notes
+    assert "decoder-w16/metrics.jsonl: 1 lines could not be read" in kept.notes
+    assert len(every.rows) - len(kept.rows) == len(steps) - len(some), "short curves keep every line"
 
 
 def test_a_plan_cannot_lead_out_of_the_study(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A state that every rank of a crew has a part of, and what rank 0 sees of it."""
+"""A state that every rank has a part of, and what rank 0 sees of it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from torch.nn.parallel import DistributedDataParallel
 from scaling.data.layout import Batch, Ids
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Arithmetic
-from scaling.training.parallel import Crew
-from scaling.training.state import State
+from scaling.training.process_group import ProcessGroup
+from scaling.training.state import LocalState
 
 
-class Part(State):
+class ShardedState(LocalState):
     """What one rank holds of the state: a copy under DDP, a share under FSDP2."""
 
     def __init__(self, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
@@ -56,7 +56,7 @@ class Part(State):
         return model
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        """See `State.train_step`; `batch` is that of all ranks, and so is what comes back."""
+        """See `TrainState.train_step`; `batch` is that of all ranks, and so is what comes back."""
         total, norm = super().train_step(batch, rate)
         return total, norm.full_tensor() if isinstance(norm, DTensor) else norm
 
@@ -122,28 +122,27 @@ class Part(State):
         return given
 
 
-class Lead(State):
-    """The state of all ranks, with the face of a state on one device."""
+class Coordinator:
+    """A `TrainState` on rank 0 that has every rank of a group act on its part."""
 
-    def __init__(self, crew: Crew, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
-        self.spec, self.arithmetic, self.crew = spec, arithmetic, crew
+    def __init__(self, group: ProcessGroup, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
+        self.spec, self.group = spec, group
         self.step = 0
-        crew.tell("open", spec, arithmetic, kind)
-        assert crew.part is not None
-        self.model = crew.part.model if kind == "ddp" else _Everywhere(crew)
+        group.call_all("open", spec, arithmetic, kind)
+        self.model: nn.Module = group.part.model if kind == "ddp" else _Everywhere(group)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = self.crew.tell("train_step", batch, rate)
+        found: tuple[Tensor, Tensor] = self.group.call_all("train_step", batch, rate)
         self.step += 1
         return found
 
     def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
-        torch.save({**self.crew.tell("gather"), "extra": extra}, file)
+        torch.save({**self.group.call_all("gather"), "extra": extra}, file)
 
     def restore(self, content: dict[str, Any]) -> dict[str, Any]:
         state = {key: content[key] for key in ("step", "model", "optimizer")}
         outline = _replace(state, lambda tensor: _Size(tensor.shape, tensor.dtype))
-        self.crew.tell("spread", outline, content=state)
+        self.group.call_all("spread", outline, content=state)
         self.step = content["step"]
         return dict(content["extra"])
 
@@ -151,12 +150,12 @@ class Lead(State):
 class _Everywhere(nn.Module):
     """Calls the model on every rank."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, group: ProcessGroup) -> None:
         super().__init__()
-        self.crew = crew
+        self.group = group
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.crew.tell("forward", [x.cpu().numpy() for x in inputs])  # type: ignore[no-any-return]
+        return self.group.call_all("forward", [x.cpu().numpy() for x in inputs])  # type: ignore[no-any-return]
 
 
 class _Size(NamedTuple):

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import multiprocessing
-import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.terminal import Column, table
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords, read_study
-
-if TYPE_CHECKING:  # PyTorch takes seconds to import: help does without
-    from scaling.capability.measure import Job
 
 DEFAULT = "next_line,well_formed,variable_misuse,recall"
 
@@ -43,7 +34,9 @@ def main(arguments: list[str]) -> int:
     settings: list[dict[str, Any]] = [{"quantise": int(bits)} for bits in asked.quantise]
     settings += [{"prune": float(part)} for part in asked.prune]
     tasks = [name for name in asked.tasks if name != "none"]
-    scores, failures, refused = evaluate_study(
+    from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
+
+    scores = evaluate_study(
         read_study(asked.folder),
         tasks,
         settings,
@@ -52,79 +45,17 @@ def main(arguments: list[str]) -> int:
         workers=asked.workers,
     )
     if asked.json:
-        body = {"scores": [asdict(score) for score in scores], "failures": failures, "refused": refused}
+        body = {
+            "scores": [asdict(score) for score in scores.found],
+            "failures": scores.failures,
+            "refused": scores.refused,
+        }
         print(json.dumps(body, indent=1, allow_nan=False))
     else:
-        print(describe(read_study(asked.folder), scores))
-        for said in (*refused, *failures.values()):
-            print(f"\nnot measured: {said}")
-    return 1 if failures else 0
-
-
-def evaluate_study(
-    study: StudyRecords,
-    tasks: Sequence[str],
-    settings: Sequence[dict[str, Any]] = (),
-    *,
-    cache: str,
-    device: str = "cpu",
-    workers: int | None = None,
-) -> tuple[list[Evaluation], dict[str, str], list[str]]:
-    """Measure what is missing, several runs at a time, each on one thread.
-
-    Returns:
-        Every score asked for; run id → why a run could not be measured; and which tasks a family cannot be
-        asked.
-    """
-    from scaling.capability.measure import plan_work
-    from scaling.capability.tasks import find_tasks
-
-    work = plan_work(study, find_tasks(tasks), settings, cache=cache, device=device)
-    scores: list[Evaluation] = []
-    failures: dict[str, str] = {}
-    if workers is None:
-        workers = 1 if device != "cpu" else len(os.sched_getaffinity(0))
-    for job, found in _measure(work.jobs, min(workers, len(work.jobs))):
-        if isinstance(found, Exception):
-            failures[job.run_id] = f"run {job.run_id}: {found}"
-        else:
-            scores += found
-    order = {asked.file: place for job in work.jobs for place, asked in enumerate(job.asked)}
-    return sorted(scores, key=lambda s: (s.run_id, order[s.file])), failures, list(work.refused)
-
-
-def _measure(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, list[Evaluation] | Exception]]:
-    """Each job with its scores, or why there are none, as they come."""
-    if workers < 2:
-        for job in jobs:
-            yield job, _try(job)
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["__main__", "scaling.capability.measure"])
-    with ProcessPoolExecutor(workers, context, _begin) as pool:
-        futures = {pool.submit(_try, job): job for job in jobs}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _try(job: Job) -> list[Evaluation] | Exception:
-    try:
-        return job.measure()
-    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
-        return error
-
-
-def _begin() -> None:
-    """A worker has one thread, dies with its parent, and leaves Ctrl-C to it."""
-    import torch
-
-    torch.set_num_threads(1)
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print(describe(read_study(asked.folder), scores.found))
+        for reason in (*scores.refused, *scores.failures.values()):
+            print(f"\nnot measured: {reason}")
+    return 1 if scores.failures else 0
 
 
 def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
@@ -153,9 +84,3 @@ def _say(setting: dict[str, Any]) -> str:
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
-
-
-if __name__ == "__main__":
-    from experiments.cli import run_verb
-
-    sys.exit(run_verb("evaluate", sys.argv[1:]))

@@ -35,34 +35,18 @@ def sum_of_cross_entropies(
     return _Sum.apply(features.to(dtype), head.weight.to(dtype), targets)  # type: ignore[no-untyped-call, no-any-return]
 
 
-def sums_of_cross_entropies(features: Tensor, weight: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
-    """(states,) sums of losses [nats] of several models at once, each with its own output layer.
-
-    Args:
-        features: (states, n, t, width).
-        weight: (states, vocab, width), of heads like `head`.
-        targets: (states, n, t), all of them predicted.
-    """
-    assert isinstance(head, Linear)
-    dtype = head.compute_dtype or weight.dtype
-    features = features.flatten(1, 2).to(dtype)
-    return _Sum.apply(features, weight.to(dtype), targets.flatten(1))  # type: ignore[no-untyped-call, no-any-return]
-
-
 class _Sum(torch.autograd.Function):
-    """d loss / d logit = softmax - one at the target. Features (…, rows, width), weight (…, vocab, width)."""
+    """d loss / d logit = softmax - one at the target. Features (rows, width), weight (vocab, width)."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        slopes = features.new_empty(*targets.shape, weight.shape[-2])
-        total = torch.zeros(targets.shape[:-1], device=features.device)
-        at_once = CHUNK if features.device.type == "cpu" else CHUNK_GPU
-        rows = max(1, at_once // weight.shape[:-1].numel())
-        for start in range(0, targets.shape[-1], rows):
-            part = slice(start, start + rows)
-            x, y, slope = features[..., part, :], targets[..., part, None], slopes[..., part, :]
+        slopes = features.new_empty(len(features), len(weight))
+        total = torch.zeros((), device=features.device)
+        rows = max(1, (CHUNK if features.device.type == "cpu" else CHUNK_GPU) // len(weight))
+        for start in range(0, len(features), rows):
+            x, y, slope = (whole[start : start + rows] for whole in (features, targets[:, None], slopes))
             log_p = torch.log_softmax(x @ weight.mT, dim=-1, dtype=torch.float32)
-            total -= log_p.gather(-1, y).sum(dim=(-2, -1))
+            total -= log_p.gather(-1, y).sum()
             p = log_p.exp_()
             p.scatter_add_(-1, y, p.new_full(y.shape, -1.0))
             slope.copy_(p)
@@ -72,5 +56,4 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slope: Tensor) -> tuple[Tensor, Tensor, None]:
         features, weight, slopes = ctx.saved_tensors
-        by = slope[0][..., None, None] if slope[0].ndim else slope[0]  # a number, or one a model
-        return (slopes @ weight).mul_(by), (slopes.mT @ features).mul_(by), None
+        return (slopes @ weight).mul_(slope[0]), (slopes.mT @ features).mul_(slope[0]), None

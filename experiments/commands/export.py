@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +80,3 @@ def _write(
     said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_NAME}
     write_json(folder / TOKENIZER_CONFIG, said)
     return [folder / name for name in (WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG)]
-
-
-if __name__ == "__main__":
-    from experiments.cli import run_verb
-
-    sys.exit(run_verb("export", sys.argv[1:]))

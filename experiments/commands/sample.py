@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 import torch
 
@@ -108,9 +107,3 @@ def _continues(subject: Subject) -> bool:
 
 def _row(ids: list[int], subject: Subject) -> torch.Tensor:
     return torch.tensor([ids], device=subject.device)
-
-
-if __name__ == "__main__":
-    from experiments.cli import run_verb
-
-    sys.exit(run_verb("sample", sys.argv[1:]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
 from experiments.terminal import Column, table
 from scaling.records.record import StudyRecords, read_study
@@ -81,9 +80,3 @@ def to_dict(study: StudyRecords) -> dict[str, object]:
         "missing": list(study.missing),
         "damaged": study.damaged,
     }
-
-
-if __name__ == "__main__":
-    from experiments.cli import run_verb
-
-    sys.exit(run_verb("status", sys.argv[1:]))

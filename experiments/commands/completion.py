@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from experiments.cli import VERBS
 
@@ -32,20 +31,6 @@ def candidates(line: str) -> list[str]:
         return [verb for verb in VERBS if verb.startswith(words[-1])]
     if words[1] not in ("plan", "run"):
         return []  # folders: bash's own completion
-    from hydra import initialize_config_dir
-    from hydra._internal.core_plugins.bash_completion import BashCompletion
-    from hydra.core.global_hydra import GlobalHydra
+    from scaling.study.compose import complete  # Hydra takes a while to import: verbs need none of it
 
-    from scaling.study.compose import config_folder
-    from scaling.study.config import register
-
-    register()
-    with initialize_config_dir(str(config_folder()), version_base="1.3", job_name="scaling"):
-        plugin = BashCompletion(GlobalHydra.instance().config_loader())
-        return sorted(plugin._query(config_name="config", line=" ".join(words[2:])))
-
-
-if __name__ == "__main__":
-    from experiments.cli import run_verb
-
-    sys.exit(run_verb("completion", sys.argv[1:]))
+    return complete(" ".join(words[2:]))

@@ -1,0 +1,207 @@
+"""What values say of names: which aliases not to believe, and what to map where a column is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.table.cells import is_empty, read_numbers
+from analysis.table.columns import FLAGS, NUMBERS, means, plain
+from analysis.table.expressions import truth_of
+from analysis.table.numbers import role_of
+from analysis.table.raw import Raw
+from analysis.table.status import kind_of
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A mapping that may be meant: the expression, the columns it reads, and what speaks for it."""
+
+    text: str
+    columns: tuple[str, ...]
+    why: str
+
+
+def why_not(name: str, cells: Sequence[Any], ours: str, raw: Raw) -> str:
+    """Why a column is not what its name says, or '' where its values agree with the name."""
+    if ours in ("status", "finished") and plain(name) in FLAGS:
+        flags = all(is_empty(cell) or truth_of(cell) is not None for cell in cells)
+        return "" if flags == (ours == "status") else f"{name!r} holds no truth values"
+    if ours == "status":
+        words = [str(cell) for cell in cells if not is_empty(cell)]
+        if not words:
+            return f"{name!r} is empty"
+        return "" if any(map(kind_of, words)) else f"{name!r} holds {words[0]!r}, which is no state of a run"
+    if ours not in NUMBERS or plain(name) == ours:
+        return ""
+    values, reasons, _ = read_numbers(cells, role=role_of(ours), decimal=raw.decimal)
+    numbers = values[np.isfinite(values)]
+    if len(reasons) > len(numbers):
+        return f"{name!r} holds text such as {str(cells[min(reasons)])!r}"
+    if not len(numbers) or (numbers != np.floor(numbers)).any():
+        return ""
+    kind = _counted(name, numbers, any(n != name and means(n, ours) for n in raw.columns))
+    return (
+        f"{name!r} holds whole numbers from {numbers.min():g} to {numbers.max():g}, as {kind} do"
+        if kind
+        else ""
+    )
+
+
+def _counted(name: str, values: Array, has_rival: bool) -> str:
+    """What a column of one letter counts, if it is too small for what the letter stands for here."""
+    low, high = float(values.min()), float(values.max())
+    letter = name.rpartition(".")[2].rpartition("/")[2]
+    if letter == "L" and high <= 1000:
+        return "layers"
+    if letter == "D" and (
+        (low >= 64 and high <= 16384 and not (values % 8).any()) or (has_rival and high < 1e5)
+    ):
+        return "widths"
+    if letter == "N" and (high <= 128 or (has_rival and high < 1e4)):
+        return "counts of layers, heads or runs"
+    return "context lengths or classes" if letter == "C" and high <= 1e6 else ""
+
+
+def same_numbers(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether two columns say the same in every row."""
+    if list(one) == list(other):
+        return True
+    a, b = read_numbers(one), read_numbers(other)
+    read = not a.reasons and not b.reasons and bool(np.isfinite(a.values).any())
+    return read and np.array_equal(a.values, b.values, equal_nan=True)
+
+
+def suggest(ours: str, raw: Raw, taken: Sequence[str]) -> list[Offer]:
+    """Mappings that may give a missing column of ours, likeliest first; none of them is ever made unasked."""
+    offers = []
+    for name, cells in raw.columns.items():
+        if name in taken:
+            continue
+        offer = _OFFERS[ours](name, plain(name))
+        if offer is None:
+            continue
+        values = read_numbers(cells, role=role_of(ours), decimal=raw.decimal).values
+        values = values[np.isfinite(values)]
+        if len(values):
+            rank, why = offer
+            text, scale = _scaled(ours, name, plain(name), values)
+            offers.append((rank, Offer(text, (name,), why + scale)))
+    if ours == "tokens" and not offers:
+        offers += _steps_times_batch(raw)
+    return [offer for _, offer in sorted(offers, key=lambda pair: pair[0])]
+
+
+def _like_loss(name: str, word: str) -> tuple[int, str] | None:
+    if re.search(r"lower|upper|(^|_)(se|std|sem|stderr|min|max|diff|best)($|_)|smooth", word):
+        return None
+    if re.search(r"ppl|perplexity", word):
+        return 2, "a perplexity"
+    if re.search(r"loss|(^|_)(nll|ce|xent)($|_)|cross_entropy", word):
+        return (4, "a training loss, not a held-out one") if "train" in word else (1, "a loss")
+    return (3, "bits a byte, given in nats") if re.search(r"bpb|bits|bpt", word) else None
+
+
+def _like_params(name: str, word: str) -> tuple[int, str] | None:
+    if re.search(r"param|(^|_)n(on)?_?emb", word):
+        return 1, "parameters by its name"
+    return (2, "a size") if re.search(r"(^|_)size($|_)", word) and not re.search(_OTHER_SIZES, word) else None
+
+
+def _like_tokens(name: str, word: str) -> tuple[int, str] | None:
+    if re.search(r"batch|(^|_)(per|vocab|sec|second|ratio|eval|val|test|unique)($|_)|tokenizer", word):
+        return None
+    if re.search(r"token|(^|_)tok(s)?($|_)", word):
+        return 1, "tokens by its name"
+    return (2, "data seen") if re.search(r"(^|_)(seen|examples|samples)($|_)|data_?size", word) else None
+
+
+def _like_flops(name: str, word: str) -> tuple[int, str] | None:
+    return (1, "compute by its name") if re.search(r"flop|compute|pf_?days", word) else None
+
+
+_OTHER_SIZES = r"batch|bsz|vocab|hidden|head|step|ffn|embed|dataset|data_|context|window"
+_OFFERS: dict[str, Callable[[str, str], tuple[int, str] | None]] = {
+    "loss": _like_loss,
+    "params": _like_params,
+    "tokens": _like_tokens,
+    "flops": _like_flops,
+}
+_UNITS = {
+    "k": 1e3,
+    "thousand": 1e3,
+    "thousands": 1e3,
+    "m": 1e6,
+    "million": 1e6,
+    "millions": 1e6,
+    "b": 1e9,
+    "billion": 1e9,
+    "billions": 1e9,
+    "bn": 1e9,
+    "t": 1e12,
+    "trillion": 1e12,
+    "trillions": 1e12,
+    "zflop": 1e21,
+    "zflops": 1e21,
+    "eflop": 1e18,
+    "eflops": 1e18,
+    "pflop": 1e15,
+    "pflops": 1e15,
+    "tflop": 1e12,
+    "tflops": 1e12,
+}
+
+
+def _scaled(ours: str, name: str, word: str, values: Array) -> tuple[str, str]:
+    """The column in our units, by the unit in its name, else by the size of its values."""
+    middle = float(np.median(values))
+    if ours == "loss":
+        if re.search(r"ppl|perplexity", word):
+            return f"log({name})", ""
+        return (f"{name}*log(2)", "") if re.search(r"bpb|bits|bpt", word) else (name, "")
+    if re.search(r"(^|_)(log|log10|lg)($|_)", word) and 2 < middle < 30:
+        return f"10**{name}", ", as a logarithm"
+    parts = [part for part in word.split("_") if part in _UNITS]
+    if re.search(r"pf_?days", word):
+        return f"{name}*8.64e19", ""
+    if parts:
+        return f"{name}*{_UNITS[parts[-1]]:g}".replace("e+0", "e").replace("e+", "e"), f", in {parts[-1]}"
+    if ours == "flops" or middle >= (1e3 if ours == "params" else 1e4):
+        return name, ""
+    fraction = bool((values != np.floor(values)).any())
+    small = float(values.max()) < 200
+    if ours == "params":
+        return (
+            (f"{name}*1e9", ", if in billions") if small and fraction else (f"{name}*1e6", ", if in millions")
+        )
+    if float(values.min()) < 1 and float(values.max()) < 50:
+        return f"{name}*1e12", ", if in trillions"
+    return (f"{name}*1e9", ", if in billions") if middle < 1e3 else (f"{name}*1e6", ", if in millions")
+
+
+def _steps_times_batch(raw: Raw) -> list[tuple[int, Offer]]:
+    """Tokens as steps × batch (× context), where the table has those."""
+
+    def first(pattern: str) -> str | None:
+        return next((name for name in raw.columns if re.fullmatch(pattern, plain(name))), None)
+
+    steps = first(r"(n_|num_|total_|train_|global_)?(steps?|iters?|iterations?|updates?)")
+    batch_tokens = first(
+        r"batch_tokens|batch_size_tokens|tokens_per_(batch|step)|tok_batch|batch_size_in_tokens"
+    )
+    batch = first(r"(global_)?(batch_size|bs|bsz|batch)")
+    context = first(r"context|seq_len|seq_length|sequence_length|context_length|ctx_len|block_size")
+    if steps and batch_tokens:
+        names: tuple[str, ...] = (steps, batch_tokens)
+    elif steps and batch and context:
+        names = (steps, batch, context)
+    else:
+        return []
+    return [(1, Offer("*".join(names), names, "steps times the tokens of one"))]

@@ -1,0 +1,1 @@
+"""The verbs of `scaling`: each module parses, calls and prints."""

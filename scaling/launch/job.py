@@ -1,0 +1,100 @@
+"""A trunk to train as a launcher gets it: decided, and plain data, so that it can go to another machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scaling.data.corpora import open_dataset
+from scaling.records.record import RECORD_FILE, RunRecord
+from scaling.records.storage import LockedError
+from scaling.study.spec import Trunk
+from scaling.training import stop
+from scaling.training.observer import Observer
+from scaling.training.parallel import process_group
+from scaling.training.train import train_trunk
+
+TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed as failed
+FAILURES = (OSError, RuntimeError, MemoryError, ValueError)  # of one trunk, which leave the others be
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: done, held (by another process), stopped or failed. Lost: nothing was heard of it."""
+
+    kind: Literal["done", "held", "stopped", "failed", "lost"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class TrunkJob:
+    """A trunk to train, and what that needs besides its spec."""
+
+    trunk: Trunk
+    cache: str
+    folder: Path  # of the study
+    study: str
+    device: str
+    threads: int | None
+    parallel: str = "none"
+    share: bool = False
+
+    @property
+    def id(self) -> str:
+        """Of its trunk."""
+        return self.trunk.spec.id
+
+    @property
+    def home(self) -> Path:
+        """The folder of its trunk."""
+        return self.folder / self.id
+
+    def done(self) -> bool:
+        """Whether every run of the trunk has a record."""
+        return all((self.home / run.id / RECORD_FILE).exists() for run in self.trunk.runs)
+
+    def train(self, observer: Observer) -> list[RunRecord]:
+        """Train the trunk; see `train_trunk` for what it raises, and `open_dataset`."""
+        return train_trunk(
+            self.trunk,
+            open_dataset(self.trunk.spec.data, self.cache),
+            self.folder,
+            study=self.study,
+            device=self.device,
+            threads=self.threads,
+            parallel=self.parallel,
+            share=self.share,
+            observer=observer,
+        )
+
+    def run(self, observer: Observer) -> Outcome:
+        """Train the trunk; a failure is an outcome.
+
+        Raises:
+            Stopped: when asked to stop.
+        """
+        try:
+            self.train(observer)
+        except LockedError as error:
+            return Outcome("held", str(error))
+        except FAILURES as error:
+            return Outcome("failed", str(error))
+        return Outcome("done")
+
+
+def work(job: TrunkJob, home: str) -> Outcome:
+    """Train a job on the machine that an engine has chosen. A request to stop saves, as everywhere.
+
+    Args:
+        home: the folder where the study was started: relative paths mean what they meant there.
+    """
+    os.chdir(home)
+    with stop.on_signals(), process_group() as leads:
+        if not leads:
+            return Outcome("done")
+        try:
+            return job.run(Observer())
+        except stop.Stopped as error:
+            return Outcome("stopped", f"{stop.asked_by()}: {error}")

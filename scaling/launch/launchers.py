@@ -1,0 +1,107 @@
+"""Hand a plan's decided trunks to the launcher that was asked for: ours, a stranger's, or one of Hydra's."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.launcher import Launcher as HydraPlugin
+from omegaconf import DictConfig
+
+from scaling.launch.devices import Share
+from scaling.launch.job import TrunkJob
+from scaling.launch.local import train_here
+from scaling.study.compose import launch_by_hydra
+from scaling.study.plan import Plan
+from scaling.training import stop
+from scaling.training.observer import Observer
+
+EXTRAS = {"submitit": "slurm", "ray": "ray"}  # package → the extra that installs it
+
+
+class Launcher(Protocol):
+    """What `_target_` of a file in conf/hydra/launcher names; the other keys there are its arguments."""
+
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
+        """Train every job. Whatever happens to one: what is missing is read from the records afterwards.
+
+        Raises:
+            Stopped: when asked to stop; everything is saved.
+        """
+
+
+def launch(plan: Plan, share: Share, observer: Observer) -> None:
+    """Train every trunk of `plan`. One that fails has noted it in its folder and does not stop the others.
+
+    Args:
+        share: how they share this machine.
+
+    Raises:
+        Stopped: when a signal asked to stop; everything is saved.
+    """
+    config, launcher = plan.config, make_launcher(plan.composition.launcher)
+    # The largest first, so that none is left running alone at the end; under a time limit the cheapest, so
+    # that it ends with as many runs as it can.
+    ordered = sorted(plan.trunks, key=lambda trunk: trunk.flops, reverse=config.max_hours is None)
+    jobs = [
+        TrunkJob(
+            trunk,
+            config.cache,
+            plan.folder,
+            plan.name,
+            config.training.device,
+            share.threads,
+            config.training.parallel.value,
+            config.share,
+        )
+        for trunk in ordered
+    ]
+    with stop.on_signals():
+        launcher.train(plan, jobs, share, observer)
+
+
+def make_launcher(settings: dict[str, Any]) -> Launcher:
+    """Make the launcher of a composed `hydra.launcher`.
+
+    Raises:
+        ModuleNotFoundError: naming the extra that installs what it needs.
+    """
+    module, _, name = str(settings["_target_"]).rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(str(error.name))
+        if extra is None:
+            raise
+        raise ModuleNotFoundError(
+            f"hydra/launcher={extra} needs the package {error.name}: pip install 'scaling-harness[{extra}]'."
+        ) from error
+    if issubclass(kind, HydraPlugin):
+        return HydraLauncher()
+    launcher: Launcher = kind(**{key: value for key, value in settings.items() if key != "_target_"})
+    return launcher
+
+
+class HydraLauncher:
+    """Any launcher of Hydra's: it composes each job's config; the job's name says which trunk to train."""
+
+    def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
+        named = [(*plan.asked[job.id], f"hydra.job.name={job.id}") for job in jobs]
+        launch_by_hydra(plan.composition.shared, named, _TrainNamed({job.id: job for job in jobs}, observer))
+
+
+@dataclass
+class _TrainNamed:
+    """What Hydra calls in each of its jobs, in this process or, pickled, in another one."""
+
+    jobs: dict[str, TrunkJob]
+    observer: Observer
+
+    def __call__(self, config: DictConfig) -> None:
+        train_here([self.jobs[HydraConfig.get().job.name]], self.observer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"jobs": self.jobs, "observer": Observer()}

@@ -1,0 +1,159 @@
+"""A study's life: what is asked of a plan is trained, recorded, mirrored and measured."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scaling.capability.tasks import find_tasks
+from scaling.launch.estimate import Estimate, estimate, learn
+from scaling.launch.evaluate import Scores, evaluate_study
+from scaling.launch.launchers import launch
+from scaling.launch.local import LocalLauncher
+from scaling.launch.mirror import Mirror
+from scaling.records.record import PLAN_FILE, StudyRecords, read_study
+from scaling.records.storage import make_folder, write_atomic, write_json
+from scaling.records.tracking import open_tracker
+from scaling.study.plan import Plan
+from scaling.training.device import choose_arithmetic
+from scaling.training.observer import Observer, Observers
+from scaling.training.stop import Stopped, after
+
+LOCAL = f"{LocalLauncher.__module__}.{LocalLauncher.__qualname__}"
+
+
+class StudyObserver(Observer):
+    """Also hears of a study as a whole."""
+
+    def started(self, estimate: Estimate) -> None:
+        """Training starts, of the part of the plan that is affordable and of what is not there already."""
+
+    def trained(self) -> None:
+        """Training is over; what is done is measured now, where the study asks for tasks."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What came of a study, and where the time went [s]."""
+
+    plan: Plan  # the part that was affordable
+    records: StudyRecords
+    before: frozenset[str]  # ids of runs that had a record already
+    scores: Scores | None = None  # None where the study asks for no tasks
+    planning: float = 0.0
+    training: float = 0.0
+    evaluation: float = 0.0  # of held-out losses, as wall time
+    expected: float = 0.0  # what the plan said of training and evaluation together
+    timed_out: bool = False  # max_hours was reached; progress is saved
+
+    @property
+    def folder(self) -> Path:
+        """Of the study."""
+        return self.plan.folder
+
+    @property
+    def nothing_to_train(self) -> bool:
+        """Whether every run of the plan had a record already."""
+        return self.before.issuperset(run.id for _, run in self.plan.runs)
+
+    @property
+    def reused(self) -> Mapping[str, int]:
+        """Other studies of the runs folder, and how many of their runs this one has taken over."""
+        fresh = {run.id for _, run in self.plan.runs} - self.before
+        others = (r.study for r in self.records.records if r.run_id in fresh and r.study != self.plan.name)
+        return Counter(others)
+
+
+def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
+    """Train what of a plan has no record, and measure finished runs on the tasks that it asks for.
+
+    Raises:
+        ValueError: for an unknown task, or a `max_flops` that pays for no trunk.
+        OSError: when the runs folder cannot be written.
+        Stopped: when a signal asked to stop; everything is saved, and the same plan goes on from there.
+    """
+    begin = time.monotonic()
+    observer = observer or StudyObserver()
+    find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
+    save_plan(plan)
+    records = read_study(plan.folder)
+    before = frozenset(record.run_id for record in records.records)
+    if before.issuperset(run.id for _, run in plan.runs):
+        return StudyResult(plan, records, before, _measure_tasks(plan, records), time.monotonic() - begin)
+    expected = estimate(plan.affordable())
+    observer.started(expected)
+    planning = time.monotonic() - begin
+    clock = _EvaluationClock()
+    timed_out = _train(expected, Observers(observer, clock))
+    evaluation = clock.seconds / expected.share.workers
+    training = time.monotonic() - begin - planning - evaluation
+    observer.trained()
+    records = read_study(plan.folder)
+    if plan.composition.launcher["_target_"] == LOCAL:
+        learn(expected, records)
+    return StudyResult(
+        expected.plan,
+        records,
+        before,
+        _measure_tasks(plan, records),
+        planning,
+        training,
+        evaluation,
+        expected.wall.median,
+        timed_out,
+    )
+
+
+def save_plan(plan: Plan) -> None:
+    """Write what is expected.
+
+    Raises:
+        OSError: when the runs folder cannot be written, naming it and what to change.
+    """
+    try:
+        make_folder(plan.folder)
+        write_json(plan.folder / PLAN_FILE, plan.to_dict())
+    except OSError as error:
+        raise OSError(
+            f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
+            "Choose another with runs=FOLDER."
+        ) from error
+
+
+def _train(expected: Estimate, observer: Observer) -> bool:
+    """Train, with a mirror in W&B; whether `max_hours` ended it."""
+    plan, config = expected.plan, expected.plan.config
+    limit = None if config.max_hours is None else 3600 * config.max_hours
+    tracker = open_tracker(config.tracking.value, study=plan.name, folder=plan.folder, project=config.project)
+    write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
+    begin = time.monotonic()
+    with tracker, after(limit):
+        try:
+            launch(plan, expected.share, Observers(observer, Mirror(tracker)))
+        except Stopped:
+            if limit is None or time.monotonic() - begin < limit:
+                raise
+            return True
+    return False
+
+
+@dataclass
+class _EvaluationClock(Observer):
+    """Adds up what trunks say that their held-out losses took [s]."""
+
+    seconds: float = field(default=0.0)
+
+    def closed(self, id: str, summary: Mapping[str, Any]) -> None:
+        self.seconds += float(summary.get("evaluation_seconds", 0.0))  # a run's record has none
+
+
+def _measure_tasks(plan: Plan, records: StudyRecords) -> Scores | None:
+    config = plan.config
+    if not config.tasks:
+        return None
+    device = choose_arithmetic("float32", 1, config.training.device).device
+    return evaluate_study(records, config.tasks, cache=config.cache, device=device)
