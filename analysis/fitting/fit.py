@@ -266,6 +266,13 @@ def fit_runs(
     refuse(runs, recipe, len(form.names))
     weights, log_loss = runs.relative_weights[None], data.log_loss[None]
     starts = form.starts(weights, log_loss, thorough=True)[:, 0]
+    if recipe.fixed or recipe.ties:
+        # What is held may leave the law's own starts in other valleys; one more is the free law's minimum.
+        free = replace(recipe, fixed={}, ties=()).form(data)
+        around = free.starts(weights, log_loss, thorough=True)[:, 0]
+        found = solve_from(recipe, free, around, weights, log_loss, free.patience)
+        near = form.narrowed(free.full(found.theta[[int(np.argmin(found.objective))]]))
+        starts = np.concatenate([np.clip(near, form.lower, form.upper), starts])
     solution = solve_from(recipe, form, starts, weights, log_loss, patience or form.patience)
     best = int(np.argmin(solution.objective))
     certificate = certify(form, solution, best, runs.n)
