@@ -121,7 +121,7 @@ class Fit:
         return found
 
     def __str__(self) -> str:
-        trunks = f" ({self.n_trunks} trunks)" if self.n_trunks < self.n_runs else ""
+        trunks = f" ({self.n_trunks} trunk{'s' * (self.n_trunks > 1)})" if self.n_trunks < self.n_runs else ""
         of = ", ".join(self.law.inputs)
         lines = [f"{self.name} law of L({of}) on {self.n_runs} runs{trunks}, rms {100 * self.rms:.2g} %"]
         width = max(8, *(len(name) + 1 for name in self.law.parameters))
