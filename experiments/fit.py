@@ -89,7 +89,7 @@ def profile_text(found: Profile) -> str:
 
 def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bool = False) -> str:
     """What was read, then for each comparable part its forecast, its laws and what was refused."""
-    lines = [describe_table(runs)]
+    lines = [describe_table(runs, (part.table for part in findings.values()))]
     for part in findings.values():
         lines += ["", f"{part.label}, {len(part.runs)} runs"]
         if part.forecasts:
@@ -154,7 +154,7 @@ def to_dict(
         "counts": dict(runs.counts),
         "columns": dict(runs.columns),
         "warnings": list(runs.warnings),
-        "notes": list(runs.notes),
+        "notes": list(dict.fromkeys([*runs.notes, *(n for p in findings.values() for n in p.table.notes)])),
         "quarantine": [asdict(item) for item in runs.set_aside],
         "parts": {
             label: {

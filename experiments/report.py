@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
             )
         )
         return 0
-    print(describe_table(runs))
+    print(describe_table(runs, (part.table for part in findings.values())))
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
     print(f"{len(files)} files; open {files['index.html']}")

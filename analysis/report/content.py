@@ -136,7 +136,8 @@ def conventions(table: RunTable) -> Facts:
 def warnings_of(table: RunTable, findings: Mapping[str, Findings]) -> list[Remark]:
     """List every warning of the table and of every fit, and every fit that was refused; each message once."""
     found: dict[tuple[str, str], list[str]] = {}
-    for message in table.warnings:
+    tables = [table, *(part.table for part in findings.values())]
+    for message in dict.fromkeys(m for each in tables for m in each.warnings):
         found.setdefault(("table", message), []).append("table")
     for part in findings.values():
         for reason in part.refusals:

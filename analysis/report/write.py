@@ -113,7 +113,11 @@ def _page(
     images: list[Image],
     question: str | None,
 ) -> Page:
-    notes = [*table.notes, *(curves.notes if curves is not None else [])]
+    whole = [table, *(part.table for part in findings.values())]
+    notes = [
+        *dict.fromkeys(n for each in whole for n in each.notes),
+        *(curves.notes if curves is not None else []),
+    ]
     aside = tuple((item.row, item.reason) for item in table.set_aside)
     columns = [name for name in _RUN_COLUMNS if name in table]
     results = [

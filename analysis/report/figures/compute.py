@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.fit import Fit
 from analysis.fitting.runs import called
-from analysis.forecast.findings import pareto
+from analysis.forecast.along import pareto
 from analysis.laws.law import Array, Law
 from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, optimum, words

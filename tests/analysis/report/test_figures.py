@@ -16,10 +16,12 @@ from matplotlib.colors import to_hex
 from matplotlib.font_manager import findfont
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.fit import fit_power_law, fit_runs
+from analysis.fitting.fit import fit_runs
+from analysis.fitting.flat import fit_power_law
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
-from analysis.forecast.findings import Findings, Question, fit_study, pareto
+from analysis.forecast.along import pareto
+from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
 from analysis.report.figures.decimate import apart, outline, some_trunks
