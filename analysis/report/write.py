@@ -20,6 +20,7 @@ from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
 from analysis.sweeps.families import FamilyComparison
 from analysis.table import NotedRows, RunTable, load_curves, load_evaluations, load_runs
+from scaling.records.record import read_study
 
 _RUN_COLUMNS = (
     "run_id",
@@ -92,7 +93,8 @@ def _logs(table: RunTable) -> tuple[NotedRows | None, NotedRows | None]:
     folder = Path(table.source)
     if not folder.is_dir():
         return None if table.curves is None else NotedRows(table.curves, table.study), None
-    curves, scores = load_curves(folder, most=_EVALUATIONS), load_evaluations(folder)
+    study = read_study(folder)
+    curves, scores = load_curves(study, most=_EVALUATIONS), load_evaluations(study)
     if len(table) == table.counts.get("used", len(table)) and not table.counts.get("left out"):
         return curves, scores
     trunks = set(table.trunks)

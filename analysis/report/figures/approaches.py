@@ -1,4 +1,4 @@
-"""Figures of advice: Chinchilla's three approaches to the best size, and what following each would waste."""
+"""The figure of the three approaches to the best size, and of what following each would waste."""
 
 from __future__ import annotations
 

@@ -58,13 +58,8 @@ def plot_learning_curves(
             ax.plot(*_joined(of_size.cooldowns), color=tint, lw=0.7, alpha=0.7)
             last = [(x[-1], y[-1]) for x, y in of_size.cooldowns]
             ax.plot(*np.reshape(last, (-1, 2)).T, "o", color=tint, ms=3.5)
-            ends.append(
-                (
-                    max((x[-1], y[-1]) for x, y in of_size.every)[1],
-                    style.say(size) if size else "not stated",
-                    tint,
-                )
-            )
+            _, height = max((x[-1], y[-1]) for x, y in of_size.every)
+            ends.append((height, style.say(size) if size else "not stated", tint))
     if against == "flops":
         dashes = (0, (4, 2))
         ax.plot(*_envelope(seen[against], seen["loss"]), color=style.INK, lw=1.1, ls=dashes, label="envelope")
