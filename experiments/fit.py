@@ -20,7 +20,7 @@ from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.table import RunTable
 from experiments.source import add_fit, add_table, describe_table, read
-from experiments.terminal import Column, table
+from experiments.terminal import Column, table, wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> int:
             found["profiles"] = [{"part": p, "law": law, **each.to_dict()} for p, law, each in profiles]
         print(json.dumps(found, indent=1, allow_nan=False))
     else:
-        print(describe(runs, findings, asked.sensitivity))
+        text = describe(runs, findings, asked.sensitivity)
+        print(wrapped(text) if sys.stdout.isatty() else text)
         for part, law, each in profiles:
             print(f"\n{part}, {law}: {each}\n{profile_text(each)}")
     return 0 if any(part.fits for part in findings.values()) else 1

@@ -192,7 +192,11 @@ def describe_table(table: RunTable, parts: Iterable[RunTable] = ()) -> str:
     Notes of `parts` say what parted the runs, and which columns were found but not used.
     """
     whole = [table, *parts]
-    counts = ", ".join(f"{number} {what}" for what, number in table.counts.items())
+    counts = ", ".join(
+        f"{number:,} {'set aside' if what == 'quarantined' else what}"
+        for what, number in table.counts.items()
+        if number or what == "used"
+    )
     lines = [f"{table.source}: {counts}"]
     lines += [f"columns: {table.mapping()}"] if table.mapping() else []
     lines += _some(f"note: {note}" for note in dict.fromkeys(note for each in whole for note in each.notes))
