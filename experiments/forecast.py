@@ -22,29 +22,7 @@ from experiments.terminal import wrapped
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="scaling forecast", description=__doc__)
-    add_table(parser)
-    parser.add_argument("--params", type=float, help="parameters N of the run (with --tokens)")
-    parser.add_argument("--tokens", type=float, help="tokens D of the run")
-    parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
-    parser.add_argument(
-        "--at",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any other input of the law: tokens_unique=1e9, x=500",
-    )
-    parser.add_argument("--served", type=float, help="tokens to be served: the cheapest model of that loss")
-    parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
-    parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
-    parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
-    parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
-    add_laws(parser)
-    parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
-    parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    asked = parser.parse_args(arguments)
+    asked = parser_of().parse_args(arguments)
     check(asked)
     load_extensions(asked.extension)
     runs = read_table(asked)
@@ -83,6 +61,33 @@ def main(arguments: list[str]) -> int:
     if asked.register:
         print(f"\nregistered in {asked.register}, sha256 {digest}")
     return 0 if answers else 1
+
+
+def parser_of() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    parser = argparse.ArgumentParser(prog="scaling forecast", description=__doc__)
+    add_table(parser)
+    parser.add_argument("--params", type=float, help="parameters N of the run (with --tokens)")
+    parser.add_argument("--tokens", type=float, help="tokens D of the run")
+    parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
+    parser.add_argument(
+        "--at",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other input of the law: tokens_unique=1e9, x=500",
+    )
+    parser.add_argument("--served", type=float, help="tokens to be served: the cheapest model of that loss")
+    parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
+    parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
+    parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
+    parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
+    add_laws(parser)
+    parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
+    parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
 
 
 def check(asked: argparse.Namespace) -> None:
