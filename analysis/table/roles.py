@@ -26,7 +26,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         """params params_matmul params_total params_active params_encoder params_decoder
         tokens flops flops_6nd loss loss_se bits_per_byte"""
     ),
-    INPUT: _words("tokens_unique unique_tokens epochs"),
+    INPUT: _words("tokens_unique unique_tokens epochs x"),
     REPLICATE: _words("seed rep replica replicate trial fold rng random_state"),
     BOOKKEEPING: _words(
         """run_id trunk_id status state run_state index idx user author owner url link path paths file
