@@ -40,6 +40,7 @@ class Sheet:
     encoding: str = "utf-8"
     suffix: str = ".csv"
     texts: list[Callable[[str], str]] = field(default_factory=list)  # changes to the finished text
+    more: bool = False  # it holds more runs than its clean table, so more of them count
 
     def copy(self) -> Sheet:
         """Return a sheet that shares no list with this one."""
@@ -161,9 +162,7 @@ def recipes(rng: random.Random) -> Sheet:
     rows = []
     for word, factor in (("adamw", 1.0), ("muon", 0.9)):
         for n in SIZES[:5]:
-            rows += [
-                [word, str(n), str(d), repr(_noisy(factor * true_loss(n, d), rng))] for d in BUDGETS[:4]
-            ]
+            rows += [[word, str(n), str(d), repr(_noisy(factor * true_loss(n, d), rng))] for d in BUDGETS[:4]]
     names = {"params": "params", "tokens": "tokens", "loss": "loss"}
     return Sheet("recipes", ["optimizer", "params", "tokens", "loss"], rows, names)
 
@@ -196,10 +195,8 @@ def repeated(rng: random.Random) -> Sheet:
 def frontier(rng: random.Random) -> Sheet:
     """Return the best loss at each of 12 budgets of compute."""
     budgets = np.geomspace(1e18, 1e22, 12)
-    rows = [[f"{c:.4e}", repr(_noisy(1.7 + 120 * c**-0.1, rng))] for c in budgets]
-    return Sheet(
-        "frontier", ["flops", "loss"], rows, {"flops": "flops", "loss": "loss"}, law="frontier"
-    )
+    rows = [[f"{c:.4e}", repr(_noisy(1.7 + 120 * c**-0.1, rng))] for c in budgets.tolist()]
+    return Sheet("frontier", ["flops", "loss"], rows, {"flops": "flops", "loss": "loss"}, law="frontier")
 
 
 def curve(rng: random.Random) -> Sheet:
@@ -503,6 +500,7 @@ def several_seeds(sheet: Sheet, rng: random.Random) -> None:
             numbers.append(str(seed))
     sheet.rows = rows
     sheet.add(rng.choice(["seed", "random_seed", "rep"]), numbers)
+    sheet.more = True
 
 
 @mutation
@@ -736,7 +734,9 @@ def letters_for_digits(sheet: Sheet, rng: random.Random) -> None:
 @mutation
 def long_cells(sheet: Sheet, rng: random.Random) -> None:
     for row in sheet.some(rng, 2):
-        row[sheet.at(rng.choice(list(sheet.names)))] = rng.choice(["9" * 5000, "x" * 100_000, "1" + "0" * 400])
+        row[sheet.at(rng.choice(list(sheet.names)))] = rng.choice(
+            ["9" * 5000, "x" * 100_000, "1" + "0" * 400]
+        )
 
 
 @mutation
@@ -788,7 +788,9 @@ def several_values_in_a_cell(sheet: Sheet, rng: random.Random) -> None:
 def escapes(sheet: Sheet, rng: random.Random) -> None:
     for row in sheet.some(rng):
         at = sheet.at(rng.choice(list(sheet.names)))
-        row[at] = rng.choice(["\x1b[31m{}\x1b[0m", "{}\x07", "\u202e{}", "{}\u200b", "{}\x00"]).format(row[at])
+        row[at] = rng.choice(["\x1b[31m{}\x1b[0m", "{}\x07", "\u202e{}", "{}\u200b", "{}\x00"]).format(
+            row[at]
+        )
 
 
 # --- mutations: columns ----------------------------------------------------------------------------------
@@ -802,7 +804,7 @@ ALIASES = {
 
 
 def _rename(sheet: Sheet, name: str, theirs: str) -> None:
-    if sheet.columns and sheet.names[name] in sheet.columns or theirs in sheet.header:
+    if (sheet.columns and sheet.names[name] in sheet.columns) or theirs in sheet.header:
         raise NotHere
     sheet.header[sheet.at(name)] = theirs
     sheet.names[name] = theirs
@@ -848,18 +850,12 @@ def bits_in_a_name(sheet: Sheet, rng: random.Random) -> None:
 @mutation
 def logarithms(sheet: Sheet, rng: random.Random) -> None:
     name = rng.choice(sheet.sizes)
+    if name == "x":  # in any unit
+        raise NotHere
     for row in sheet.rows:
         row[sheet.at(name)] = repr(math.log10(float(row[sheet.at(name)])))
     if rng.random() < 0.6:
         _rename(sheet, name, f"log10_{name}")
-
-
-@mutation
-def log_losses(sheet: Sheet, rng: random.Random) -> None:
-    if sheet.law != "chinchilla":
-        raise NotHere
-    for row in sheet.rows:
-        row[sheet.at("loss")] = repr(math.log(float(row[sheet.at("loss")])))
 
 
 @mutation
@@ -902,7 +898,9 @@ def two_candidates(sheet: Sheet, rng: random.Random) -> None:
     name = rng.choice([n for n in sheet.names if n in ALIASES])
     theirs = rng.choice([n for n in ALIASES[name] if n not in sheet.header])
     factor = rng.choice([1.0, 1.02, 1.5])
-    sheet.add(theirs, [repr(float(row[sheet.at(name)]) * factor) for row in sheet.rows], rng.choice([None, 0]))
+    sheet.add(
+        theirs, [repr(float(row[sheet.at(name)]) * factor) for row in sheet.rows], rng.choice([None, 0])
+    )
 
 
 @mutation
@@ -932,7 +930,9 @@ def a_training_loss_too(sheet: Sheet, rng: random.Random) -> None:
 @mutation
 def an_index(sheet: Sheet, rng: random.Random) -> None:
     first = rng.choice([0, 1])
-    sheet.add(rng.choice(["", "index", "Unnamed: 0", "#"]), [str(i + first) for i in range(len(sheet.rows))], 0)
+    sheet.add(
+        rng.choice(["", "index", "Unnamed: 0", "#"]), [str(i + first) for i in range(len(sheet.rows))], 0
+    )
 
 
 @mutation
@@ -992,7 +992,9 @@ def a_title_above(sheet: Sheet, rng: random.Random) -> None:
 
 @mutation
 def a_footnote_below(sheet: Sheet, rng: random.Random) -> None:
-    note = rng.choice(["* rerun\n", "Source: our cluster, 2026\n", "Total: 30 runs\n", "(1) without dropout\n"])
+    note = rng.choice(
+        ["* rerun\n", "Source: our cluster, 2026\n", "Total: 30 runs\n", "(1) without dropout\n"]
+    )
     sheet.texts.append(lambda text: text + note)
 
 
