@@ -48,15 +48,17 @@ def main(arguments: list[str]) -> int:
     check(asked)
     load_extensions(asked.extension)
     runs = read_table(asked)
-    if not asked.json:
-        print(describe_table(runs) + "\n")
     if asked.score:
+        if not asked.json:
+            print(describe_table(runs) + "\n")
         scored = score(asked.score, runs)
         print(json.dumps(scored.to_dict(orient="records"), indent=1) if asked.json else score_text(scored))
         return 0
     answers: dict[str, Answer] = {}
     refusals: dict[str, str] = {}
     parts = parts_of(runs, asked.part)
+    if not asked.json:
+        print(describe_table(runs, parts.values()) + "\n")
     for label, part in parts.items():
         try:
             answers[label] = answer(part, asked)

@@ -77,7 +77,8 @@ def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[FitWar
         doubts.append(
             FitWarning(
                 "few-trunks",
-                f"intervals rest on {runs.n_groups} independent trunks; {FEW_TRUNKS} or more are needed.",
+                f"intervals rest on {runs.n_groups} independent trunk{'s' * (runs.n_groups > 1)}; "
+                f"{FEW_TRUNKS} or more are needed.",
             )
         )
     if redrawn:

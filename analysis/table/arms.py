@@ -77,7 +77,7 @@ def split_comparable(table: RunTable) -> dict[str, RunTable]:
         or batches it holds the best runs of each cell, with a warning where these lie at an edge. A label
         names only what differs, beside the family.
     """
-    decided = arms(table.rows)
+    decided = arms(table.rows, table.by or None)
     notes = (*table.notes, *filter(None, (decided.words, decided.hint)))
     parts = {}
     for label, positions in decided.parts.items():

@@ -325,7 +325,7 @@ def test_the_command_takes_conditions_and_prints_what_it_read(
     for verb in (["fit"], ["forecast", "--compute", "1e13"]):
         main([*verb[:1], str(path), *options, *verb[1:]])
         out = capsys.readouterr().out
-        assert "12 used, 0 quarantined, 0 diverged, 0 failed, 0 missing, 3 left out" in out
+        assert "12 used, 3 left out" in out
         assert "columns: params ← 'N', tokens ← 'D', loss ← log(ppl), C = 6 N D" in out
         assert out.count("note: --where 'kind == \"a\"' keeps 12 of 15 rows") == 1
 
