@@ -213,7 +213,8 @@ def fit_runs(
         recipe=recipe,
         bootstrap=bootstrap,
     )
-    residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
+    with np.errstate(divide="ignore"):  # a law without a floor falls to 0 at absurd sizes
+        residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
     doubts = doubts_about_runs(runs, len(form.names), refused)
     doubts += doubts_about_fit(form, certificate, residuals, draws, bootstrap.level, runs.order)
     return replace(fit, warnings=doubts)

@@ -44,7 +44,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         data_settings data_row_tokens data_train_tokens"""
     ),
     RECIPE: _words(
-        """family model_family arch architecture objective training_loss loss_function
+        """family model_family arch architecture objective loss_function
         data dataset dataset_name corpus data_fingerprint data_mix mixture
         vocab vocab_size tokenizer context context_length seq_len sequence_length
         optimizer optimiser optim opt schedule lr_schedule scheduler lr_scheduler
@@ -84,6 +84,8 @@ def role_of(name: str) -> str:
         if candidate in _BY_NAME:
             return _BY_NAME[candidate]
     words = set(plain.split("_"))
+    if plain == "training_loss":  # what was minimised, in our records; else how far it got
+        return MEASURED
     if plain.startswith("unnamed") or not plain:
         return BOOKKEEPING
     if words & {"seed", "replicate", "replica"}:

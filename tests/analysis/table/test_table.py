@@ -309,10 +309,12 @@ def test_repeats_and_contradictions(tmp_path: Path) -> None:
     unnamed = load_runs(write_csv(tmp_path / "u.csv", rows[:31]))
     assert "repeats line 5; give each a run_id or a seed" in reasons(unnamed)
     copy = [*rows_of(), ["another", *rows_of()[3][1:]]]
-    assert load_runs(write_csv(tmp_path / "w.csv", copy, ["run_id", *HEADER[1:]])).counts["used"] == 31
+    again = load_runs(write_csv(tmp_path / "w.csv", copy, ["run_id", *HEADER[1:]]))
+    assert again.counts["used"] == 30
+    assert "line 32: is line 5 under another 'run_id': its sizes and all digits" in reasons(again)
     trunks = [[*row, "t"] for row in copy]
     named = load_runs(write_csv(tmp_path / "v.csv", trunks, ["run_id", *HEADER[1:], "trunk_id"]))
-    assert "line 32: is line 5 under another run_id" in reasons(named)
+    assert "line 32: is line 5 under another 'run_id'" in reasons(named)
 
 
 def test_rows_that_say_they_hold_no_result(tmp_path: Path) -> None:
