@@ -20,7 +20,7 @@ from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.table import RunTable
 from experiments.source import add_fit, add_table, describe_table, read
-from experiments.terminal import Column, table
+from experiments.terminal import Column, table, wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> int:
             found["profiles"] = [{"part": p, "law": law, **each.to_dict()} for p, law, each in profiles]
         print(json.dumps(found, indent=1, allow_nan=False))
     else:
-        print(describe(runs, findings, asked.sensitivity))
+        text = describe(runs, findings, asked.sensitivity)
+        print(wrapped(text) if sys.stdout.isatty() else text)
         for part, law, each in profiles:
             print(f"\n{part}, {law}: {each}\n{profile_text(each)}")
     return 0 if any(part.fits for part in findings.values()) else 1
@@ -89,7 +90,7 @@ def profile_text(found: Profile) -> str:
 
 def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bool = False) -> str:
     """What was read, then for each comparable part its forecast, its laws and what was refused."""
-    lines = [describe_table(runs)]
+    lines = [describe_table(runs, (part.table for part in findings.values()))]
     for part in findings.values():
         lines += ["", f"{part.label}, {len(part.runs)} runs"]
         if part.forecasts:
@@ -154,7 +155,7 @@ def to_dict(
         "counts": dict(runs.counts),
         "columns": dict(runs.columns),
         "warnings": list(runs.warnings),
-        "notes": list(runs.notes),
+        "notes": list(dict.fromkeys([*runs.notes, *(n for p in findings.values() for n in p.table.notes)])),
         "quarantine": [asdict(item) for item in runs.set_aside],
         "parts": {
             label: {

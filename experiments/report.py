@@ -25,10 +25,8 @@ def main(arguments: list[str]) -> int:
     begin = time.monotonic()
     runs, findings = read(asked)
     fitted = time.monotonic()
-    is_folder = Path(asked.source).is_dir()
-    out = asked.out or (Path(asked.source) / "report" if is_folder else Path("report"))
-    source = asked.source if is_folder else runs
-    files = write_report(source, findings, out)
+    folder = Path(asked.source)
+    files = write_report(runs, findings, asked.out or (folder if folder.is_dir() else Path()) / "report")
     if asked.json:
         written = {name: str(path) for name, path in files.items()}
         print(
@@ -39,7 +37,7 @@ def main(arguments: list[str]) -> int:
             )
         )
         return 0
-    print(describe_table(runs))
+    print(describe_table(runs, (part.table for part in findings.values())))
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
     print(f"{len(files)} files; open {files['index.html']}")

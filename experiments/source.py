@@ -6,13 +6,14 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.laws import law_names
 from analysis.table import RunTable, load_runs
-from experiments.terminal import wrapped
+from experiments.terminal import printable, wrapped
 
 _SHOWN = 12  # notes, and reasons of rows set aside, that are printed
 
@@ -39,6 +40,14 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--drop", action="append", metavar="CONDITION", help="rows to leave out, e.g. --drop outlier"
+    )
+    parser.add_argument(
+        "--by",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="COLUMN",
+        help="columns that tell recipes apart; all others are pooled (default: every setting that differs)",
     )
     parser.add_argument(
         "--checkpoints",
@@ -167,22 +176,31 @@ def read_table(asked: argparse.Namespace) -> RunTable:
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
-    return load_runs(
+    table = load_runs(
         asked.source,
         columns=columns(asked.columns),
         where=asked.where,
         drop=asked.drop,
         checkpoints=asked.checkpoints,
     )
+    return replace(table, by=tuple(asked.by))
 
 
-def describe_table(table: RunTable) -> str:
-    """What was read: counts, which column became which quantity, notes, warnings, and what was set aside."""
-    counts = ", ".join(f"{number} {what}" for what, number in table.counts.items())
-    lines = [f"{table.source}: {counts}"]
+def describe_table(table: RunTable, parts: Iterable[RunTable] = ()) -> str:
+    """What was read: counts, which column became which quantity, notes, warnings, and what was set aside.
+
+    Notes of `parts` say what parted the runs, and which columns were found but not used.
+    """
+    whole = [table, *parts]
+    counts = ", ".join(
+        f"{number:,} {'set aside' if what == 'quarantined' else what}"
+        for what, number in table.counts.items()
+        if number or what == "used"
+    )
+    lines = [f"{printable(table.source)}: {counts}"]
     lines += [f"columns: {table.mapping()}"] if table.mapping() else []
-    lines += _some(f"note: {note}" for note in dict.fromkeys(table.notes))
-    lines += [f"! {warning}" for warning in dict.fromkeys(table.warnings)]
+    lines += _some(f"note: {note}" for note in dict.fromkeys(note for each in whole for note in each.notes))
+    lines += [f"! {warning}" for warning in dict.fromkeys(w for each in whole for w in each.warnings)]
     lines += _some(f"set aside: {reason}" for reason in table.reasons())
     text = "\n".join(lines)
     return wrapped(text) if sys.stdout.isatty() else text

@@ -65,6 +65,11 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def printable(text: str) -> str:
+    """The text with control characters as escapes: a file's name cannot move the cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def duration(seconds: float) -> str:
     """12 s, 3 min 20 s, 2 h 05 min, 3.1 days."""
     if seconds < 9.95:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.flat import fit_loss_surface
 from analysis.forecast.grids import noise_free_bias
 from analysis.forecast.isoflop import approach_1
 from analysis.forecast.links import Exponential, fit_link

@@ -1,29 +1,25 @@
-"""From runs to a law with doubts: `fit_loss_surface` and `fit_power_law`."""
+"""From runs and a recipe to a law with intervals, a certificate and warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.fitting.bootstrap.draws import draw
 from analysis.fitting.bootstrap.quantiles import interval_of
-from analysis.fitting.bootstrap.replicates import Bootstrap, BootstrapKind
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.certificate import Certificate, certify
 from analysis.fitting.checks import FitWarning, doubts_about_fit, doubts_about_runs, refuse
-from analysis.fitting.losses import Robust, RobustKind
-from analysis.fitting.newton import Space
 from analysis.fitting.recipe import Recipe, solve_from
 from analysis.fitting.runs import FitError, Runs
 from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.law import Array, Law
-from analysis.laws.registry import FITTED
 
-__all__ = ["Bootstrap", "Fit", "FitError", "FitWarning", "fit_loss_surface", "fit_power_law", "fit_runs"]
+__all__ = ["Bootstrap", "Fit", "FitError", "FitWarning", "fit_runs"]
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ class Fit:
         return found
 
     def __str__(self) -> str:
-        trunks = f" ({self.n_trunks} trunks)" if self.n_trunks < self.n_runs else ""
+        trunks = f" ({self.n_trunks} trunk{'s' * (self.n_trunks > 1)})" if self.n_trunks < self.n_runs else ""
         of = ", ".join(self.law.inputs)
         lines = [f"{self.name} law of L({of}) on {self.n_runs} runs{trunks}, rms {100 * self.rms:.2g} %"]
         width = max(8, *(len(name) + 1 for name in self.law.parameters))
@@ -173,80 +169,6 @@ class Fit:
         }
 
 
-def fit_loss_surface(
-    params: npt.ArrayLike,
-    tokens: npt.ArrayLike,
-    loss: npt.ArrayLike,
-    *,
-    law: str = FITTED["N", "D"][0],
-    groups: npt.ArrayLike | None = None,
-    weights: npt.ArrayLike | None = None,
-    robust: RobustKind = "huber",
-    delta: float = 1e-3,
-    tau: float = 0.75,
-    space: Space = "log",
-    fixed: Mapping[str, float] | None = None,
-    tied: bool = False,
-    bootstrap: BootstrapKind = "bayes",
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Fit:
-    """Fit loss [nats/token] as a function of N = params and D = tokens, each (n,).
-
-    Args:
-        law: the name of a registered law of N and D.
-        groups: trunk of each run. Runs of one trunk are drawn together by the bootstrap.
-        weights: relative weight of each run; their scale does not matter.
-        robust: what a residual costs: huber, l1, squared, asymmetric; `delta` [log loss, or nats] and `tau`
-            as in `Robust`.
-        space: residuals of log loss, or of raw loss.
-        fixed: values of parameters that are not to be estimated.
-        tied: alpha = beta.
-        resamples: bootstrap replicates, each solved globally; 0 for none.
-
-    Raises:
-        FitError: for data that cannot determine the law, naming the reason.
-        ValueError: for an argument out of its range.
-
-    Source: Hoffmann et al. 2022 (arXiv:2203.15556) section 3.3; Besiroglu et al. 2024 (arXiv:2404.10102) for
-    the sum instead of the mean. We differ: a global start by variable projection, then Newton, not L-BFGS.
-    """
-    ties = (("alpha", "beta"),) if tied else ()
-    recipe = Recipe(law, Robust(robust, delta, tau), space, dict(fixed or {}), ties)
-    runs = Runs.of({"N": params, "D": tokens}, loss, groups, weights)
-    return fit_runs(runs, recipe, Bootstrap(bootstrap, resamples, seed, level))
-
-
-def fit_power_law(
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
-    *,
-    offset: bool = True,
-    groups: npt.ArrayLike | None = None,
-    weights: npt.ArrayLike | None = None,
-    robust: RobustKind = "huber",
-    delta: float = 1e-3,
-    tau: float = 0.75,
-    space: Space = "log",
-    fixed: Mapping[str, float] | None = None,
-    bootstrap: BootstrapKind = "bayes",
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Fit:
-    """Fit y = E + A x^-alpha, or A x^-alpha without offset; arguments as in `fit_loss_surface`.
-
-    Raises:
-        FitError: for data that cannot determine the law, naming the reason.
-        ValueError: for an argument out of its range.
-    """
-    name = FITTED[("x",)][0 if offset else 1]
-    recipe = Recipe(name, Robust(robust, delta, tau), space, dict(fixed or {}))
-    runs = Runs.of({"x": x}, y, groups, weights)
-    return fit_runs(runs, recipe, Bootstrap(bootstrap, resamples, seed, level))
-
-
 def fit_runs(
     runs: Runs, recipe: Recipe, bootstrap: Bootstrap | None = None, patience: int | None = None
 ) -> Fit:
@@ -266,6 +188,13 @@ def fit_runs(
     refuse(runs, recipe, len(form.names))
     weights, log_loss = runs.relative_weights[None], data.log_loss[None]
     starts = form.starts(weights, log_loss, thorough=True)[:, 0]
+    if recipe.fixed or recipe.ties:
+        # What is held may leave the law's own starts in other valleys; one more is the free law's minimum.
+        free = replace(recipe, fixed={}, ties=()).form(data)
+        around = free.starts(weights, log_loss, thorough=True)[:, 0]
+        found = solve_from(recipe, free, around, weights, log_loss, free.patience)
+        near = form.narrowed(free.full(found.theta[[int(np.argmin(found.objective))]]))
+        starts = np.concatenate([np.clip(near, form.lower, form.upper), starts])
     solution = solve_from(recipe, form, starts, weights, log_loss, patience or form.patience)
     best = int(np.argmin(solution.objective))
     certificate = certify(form, solution, best, runs.n)
@@ -284,7 +213,8 @@ def fit_runs(
         recipe=recipe,
         bootstrap=bootstrap,
     )
-    residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
+    with np.errstate(divide="ignore"):  # a law without a floor falls to 0 at absurd sizes
+        residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
     doubts = doubts_about_runs(runs, len(form.names), refused)
     doubts += doubts_about_fit(form, certificate, residuals, draws, bootstrap.level, runs.order)
     return replace(fit, warnings=doubts)

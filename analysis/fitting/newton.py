@@ -99,7 +99,7 @@ def minimise(
     before, creep = value.copy(), form.creep / weights.shape[1]
     for taken in range(1, steps + 1):
         matrix = chart.bend(hessian + damping[:, None, None] * safe, slope)
-        step, solvable = _newton_step(matrix, slope, held=slope == 0)
+        step, solvable = newton_step(matrix, slope, held=slope == 0)
         promise = -np.einsum("rp,rp->r", step, slope)
         there, part = chart.move(here, step)
         new = problem.derivatives(active, there, rough)
@@ -146,6 +146,16 @@ def objective(
     residual = predicted - log_loss if space == "log" else np.exp(predicted) - np.exp(log_loss)
     total: Array = np.einsum("rn,rn->r", weights, robust.cost(residual))
     return total
+
+
+def derivatives(
+    form: Form, theta: Array, weights: Array, log_loss: Array, robust: Robust, space: Space = "log"
+) -> tuple[Array, Array, Array]:
+    """Objective (R,), gradient (R, p) and exact Hessian (R, p, p) at theta (R, p)."""
+    rows = np.arange(len(theta))
+    problem = _Problem(form, weights, log_loss, robust, space)
+    value, gradient, hessian, _ = problem.derivatives(rows, theta, np.zeros(len(theta), dtype=bool))
+    return value, gradient, hessian
 
 
 @dataclass(frozen=True)
@@ -206,7 +216,7 @@ class _Problem:
         return value, gradient, hessian, safe
 
 
-def _newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools]:
+def newton_step(matrix: Array, slope: Array, held: Bools) -> tuple[Array, Bools]:
     """Solve matrix · step = -slope (R, p) for the free coordinates; False where matrix is not positive.
 
     The matrix is scaled to a unit diagonal. A few are solved by LAPACK if all are positive; others by

@@ -11,9 +11,10 @@ from analysis.fitting.cells import by_cell
 from analysis.fitting.losses import Robust
 from analysis.fitting.newton import Solution, Space, minimise, objective
 from analysis.fitting.runs import Runs
-from analysis.laws.form import Data, Form, LawForm, Pins, Restricted
+from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.law import Array, Law
 from analysis.laws.registry import law_named
+from analysis.laws.restricted import Restricted
 
 QUICK = 1e-7  # promised decrease at which a replicate, unlike the fit itself, may stop
 JOINING = 1e-2  # the same, where it is only asked whether a start leads to a minimum that is known

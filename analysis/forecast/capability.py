@@ -12,7 +12,8 @@ import pandas as pd
 
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.fit import Fit, fit_loss_surface, fit_power_law
+from analysis.fitting.fit import Fit
+from analysis.fitting.flat import fit_loss_surface, fit_power_law
 from analysis.fitting.runs import FitError
 from analysis.forecast.interval import Interval
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.interval import Interval
 from analysis.forecast.isoflop import approach_2

@@ -18,6 +18,7 @@ from analysis.fitting.pinned import pin_warnings
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs, called
 from analysis.fitting.sensitivity import sensitivity
+from analysis.forecast.along import Slice, pareto_places, slices_of
 from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.forecast.select import (
     ALONE,
@@ -33,8 +34,6 @@ from analysis.table import RunTable, split_comparable
 
 MANY = 1000  # runs from which the test of lack of fit draws fewer samples
 SAMPLES = (499, 99)  # for few runs, and for many
-AGREE = 0.02  # relative: step counts round tokens, so budgets that agree to this are one
-SLICED = 4  # values along an axis from which a power law is fitted to it
 REPEATS = 1 - 1e-3  # unique over seen tokens, below which data repeats
 
 
@@ -47,15 +46,6 @@ class Question:
     ties: tuple[tuple[str, str], ...] = ()
     holdout: float | int = 0.25  # fraction, or number, of runs of largest compute that no forecast sees
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
-
-
-@dataclass(frozen=True)
-class Slice:
-    """A power law along one axis (params, tokens or flops), the rest held or at its best."""
-
-    axis: str
-    where: str  # e.g. "at D = 4M tokens"
-    fit: Fit
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,10 @@ def runs_of(table: RunTable, laws: Sequence[str]) -> Runs:
     Raises:
         FitError: for an input that the table does not have.
     """
-    return Runs.of_table(table, tuple(dict.fromkeys(i for law in laws for i in law_named(law).inputs)))
+    inputs = tuple(dict.fromkeys(i for law in laws for i in law_named(law).inputs))
+    if inputs == ("C",) and {"params", "flops"} <= set(table.rows.columns):
+        table = table.take(pareto_places(table.rows))  # of a grid of runs, a law of compute is of the best
+    return Runs.of_table(table, inputs)
 
 
 def fit_part(table: RunTable, question: Question) -> Findings:
@@ -178,6 +171,8 @@ class _Maker:
             self.refusals.append(f"{law}: {error}")
             return
         self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
+        if question.holdout == 0:
+            return
         try:
             self.forecasts[law] = forecast_heldout(runs, recipe, question.bootstrap, question.holdout)
         except (FitError, ValueError) as error:
@@ -198,7 +193,7 @@ class _Maker:
             table=self.table,
             fits=tuple(self.fits[law] for law in order),
             forecasts=tuple(self.forecasts[law] for law in best),
-            slices=self._slices() if surface else (),
+            slices=slices_of(self.table, self.question.bootstrap, self.refusals) if surface else (),
             ensemble=self._ensemble(order) if self.ranking is None else None,
             ranking=self.ranking,
             approaches=self._approaches(surface) if surface else None,
@@ -223,21 +218,6 @@ class _Maker:
         except (FitError, ValueError) as error:
             self.refusals.append(f"approaches 1 to 3: {error}")
             return None
-
-    def _slices(self) -> tuple[Slice, ...]:
-        found = []
-        for axis, where, rows in _slices(self.table.rows):
-            trunks = rows["trunk_id"].to_numpy(dtype=str)
-            runs = Runs.of({"x": rows[axis].to_numpy(float)}, rows["loss"].to_numpy(float), trunks)
-            # Runs of one trunk move together: drawing trunks from one trunk would show no doubt at all.
-            bootstrap = self.question.bootstrap
-            if len(set(trunks)) == 1:
-                bootstrap = replace(bootstrap, resamples=0)
-            try:
-                found.append(Slice(axis, where, fit_runs(runs, Recipe(FITTED[("x",)][0]), bootstrap)))
-            except FitError as error:
-                self.refusals.append(f"power law along {axis}, {where}: {error}")
-        return tuple(found)
 
 
 def _tested(fit: Fit) -> tuple[FitWarning, ...]:
@@ -279,24 +259,3 @@ def _other_choices(fit: Fit, table: RunTable) -> pd.DataFrame:
     ]
     conventions = {name: table.numbers(name) for name in kept}
     return sensitivity(fit, quantities, conventions=conventions, flops={"counted": table.numbers("flops")})
-
-
-def _slices(runs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Rows to fit along N at the largest D, along D at the largest N, and along C on the frontier."""
-    found = []
-    for axis, held, letter in (("params", "tokens", "D"), ("tokens", "params", "N")):
-        for value in sorted(runs[held].unique(), reverse=True):
-            rows = runs[np.abs(np.log(runs[held] / value)) < AGREE]
-            if rows[axis].nunique() >= SLICED:
-                found.append((axis, f"at {letter} = {value:,.0f}", rows))
-                break
-    frontier = pareto(runs)
-    if frontier["flops"].nunique() >= SLICED:
-        found.append(("flops", "on the frontier of the runs", frontier))
-    return found
-
-
-def pareto(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that no run of equal or less compute beats, in order of compute."""
-    ordered = runs.sort_values(["flops", "loss"], kind="stable")
-    return ordered[ordered["loss"] < ordered["loss"].cummin().shift(fill_value=np.inf)]

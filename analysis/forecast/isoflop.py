@@ -42,14 +42,18 @@ class Comparison:
     refusals: tuple[str, ...]
     compute: float  # [FLOP] at which N*, D* and the regret are given
     table: pd.DataFrame
+    judge: str  # the law of approach 3, which regret is judged by
 
     def __str__(self) -> str:
         lines = [
-            f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a",
+            f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a; the surface is "
+            f"{self.judge}",
             f"  {'approach':<22}{'a':>5}  {'interval':<16}{'N*':>9}{'D*':>10}{'wastes':>10}",
         ]
         for _, row in self.table.iterrows():
             between = f"[{row['a_lo']:z.3f}, {row['a_hi']:z.3f}]"
+            if row["a_lo"] == row["a_hi"]:
+                between = "set by the law"
             wasted = f"{100 * row['regret']:.2g} %"
             lines.append(
                 f"  {row['approach']} {row['name']:<20}{row['a']:z.3f}  {between:<16}"
@@ -110,7 +114,7 @@ def compare_approaches(fit: Fit, compute: float | None = None) -> Comparison:
             rows.append(_row(approach, fit, compute))
         except ValueError as error:
             refusals.append(f"approach {approach.number}: {error}")
-    return Comparison(tuple(approaches), tuple(refusals), compute, pd.DataFrame(rows))
+    return Comparison(tuple(approaches), tuple(refusals), compute, pd.DataFrame(rows), fit.name)
 
 
 def approach_1(

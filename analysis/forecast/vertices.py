@@ -58,6 +58,14 @@ class _Mesh:
     squares: Array  # (G,) weighted sum of squared relative residuals
     log_det: Array  # (G,) what unequal spreads take from the likelihood
     share: Array  # (G,) posterior of the pairs; even until `_posterior` has weighed them
+    span: tuple[tuple[float, float], tuple[float, float]]  # of log(p + q) and of q - p
+
+    @property
+    def around(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Three times as wide in both directions, where another choice of weights is looked for."""
+        limits = zip(self.span, (WIDTHS, TILTS), strict=True)
+        wide = [(max(2 * a - b, low), min(2 * b - a, high)) for (a, b), (low, high) in limits]
+        return wide[0], wide[1]
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ def fit_vertices(slices: Slices) -> Vertices:
     if mesh.squares.min() > free * QUIET**2:
         best = _likelihood(mesh, free, groups / m) + CLEARLY
         for other in REACHES:
-            tried = _posterior(curves, other, free)
+            tried = _posterior(curves, other, free, mesh.around)
             likelihood = _likelihood(tried, free, groups / m)
             if likelihood > best:
                 mesh, reach, best = tried, other, likelihood
@@ -186,9 +194,14 @@ def _likelihood(mesh: _Mesh, free: float, independent: float) -> float:
     return float(np.max(-(free * np.log(mesh.squares) + independent * mesh.log_det) / 2))
 
 
-def _posterior(curves: Sequence[_Curve], reach: float, free: float) -> _Mesh:
+def _posterior(
+    curves: Sequence[_Curve],
+    reach: float,
+    free: float,
+    start: tuple[tuple[float, float], tuple[float, float]] = (WIDTHS, TILTS),
+) -> _Mesh:
     """Refine the mesh until it covers what the losses leave of the exponents, and weigh its nodes."""
-    widths, tilts = WIDTHS, TILTS
+    widths, tilts = start
     for _ in range(ZOOMS):
         mesh = _solve(curves, widths, tilts, reach)
         share = (mesh.squares / mesh.squares.min()) ** (-free / 2)
@@ -229,13 +242,14 @@ def _solve(
         spread = curve.spread(reach)
         terms = _terms(curve.x, p, q)
         orthonormal, triangle = np.linalg.qr(terms / spread[:, None])
-        solver = np.linalg.solve(triangle, orthonormal.transpose(0, 2, 1)) / spread
+        solver = np.linalg.inv(triangle) @ orthonormal.transpose(0, 2, 1) / spread
         misfit = (curve.loss - (terms @ (solver @ curve.loss)[:, :, None])[:, :, 0]) / spread
         squares += (misfit**2).sum(axis=1)
         log_det += 2 * float(np.log(spread).sum()) + _log_det(triangle)
         log_det -= _log_det(np.linalg.qr(terms).R) if np.isfinite(reach) else _log_det(triangle)
         solvers.append(solver)
-    return _Mesh(p, q, solvers, np.maximum(squares, LEAST), log_det, np.full(len(p), 1 / len(p)))
+    even, span = np.full(len(p), 1 / len(p)), (widths, tilts)
+    return _Mesh(p, q, solvers, np.maximum(squares, LEAST), log_det, even, span)
 
 
 def _log_det(triangle: Array) -> Array:

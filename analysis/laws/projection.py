@@ -33,7 +33,8 @@ def project_one(
     sx, sxx, sxl = W @ power, W @ power**2, (W * loss) @ power
     least, most = SMALLEST_SHARE * sl / s1, LARGEST_SHARE * sl / s1
     if offset:
-        A = np.clip((sxl - sx * sl / s1) / _positive(sxx - sx * sx / s1), least, most)
+        with np.errstate(over="ignore"):  # it is clipped
+            A = np.clip((sxl - sx * sl / s1) / _positive(sxx - sx * sx / s1), least, most)
         E = np.maximum((sl - A * sx) / s1, least)
     else:
         A, E = np.clip(sxl / sxx, least, most), np.zeros((1, 1))
@@ -62,8 +63,9 @@ def project_two(
 
     def solve(cxx: Array, cyy: Array, cxy: Array, cxl: Array, cyl: Array) -> tuple[Array, Array]:
         determinant = _positive(cxx * cyy - cxy * cxy)
-        A = np.clip((cyy * cxl - cxy * cyl) / determinant, least, most)
-        B = np.clip((cxx * cyl - cxy * cxl) / determinant, least, most)
+        with np.errstate(over="ignore"):  # they are clipped
+            A = np.clip((cyy * cxl - cxy * cyl) / determinant, least, most)
+            B = np.clip((cxx * cyl - cxy * cxl) / determinant, least, most)
         return A, B
 
     if offset:

@@ -1,13 +1,13 @@
-"""What a report says where a table holds several families that may be compared."""
+"""The comparison of families in a report, where a table holds several that may be compared."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from analysis.fitting.runs import FitError
+from analysis.report.figures.families import plot_compute_multiplier
 from analysis.report.formats import Cell, Table
 from analysis.report.gallery import Picture, picture
-from analysis.report.multiplier import plot_compute_multiplier
 from analysis.report.style import say
 from analysis.sweeps.families import FamilyComparison, compare_families
 
@@ -16,11 +16,14 @@ _COMPARED = ("objective", "data", "data_fingerprint")
 
 
 def compare_in(table: pd.DataFrame, reference: str = "decoder") -> FamilyComparison | None:
-    """The families of the largest group that shares objective and corpus; None where there is one family.
+    """Compare the families of the largest group that shares objective and corpus.
 
-    A table that says nothing of its families or their sizes is not compared, and neither is one where a
-    family has too few runs for a law.
+    Returns:
+        None where the table has one family, says nothing of families or sizes, or where a family has too few
+        runs for a law.
     """
+    if not {"family", "params", "tokens", "flops"} <= set(table.columns):
+        return None
     columns = [name for name in _COMPARED if name in table]
     groups = [rows for _, rows in table.groupby(columns)] if columns else [table]
     groups = [rows for rows in groups if len(rows["family"].unique()) > 1]
@@ -28,16 +31,15 @@ def compare_in(table: pd.DataFrame, reference: str = "decoder") -> FamilyCompari
         return None
     rows = max(groups, key=len)
     families = list(dict.fromkeys(map(str, rows["family"])))
+    first = reference if reference in families else families[0]
     try:
-        return compare_families(
-            rows, reference=reference if reference in families else families[0], resamples=RESAMPLES
-        )
+        return compare_families(rows, reference=first, resamples=RESAMPLES)
     except FitError:
         return None
 
 
 def family_table(found: FamilyComparison) -> Table:
-    """The laws with one floor, and the multiplier at the hardest loss that both reach."""
+    """List the laws, which share a floor, and the multiplier at the lowest loss that both families reach."""
     last = {curve.family: curve for curve in found.multipliers}
     rows: list[tuple[Cell, ...]] = []
     for family, law in found.laws.items():
@@ -56,24 +58,24 @@ def family_table(found: FamilyComparison) -> Table:
 
 
 def family_sentences(found: FamilyComparison) -> list[str]:
-    """The lead of one family over another, in words."""
-    said = []
+    """Say how much more compute each family needs than the reference."""
+    lines = []
     for curve in found.multipliers:
         value, low, high = (float(f"{v[-1]:.2g}") for v in (curve.value, curve.low, curve.high))
-        sure = "" if low > 1 or high < 1 else " It may be none."
-        said.append(
+        sure = "" if low > 1 or high < 1 else " The interval includes 1: no difference."
+        lines.append(
             f"For a loss of {curve.loss[-1]:.3g}, {curve.family} needs {say(value)} times the compute of "
             f"{found.reference} ({100 * found.level:g} % interval {say(low)} to {say(high)}).{sure}"
         )
-    return said
+    return lines
 
 
 def family_picture(found: FamilyComparison) -> Picture:
-    """The compute multiplier over losses."""
+    """Draw the compute multiplier over losses."""
     return picture(
         "compute-multiplier",
         "Families",
-        f"Compute that a family needs for the loss of {found.reference}, each at its best size; bands "
-        f"are {100 * found.level:g} % intervals from whole trunks. Below 1 it needs less.",
+        f"Compute that a family needs to reach the loss of {found.reference}, each at its best size; bands "
+        f"are {100 * found.level:g} % bootstrap intervals over trunks. Below 1 it needs less.",
         plot_compute_multiplier(found),
     )

@@ -1,14 +1,14 @@
-"""The words of a report: what is known, what is not, on which data, by which conventions."""
+"""The sentences of a report: what is known, what is not, on which data, by which conventions."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
 from analysis.fitting.fit import Fit, FitError
 from analysis.forecast.findings import Findings
@@ -17,11 +17,12 @@ from analysis.report.style import say, say_flops
 from analysis.table import RunTable
 
 Facts = list[tuple[str, str]]
+_UNITS = (("flops", say_flops, " FLOP"), ("params", say, " parameters"), ("tokens", say, " tokens"))
 
 
 @dataclass(frozen=True)
 class Remark:
-    """A doubt and what it is about."""
+    """A warning, once, and everything that raised it."""
 
     where: str
     code: str
@@ -29,48 +30,53 @@ class Remark:
 
 
 def known(findings: Mapping[str, Findings]) -> list[str]:
-    """The headline: what the runs show, in plain words, the held-out forecast first."""
-    said = []
+    """Return the headline: what the runs show, in plain words, the held-out forecast first."""
+    lines = []
     for part in findings.values():
-        lines = [*_surface_sentences(part)] or [f"No law could be fitted. {' '.join(part.refusals)}"]
+        sentences = [*_law_sentences(part)] or [f"No law could be fitted. {' '.join(part.refusals)}"]
         of = f"{part.label}: " if len(findings) > 1 else ""
-        said += [f"{of}{line}" for line in lines]
-    return said
+        lines += [f"{of}{sentence}" for sentence in sentences]
+    return lines
 
 
 def unknown(findings: Mapping[str, Findings]) -> list[str]:
-    """What the runs cannot say."""
+    """List what the runs cannot show."""
     parts = list(findings.values())
-    most = {name: max(float(p.runs[name].max()) for p in parts) for name in ("flops", "params", "tokens")}
-    said = [
-        f"Nothing was measured above {say_flops(most['flops'])} FLOP, {say(most['params'])} parameters or "
-        f"{say(most['tokens'])} tokens. Beyond, intervals of one law hold the noise of these runs, not the "
+    largest = [
+        words(max(float(part.runs[name].max()) for part in parts if name in part.runs)) + unit
+        for name, words, unit in _UNITS
+        if any(name in part.runs for part in parts)
+    ]
+    first = f"Nothing was measured above {_listed(largest, 'or')}. " if largest else ""
+    lines = [
+        f"{first}Beyond the largest runs, the interval of one law covers the noise of these runs, not the "
         "chance that the law has another form."
     ]
     if any(part.ensemble for part in parts):
-        said[0] += " Those of all forms hold the choice among the laws fitted here, and no other."
+        lines[0] += " The interval of all forms covers the choice among the laws fitted here, and no others."
     for part in parts:
-        if part.fits and _is_few(part.fits[0]):
-            fit = part.fits[0]
-            of = f"{part.label}: h" if len(parts) > 1 else "H"
-            said.append(
-                f"{of}ow the best size grows with compute: {fit.n_runs} runs on {fit.n_trunks} trunks are "
-                f"too few for an interval of a law of {len(fit.theta)} parameters."
+        fit = part.fits[0] if part.fits else None
+        if fit is None:
+            continue
+        of = f"{part.label}: " if len(parts) > 1 else ""
+        if _is_few(fit):
+            lines.append(
+                f"{of}The parameters have no reliable intervals: {count(fit.n_runs, 'run')} on "
+                f"{count(fit.n_trunks, 'trunk')} are too few for a law of {len(fit.theta)} parameters."
             )
-        floor = _interval(part.fits[0], lambda law: law.E) if part.fits else None
+        floor = _interval(fit, lambda law: law.E)
         if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):
-            of = f"{part.label}: the" if len(parts) > 1 else "The"
-            said.append(
-                f"{of} irreducible loss E is not pinned down: anything from {floor[0]:.2g} to {floor[1]:.2g} "
-                "nats/token agrees with the runs."
+            lines.append(
+                f"{of}The irreducible loss E is not identified: any value from {floor[0]:.2g} to "
+                f"{floor[1]:.2g} nats/token agrees with the runs."
             )
-    if not any((p.runs.groupby(["params", "tokens"]).size() > 1).any() for p in parts):
-        said.append("Every cell was trained once, so the spread between seeds was not measured.")
-    return said
+    if not any(_repeats(part.runs) for part in parts):
+        lines.append("Every cell was trained once, so the spread between seeds was not measured.")
+    return lines
 
 
 def data_facts(table: RunTable) -> Facts:
-    """Where the numbers come from."""
+    """Return where the numbers come from."""
     facts: Facts = [("Source", table.source)]
     for name, column in (
         ("Data", "data"),
@@ -83,7 +89,7 @@ def data_facts(table: RunTable) -> Facts:
         ("Device", "device"),
         ("Precision", "precision"),
     ):
-        facts.append((name, _distinct(table, column)))
+        facts.append((name, distinct(table, column)))
     for name, column in (
         ("N", "params"),
         ("D", "tokens"),
@@ -91,8 +97,8 @@ def data_facts(table: RunTable) -> Facts:
         ("Loss", "loss"),
         ("Learning rate", "learning_rate"),
     ):
-        facts.append((name, _range(table, column)))
-    facts.append(("Trunks", f"{table['trunk_id'].nunique()}, with {len(table)} runs"))
+        facts.append((name, span(table, column)))
+    facts.append(("Trunks", f"{table['trunk_id'].nunique():,}, with {count(len(table), 'run')}"))
     facts.append(("Hash of the rows used", table.data_hash))
     if table.columns:
         facts.append(
@@ -102,16 +108,17 @@ def data_facts(table: RunTable) -> Facts:
 
 
 def conventions(table: RunTable) -> Facts:
-    """What N, D, C and L mean here, and how far the other readings lie off."""
-    facts: Facts = [
-        ("N", "params: non-embedding parameters (Kaplan et al. 2020). Every law here is in this N."),
-        ("D", "tokens: training tokens seen, repeats included."),
-        (
+    """Return what N, D, C and L mean here, and how far other conventions differ."""
+    meanings = {
+        "params": ("N", "non-embedding parameters (Kaplan et al. 2020). Every law here is in this N."),
+        "tokens": ("D", "training tokens seen, repeats included."),
+        "flops": (
             "C",
-            "flops: 3 × counted forward FLOPs, a multiply-add is 2. Held-out runs are the largest in this C.",
+            "3 × counted forward FLOPs, a multiply-add is 2. Held-out runs are the largest in this C.",
         ),
-        ("L", "loss: held-out, nats per predicted token. Never training loss."),
-    ]
+        "loss": ("L", "held-out, nats per predicted token. Never training loss."),
+    }
+    facts = [(letter, f"{name}: {text}") for name, (letter, text) in meanings.items() if name in table]
     ratios = [
         ("params_matmul", "params", "N with the output layer"),
         ("params_total", "params", "N with everything (Hoffmann et al. 2022)"),
@@ -127,20 +134,25 @@ def conventions(table: RunTable) -> Facts:
 
 
 def warnings_of(table: RunTable, findings: Mapping[str, Findings]) -> list[Remark]:
-    """Every warning: of the table, of every fit, and every fit that was refused."""
-    found = [Remark("table", "units", message) for message in table.warnings]
+    """List every warning of the table and of every fit, and every fit that was refused; each message once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    tables = [table, *(part.table for part in findings.values())]
+    for message in dict.fromkeys(m for each in tables for m in each.warnings):
+        found.setdefault(("table", message), []).append("table")
     for part in findings.values():
-        found += [Remark(part.label, "refused", reason) for reason in part.refusals]
+        for reason in part.refusals:
+            found.setdefault(("refused", reason), []).append(part.label)
         fits = [(fit.name, fit) for fit in part.fits]
         fits += [(f"{f.fit.name} without the held-out runs", f.fit) for f in part.forecasts]
         fits += [(f"power law along {s.axis}, {s.where}", s.fit) for s in part.slices]
         for name, fit in fits:
-            found += [Remark(f"{part.label}, {name}", d.code, d.message) for d in fit.warnings]
-    return found
+            for warning in fit.warnings:
+                found.setdefault((warning.code, warning.message), []).append(f"{part.label}, {name}")
+    return [Remark("; ".join(places), code, message) for (code, message), places in found.items()]
 
 
 def versions() -> str:
-    """What computed this report."""
+    """Return the versions of what computed this report."""
     packages = ("scaling-harness", "numpy", "scipy", "pandas", "matplotlib")
     return ", ".join([f"Python {platform.python_version()}", *map(_version, packages)])
 
@@ -152,7 +164,7 @@ def _version(package: str) -> str:
         return f"{package} (not installed)"
 
 
-def _surface_sentences(part: Findings) -> Iterator[str]:
+def _law_sentences(part: Findings) -> Iterator[str]:
     if part.forecasts:
         yield _forecast_sentence(part.forecasts)
     if not part.fits:
@@ -160,32 +172,47 @@ def _surface_sentences(part: Findings) -> Iterator[str]:
     fit = part.fits[0]
     if not part.forecasts:
         yield (
-            f"The {fit.name} law describes the {fit.n_runs} runs it was fitted to within "
-            f"{100 * fit.rms:.2g} % (rms). No run was held out, so this says nothing about forecasts."
+            f"The {fit.name} law fits its {count(fit.n_runs, 'run')} with an rms error of "
+            f"{100 * fit.rms:.2g} %. No run was held out, so this does not measure how well it forecasts."
         )
     share = _interval(fit, lambda law: law.growth)
     if share and not _is_few(fit):
         digits = 2 if share[1] - share[0] > 0.02 else 4
         between = "–".join(f"{end:.{digits}f}" for end in share)
         yield (
-            f"Of a growing budget, the best size grows as compute to the power {between} "
+            f"The best model size grows as compute to the power {between} "
             f"({100 * fit.level:g} % interval of the {fit.name} law)."
         )
 
 
 def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
     best = forecasts[0]
-    n = len(best.table)
+    fit, n = best.fit, len(best.table)
     sentence = (
-        f"Fitted to the {best.fit.n_runs} smaller runs alone, the {best.fit.name} law forecast the loss of "
-        f"the {n} runs of largest compute (up to {say(best.reach)} times what it had seen) "
-        f"with an error of {100 * best.error:.2g} % (rms); {best.covered} of {n} lay inside its "
-        f"{100 * best.fit.level:g} % interval."
+        f"The {fit.name} law, fitted to the {count(fit.n_runs, 'run')} of smaller compute, predicted the "
+        f"loss of the {count(n, 'run')} of largest compute (up to {say(best.reach)} times that of the fit) "
+        f"with an rms error of {100 * best.error:.2g} %; {best.covered} of {n} inside the "
+        f"{100 * fit.level:g} % interval."
     )
     if len(forecasts) > 1:
         others = ", ".join(f"{f.fit.name} {100 * f.error:.2g} %" for f in forecasts[1:])
-        sentence += f" It is first because it forecast best ({others})."
+        sentence += f" It is listed first because its forecast was the most accurate ({others})."
     return sentence
+
+
+def count(number: int, thing: str) -> str:
+    """A number with its noun: 1 run, 12 runs."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def _listed(items: Sequence[str], word: str) -> str:
+    return f" {word} ".join(filter(None, (", ".join(items[:-1]), items[-1])))
+
+
+def _repeats(runs: pd.DataFrame) -> bool:
+    """Whether any cell, which is one place of the inputs, holds several runs."""
+    inputs = [name for name in ("params", "tokens", "flops", "x") if name in runs]
+    return bool(inputs) and bool(runs.duplicated(inputs[:2]).any())
 
 
 def _interval(fit: Fit, f: Callable[[Any], float]) -> tuple[float, float] | None:
@@ -196,20 +223,22 @@ def _interval(fit: Fit, f: Callable[[Any], float]) -> tuple[float, float] | None
 
 
 def _is_few(fit: Fit) -> bool:
-    return any(doubt.code == "few-runs" for doubt in fit.warnings)
+    return any(warning.code == "few-runs" for warning in fit.warnings)
 
 
-def _distinct(table: RunTable, column: str, most: int = 6) -> str:
+def distinct(table: RunTable, column: str, most: int = 6) -> str:
+    """The values of a column in words, the first few of many."""
     if column not in table:
         return "not stated"
-    values = sorted({str(v) for v in table[column] if v is not None and v == v})
+    values = sorted(str(value) for value in table[column].dropna().unique())
     shown = ", ".join(values[:most]) or "not stated"
-    return shown + (f" and {len(values) - most} more" if len(values) > most else "")
+    return shown + (f" and {len(values) - most:,} more" if len(values) > most else "")
 
 
-def _range(table: RunTable, column: str) -> str:
-    if not table.has_numbers(column):
-        return _distinct(table, column)
-    low, high = float(np.nanmin(table[column])), float(np.nanmax(table[column]))
-    words = say_flops if column == "flops" else say
-    return words(low) if low == high else f"{words(low)} to {words(high)}"
+def span(table: RunTable, column: str) -> str:
+    """The least and largest value of a column in words."""
+    if not table.has_numbers(column) or table[column].isna().all():
+        return distinct(table, column)
+    words: Callable[[float], str] = say_flops if column == "flops" else say
+    low, high = words(float(table[column].min())), words(float(table[column].max()))
+    return low if low == high else f"{low} to {high}"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,22 +66,21 @@ def to_latex(table: Table) -> str:
 
 def to_csv(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """CSV with numbers in full, and text that a spreadsheet cannot take for a formula."""
-    lines = []
-    for cells in (
-        [plain_text(name) for name in header],
-        *([_csv_cell(cell) for cell in row] for row in rows),
-    ):
-        buffer = io.StringIO()
-        # Python before 3.13 quotes what the line ends with and no other: a lone CR would begin a new row.
-        csv.writer(buffer, lineterminator="\r\n").writerow(cells)
-        lines.append(buffer.getvalue().removesuffix("\r\n") + "\n")
-    return "".join(lines)
+    return _csv([plain_text(name) for name in header], ([_csv_cell(cell) for cell in row] for row in rows))
 
 
 def frame_to_csv(frame: pd.DataFrame) -> str:
     """A whole table of runs as CSV."""
-    columns = [frame[name].tolist() for name in frame.columns]
-    return to_csv([str(name) for name in frame.columns], list(zip(*columns, strict=True)))
+    columns = [[_csv_cell(cell) for cell in frame[name].tolist()] for name in frame.columns]
+    return _csv([plain_text(str(name)) for name in frame.columns], zip(*columns, strict=True))
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    # Python before 3.13 quotes what the line ends with and no other: a lone CR would begin a new row.
+    lines: list[str] = []
+    sink = SimpleNamespace(write=lambda line: lines.append(line.removesuffix("\r\n") + "\n"))
+    csv.writer(sink, lineterminator="\r\n").writerows([header, *rows])
+    return "".join(lines)
 
 
 def plain_text(text: str) -> str:
@@ -135,12 +134,10 @@ def _is_text(table: Table, j: int) -> bool:
 
 
 def _csv_cell(cell: Any) -> Any:
-    if cell is None or (isinstance(cell, float) and np.isnan(cell)):
+    if isinstance(cell, float):
+        return repr(float(cell)) if cell == cell else ""
+    if isinstance(cell, str):
+        return plain_text(cell)
+    if cell is None:
         return ""
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    return (
-        plain_text(cell)
-        if isinstance(cell, str)
-        else (repr(float(cell)) if isinstance(cell, float) else cell)
-    )
+    return {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else cell

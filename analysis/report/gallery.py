@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
-from analysis.report import figures
-from analysis.report.advice import plot_approaches
-from analysis.report.bits import plot_loss_vs_bits
-from analysis.report.curves import plot_learning_curves
-from analysis.report.decimate import PLENTY, some_trunks
-from analysis.report.figures import BARS
-from analysis.report.style import panels, say_flops
+from analysis.report.figures.approaches import plot_approaches
+from analysis.report.figures.axes import others_of
+from analysis.report.figures.bits import plot_loss_vs_bits
+from analysis.report.figures.compute import BEYOND, plot_curve_law, plot_loss_vs_flops
+from analysis.report.figures.decimate import PLENTY, some_trunks
+from analysis.report.figures.fits import BARS, plot_forecast, plot_parameter, plot_residuals
+from analysis.report.figures.learning import evaluated, plot_learning_curves
+from analysis.report.figures.surface import plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
+from analysis.report.style import colours, panels, say_flops
 
-_RESIDUALS = (
-    ("params", "size."),
-    ("tokens", "tokens."),
-    (
-        "fitted",
-        "fitted loss. A pattern is a law of the wrong form, or runs that differ in more than N and D.",
-    ),
-)
-PARAMETERS = ("E", "alpha", "beta", "A", "B", "k")
+_COVERED = " Of runs that would cover each other one is drawn."
+_NAMES = {"params": "size", "tokens": "tokens", "flops": "compute"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn figure, its file name without suffix, and what to say of it."""
+    """A drawn figure, its file name without suffix, and what to write under it."""
 
     name: str
     group: str  # the heading it stands under
@@ -40,113 +36,44 @@ class Picture:
     figure: Figure
 
 
-_COVERED = " Of runs that would cover each other one is drawn."
+def picture(name: str, group: str, caption: str, ax: Axes, *, many: bool = False) -> Picture:
+    """The figure of these axes, with a note that some of many points are not drawn."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise RuntimeError(f"{name}: axes without a figure")
+    return Picture(name, group, caption + (_COVERED if many else ""), figure)
 
 
-def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> list[Picture]:
-    """Every figure of a report. Call inside `style.styled()`."""
+def draw_all(findings: Mapping[str, Findings], curves: pd.DataFrame | None) -> Iterator[Picture]:
+    """Draw every figure of a report, one at a time. Use inside `style.styled()`."""
     parts = list(findings.values())
-    pictures = []
-    held = [(p.label, p.family, p.forecasts[0]) for p in parts if p.forecasts]
-    if held:
-        pictures.append(
-            picture(
-                "forecast",
-                "Forecast",
-                "Held-out runs of largest compute: what the law forecast before it saw them, against what "
-                "was measured. Bars are prediction intervals of one run; the grey band is 1 % either way."
-                + (_COVERED if any(len(forecast.table) > BARS for _, _, forecast in held) else ""),
-                figures.plot_forecast(held),
-            )
-        )
-    pictures.append(
-        picture(
-            "loss-vs-flops",
-            "Forecast",
-            "Runs, the best run so far, and the first law at its compute optimum with the 95 % band of its "
-            "bootstrap draws. Dotted: nothing was measured there."
-            + (_COVERED if any(len(p.runs) > PLENTY for p in parts) else ""),
-            figures.plot_loss_vs_flops([(p.label, p.runs, p.fits) for p in parts]),
-        )
-    )
+    inks = colours(part.label for part in parts)
+    surfaces = [part for part in parts if is_surface(part)]
+    if any(part.forecasts for part in parts):
+        yield _forecast(parts, inks)
+    if surfaces:
+        yield _compute(surfaces, inks)
     for part in parts:
-        end = f"-{slug(part.label)}" if len(parts) > 1 else ""
-        group = "Surface" if len(parts) == 1 else f"Surface: {part.label}"
-        law = part.fits[0].name if part.fits else "no"
-        covered = _COVERED if len(part.runs) > PLENTY else ""
-        pictures += [
-            picture(
-                f"loss-vs-params{end}",
-                group,
-                f"Loss against size at each token budget. Dots are runs, lines the {law} law.{covered}",
-                figures.plot_loss_vs_params(part.runs, part.fits),
-            ),
-            picture(
-                f"loss-vs-tokens{end}",
-                group,
-                f"Loss against tokens at each size. Dots are runs, lines the {law} law.{covered}",
-                figures.plot_loss_vs_tokens(part.runs, part.fits),
-            ),
-            picture(
-                f"isoflop{end}",
-                group,
-                f"Slices of the {law} law at equal compute C = 6 N D [FLOP]. Each dot is a run within a "
-                f"factor of two of the slice, moved to it along the law.{covered}",
-                figures.plot_isoflop(part.runs, part.fits),
-            ),
-        ]
+        yield from _surface(part, inks, parts) if part in surfaces else _curve(part, inks, parts)
     for part in parts:
         if part.approaches is not None and part.approaches.approaches:
-            pictures.append(_approaches(part, alone=len(parts) == 1))
-    if parts and any(part.fits for part in parts):
-        pictures.append(_parameters(parts))
+            yield _approaches(part, parts)
+    if any(part.fits for part in parts):
+        yield _parameters(parts, inks)
     for part in parts:
-        pictures += _residuals(part, alone=len(parts) == 1)
+        if part.fits:
+            yield from _residuals(part, inks, parts)
     if curves is not None and not curves.empty:
-        pictures += [
-            _curves(curves, "tokens", "tokens"),
-            _curves(curves, "flops", "compute, with the envelope of all"),
-        ]
-    return pictures
+        arms = {str(trunk): part.label for part in parts for trunk in part.runs["trunk_id"].unique()}
+        for against in ("tokens", "flops"):
+            yield _learning(curves, against, arms, inks)
 
 
-def _approaches(part: Findings, *, alone: bool) -> Picture:
-    assert part.approaches is not None
-    return picture(
-        "approaches" if alone else f"approaches-{slug(part.label)}",
-        "Surface" if alone else f"Surface: {part.label}",
-        "Chinchilla's three approaches to the best size of a compute budget. Marks are what each found, "
-        f"lines its power law; bars are intervals at {say_flops(part.approaches.compute)} FLOP. Wasted: the "
-        "share of that compute lost by following the advice if the first law, which approach 3 follows, is "
-        "true.",
-        plot_approaches(part.approaches),
-    )
-
-
-def _residuals(part: Findings, *, alone: bool) -> list[Picture]:
-    end = "" if alone else f"-{slug(part.label)}"
-    what = "What" if alone else f"{part.label}: what"
-    return [
-        picture(
-            f"residuals-vs-{against}{end}",
-            "Residuals",
-            f"{what} the first law leaves unexplained, against {words}"
-            + (_COVERED if len(part.runs) > PLENTY else ""),
-            figures.plot_residuals(part.runs, part.fits, against=against, ax=panels(width=4.2, height=3)[0]),
-        )
-        for against, words in _RESIDUALS
-    ]
-
-
-def _curves(curves: pd.DataFrame, against: str, words: str) -> Picture:
-    seen = curves[curves["loss"].notna()]
-    all_trunks, drawn = (frame["trunk_id"].nunique() for frame in (seen, some_trunks(seen)))
-    trunks = "every trunk and its cooldowns"
-    if drawn < all_trunks:
-        trunks = f"{drawn} of {all_trunks:,} trunks, of each size the best to the worst, and their cooldowns"
-    caption = f"Held-out loss along {trunks} against {words}. A dot ends a cooldown: it is what enters a fit."
-    ax = plot_learning_curves(curves, against=against)
-    return picture(f"curves-vs-{against}", "Learning curves", caption, ax)
+def is_surface(part: Findings) -> bool:
+    """Whether a part is about loss as a function of N and D, not of one input."""
+    if part.fits:
+        return {"N", "D"} <= set(part.fits[0].law.inputs)
+    return {"params", "tokens"} <= set(part.runs.columns)
 
 
 def slug(text: str) -> str:
@@ -154,42 +81,137 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.casefold()).strip("-")[:60] or "part"
 
 
-def _parameters(parts: list[Findings]) -> Picture:
-    rows = [
-        (fit.name if len(parts) == 1 else f"{part.label}, {fit.name}", part.family, fit)
-        for part in parts
-        for fit in part.fits
-    ]
-    axes = panels(3, 2, height=3 * (0.55 + 0.24 * len(rows)))
-    for i, (name, ax) in enumerate(zip(PARAMETERS, axes, strict=True)):
-        figures.plot_parameter(rows, name, ax=ax)
-        ax.tick_params(labelleft=i % 2 == 0)
-    caption = (
-        "Each parameter with its bootstrap interval. A wide bar is a parameter that the runs do not fix."
-    )
-    return picture("parameters", "Surface" if len(parts) == 1 else "Parameters", caption, axes[0])
-
-
-def picture(name: str, group: str, caption: str, ax: Axes) -> Picture:
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise RuntimeError(f"{name}: axes without a figure")
-    return Picture(name, group, caption, figure)
-
-
-def draw_compressed(evaluations: pd.DataFrame) -> list[Picture]:
-    """Loss and scores of compressed copies against the bits of the model, a figure a family and quantity."""
-    drawn = []
+def draw_compressed(evaluations: pd.DataFrame) -> Iterator[Picture]:
+    """Draw loss and scores of compressed copies against the bits of the model, by family and quantity."""
     for family, rows in evaluations.groupby("family"):
         small = rows[rows["quantise"].notna() | rows["prune"].notna()]
         for task in dict.fromkeys(map(str, small["task"])):
-            drawn.append(
-                picture(
-                    f"bits-{slug(task)}-{slug(str(family))}",
-                    "Compression",
-                    f"{family}: {task} of finished runs, as trained, quantised and pruned without further "
-                    "training, against the bits of the whole model. The longest run of each size.",
-                    plot_loss_vs_bits(rows, task=task),
-                )
+            yield picture(
+                f"bits-{slug(task)}-{slug(str(family))}",
+                "Compression",
+                f"{family}: {task} of finished runs as trained, quantised and pruned without further "
+                "training, against the bits of the whole model. For each size, the run with most tokens.",
+                plot_loss_vs_bits(rows, task=task),
             )
-    return drawn
+
+
+def _named(name: str, group: str, part: Findings, parts: Sequence[Findings]) -> tuple[str, str]:
+    """The file name and the heading of a figure of one part; with several parts both carry its label."""
+    return (name, group) if len(parts) == 1 else (f"{name}-{slug(part.label)}", f"{group}: {part.label}")
+
+
+def _forecast(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
+    held = [(part.label, part.forecasts[0]) for part in parts if part.forecasts]
+    caption = (
+        "Held-out runs of largest compute: loss forecast from the smaller runs against measured loss. Bars "
+        "are prediction intervals of one run; the grey band is ±1 %."
+    )
+    many = any(len(forecast.table) > BARS for _, forecast in held)
+    return picture("forecast", "Forecast", caption, plot_forecast(held, inks=inks), many=many)
+
+
+def _compute(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
+    level = next((f"{100 * part.fits[0].level:g} % " for part in parts if part.fits), "")
+    caption = (
+        f"Runs, the best run so far, and the first law at its compute optimum with the {level}band of its "
+        "bootstrap draws. Dotted lines lie beyond the measured runs."
+    )
+    ax = plot_loss_vs_flops([(p.label, p.runs, p.fits) for p in parts], inks=inks)
+    many = any(len(part.runs) > PLENTY for part in parts)
+    return picture("loss-vs-flops", "Forecast", caption, ax, many=many)
+
+
+def _surface(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
+    lines = f" Dots are runs, lines the {part.fits[0].name} law." if part.fits else ""
+    along = "Loss against {} at each {}." + lines
+    if part.fits and others_of(part.fits[0]):
+        along += " Further inputs of the law are held at their median."
+    slices = (
+        "Slices of the first law at equal compute C = 6 N D [FLOP]. Each dot is a run within a factor of two "
+        "of the slice, moved to it along the law."
+    )
+    for name, caption, draw in (
+        ("loss-vs-params", along.format("size", "token budget"), plot_loss_vs_params),
+        ("loss-vs-tokens", along.format("tokens", "size"), plot_loss_vs_tokens),
+        ("isoflop", slices, plot_isoflop),
+    ):
+        ax = draw(part.runs, part.fits, ink=inks[part.label])
+        yield picture(*_named(name, "Surface", part, parts), caption, ax, many=len(part.runs) > PLENTY)
+
+
+def _curve(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
+    if part.fits:
+        runs = part.fits[0].runs
+        x, loss = runs.inputs[part.fits[0].law.inputs[0]], runs.loss
+        bands = f" Lines go on to {BEYOND:g} times the largest run; the band belongs to the first law."
+    elif columns := [name for name in ("flops", "x") if name in part.runs]:
+        x, loss, bands = part.runs[columns[0]].to_numpy(float), part.runs["loss"].to_numpy(float), ""
+    else:
+        return
+    ax = plot_curve_law(part.label, x, loss, part.fits, ink=inks[part.label])
+    caption = f"Loss of the runs and the fitted laws.{bands}"
+    yield picture(*_named("curve", "Curve", part, parts), caption, ax, many=len(x) > PLENTY)
+
+
+def _approaches(part: Findings, parts: Sequence[Findings]) -> Picture:
+    assert part.approaches is not None
+    caption = (
+        "Three approaches to the best size for a compute budget (Hoffmann et al. 2022). Marks are what each "
+        f"found, lines its power law; bars are intervals at {say_flops(part.approaches.compute)} FLOP. "
+        "Wasted: the share of that compute lost by following the advice if the first law, which approach 3 "
+        "uses, is true."
+    )
+    return picture(*_named("approaches", "Surface", part, parts), caption, plot_approaches(part.approaches))
+
+
+def _parameters(parts: Sequence[Findings], inks: Mapping[str, str]) -> Picture:
+    rows = [
+        (fit.name if len(parts) == 1 else f"{part.label}, {fit.name}", inks[part.label], fit)
+        for part in parts
+        for fit in part.fits
+    ]
+    names = list(dict.fromkeys(name for _, _, fit in rows for name in fit.law.parameters))
+    height = -(-len(names) // 2)
+    axes = panels(height, 2, height=height * (0.55 + 0.24 * len(rows)))
+    for place, ax in enumerate(axes):
+        if place < len(names):
+            plot_parameter(rows, names[place], ax=ax)
+            ax.tick_params(labelleft=place % 2 == 0)
+        else:
+            ax.set_axis_off()
+    caption = (
+        "Parameters with their bootstrap intervals. A wide bar is a parameter that the runs do not identify."
+    )
+    group = "Parameters" if len(parts) > 1 else "Surface" if is_surface(parts[0]) else "Curve"
+    return picture("parameters", group, caption, axes[0])
+
+
+def _residuals(part: Findings, inks: Mapping[str, str], parts: Sequence[Findings]) -> Iterator[Picture]:
+    columns = [called(name) for name in part.fits[0].law.inputs]
+    for against in (*(name for name in columns if name in part.runs), "fitted"):
+        caption = f"Residuals of the first law against {_NAMES.get(against, against)}."
+        if against == "fitted":
+            caption = (
+                "Residuals of the first law against the fitted loss. A pattern means that the law has the "
+                "wrong form, or that the runs differ in more than its inputs."
+            )
+        if len(parts) > 1:
+            caption = f"{part.label}: {caption}"
+        ax = panels(width=4.2, height=3)[0]
+        plot_residuals(part.runs, part.fits, against=against, ink=inks[part.label], ax=ax)
+        name, _ = _named(f"residuals-vs-{slug(against)}", "", part, parts)
+        yield picture(name, "Residuals", caption, ax, many=len(part.runs) > PLENTY)
+
+
+def _learning(
+    curves: pd.DataFrame, against: str, arms: Mapping[str, str], inks: Mapping[str, str]
+) -> Picture:
+    seen = evaluated(curves)
+    every, drawn = (frame["trunk_id"].nunique() for frame in (seen, some_trunks(seen)))
+    trunks = "every trunk and its cooldowns"
+    if drawn < every:
+        trunks = f"{drawn} of {every:,} trunks, of each size the best to the worst, and their cooldowns"
+    axis = "tokens" if against == "tokens" else "compute, with the envelope of all"
+    caption = f"Held-out loss along {trunks} against {axis}. A dot ends a cooldown and is what enters a fit."
+    ax = plot_learning_curves(curves, against=against, arms=arms, inks=inks)
+    return picture(f"curves-vs-{against}", "Learning curves", caption, ax)

@@ -18,7 +18,7 @@ def render_markdown(page: Page) -> str:
         "",
         *_bullets(page.known),
         "",
-        "**What is not**",
+        "**What is not known**",
         "",
         *_bullets(page.unknown),
         "",
@@ -31,7 +31,7 @@ def render_markdown(page: Page) -> str:
             out += [f"*{escape_markdown(image.caption)}*", ""]
     out += ["## Results", "", *map(to_markdown, page.results)]
     out += ["## Warnings", ""]
-    out += _bullets([f"{r.where} ({r.code}): {r.message}" for r in page.remarks] or ["None."])
+    out += _bullets([f"{r.code}: {r.message} ({r.where})" for r in page.remarks] or ["None."])
     out += ["", "## Runs and data", "", to_markdown(page.counts)]
     if page.quarantine.rows:
         out.append(to_markdown(page.quarantine))

@@ -1,12 +1,11 @@
-"""How every figure looks: one colour a family, ticks a reader can say, the same bytes each time."""
+"""How every figure looks: one colour an arm, ticks a reader can say, the same bytes each time."""
 
 from __future__ import annotations
 
 import io
 import math
 import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,27 +17,31 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from analysis.report.fonts import families
+
 INK = "#1c2024"  # text and axes
 FAINT = "#d8dce1"  # grid
-GREY = "#7a828c"  # what belongs to no family
+GREY = "#7a828c"  # what belongs to no arm
 
-# Okabe and Ito, "Color universal design" (2008), without yellow, which is invisible on white.
+# Okabe and Ito, "Color universal design" (2008), without yellow, which is invisible on white; then Tol's.
+PALETTE = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
+    *("#882255", "#117733", "#999933", "#332288"),
+)
+PLAIN = PALETTE[0]  # of a figure with one arm
+MARKERS = "osD^vP*X"
 _FAMILIES = {
     "decoder": "#0072b2",
     "encoder_decoder": "#009e73",
     "masked": "#e69f00",
     "lstm": "#d55e00",
     "feedforward": "#cc79a7",
-    "unstated": "#0072b2",
 }
-# A family that we do not know takes one of these by its name, so that it keeps it in every report.
-_OTHERS = ("#56b4e9", "#882255", "#117733", "#999933", "#332288")
 
 _SETTINGS: Any = {
     "svg.hashsalt": "scaling",
     "svg.fonttype": "path",
     "pdf.fonttype": 42,  # whole letters: some venues refuse Type 3 fonts
-    "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,
     "text.parse_math": False,  # a name with two dollar signs is a name
@@ -71,7 +74,7 @@ def styled() -> Iterator[None]:
     """Draw and save inside this: our settings, and the user's own untouched afterwards."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        mpl.rcParams.update(_SETTINGS | {"font.family": families()})
         yield
 
 
@@ -86,22 +89,35 @@ def axes_or_new(ax: Axes | None) -> Axes:
     return ax if ax is not None else panels()[0]
 
 
-def colour(family: str) -> str:
-    """The colour of a family, the same in every figure of every report."""
-    return _FAMILIES.get(family) or _OTHERS[zlib.crc32(family.encode()) % len(_OTHERS)]
+def colours(arms: Iterable[str]) -> dict[str, str]:
+    """A colour for each arm, no two alike up to thirty: use one result for all figures of a report.
+
+    The first arm of a family that we know has the family's colour, so that it keeps it in every report.
+    """
+    names = list(dict.fromkeys(arms))
+    found: dict[str, str] = {}
+    for name in names:
+        own = _FAMILIES.get(name.split(",")[0])
+        if own is not None and own not in found.values():
+            found[name] = own
+    every = [*PALETTE, *(to_hex(shade(ink, t)) for t in (1.0, 0.0) for ink in PALETTE)]
+    free = [ink for ink in every if ink not in found.values()]
+    others = [name for name in names if name not in found]
+    found |= {name: free[place % len(free)] for place, name in enumerate(others)}
+    return {name: found[name] for name in names}
 
 
-def shade(family: str, t: float) -> tuple[float, float, float]:
-    """The family's colour from light (t = 0, the smallest) to dark (t = 1, the largest)."""
-    base = np.array(to_rgb(colour(family)))
+def shade(ink: str, t: float) -> tuple[float, float, float]:
+    """A colour from light (t = 0, the smallest) to dark (t = 1, the largest)."""
+    base = np.array(to_rgb(ink))
     towards, weight = (np.ones(3), 0.5 * (1 - t / 0.6)) if t < 0.6 else (np.zeros(3), 0.45 * (t - 0.6) / 0.4)
     r, g, b = (1 - weight) * base + weight * towards
     return float(r), float(g), float(b)
 
 
-def shades(family: str, n: int) -> list[tuple[float, float, float]]:
-    """n shades of a family in order of size; one alone is its plain colour."""
-    return [shade(family, i / (n - 1)) for i in range(n)] if n > 1 else [shade(family, 0.6)]
+def shades(ink: str, n: int) -> list[tuple[float, float, float]]:
+    """n shades of a colour in order of size; one alone is the colour itself."""
+    return [shade(ink, i / (n - 1)) for i in range(n)] if n > 1 else [shade(ink, 0.6)]
 
 
 def say(value: float) -> str:
@@ -124,12 +140,17 @@ def say_flops(value: float) -> str:
 
 def scale_axis(ax: Axes, low: float, high: float, words: Callable[[float], str] = say, most: int = 7) -> None:
     """A logarithmic x axis over [low, high] with ticks at numbers one can say."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
+    log_axis(ax.xaxis, low, high, words, most)
     pad = (high / low) ** 0.04 if high > low else 1.5
     ax.set_xlim(low / pad, high * pad)
+
+
+def log_axis(axis: Axis, low: float, high: float, words: Callable[[float], str] = say, most: int = 7) -> None:
+    """A logarithmic axis with ticks at numbers one can say; its limits are left alone."""
+    axis.axes.set(**{"xscale" if axis is axis.axes.xaxis else "yscale": "log"})
+    axis.set_major_locator(FixedLocator(log_ticks(low, high, most)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
 
 
 def linear_axis(axis: Axis, label: str | None = None, most: int = 6) -> None:
@@ -138,12 +159,14 @@ def linear_axis(axis: Axis, label: str | None = None, most: int = 6) -> None:
         axis.set_label_text(label)
     axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
 
-    def digits(value: float, _: int | None) -> str:
+    def words(value: float, _: int | None) -> str:
         low, high = axis.get_view_interval()
         span = max(abs(low), abs(high)) / abs(high - low)  # neighbouring ticks must differ in what is written
-        return f"{value:.{max(3, 2 + math.ceil(math.log10(span)))}g}"
+        digits = max(3, 2 + math.ceil(math.log10(span)))
+        text = f"{value:.{digits}g}"
+        return say(value) if digits == 3 and "e+" in text else text
 
-    axis.set_major_formatter(FuncFormatter(digits))
+    axis.set_major_formatter(FuncFormatter(words))
 
 
 def legend_above(ax: Axes, columns: int = 2) -> None:
@@ -167,9 +190,14 @@ def label_ends(ax: Axes, heading: str, ends: Sequence[tuple[float, str, Any]], g
 
     Args:
         heading: what the texts are values of, written above them.
-        gap: least distance between two labels, as a fraction of the height of the axes.
+        gap: least distance between two labels, as a fraction of the height of the axes. Of more lines than
+            have room, evenly chosen ones are labelled.
     """
     low, high = ax.get_ylim()
+    room = int(1 / gap)
+    if len(ends) > room:
+        ranked = sorted(ends, key=lambda end: end[0])
+        ends = [ranked[round(i)] for i in np.linspace(0, len(ends) - 1, room)]
     heights = [min(max((y - low) / (high - low), 0.0), 1.0) for y, _, _ in ends]  # lines may leave at the top
     order = sorted(range(len(ends)), key=lambda i: ends[i][0])
     placed = [heights[i] for i in order]
@@ -211,7 +239,7 @@ def save(figure: Figure, kinds: Sequence[str] = ("png", "pdf", "svg")) -> dict[s
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=200, metadata=metadata[kind])
         saved[kind] = buffer.getvalue()
-        figure.set_layout_engine("none")  # laid out once: the other formats keep the places
+        figure.set_layout_engine(None)  # laid out once: the other formats keep the places
     return saved | {"svg": _dark_too(saved["svg"])} if "svg" in saved else saved
 
 

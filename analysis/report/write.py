@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from analysis.forecast.findings import Findings, fit_study
@@ -18,6 +20,7 @@ from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
 from analysis.sweeps.families import FamilyComparison
 from analysis.table import NotedRows, RunTable, load_curves, load_evaluations, load_runs
+from scaling.records.record import read_study
 
 _RUN_COLUMNS = (
     "run_id",
@@ -46,8 +49,8 @@ def write_report(
     """Write the whole report of a study or of anybody's table. The same input gives the same bytes.
 
     Args:
-        source: a runs/<study> folder (with its learning curves), another source that `load_runs` reads, or a
-            table that it returned.
+        source: what `load_runs` reads, or a table that it returned. A table from a runs/<study> folder comes
+            with the learning curves and evaluations of that folder.
         fits: as `fit_study` returns; made here with its defaults when not given.
         out: folder, made if absent: index.html, report.md, tables.tex, one CSV a table, figures/.
         question: what the study asks, in one sentence; by default what its plan says.
@@ -56,20 +59,17 @@ def write_report(
         file name relative to `out` → path, in order of writing; the page is `index.html`.
     """
     table = source if isinstance(source, RunTable) else load_runs(source)
-    folder = None if isinstance(source, RunTable) or not Path(source).is_dir() else Path(source)
-    curves = None if folder is None else load_curves(folder, most=_EVALUATIONS)
-    if curves is None and table.curves is not None:
-        curves = NotedRows(table.curves, table.study)
-    scores = None if folder is None else load_evaluations(folder)
+    curves, scores = _logs(table)
     findings = fit_study(table) if fits is None else fits
     compared = compare_in(table.rows)
     files: dict[str, bytes] = {}
     images = []
     with styled():
-        pictures = draw_all(findings, None if curves is None else curves.rows)
-        if scores is not None:
-            pictures += draw_compressed(scores.rows)
-        for picture in [*pictures, family_picture(compared)] if compared else pictures:
+        for picture in chain(
+            draw_all(findings, None if curves is None else curves.rows),
+            draw_compressed(scores.rows) if scores is not None else (),
+            [family_picture(compared)] if compared else (),
+        ):
             saved = save(picture.figure)
             files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}
             images.append(Image(picture.name, picture.group, picture.caption, saved["svg"]))
@@ -85,6 +85,26 @@ def write_report(
     return {name: _write(Path(out) / name, data) for name, data in files.items()}
 
 
+def _logs(table: RunTable) -> tuple[NotedRows | None, NotedRows | None]:
+    """Learning curves and evaluations of the study folder that a table came from, or the curves in it.
+
+    A part of a study has the curves and scores of its own trunks only.
+    """
+    folder = Path(table.source)
+    if not folder.is_dir():
+        return None if table.curves is None else NotedRows(table.curves, table.study), None
+    study = read_study(folder)
+    curves, scores = load_curves(study, most=_EVALUATIONS), load_evaluations(study)
+    if len(table) == table.counts.get("used", len(table)) and not table.counts.get("left out"):
+        return curves, scores
+    trunks = set(table.trunks)
+    return _of_trunks(curves, trunks), _of_trunks(scores, trunks)
+
+
+def _of_trunks(noted: NotedRows, trunks: Set[str]) -> NotedRows:
+    return replace(noted, rows=noted.rows[noted.rows["trunk_id"].isin(trunks)])
+
+
 def _page(
     table: RunTable,
     curves: NotedRows | None,
@@ -93,9 +113,22 @@ def _page(
     images: list[Image],
     question: str | None,
 ) -> Page:
-    notes = [*table.notes, *(curves.notes if curves is not None else [])]
+    whole = [table, *(part.table for part in findings.values())]
+    notes = [
+        *dict.fromkeys(n for each in whole for n in each.notes),
+        *(curves.notes if curves is not None else []),
+    ]
     aside = tuple((item.row, item.reason) for item in table.set_aside)
     columns = [name for name in _RUN_COLUMNS if name in table]
+    results = [
+        tables.fits_table(findings),
+        tables.optimum_table(findings),
+        tables.reach_table(findings),
+        *([family_table(compared)] if compared else []),
+        tables.approach_table(findings),
+        tables.sensitivity_table(findings),
+        tables.parameter_table(findings),
+    ]
     runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
     rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
     return Page(
@@ -105,14 +138,7 @@ def _page(
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),
         forecast=tables.forecast_table(findings, most=_SHOWN),
-        results=[
-            tables.fits_table(findings),
-            tables.optimum_table(findings),
-            *([family_table(compared)] if compared else []),
-            tables.approach_table(findings),
-            tables.sensitivity_table(findings),
-            tables.parameter_table(findings),
-        ],
+        results=[each for each in results if each.rows],
         remarks=content.warnings_of(table, findings),
         data=content.data_facts(table),
         conventions=content.conventions(table),

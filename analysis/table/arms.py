@@ -14,7 +14,7 @@ from analysis.table.decide import Decision, decide, is_truth, marked
 from analysis.table.levels import Column, Grid, combine, count, join, read_column, read_columns, read_grid
 from analysis.table.roles import BOOKKEEPING, MEASURED, plain_name
 from analysis.table.runtable import RunTable
-from analysis.table.sweep import Sweep, envelope, find_sweep
+from analysis.table.sweep import Sweep, disagreement, envelope, find_sweep
 
 ENOUGH = 6  # distinct (N, D) below which no law has as many points as parameters and one to spare
 MANY = 12  # parts that a person still looks at
@@ -77,7 +77,7 @@ def split_comparable(table: RunTable) -> dict[str, RunTable]:
         or batches it holds the best runs of each cell, with a warning where these lie at an edge. A label
         names only what differs, beside the family.
     """
-    decided = arms(table.rows)
+    decided = arms(table.rows, table.by or None)
     notes = (*table.notes, *filter(None, (decided.words, decided.hint)))
     parts = {}
     for label, positions in decided.parts.items():
@@ -86,7 +86,8 @@ def split_comparable(table: RunTable) -> dict[str, RunTable]:
             best, edges = envelope(table.rows.iloc[positions], decided.sweep)
             positions = positions[best]
         part = table.take(positions, part=label)
-        parts[label] = replace(part, notes=notes, warnings=(*table.warnings, *edges))
+        unlike = disagreement(part.rows)
+        parts[label] = replace(part, notes=notes, warnings=(*table.warnings, *edges, *unlike))
     return parts
 
 

@@ -29,14 +29,14 @@ Rows = NDArray[np.float64]  # (n, 7), in the order of _NUMBERS
 _About = tuple[str, str | None, str, str | None, int | None]
 
 
-def load_curves(source: str | Path, *, most: int | None = None) -> NotedRows:
+def load_curves(source: str | Path | StudyRecords, *, most: int | None = None) -> NotedRows:
     """Read metrics.jsonl of all trunks and cooldowns that the plan or a record of the study names.
 
     A run ends with a row for the held-out loss of its record.
 
     Args:
-        source: a study folder, or the file of a chart that W&B exports: one column a run and metric. Its
-            runs are named in `trunk_id`, and metrics that are none of ours keep their names.
+        source: a study folder, its records, or the file of a chart that W&B exports: one column a run and
+            metric. Its runs are named in `trunk_id`, and metrics that are none of ours keep their names.
         most: evaluations to keep of a file that has more than twice as many, and as many lines without one;
             the first and the last always stay. By default every line is kept: 100 bytes each.
 
@@ -50,9 +50,9 @@ def load_curves(source: str | Path, *, most: int | None = None) -> NotedRows:
         FileNotFoundError: no such study folder.
         ValueError: a file that holds no such chart.
     """
-    if Path(source).is_file():
+    if not isinstance(source, StudyRecords) and Path(source).is_file():
         return _read_chart(Path(source))
-    study = read_study(source)
+    study = source if isinstance(source, StudyRecords) else read_study(source)
     found = _Curves(study.folder, most)
     runs, done = _runs_of(study), {record.run_id: record for record in study.done}
     for trunk_id, about in _trunks(study).items():

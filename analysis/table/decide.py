@@ -156,6 +156,11 @@ def marked(column: Column) -> int | None:
     return 1 if words & LEFT_OUT else 0
 
 
+def _rank(column: Column) -> int:
+    """Return how much the name of a column tells, 0 most; words under a name of numbers tell least."""
+    return _PREFERENCE.index(column.role) if column.role in _PREFERENCE else len(_PREFERENCE)
+
+
 def _part_by(column: Column, made: Decision) -> None:
     made.keys.append(column)
     made.part = combine([made.part, column.codes])
@@ -166,7 +171,7 @@ def _without_twins(columns: Sequence[Column], apart: frozenset[str]) -> tuple[li
     kept: dict[bytes, Column] = {}
     twins: dict[str, str] = {}
     others = []
-    for column in sorted(columns, key=lambda c: _PREFERENCE.index(c.role) if c.role in _PREFERENCE else 9):
+    for column in sorted(columns, key=_rank):
         # Two numbers that differ in every cell need not be one: each may be its own rule of N and D.
         many = column.number and len(column.levels) > FEW
         if column.role not in _PREFERENCE or many or column.name in apart:
@@ -196,7 +201,7 @@ def _labels_of_sweep(columns: Sequence[Column], grid: Grid) -> frozenset[str]:
 
 def _drop_needless(made: Decision) -> None:
     """Leave out keys that the other keys imply, the least telling name first."""
-    order = sorted(made.keys, key=lambda c: _PREFERENCE.index(c.role))
+    order = sorted(made.keys, key=_rank)
     for column in reversed(order):
         rest = [key for key in made.keys if key is not column]
         if rest and determined(column.codes, combine([key.codes for key in rest])):

@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from analysis.table.columns import is_known
 from analysis.table.headers import count_header_rows, is_index_row, name_columns
 from analysis.table.nested import flatten_objects
-from analysis.table.numbers import is_number
-from analysis.table.raw import Raw, refuse_repeated_names
+from analysis.table.numbers import is_number, shorten
+from analysis.table.raw import Raw, refuse_repeated_names, refuse_too_many_cells
 from analysis.table.wide import unpivot_chart
 
 _DELIMITERS = (",", "\t", ";", "|")
+_LONGEST_LINE = 4_000_000
 _SAMPLE = 200  # rows that decide on the delimiter
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?[ \t,;]*', re.IGNORECASE)
 _RULE = re.compile(r":?-{2,}:?")  # between header and rows of a Markdown table
@@ -38,6 +40,7 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
         ValueError: text that is not delimited, or two columns of one name.
     """
     raw = Raw(source, {}, [])
+    _refuse_long_lines(source, text)
     skipped, delimiter, comments, body = _skip_preamble(text)
     delimiter = delimiter or _choose_delimiter(body)
     lines = list(_parse(source, body, delimiter, skipped))
@@ -46,6 +49,8 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     if not lines:
         return raw, delimiter
     _trim_empty_ends(lines)
+    _drop_titles(raw, lines)
+    _refuse_transposed(source, lines)
     header, lines = _split_header(raw, lines, body)
     refuse_repeated_names(source, header)
     lines = _check_lines(raw, header, lines)
@@ -58,6 +63,23 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     return unpivot_chart(raw), delimiter
 
 
+def _refuse_long_lines(source: str, text: str) -> None:
+    """Refuse text with a line that no table has, before every delimiter is tried on it.
+
+    Raises:
+        ValueError: a line of more than 4 million characters.
+    """
+    start = 0
+    while len(text) - start > _LONGEST_LINE:
+        end = max(text.rfind(mark, start, start + _LONGEST_LINE) for mark in "\n\r")
+        if end < 0:
+            number = text.count("\n", 0, start) + 1
+            raise ValueError(
+                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is no table."
+            )
+        start = end + 1
+
+
 def _skip_preamble(text: str) -> tuple[int, str, list[str], str]:
     """Lines skipped, the delimiter that a `sep=` line names, comments, and the rest of the text."""
     delimiter, comments, skipped, start = "", [], 0, 0
@@ -66,7 +88,7 @@ def _skip_preamble(text: str) -> tuple[int, str, list[str], str]:
         if separator:
             delimiter = separator["delimiter"]
         elif line.startswith("#"):
-            comments.append(line.lstrip("# \t").rstrip("\r\n"))
+            comments.append(line.rstrip("\r\n"))
         elif line.strip():
             break
         skipped, start = skipped + 1, start + len(line)
@@ -107,9 +129,11 @@ def _parse(source: str, text: str, delimiter: str, skipped: int) -> Iterator[_Li
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
     )
-    before = 0
+    before = cells = 0
     try:
         for row in reader:
+            cells += len(row)
+            refuse_too_many_cells(source, len(row), max(1, cells // max(1, len(row))))
             first, last = skipped + before + 1, skipped + reader.line_num
             before = reader.line_num
             label = f"line {last}" if first == last else f"lines {first}–{last}"
@@ -119,11 +143,18 @@ def _parse(source: str, text: str, delimiter: str, skipped: int) -> Iterator[_Li
 
 
 def _restore_commented_header(comments: Sequence[str], delimiter: str, lines: list[_Line]) -> None:
-    """Take the last comment as the header where the first row is of numbers: NumPy's savetxt writes that."""
-    if not comments or not lines or not all(map(is_number, filter(None, lines[0].cells))):
+    """Take the last comment as the header where it is one.
+
+    NumPy's savetxt writes `# params,tokens`, above rows of numbers; `#,params,tokens` calls an index `#`.
+    """
+    if not comments or not lines:
         return
-    header = [name.strip() for name in next(csv.reader([comments[-1]], delimiter=delimiter))]
-    if len(header) == len(lines[0].cells):
+    index = re.match(rf"#\s*{re.escape(delimiter)}", comments[-1])
+    if not index and not all(map(is_number, filter(None, lines[0].cells))):
+        return
+    text = comments[-1] if index else comments[-1].lstrip("# \t")
+    header = [name.strip() for name in next(csv.reader([text], delimiter=delimiter))]
+    if len(header) == len(lines[0].cells) and not (index and set(header[1:]) == {""}):
         lines.insert(0, _Line("header", header))
 
 
@@ -141,6 +172,30 @@ def _trim_empty_ends(lines: list[_Line]) -> None:
             for line in lines if closed else body:
                 if len(line.cells) == longest:
                     del line.cells[end]
+
+
+def _drop_titles(raw: Raw, lines: list[_Line]) -> None:
+    """Leave out lines of one cell above a header: the name of the table."""
+    while len(lines) > 2 and sum(map(bool, lines[0].cells)) == 1 and lines[0].cells[0]:
+        below = [sum(map(bool, line.cells)) for line in lines[1:3]]
+        if min(below) < 2 or (len(lines[0].cells) > 1 and is_index_row(lines[1].cells, [lines[0].cells])):
+            return
+        raw.notes.append(f"left out: {lines[0].label}, a title: {shorten(lines[0].cells[0])}")
+        del lines[0]
+
+
+def _refuse_transposed(source: str, lines: Sequence[_Line]) -> None:
+    """Refuse a table whose rows are quantities and whose columns are runs.
+
+    Raises:
+        ValueError: with what to do.
+    """
+    named = [line.cells[0] for line in lines[:_SAMPLE] if is_known(line.cells[0])]
+    if len(named) > 1 and not any(is_known(name) for name in lines[0].cells[1:]):
+        raise ValueError(
+            f"{source}: the quantities ({', '.join(map(repr, named[:4]))}) stand in the first column, so "
+            "that each run is a column; transpose the table, as by DataFrame.T in pandas."
+        )
 
 
 def _split_header(raw: Raw, lines: list[_Line], text: str) -> tuple[list[str], list[_Line]]:
@@ -173,22 +228,40 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
         comments = {key: False for key, like_row in comments.items() if not like_row}
     left_out: list[str] = []
     good: list[_Line] = []
+    order: list[int] | None = None  # of the header, in the rows below one that turns it round
     for line in lines:
         if id(line) in comments:
             if comments[id(line)]:
                 left_out.append(f"{line.label} is a comment that looks like a row")
-        elif line.cells == header:
-            left_out.append(f"{line.label} repeats the header")
+        elif sorted(line.cells) == sorted(header):
+            order = None if line.cells == header else [line.cells.index(name) for name in header]
+            if order is None:
+                left_out.append(f"{line.label} repeats the header")
+            else:
+                raw.notes.append(
+                    f"{line.label} is a header in another order; the rows below it are read in that order"
+                )
+        elif _names_columns(line.cells, header):
+            raise ValueError(
+                f"{raw.source}, {line.label}: the header of another table; put each table into its own file."
+            )
         elif len(line.cells) != len(header):
             raw.set_aside(line.label, f"{len(line.cells)} cells where the header has {len(header)}")
         elif any("\0" in cell for cell in line.cells):
             raw.set_aside(line.label, "holds a NUL character: the file is damaged")
         else:
-            good.append(line)
+            good.append(_Line(line.label, [line.cells[j] for j in order]) if order else line)
     if left_out:
         more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         raw.notes.append(f"left out: {'; '.join(left_out[:5])}{more}")
     return good
+
+
+def _names_columns(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row below the header names columns, and holds no number."""
+    filled = [cell for cell in cells if cell]
+    shared = set(filled) & {name for name in header if name and not is_number(name)}
+    return len(shared) >= 2 and 2 * len(shared) >= len(filled) and not any(map(is_number, filled))
 
 
 def _check_end(raw: Raw, lines: list[_Line], text: str) -> None:

@@ -161,6 +161,7 @@ class _Reading:
     forms: Counter[str]
     mark: str
     grouped: bool
+    large: bool  # whole numbers of 1000 and more
 
     @classmethod
     def of(
@@ -184,7 +185,10 @@ class _Reading:
             ungrouped = max(ungrouped, (found.total() - found[""]) // 2)
         either = "comma or commas" if own == "." else "point or dots"
         styled = found["commas"] + found["dots"] + found["marks"] + found[either]
-        return cls(found, own, styled >= ungrouped)
+        large = any(value >= 1000 and float(value).is_integer() for value in natives) or any(
+            forms[i] == "whole" and len(mantissa.lstrip("+-0")) > 3 for i, (mantissa, _) in parts.items()
+        )
+        return cls(found, own, styled >= ungrouped, large)
 
     def plain(self, text: str, form: str, role: Role) -> tuple[str, str]:
         """A number as float() takes it, and its style if not plain; or "" and the reason, with {} in it."""
@@ -197,7 +201,9 @@ class _Reading:
             form = "comma" if comma else "commas"
         elif form == "point or dots":
             # A count has no fraction, so 5.760 may well be 5760, unless others have fractions too.
-            sure = (forms["dots"] or role != "real") if comma else (forms["point"] or role == "real")
+            # So may 3.200 of a real among whole numbers of thousands.
+            plain = role == "real" and not self.large
+            sure = (forms["dots"] or role != "real") if comma else (forms["point"] or plain)
             if not self.mark or not sure:
                 return "", _unclear(text, ".")
             form = "dots" if comma else "point"
@@ -269,5 +275,5 @@ def _say(value: float) -> str:
 
 def all_plain(texts: Iterable[str], role: Role) -> bool:
     """Decide whether every text is a number that can be read in one way only, as float() reads it."""
-    plain = ("whole", "point", "point or dots") if role == "real" else ("whole", "point")
-    return all(form_of(text) in plain for text in texts)
+    forms = set(map(form_of, texts))
+    return forms <= {"whole", "point"} or (role == "real" and forms <= {"point", "point or dots"})

@@ -21,7 +21,7 @@ _COLUMNS = (
 )
 
 
-def load_evaluations(folder: str | Path) -> NotedRows:
+def load_evaluations(source: str | Path | StudyRecords) -> NotedRows:
     """Every score of a study's finished runs, those of compressed copies included: one row a score.
 
     Returns:
@@ -33,7 +33,7 @@ def load_evaluations(folder: str | Path) -> NotedRows:
     Raises:
         FileNotFoundError: no such study folder.
     """
-    study = read_study(folder)
+    study = source if isinstance(source, StudyRecords) else read_study(source)
     records = {record.run_id: record for record in study.done}
     scores, notes = _current(study, study.evaluations)
     rows: list[dict[str, Any]] = []

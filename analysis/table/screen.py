@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +12,15 @@ from numpy.typing import NDArray
 from analysis.table.cells import is_empty
 from analysis.table.checkpoints import Choice, Sizes, Trails, find_checkpoints
 from analysis.table.columns import NON_NEGATIVE, NUMBERS, POSITIVE, TEXTS
+from analysis.table.copies import find_copies
 from analysis.table.mapping import Origin
 from analysis.table.raw import Raw
 from analysis.table.status import read_states
-from analysis.table.units import UnitFindings, check_units
+from analysis.table.summaries import find_summaries
+from analysis.table.units import UnitFindings, check_one_input, check_units
 
 _NEEDED = ("params", "tokens", "flops", "x", "loss")  # those that the source has
+_ONE_DIGIT = re.compile(r"[1-9]\.?E[+-][0-9]{2,3}")  # as spreadsheets write it, and no program does
 _COMPARED = ("family", "objective", "data", "data_fingerprint")
 
 
@@ -58,22 +62,28 @@ def screen(
     screened = Screened({}, texts)
     bad = {name: _read_column(name, raw, origins[name], screened) for name in NUMBERS if name in origins}
     _derive(screened)
+    if "status" in texts:
+        screened.without_result, notes = read_states(origins["status"].column or "", texts["status"])
+        screened.notes += notes
+    if external:
+        _set_copies_aside(raw, origins, screened)
     if external and {"params", "tokens"} <= set(screened.numbers):
         _find_checkpoints(raw, origins, screened, checkpoints)
-    if "status" in texts:
-        without, notes = read_states(origins["status"].column or "", texts["status"])
-        screened.without_result = without | screened.without_result
-        screened.notes += notes
     for name, reasons in bad.items():
         for i, reason in reasons.items():
             screened.quarantine(i, f"{name} is {reason}")
     _check_values(screened)
     if external:
-        _set_repeats_aside(raw, screened)
-        if {"run_id", "trunk_id"} <= set(origins):
-            _set_copies_aside(raw, origins["run_id"].column or "", screened)
+        if "run_id" in screened.texts:
+            _set_contradictions_aside(raw, screened)
         if {"params", "tokens", "flops"} <= set(screened.numbers):
             _set_units_aside(len(raw.labels), origins, screened)
+        elif one := next((name for name in ("flops", "x") if name in screened.numbers), None):
+            rows = screened.open_rows(len(raw.labels))
+            typed = {name: origin.expression.text for name, origin in origins.items()}
+            values, loss = (screened.numbers[name][rows] for name in (one, "loss"))
+            screened.warnings += check_one_input(one, values, loss, typed)
+        _warn_of_shown_digits(raw, origins, screened)
     return screened
 
 
@@ -101,7 +111,8 @@ def _find_checkpoints(
     raw: Raw, origins: Mapping[str, Origin], screened: Screened, choice: Choice | None
 ) -> None:
     """Count the rows of runs that have several, and give each row its run as its trunk."""
-    sizes = Sizes(*(screened.numbers[name] for name in ("params", "tokens", "loss")))
+    sizes = Sizes(*(screened.numbers[name].copy() for name in ("params", "tokens", "loss")))
+    sizes.tokens[list(screened.aside)] = np.nan  # a copy is no other checkpoint
     settings = [screened.texts[name] for name in _COMPARED if name in screened.texts]
     if "seed" in screened.numbers:
         settings.append([str(seed) for seed in screened.numbers["seed"]])
@@ -169,41 +180,29 @@ def _outside(name: str, values: NDArray[np.float64]) -> tuple[NDArray[np.bool_],
     return np.isinf(values), "finite"
 
 
-def _set_repeats_aside(raw: Raw, screened: Screened) -> None:
-    """A run counted twice pulls a fit: rows that repeat another, and runs that contradict each other."""
-    ids = screened.texts.get("run_id")
-    rows = _rows(raw, raw.index_columns)
+def _set_copies_aside(raw: Raw, origins: Mapping[str, Origin], screened: Screened) -> None:
+    """A run counted twice pulls a fit."""
+    read = {name: screened.numbers[name] for name in _NEEDED if name in origins}
+    taken = [origins[name].column or "" for name in read]
+    rows = screened.open_rows(len(raw.labels))
+    for i, reason in find_summaries(raw, read, rows).items():
+        screened.quarantine(i, reason)
+    rows = screened.open_rows(len(raw.labels))
+    for i, reason in find_copies(raw, read, taken, rows, screened.texts.get("run_id")).items():
+        screened.quarantine(i, reason)
+
+
+def _set_contradictions_aside(raw: Raw, screened: Screened) -> None:
+    """Runs of one id with different values: nobody can say which is right."""
     first: dict[str, int] = {}
-    for i in screened.open_rows(len(rows)):
-        name = ids[i] if ids else None
-        j = first.setdefault(f"id {name}" if name else repr(rows[i]), i)
-        if j == i:
+    for i in screened.open_rows(len(raw.labels)):
+        name = screened.texts["run_id"][i]
+        if name is None or (j := first.setdefault(name, i)) == i:
             continue
-        if rows[i] == rows[j]:
-            cure = "" if name else "; give each a run_id or a seed if they are two runs"
-            screened.quarantine(i, f"repeats {raw.labels[j]}{cure}")
-        else:
-            for one, other in ((i, j), (j, i)):
-                screened.quarantine(
-                    one, f"run_id {name!r} is also that of {raw.labels[other]}, with other values"
-                )
-
-
-def _rows(raw: Raw, without: Collection[str]) -> list[tuple[object, ...]]:
-    """The cells of each row, except of columns that are no part of a run."""
-    columns = [cells for name, cells in raw.columns.items() if name not in without]
-    return list(zip(*columns, strict=True))
-
-
-def _set_copies_aside(raw: Raw, id_column: str, screened: Screened) -> None:
-    """Runs of one trunk that agree in every cell are one run, whatever they are called."""
-    rows = _rows(raw, (*raw.index_columns, id_column))
-    trunks = screened.texts["trunk_id"]
-    first: dict[str, int] = {}
-    for i in screened.open_rows(len(rows)):
-        j = first.setdefault(repr(rows[i]), i)
-        if j != i and trunks[i]:
-            screened.quarantine(i, f"is {raw.labels[j]} under another run_id")
+        for one, other in ((i, j), (j, i)):
+            screened.quarantine(
+                one, f"run_id {name!r} is also that of {raw.labels[other]}, with other values"
+            )
 
 
 def _set_units_aside(n: int, origins: Mapping[str, Origin], screened: Screened) -> None:
@@ -217,6 +216,18 @@ def _set_units_aside(n: int, origins: Mapping[str, Origin], screened: Screened) 
         for k, reason in found.quarantine.items():
             screened.quarantine(members[k], reason)
         screened.warnings += [w for w in found.warnings if w not in screened.warnings]
+
+
+def _warn_of_shown_digits(raw: Raw, origins: Mapping[str, Origin], screened: Screened) -> None:
+    """Warn of sizes that a spreadsheet saved as a narrow column shows them: 1.5e9 as 2E+09."""
+    for name in (name for name in _NEEDED if name in origins and name != "loss"):
+        cells = raw.columns.get(origins[name].column or "", [])
+        shown = [str(cell) for cell in cells if not is_empty(cell)]
+        if len(shown) > 2 and all(_ONE_DIGIT.fullmatch(cell) for cell in shown):
+            screened.warnings.append(
+                f"{name}: every cell has one digit, as {shown[0]} does: a spreadsheet saves a narrow column "
+                "so, and sizes may be off by up to a third. Save it with its cells formatted as numbers."
+            )
 
 
 def _units_of(members: list[int], origins: Mapping[str, Origin], screened: Screened) -> UnitFindings:

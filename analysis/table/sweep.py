@@ -8,8 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 
-from analysis.table.levels import Codes, Column, Grid, combine, join, read_column, read_grid, values_within
+from analysis.table.columns import QUANTITIES
+from analysis.table.levels import (
+    Codes,
+    Column,
+    Grid,
+    code_numbers,
+    combine,
+    join,
+    read_column,
+    read_grid,
+    values_within,
+)
+
+WIDE = 0.04  # log range of the losses of one cell that seeds do not make
+NOTABLE = 0.01  # the same, where it is about the same in every cell
+CONSTANT = 0.3  # relative spread of that range over cells; seeds give 0.75 for two runs and 0.5 for three
+FEW_CELLS = 6
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,35 @@ def _edges(column: Column, cell: Codes, chosen: NDArray[np.intp], swept: NDArray
             f"{column.name}: the best lies at an edge of the values tried in {at_low + at_high} of "
             f"{int(tried.sum())} cells ({where}): a better one may lie beyond; widen the sweep there"
         )
+
+
+def disagreement(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Warn of runs of one arm, size and data whose losses differ as those of two recipes do.
+
+    Seeds differ by little, and now more, now less. Two recipes that no column tells apart differ by about as
+    much everywhere.
+    """
+    inputs = [name for name in QUANTITIES if name in rows and is_numeric_dtype(rows[name])]
+    loss = rows["loss"].to_numpy(dtype=float)
+    if not inputs or not (loss > 0).all():
+        return ()
+    cell = combine([code_numbers(rows[name].to_numpy(dtype=float))[0] for name in inputs])
+    order = np.lexsort((loss, cell))
+    starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
+    ends = np.append(starts[1:], len(order)) - 1
+    several = ends > starts
+    spread = np.log(loss[order[ends]] / loss[order[starts]])[several]
+    if len(spread) < FEW_CELLS:
+        return ()
+    middle = float(np.median(spread))
+    constant = float(spread.std()) < CONSTANT * middle
+    if not (middle > WIDE or (constant and middle > NOTABLE)):
+        return ()
+    return (
+        f"runs of equal {join(inputs)} differ by {100 * np.expm1(middle):.2g} % in loss (median of "
+        f"{len(spread)} such groups): are they of different recipes, which no column tells apart? Add a "
+        "column that does.",
+    )
 
 
 def typical(codes: Codes, cells: Codes) -> int:

@@ -7,13 +7,13 @@ that joins it under a unit factor; and a loss off the trend of its neighbours by
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+
+from analysis.table.magnitudes import odd_magnitudes
 
 Array = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ _COMPUTE = {**_SCALES, 1e15: "petaFLOP", 1e18: "exaFLOP", 1e21: "zettaFLOP", 8.6
 _GAP = 1.5  # decades without a value that part two clusters
 _RATIO = 2.0  # decades that C / 6 N D may differ between rows: heads and attention of tiny models give 1.6
 _MINORITY = 0.35  # a cluster larger than this is a second population, not a slip
-_LEAST = {"params": 1e3, "tokens": 1e4}  # medians below are no language model's
+_ROUGH = 0.1  # see `_roughness`; curves of the literature have 0.03 at most
 _ENOUGH = 10  # rows on which the trend of the loss is worth believing
 
 
@@ -86,10 +86,10 @@ def check_units(
     found = UnitFindings()
     if len(loss) == 0:
         return found
-    _whole_columns(rows, found)
+    found.warnings += odd_magnitudes({n: getattr(rows, n) for n in rows.given}, loss, rows.columns)
     if not derived:
         _compute_ratio(rows, found)
-    suspects = {name: _outside(np.log10(getattr(rows, name)), found) for name in rows.given}
+    suspects = {name: _outside(getattr(rows, name), found.quarantine) for name in rows.given}
     outside: set[int] = {i for members in suspects.values() for i in members}
     inside = np.array([i for i in range(len(loss)) if i not in outside and i not in found.quarantine])
     if len(inside) < _ENOUGH:
@@ -137,33 +137,6 @@ def _repeated(params: Array, tokens: Array, loss: Array, unique: Array | None) -
     return repeated
 
 
-def _whole_columns(rows: _Rows, found: UnitFindings) -> None:
-    for name, least in _LEAST.items():
-        values = getattr(rows, name)
-        middle = float(np.median(values))
-        if middle < least and name in rows.given:
-            column = rows.columns.get(name, "COLUMN")
-            typed = column if re.fullmatch(r"[\w. ]+", column) else f"({column})"
-            millions, billions = (shlex.quote(f"{name}={typed}*{unit}") for unit in ("1e6", "1e9"))
-            found.warnings.append(
-                f"{name}: the median is {middle:g} ({values.min():g} to {values.max():g}). The table wants "
-                f"counts; for millions --columns {millions}, for billions {billions}."
-            )
-    middle = float(np.median(rows.loss))
-    if middle > 13:
-        found.warnings.append(
-            f"loss: the median is {middle:g} nats/token, more than a uniform guess over 256k tokens (12.5). "
-            "Is it a perplexity, or a sum over tokens?"
-        )
-    if not rows.derived:
-        ratio = float(np.median(rows.flops / (6 * rows.params * rows.tokens)))
-        if not 0.2 < ratio < 200:
-            found.warnings.append(
-                f"flops: C / (6 N D) has median {ratio:.3g}; about 1 to 10 is usual. One of flops, params "
-                "and tokens is in other units, or counts something else."
-            )
-
-
 def _compute_ratio(rows: _Rows, found: UnitFindings) -> None:
     decades = np.log10(rows.flops / (6 * rows.params * rows.tokens))
     off = decades - np.median(decades)
@@ -174,9 +147,40 @@ def _compute_ratio(rows: _Rows, found: UnitFindings) -> None:
         )
 
 
-def _outside(decades: Array, found: UnitFindings) -> list[int]:
+def check_one_input(name: str, values: Array, loss: Array, columns: Mapping[str, str]) -> list[str]:
+    """Warn of values of compute, or of the input of a curve, that look to be in other units."""
+    warnings = odd_magnitudes({name: values}, loss, columns) if len(loss) else []
+    if far := _outside(values, ()):
+        rest = np.delete(values, far)
+        listed = ", ".join(f"{values[i]:g}" for i in far[:3]) + (", …" if len(far) > 3 else "")
+        warnings.append(
+            f"{name}: {len(far)} of {len(values)} rows hold {listed}, far from the others ({rest.min():g} to "
+            f"{rest.max():g}). They are used; check their units."
+        )
+    rough = _roughness(values, loss)
+    if rough > _ROUGH:
+        warnings.append(
+            f"loss: it jumps by {100 * rough:.2g} % (median) from each {name} to the next, off any smooth "
+            "curve. Are some rows in other units, or of another curve?"
+        )
+    return warnings
+
+
+def _roughness(values: Array, loss: Array) -> float:
+    """The median distance of log loss from the line between its two neighbours."""
+    order = np.argsort(values, kind="stable")
+    x, first = np.unique(np.log(values[order]), return_index=True)
+    y = np.log(loss[order][first])
+    if len(x) < _ENOUGH:
+        return 0.0
+    share = (x[1:-1] - x[:-2]) / (x[2:] - x[:-2])
+    return float(np.median(np.abs(y[1:-1] - (1 - share) * y[:-2] - share * y[2:])))
+
+
+def _outside(values: Array, without: Collection[int]) -> list[int]:
     """Positions outside the largest cluster, if they are few; clusters are parted by gaps."""
-    usable = np.array([i for i in range(len(decades)) if i not in found.quarantine])
+    decades = np.log10(values)
+    usable = np.array([i for i in range(len(decades)) if i not in without])
     if len(usable) < 2:
         return []
     order = usable[np.argsort(decades[usable], kind="stable")]

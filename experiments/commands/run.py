@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from experiments.commands.asked import StudyParser, show
 from experiments.commands.evaluate import describe as describe_scores
-from experiments.commands.status import describe
+from experiments.commands.status import describe, made_by
 from experiments.progress import StudyProgress
 from experiments.terminal import duration, plural
-from scaling.launch.search import SearchResult, run_search
+from scaling.launch.search import SearchResult, Train, run_search
 from scaling.launch.study import StudyResult, run_study
 from scaling.study.axes import say
 from scaling.study.plan import Plan, plan_studies
@@ -28,18 +29,36 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="the study is what this command asks for; else that joins what earlier commands asked for",
     )
+    changed = parser.add_mutually_exclusive_group()
+    changed.add_argument(
+        "--restart", action="store_true", help="train trunks that other code has begun from their first step"
+    )
+    changed.add_argument(
+        "--accept-change", action="store_true", help="resume them nevertheless; records and fits say so"
+    )
+    parser.add_argument(
+        "--retrain-changed", action="store_true", help="train finished runs again that other code has made"
+    )
     asked = parser.parse(arguments)
     if show(asked):
         return 0
+    train = partial(
+        run_study,
+        on_change="restart" if asked.restart else "accept" if asked.accept_change else "refuse",
+        retrain_changed=asked.retrain_changed,
+        replace_plan=asked.replace_plan,
+    )
     with process_group() as leads:  # under torchrun, one of its processes; else alone
         if not leads:
             return 0
-        sources = Sources.here(asked.config_dir, asked.config_name)
-        return run(asked.overrides, sources, replace_plan=asked.replace_plan)
+        return run(asked.overrides, Sources.here(asked.config_dir, asked.config_name), train)
 
 
-def run(overrides: list[str], sources: Sources | None = None, *, replace_plan: bool = False) -> int:
+def run(overrides: list[str], sources: Sources | None = None, train: Train = run_study) -> int:
     """Plan and run every study that is asked for, and print what came of each; the exit status.
+
+    Args:
+        train: `run_study` with the options of this command.
 
     Raises:
         KeyboardInterrupt: when a signal asked to stop; everything is saved.
@@ -51,27 +70,22 @@ def run(overrides: list[str], sources: Sources | None = None, *, replace_plan: b
     for number, plan in enumerate(plans):
         if number:
             print()
-        if plan.composition.axes:
-            code |= search(plan, replace_plan=replace_plan)
-        else:
-            code |= exit_code(run_plan(plan, planning, replace_plan=replace_plan))
+        code |= search(plan, train) if plan.composition.axes else exit_code(run_plan(plan, planning, train))
     return code
 
 
-def run_plan(plan: Plan, planning: float = 0.0, *, replace_plan: bool = False) -> StudyResult:
+def run_plan(plan: Plan, planning: float = 0.0, train: Train = run_study) -> StudyResult:
     """Run a study whose plan took so many seconds; else as `run`."""
     with _stopped_as_interrupted(), StudyProgress(plan) as progress:
-        result = run_study(plan, progress, replace_plan=replace_plan)
+        result = train(plan, progress)
     print("\n".join(report(result, planning)))
     return result
 
 
-def search(plan: Plan, *, replace_plan: bool = False) -> int:
+def search(plan: Plan, train: Train = run_study) -> int:
     """Search as a study with `hydra/sweeper=optuna` asks; the exit status."""
     with _stopped_as_interrupted():
-        result = run_search(
-            plan, StudyProgress, lambda now: print(describe_last(now)), replace_plan=replace_plan
-        )
+        result = run_search(plan, StudyProgress, lambda now: print(describe_last(now)), train)
     print("\n".join(report_search(result)))
     return int(any(trial.record is None for trial in result.trials))
 
@@ -114,6 +128,8 @@ def report(result: StudyResult, planning: float) -> list[str]:
                 for other, runs in result.reused.items()
             ),
         ]
+    if result.nothing_to_train:
+        lines += made_by(result.records)
     if result.scores is not None:
         lines.append(f"\n{describe_scores(result.records, result.scores.found)}")
         reasons = (*result.scores.refused, *result.scores.failures.values())

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from analysis.report.coordinates import plot_coordinates
+from analysis.report.figures.coordinates import plot_coordinates
 from analysis.report.style import save, styled
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.report.critical_batch import plot_branches, plot_critical_batch
+from analysis.report.figures.critical_batch import plot_branches, plot_critical_batch
 from analysis.report.style import save, styled
 from analysis.sweeps.critical_batch import (
     TOLERANCE,

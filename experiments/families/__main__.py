@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from analysis.report.multiplier import plot_compute_multiplier
+from analysis.report.figures.families import plot_compute_multiplier
 from analysis.report.style import save, styled
 from analysis.sweeps.families import FamilyComparison, compare_families
 from analysis.table import load_runs

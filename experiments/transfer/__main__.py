@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.report.figures.transfer import plot_transfer
 from analysis.report.style import save, styled
-from analysis.report.transfer import plot_transfer
 from analysis.sweeps.transfer import Transfer, measure_transfer
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

@@ -21,7 +21,7 @@ from analysis.fitting.lack_of_fit import LackOfFit, lack_of_fit
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.heldout import forecast_heldout
-from analysis.report.style import INK, axes_or_new, colour, legend_above, log_ticks, say, scale_axis
+from analysis.report.style import INK, PALETTE, PLAIN, axes_or_new, legend_above, log_ticks, say, scale_axis
 from analysis.sweeps.rates import best_rates
 from analysis.table import load_runs
 from experiments.cli import expected_errors
@@ -93,7 +93,7 @@ def fit_cuts(best: pd.DataFrame, resamples: int = 1000) -> list[Cut]:
 def plot_stability(cuts: Sequence[Cut], *, ax: Axes | None = None) -> Axes:
     """E and its interval against the least budget that enters the fit, with the true floor."""
     ax = axes_or_new(ax)
-    for law, ink, shift in (("chinchilla", colour("lstm"), 0.96), ("coupled", colour("decoder"), 1.04)):
+    for law, ink, shift in (("chinchilla", PALETTE[1], 0.96), ("coupled", PLAIN, 1.04)):
         x = [cut.tokens * shift for cut in cuts]
         floors = [cut.floor(law) for cut in cuts]
         below = [e - low for e, low, _ in floors]
@@ -118,7 +118,7 @@ def plot_learning(best: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
             rows["tokens"],
             rows["loss"] - SOURCE.floor,
             "o-",
-            color=colour("decoder"),
+            color=PLAIN,
             alpha=strength,
             label=f"N {say(float(size))}",
         )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import optuna
 
 TRIALS_FILE = "trials.json"
+Train = Callable[..., StudyResult]  # `run_study`, some of its options given
+
 STARTUP = 8  # trials at random before the sampler believes what it sees
 
 
@@ -108,8 +110,7 @@ def run_search(
     plan: Plan,
     watch: Callable[[Plan], AbstractContextManager[StudyObserver]],
     tell: Callable[[SearchResult], None] = lambda _: None,
-    *,
-    replace_plan: bool = False,
+    train: Train = run_study,
 ) -> SearchResult:
     """Try until `n_trials` have been tried, and write what was found as a file for `rates=NAME`.
 
@@ -117,7 +118,7 @@ def run_search(
         plan: of a composition with axes.
         watch: gives an observer for the plan of a few trials.
         tell: hears after every few trials of all that is known.
-        replace_plan: as for `run_study`.
+        train: `run_study`, or that with other options.
 
     Raises:
         ValueError: for settings out of range, or while another command searches under this name.
@@ -130,7 +131,7 @@ def run_search(
     make_folder(plan.folder)
     try:
         with Lock(plan.folder / "search.lock"):
-            return _search(plan, settings, watch, tell, replace_plan)
+            return _search(plan, settings, watch, tell, train)
     except LockedError as error:
         raise ValueError(f"study {plan.name} is being searched by another command: {error}") from error
 
@@ -150,7 +151,7 @@ def _search(
     settings: Search,
     watch: Callable[[Plan], AbstractContextManager[StudyObserver]],
     tell: Callable[[SearchResult], None],
-    replace_plan: bool,
+    train: Train,
 ) -> SearchResult:
     begin = time.monotonic()
     path = plan.folder / TRIALS_FILE
@@ -173,8 +174,7 @@ def _search(
             break
         now = _with_trials(plan, waiting, threads, begin)
         with watch(now) as observer:
-            last = run_study(now, observer, replace_plan=replace_plan)
-        replace_plan = False
+            last = train(now, observer) if result.last is None else train(now, observer, replace_plan=False)
         result = _result(plan, tried, last)
         given_up |= {trial.number for trial in result.trials if trial.record is None}
         tell(result)

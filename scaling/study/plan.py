@@ -26,6 +26,7 @@ from scaling.study.compose import (
 )
 from scaling.study.config import RunConfig
 from scaling.study.decide import decide
+from scaling.study.moved import OldIds
 from scaling.study.sources import Sources
 from scaling.study.spec import RunSpec, Trunk
 
@@ -164,8 +165,9 @@ def _plan(
 ) -> Plan:
     trunks: dict[str, Trunk] = {}
     asked: dict[str, Overrides] = {}
+    old = OldIds(folder)
     for job in jobs:
-        for trunk in decided[job.overrides]:
+        for trunk in map(old.keep, decided[job.overrides]):
             trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
             asked.setdefault(trunk.spec.id, job.overrides)
     first = jobs[0].config

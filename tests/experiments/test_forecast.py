@@ -69,9 +69,15 @@ def test_registered_then_scored(study: Path, tmp_path: Path, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give one question: --params N with --tokens D, or --compute FLOP, or --score FILE"),
-        (["--params", "1e6"], "give one question"),
-        (["--params", "1e6", "--tokens", "1e7", "--compute", "1e15"], "give one question"),
+        (
+            [],
+            "give one question: --params N with --tokens D, --compute FLOP, --at NAME=VALUE, or --score FILE",
+        ),
+        (["--params", "1e6"], "--params and --tokens belong together; give both"),
+        (
+            ["--params", "1e6", "--tokens", "1e7", "--compute", "1e15"],
+            "--compute finds the best params and tokens",
+        ),
         (["--score", "a.json", "--register", "b.json"], "judges an old one; give one"),
         (["--compute", "1e14", "--part", "lstm"], "--part: 'lstm' is none of 'decoder'"),
     ],

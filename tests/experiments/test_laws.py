@@ -169,3 +169,40 @@ def test_every_parameter_that_can_be_read_can_be_pinned(law: str, tmp_path: Path
         held = fit_runs(runs, recipe.holding(name, value), alone)
         assert held.objective == pytest.approx(free.objective, rel=1e-4), name
         assert len(held.theta) == len(free.theta) - 1
+
+
+def write_recipes(path: Path) -> None:
+    """The README's study: does a smaller weight decay change the exponent? Rates follow a rule of size."""
+    N, D, decay = (
+        v.ravel() for v in np.meshgrid([1e6, 3e6, 1e7, 3e7, 1e8], [1e8, 3e8, 1e9, 3e9], [0.01, 0.1])
+    )
+    loss = 1.7 + 400 * N ** -np.where(decay < 0.05, 0.30, 0.36) + 900 * D**-0.33
+    rows = {"params": N, "tokens": D, "weight_decay": decay, "learning_rate": 0.5 * N**-0.3, "loss": loss}
+    noise = np.exp(0.001 * np.random.default_rng(0).standard_normal(len(N)))
+    pd.DataFrame(rows).assign(
+        loss=loss * noise, optimizer="adamw", run_id=[f"r{i}" for i in range(len(N))]
+    ).to_csv(path)
+
+
+def test_two_recipes_get_two_laws_and_the_question_an_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recipes(tmp_path / "t.csv")
+    asked = ["fit", str(tmp_path / "t.csv"), "--law", "chinchilla", *FAST]
+    assert main([*asked, "--json"]) == 0
+    parts = json.loads(capsys.readouterr().out)["parts"]
+    alpha = {label: part["laws"][0]["parameters"]["alpha"]["value"] for label, part in parts.items()}
+    assert alpha == {
+        "weight_decay 0.01": pytest.approx(0.30, abs=0.02),
+        "weight_decay 0.1": pytest.approx(0.36, abs=0.02),
+    }
+    assert main(asked) == 0
+    out = capsys.readouterr().out
+    assert "2 arms by weight_decay" in out
+    assert "learning_rate (" in out, "what was found and not used is said"
+    assert main([*asked, "--by", "optimizer"]) == 0
+    assert "pooled on your word: weight_decay" in capsys.readouterr().out
+    assert main([*asked, "--by", "precision"]) == 2
+    assert "'precision' is not a column" in capsys.readouterr().err
+    assert main(["forecast", *asked[1:], "--params", "1e9", "--tokens", "1e10"]) == 0
+    assert capsys.readouterr().out.count("one new run") == 2

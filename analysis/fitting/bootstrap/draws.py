@@ -9,14 +9,19 @@ import numpy as np
 from analysis.fitting.bootstrap.bandwidth import smooth_loss
 from analysis.fitting.bootstrap.replicates import Bootstrap, replicates
 from analysis.fitting.bootstrap.variance import Scatter, scatter, student
+from analysis.fitting.chart import Chart
 from analysis.fitting.losses import Robust
-from analysis.fitting.newton import minimise
+from analysis.fitting.newton import derivatives, minimise, newton_step
 from analysis.fitting.recipe import Recipe, solve
 from analysis.fitting.runs import Runs
-from analysis.laws.form import LOG_ZERO, Data, Form
+from analysis.laws.form import AT_BOUND, LOG_ZERO, Data, Form
 from analysis.laws.law import Array
 
 BLOCK = 1 << 20  # replicates × runs at a time
+MANY = 2_000_000  # replicates × runs from which replicates are first tried by one step each
+TRIED = 24  # of them, how many are solved to see whether a step is enough
+CLOSE = 0.1  # of their spread, by how much a step may miss the losses that they predict
+TOGETHER = 64  # runs whose trunks are differentiated at a time
 FEWEST = 2  # degrees of freedom that are granted to the fewest trunks: with one, nothing would be known
 LOYAL = 0.2  # of how far a replicate lies from the fit, by how much stretched coordinates may miss that
 
@@ -43,11 +48,67 @@ def draw(runs: Runs, recipe: Recipe, data: Data, theta: Array, bootstrap: Bootst
     if smooth != recipe.robust:
         smoother = replace(recipe, robust=smooth)
         about = solve(smoother, form, weights, log_loss, about).theta
-    draws = solve(smoother, form, counts, drawn.log_loss, about).theta
+    draws = None
+    if counts.size > MANY:
+        draws = one_step(smoother, runs, data, about[0], counts)
+    if draws is None:
+        draws = solve(smoother, form, counts, drawn.log_loss, about).theta
     spread = scatter(form, theta, runs, log_loss[0] - predicted[0])
     factor = sharpness * small_sample(runs.n_groups, spread, recipe.quadratic_share(residual))
     moved = stretch(draws, about[0], theta, factor, form)
     return faithful(moved, draws, about[0], theta, factor, form, weights), drawn.redrawn
+
+
+def one_step(recipe: Recipe, runs: Runs, data: Data, about: Array, counts: Array) -> Array | None:
+    """Replicates (R, p) by one Newton step each from the minimum `about` (p,); None where that is too far.
+
+    A replicate's gradient and Hessian at the minimum are sums of those of its trunks, so those of each trunk
+    are all that is needed: a fit of 10,000 runs has its 1,000 replicates in the time of one. The step leaves
+    an error of the square of what it moves, which many runs make small. Whether they do is tried: the first
+    replicates are also solved, and the losses that both predict must agree to a tenth of their spread.
+
+    Source: Davidson & MacKinnon 1999 (International Economic Review 40), Andrews 2002 (Econometrica 70), the
+    k-step bootstrap.
+    """
+    form = recipe.form(data)
+    if ((about <= form.lower + AT_BOUND) | (about >= form.upper - AT_BOUND)).any():
+        return None
+    gradient, hessian = by_trunk(recipe, runs, data, about)
+    first = np.unique(runs.groups, return_index=True)[1]
+    relative = counts[:, first] / runs.relative_weights[first]
+    slope = relative @ gradient
+    bend = np.einsum("rg,gpq->rpq", relative, hessian)
+    chart = Chart(form)
+    step, solved = newton_step(chart.bend(bend, slope), slope, held=np.zeros_like(slope, dtype=bool))
+    if not solved.all():
+        return None
+    draws, _ = chart.move(np.repeat(about[None], len(slope), axis=0), step)
+    exact = solve(recipe, form, counts[:TRIED], data.log_loss[None], about[None]).theta
+    there = form.value(about[None])
+    missed = form.value(draws[:TRIED]) - form.value(exact)
+    spread = np.sqrt(np.mean((form.value(exact) - there) ** 2))
+    return draws if np.sqrt(np.mean(missed**2)) < CLOSE * spread else None
+
+
+def by_trunk(recipe: Recipe, runs: Runs, data: Data, theta: Array) -> tuple[Array, Array]:
+    """Gradient (G, p) and Hessian (G, p, p) at theta (p,) that each trunk adds to the objective."""
+    order = np.argsort(runs.groups, kind="stable")
+    G, p = runs.n_groups, len(theta)
+    gradient, hessian = np.empty((G, p)), np.empty((G, p, p))
+    ends = np.append(np.unique(runs.groups[order], return_index=True)[1], runs.n)
+    start = 0
+    while start < G:
+        stop = start + max(1, int(np.searchsorted(ends, ends[start] + TOGETHER, side="right")) - 1 - start)
+        rows = order[ends[start] : ends[stop]]
+        inputs = {name: x[rows] for name, x in data.inputs.items()}
+        own = recipe.form_by_run(Data(inputs, data.centres, data.log_loss[rows], data.centre))
+        weights = (runs.groups[rows] == np.arange(start, stop)[:, None]) * runs.relative_weights[rows]
+        here = np.repeat(theta[None], stop - start, axis=0)
+        _, gradient[start:stop], hessian[start:stop] = derivatives(
+            own, here, weights, data.log_loss[rows][None], recipe.robust, recipe.space
+        )
+        start = stop
+    return gradient, hessian
 
 
 def small_sample(trunks: int, spread: Scatter, quadratic: float) -> float:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.fitting.bootstrap import draws
 from analysis.fitting.bootstrap.bandwidth import smooth_loss
 from analysis.fitting.bootstrap.draws import faithful, small_sample, stretch
 from analysis.fitting.bootstrap.variance import Scatter
-from analysis.fitting.fit import fit_loss_surface
+from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
@@ -90,3 +91,33 @@ def test_stretched_draws_keep_to_the_log_losses_they_stand_for() -> None:
     np.testing.assert_array_equal(
         faithful(near, centre + 0.01 * (draws - about), centre, centre, factor, form, weights), near
     )
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "coupled"])
+def test_of_many_runs_one_step_gives_the_draws_of_the_whole_way(
+    law: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ends of the intervals of 1,500 runs on 300 trunks agree to a twentieth of their width."""
+    rng = np.random.default_rng(0)
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 30), np.geomspace(1e8, 1e11, 5)))
+    N, D = np.tile(N, 10), np.tile(D, 10)
+    trunks = np.unique(np.stack([N, np.repeat(np.arange(10), 150)]), axis=1, return_inverse=True)[1]
+    truth = Coupled(1.69, 406.4, 410.7, 0.34, 0.28, 1.4)
+    loss = truth.sample(rng, relative_noise=0.004, N=N, D=D) * np.exp(0.002 * rng.normal(size=300))[trunks]
+    ends = {}
+    for many in (0, 10**12):
+        monkeypatch.setattr(draws, "MANY", many)
+        fit = fit_loss_surface(N, D, loss, law=law, groups=trunks, resamples=200)
+        ends[many] = np.array([fit.intervals[name] for name in fit.law.parameters], dtype=float)
+    width = np.diff(ends[10**12], axis=1)
+    assert (np.abs(ends[0] - ends[10**12]) < 0.05 * width).all()
+
+
+def test_of_few_runs_one_step_is_refused() -> None:
+    """Thirty runs of 5 % noise leave the law so free that its replicates must be followed to their minima."""
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 5)))
+    truth = Coupled(1.69, 406.4, 410.7, 0.34, 0.28, 1.4)
+    loss = truth.sample(np.random.default_rng(1), relative_noise=0.05, N=N, D=D)
+    fit = fit_loss_surface(N, D, loss, law="coupled", resamples=0)
+    weights = np.random.default_rng(2).exponential(size=(100, 30))[:, fit.runs.groups]
+    assert draws.one_step(fit.recipe, fit.runs, fit.data, fit.theta, weights) is None

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from analysis.fitting.fit import FitError, fit_loss_surface, fit_power_law
+from analysis.fitting.fit import FitError
+from analysis.fitting.flat import fit_loss_surface, fit_power_law
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
 from analysis.laws.power import PowerLaw

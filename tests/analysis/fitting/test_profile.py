@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.fitting.bootstrap.replicates import BOOTSTRAP_KINDS, replicates
-from analysis.fitting.fit import Fit, FitError, fit_loss_surface
+from analysis.fitting.fit import Fit, FitError
+from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.profile import gauss_newton_interval, profile
 from analysis.laws.chinchilla import Chinchilla
 

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.fit import FitError, fit_loss_surface
+from analysis.fitting.fit import FitError
+from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.fitting.sensitivity import TRUNKS as LEFT_OUT

@@ -13,15 +13,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.font_manager import findfont
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.fit import fit_runs
+from analysis.fitting.flat import fit_power_law
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
+from analysis.forecast.along import pareto
 from analysis.forecast.findings import Findings, Question, fit_study
-from analysis.report import figures
-from analysis.report.advice import plot_approaches
-from analysis.report.curves import plot_learning_curves
-from analysis.report.decimate import apart, some_trunks
+from analysis.report.figures.approaches import plot_approaches
+from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
+from analysis.report.figures.decimate import apart, outline, some_trunks
+from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
+from analysis.report.figures.learning import plot_learning_curves
+from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
+from analysis.report.fonts import families
 from analysis.report.style import (
-    colour,
+    PLAIN,
+    colours,
     label_ends,
     linear_axis,
     log_ticks,
@@ -64,7 +74,7 @@ def texts(ax: Axes) -> list[str]:
 
 def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_params(part.runs, part.fits)
+    ax = plot_loss_vs_params(part.runs, part.fits)
     drawn = dots(ax)
     assert sorted(map(tuple, drawn)) == sorted(
         zip(part.runs["params"].astype(float), part.runs["loss"], strict=True)
@@ -79,20 +89,20 @@ def test_loss_vs_params_draws_every_run_and_the_law(parts: dict[str, Findings]) 
 
 def test_loss_vs_tokens_has_a_line_a_size(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_tokens(part.runs, part.fits)
+    ax = plot_loss_vs_tokens(part.runs, part.fits)
     assert {say(N) for N in WIDTHS.values()} <= set(texts(ax))
     assert len(dots(ax)) == len(part.runs)
 
 
 def test_chosen_budgets_only(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_loss_vs_params(part.runs, part.fits, tokens=[250_000, 4_000_000])
+    ax = plot_loss_vs_params(part.runs, part.fits, tokens=[250_000, 4_000_000])
     assert len(dots(ax)) == 2 * len(WIDTHS)
 
 
 def test_isoflop_optima_are_those_of_the_law(parts: dict[str, Findings]) -> None:
     part = parts["decoder"]
-    ax = figures.plot_isoflop(part.runs, part.fits)
+    ax = plot_isoflop(part.runs, part.fits)
     law = part.fits[0].law
     optima = [line.get_data() for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata())]
     curves = [line.get_data() for line in ax.lines if line.get_marker() == "None"]
@@ -107,14 +117,14 @@ def test_a_run_on_a_slice_is_not_moved(parts: dict[str, Findings]) -> None:
     """With one slice at a run's own compute, that run is drawn at its own loss."""
     part = parts["decoder"]
     one = part.runs.iloc[[7]]
-    ax = figures.plot_isoflop(one, part.fits, budgets=1)
+    ax = plot_isoflop(one, part.fits, budgets=1)
     np.testing.assert_allclose(dots(ax)[0], [one["params"].iloc[0], one["loss"].iloc[0]], rtol=1e-9)
 
 
 @pytest.mark.parametrize("against", ["params", "tokens", "fitted"])
 def test_residuals_are_the_fits_own(parts: dict[str, Findings], against: str) -> None:
     part = parts["decoder"]
-    ax = figures.plot_residuals(part.runs, part.fits, against=against)
+    ax = plot_residuals(part.runs, part.fits, against=against)
     x, y = dots(ax).T
     predicted = part.fits[0].law(N=part.runs["params"].to_numpy(), D=part.runs["tokens"].to_numpy())
     np.testing.assert_allclose(y, 100 * (part.runs["loss"] / predicted - 1), rtol=1e-9, atol=1e-9)
@@ -123,7 +133,7 @@ def test_residuals_are_the_fits_own(parts: dict[str, Findings], against: str) ->
 
 def test_forecast_bars_are_the_intervals(parts: dict[str, Findings]) -> None:
     part = parts["lstm"]
-    ax = figures.plot_forecast([(part.label, part.family, part.forecasts[0])])
+    ax = plot_forecast([(part.label, part.forecasts[0])])
     segments = np.array(ax.containers[0].lines[2][0].get_segments())
     table = part.forecasts[0].table
     np.testing.assert_allclose(segments[:, 0, 1], table["lo"])
@@ -133,10 +143,10 @@ def test_forecast_bars_are_the_intervals(parts: dict[str, Findings]) -> None:
 
 def test_parameter_bar_is_the_interval(parts: dict[str, Findings]) -> None:
     fit = parts["decoder"].fits[0]
-    ax = figures.plot_parameter([("chinchilla", "decoder", fit)], "beta")
+    ax = plot_parameter([("chinchilla", PLAIN, fit)], "beta")
     np.testing.assert_allclose(ax.lines[0].get_xdata(), fit.interval(lambda law: law.beta))
     assert [t.get_text() for t in ax.get_yticklabels()] == ["chinchilla"]
-    assert len(figures.plot_parameter([("chinchilla", "decoder", fit)], "k").lines) == 0
+    assert len(plot_parameter([("chinchilla", PLAIN, fit)], "k").lines) == 0
 
 
 def test_envelope_never_rises(study: Path) -> None:
@@ -149,40 +159,49 @@ def test_envelope_never_rises(study: Path) -> None:
 
 def test_frontier_is_not_beaten(parts: dict[str, Findings]) -> None:
     runs = parts["decoder"].runs
-    best = figures.pareto(runs)
+    best = pareto(runs)
     for run in best.itertuples():
         assert not ((runs["flops"] <= run.flops) & (runs["loss"] < run.loss)).any()
     assert (np.diff(best["loss"]) < 0).all()
 
 
-def test_one_colour_a_family_in_every_figure(parts: dict[str, Findings], study: Path) -> None:
+def test_one_colour_an_arm_in_every_figure(parts: dict[str, Findings], study: Path) -> None:
+    """Two arms of one family: each is drawn in its own colour and its shades, and never in the other's."""
+    labels = {"decoder": "decoder, adamw", "lstm": "decoder, muon"}
+    inks = colours(labels.values())
     expected = {
-        family: {colour(family)} | {to_hex(c) for n in range(1, 9) for c in shades(family, n)}
-        for family in parts
+        name: {to_hex(ink)} | {to_hex(c) for n in range(1, 9) for c in shades(ink, n)}
+        for name, ink in inks.items()
     }
-    assert not expected["decoder"] & expected["lstm"]
+    assert not expected["decoder, adamw"] & expected["decoder, muon"]
+    arms = {str(t): labels[f] for f, part in parts.items() for t in part.runs["trunk_id"]}
     for family, part in parts.items():
-        rows = [("one", family, part.fits[0])]
+        label, ink = labels[family], inks[labels[family]]
+        curves = load_curves(study).rows
         for ax in (
-            figures.plot_loss_vs_params(part.runs, part.fits),
-            figures.plot_isoflop(part.runs, part.fits),
-            figures.plot_residuals(part.runs, part.fits),
-            figures.plot_forecast([(part.label, family, part.forecasts[0])]),
-            figures.plot_parameter(rows, "E"),
-            figures.plot_loss_vs_flops([(part.label, part.runs, part.fits)]),
+            plot_loss_vs_params(part.runs, part.fits, ink=ink),
+            plot_loss_vs_tokens(part.runs, part.fits, ink=ink),
+            plot_isoflop(part.runs, part.fits, ink=ink),
+            plot_residuals(part.runs, part.fits, ink=ink),
+            plot_forecast([(label, part.forecasts[0])], inks=inks),
+            plot_parameter([("one", ink, part.fits[0])], "E"),
+            plot_loss_vs_flops([(label, part.runs, part.fits)], inks=inks),
+            plot_learning_curves(curves[curves["family"] == family], arms=arms, inks=inks),
         ):
-            inks = {
+            drawn = {
                 to_hex(line.get_color())
                 for line in ax.lines
                 if len(line.get_xdata()) and line.get_marker() != "D"
             }
-            assert inks & expected[family]
-            other = expected["lstm" if family == "decoder" else "decoder"]
-            assert not inks & other
+            assert drawn & expected[label]
+            assert not drawn & expected[next(other for other in labels.values() if other != label)]
 
 
-def test_parts_of_one_family_differ_by_marker() -> None:
-    assert figures.markers_of(["a", "b", "a", "a"]) == ["o", "o", "s", "D"]
+def test_colours_differ_by_arm_and_a_family_keeps_its_own() -> None:
+    alone = colours(["decoder"])["decoder"]
+    assert colours(["weight_decay 0.1", "decoder, weight_decay 0.3"])["decoder, weight_decay 0.3"] == alone
+    many = colours([f"decoder, arm {i}" for i in range(30)])
+    assert len(set(many.values())) == 30
 
 
 def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
@@ -191,15 +210,15 @@ def test_nothing_to_draw_says_why(parts: dict[str, Findings]) -> None:
         columns=["trunk_id", "run_id", "part", "family", "params", "tokens", "flops", "loss"], dtype=float
     )
     assert texts(plot_learning_curves(empty)) == ["no evaluation along training was logged"]
-    assert texts(figures.plot_forecast([])) == ["no run was held out"]
-    assert texts(figures.plot_isoflop(runs, [])) == ["no law could be fitted"]
-    assert texts(figures.plot_residuals(runs, [])) == ["no law could be fitted"]
+    assert texts(plot_forecast([])) == ["no run was held out"]
+    assert texts(plot_isoflop(runs, [])) == ["no law could be fitted"]
+    assert texts(plot_residuals(runs, [])) == ["no law could be fitted"]
 
 
 def test_a_figure_draws_where_it_is_told(parts: dict[str, Findings]) -> None:
     left, right = panels(1, 2)
     part = parts["decoder"]
-    assert figures.plot_loss_vs_params(part.runs, part.fits, ax=right) is right
+    assert plot_loss_vs_params(part.runs, part.fits, ax=right) is right
     assert not left.lines
 
 
@@ -215,10 +234,10 @@ def test_style_leaves_the_users_settings_alone() -> None:
 def test_svg_follows_light_and_dark() -> None:
     with styled():
         (ax,) = panels()
-        ax.plot([1, 2], [1, 2], color=colour("decoder"))
+        ax.plot([1, 2], [1, 2], color=PLAIN)
         svg = save(ax.figure)["svg"].decode()  # type: ignore[arg-type]
     assert "prefers-color-scheme:dark" in svg
-    assert f"stroke: var(--{colour('decoder')[1:]})" in svg
+    assert f"stroke: var(--{PLAIN[1:]})" in svg
     assert "<dc:date>" not in svg
 
 
@@ -269,7 +288,7 @@ def test_labels_at_line_ends_do_not_cover_each_other(heights: list[float]) -> No
 @given(st.lists(st.floats(1e3, 1e9), min_size=1, max_size=40))
 def test_levels_cover_every_row(values: list[float]) -> None:
     column = np.array(values)
-    found, member = figures.levels(column)
+    found, member = levels(column)
     assert 1 <= len(found) <= 6
     assert (member >= 0).all()
     assert set(found) <= set(values)
@@ -350,3 +369,88 @@ def test_of_many_trunks_some_are_drawn_and_the_envelope_is_that_of_all() -> None
     x, best = np.asarray(envelope.get_xdata()), np.asarray(envelope.get_ydata())
     for C in curves["flops"]:
         assert best[x <= C].min() == curves.loc[curves["flops"] <= C, "loss"].min()
+
+
+@pytest.mark.parametrize("law", ["power", "m3"])
+def test_a_law_of_one_input_is_drawn_beyond_its_runs(law: str) -> None:
+    """Loss of x or compute alone: every run, and the law with its band up to ten times the largest x."""
+    x = np.geomspace(1e15, 1e18, 12)
+    loss = 1.7 + 40 * x**-0.1 * np.exp(0.002 * np.random.default_rng(0).standard_normal(12))
+    recipe = Recipe(law)
+    fits = [
+        fit_runs(Runs.of({"x": x}, loss), recipe, Bootstrap(resamples=20)),
+        fit_power_law(x, loss, resamples=0),
+    ]
+    ax = plot_curve_law("muon", x, loss, fits, x_label="C [FLOP]")
+    assert sorted(map(tuple, dots(ax))) == sorted(zip(x, loss, strict=True))
+    inside, beyond = [line for line in ax.lines if line.get_color() == PLAIN and line.get_marker() == "None"][
+        :2
+    ]
+    assert np.asarray(inside.get_xdata()).max() <= x.max()
+    assert np.asarray(beyond.get_xdata()).max() == pytest.approx(10 * x.max())
+    np.testing.assert_allclose(beyond.get_ydata(), fits[0].law(x=beyond.get_xdata()), rtol=1e-12)
+    assert len(ax.collections) == 1
+    legend = ax.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["muon", *(fit.name for fit in fits)]
+
+
+def test_runs_without_a_law_of_one_input_are_drawn_alone() -> None:
+    ax = plot_curve_law("runs", [1.0, 10.0, 100.0], [9.0, 3.0, 1.0], [])
+    assert len(dots(ax)) == 3
+    assert ax.get_yscale() == "log"
+
+
+def test_sizes_of_several_arms_are_no_labels_beside_the_lines(study: Path) -> None:
+    """Fifty labels leave the page: with several arms the legend names these, and shades stand for sizes."""
+    ax = plot_learning_curves(load_curves(study).rows)
+    assert texts(ax) == []
+    legend = ax.get_legend()
+    assert legend is not None
+    assert {text.get_text() for text in legend.get_texts()} == {"decoder", "lstm"}
+
+
+def test_of_many_line_ends_only_those_with_room_are_labelled() -> None:
+    (ax,) = panels()
+    label_ends(ax, "N", [(i / 40, str(i), "black") for i in range(40)])
+    heights = [text.xy[1] for text in ax.texts]
+    assert 10 < len(heights) < 20
+    assert max(heights) < 1.2
+    assert {"0", "39"} <= set(texts(ax))
+
+
+def test_a_long_line_keeps_its_extremes_everywhere() -> None:
+    rng = np.random.default_rng(2)
+    x, y = np.log(np.arange(1.0, 50_001)), rng.normal(size=50_000)
+    kept = outline(x, y, places=100)
+    assert len(kept) <= 204
+    assert (np.diff(kept) > 0).all()
+    assert {0, 49_999, int(y.argmin()), int(y.argmax())} <= set(kept.tolist())
+    place = np.rint((x - x[0]) / (x[-1] - x[0]) * 100)
+    for k in (50, 90, 100):
+        here = place == k
+        shown = y[kept][place[kept] == k]
+        assert (shown.min(), shown.max()) == (y[here].min(), y[here].max())
+    assert outline(x[:200], y[:200], places=100).tolist() == list(range(200))
+
+
+def test_the_cut_font_holds_what_figures_write_and_the_whole_one_the_rest() -> None:
+    """Text in a PDF stays text, and a letter that was cut away comes from the whole font."""
+    with styled():
+        (ax,) = panels()
+        ax.set_title("α × 5 % → ≥ 1, Ёж")
+        saved = save(ax.figure)  # type: ignore[arg-type]
+    assert len(saved["pdf"]) < 40_000
+    assert b"/Type0" in saved["pdf"]
+    cut, whole = families()
+    assert findfont(cut) != findfont(whole)
+
+
+def test_curves_of_runs_whose_size_is_not_stated_are_drawn() -> None:
+    tokens = np.geomspace(1e6, 1e8, 5)
+    curves = pd.DataFrame({"tokens": tokens, "flops": np.nan, "loss": 9 * tokens**-0.1, "params": np.nan})
+    curves = curves.assign(trunk_id="run-1", run_id=None, part="trunk", family="unstated")
+    ax = plot_learning_curves(curves)
+    assert np.isfinite(ax.lines[0].get_ydata()).sum() == 5
+    assert "not stated" in texts(ax)
+    assert texts(plot_learning_curves(curves, against="flops")) == ["no evaluation along training was logged"]

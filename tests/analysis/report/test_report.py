@@ -17,10 +17,11 @@ import pandas as pd
 import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.checks import FitWarning
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
 from analysis.report.checklist import checklist
-from analysis.report.content import known, unknown
+from analysis.report.content import count, known, unknown, warnings_of
 from analysis.report.formats import (
     Table,
     escape_latex,
@@ -110,7 +111,7 @@ def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, P
         "write_report(sys.argv[1], fit_study(load_runs(sys.argv[1]), question), 'out')\n"
         "assert not {'matplotlib.pyplot', 'torch', 'wandb', 'hydra'} & set(sys.modules)\n"
     )
-    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONHASHSEED": "7", "PYTHONPATH": str(Path(__file__).parents[3])}
     command = [sys.executable, "-W", "error", "-c", code, str(study)]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -122,14 +123,14 @@ def test_the_page_leads_with_the_forecast_and_what_is_not_known(page: str) -> No
     order = [
         QUESTION,
         "What is known",
-        "smaller runs alone",
-        "What is not",
+        "of smaller compute",
+        "What is not known",
         "Nothing was measured above",
         "<table",
     ]
     places = [page.index(text) for text in order]
     assert places == sorted(places)
-    assert re.search(r"forecast the loss of\s+the 7 runs of largest compute \(up to [0-9.]+ times", page)
+    assert re.search(r"predicted the loss of\s+the 7 runs of largest compute \(up to [0-9.]+ times", page)
 
 
 def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> None:
@@ -155,10 +156,11 @@ def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> 
 def test_every_warning_of_every_fit_is_in_the_page(page: str, findings: dict[str, Findings]) -> None:
     part = findings["decoder"]
     fits = [*part.fits, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
-    messages = [doubt.message for fit in fits for doubt in fit.warnings]
+    messages = [warning.message for fit in fits for warning in fit.warnings]
     assert messages, "the one-trunk slice alone must raise one"
+    listed = page[page.index("<h2>Warnings") : page.index("<h2>Runs and data")].replace("&#39;", "'")
     for message in messages:
-        assert message in page.replace("&#39;", "'")
+        assert listed.count(message) == 1, "a message that several fits share stands once"
 
 
 def test_the_page_is_self_contained(page: str) -> None:
@@ -291,7 +293,7 @@ def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) ->
     page = write_report(few, findings, tmp_path)["index.html"].read_text()
     assert "No law could be fitted" in page
     assert "fewer runs than the law has parameters" in page
-    assert "No run was held out, so no forecast was put to the test" in page
+    assert "No run was held out, so no forecast was tested" in page
 
 
 def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
@@ -300,8 +302,8 @@ def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
     runs = RunTable.of(rows[rows["family"] == "decoder"].sort_values(["params", "tokens"]).head(6))
     findings = fit_study(runs, Question(("chinchilla",), bootstrap=Bootstrap(resamples=20)))
     assert findings["decoder"].fits
-    assert not any("best size grows" in line for line in known(findings))
-    assert any("best size grows with compute: 6 runs on 2 trunks are too few" in v for v in unknown(findings))
+    assert not any("best model size grows" in line for line in known(findings))
+    assert any("6 runs on 2 trunks are too few" in line for line in unknown(findings))
     with styled():
         assert "forecast" not in {each.name for each in draw_all(findings, None)}
 
@@ -324,7 +326,7 @@ def test_the_checklist_guesses_nothing(study: Path, findings: dict[str, Findings
     named = ["run_id", "trunk_id", "family", "objective", "data_fingerprint"]
     bare = RunTable.of(full.rows[[*named, "params", "tokens", "flops", "loss"]])
     silent = {item.question for item in checklist(bare, {}) if not item.stated}
-    assert {"Which shapes?", "Schedule?", "Learning rate across sizes?", "How exact is a loss?"} <= silent
+    assert {"Which shapes?", "Schedule?", "Learning rate across sizes?", "How precise is a loss?"} <= silent
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,3 +337,54 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="disk full"):
         write._write(tmp_path / "a" / "index.html", b"x")
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
+
+
+def _alone(column: str, x: np.ndarray, loss: np.ndarray) -> RunTable:
+    """Runs of which nothing is known but one input and the loss."""
+    names = [f"run-{i}" for i in range(len(x))]
+    rows = pd.DataFrame({"run_id": names, "trunk_id": names, "family": "unstated", column: x, "loss": loss})
+    return RunTable.of(rows.assign(objective="unstated", data_fingerprint="unstated"))
+
+
+@pytest.mark.usefixtures("svg_alone")
+@pytest.mark.parametrize(("column", "law"), [("flops", "frontier"), ("x", "power")])
+def test_a_table_of_one_input_makes_a_report(column: str, law: str, tmp_path: Path) -> None:
+    """Loss of compute alone, or of any x: the law with its band, its residuals, its loss beyond the runs."""
+    x = np.geomspace(1e15, 1e19, 12)
+    loss = (1.6 + 900 * x**-0.17) * np.exp(0.002 * np.random.default_rng(0).standard_normal(12))
+    table = _alone(column, x, loss)
+    findings = fit_study(table, Question((law,), bootstrap=Bootstrap(resamples=20)))
+    written = write_report(table, findings, tmp_path)
+    drawn = {name for name in written if name.startswith("figures/")}
+    assert {f"figures/{name}.svg" for name in ("curve", f"residuals-vs-{column}", "parameters")} <= drawn
+    assert not any("isoflop" in name or "loss-vs" in name for name in drawn)
+    reach = pd.read_csv(written["reach.csv"])
+    assert reach["at"].tolist() == pytest.approx([1e19, 1e20, 1e21])
+    assert (reach["low"] <= reach["loss"]).all()
+    assert (reach["loss"] <= reach["high"]).all()
+    assert "optimum.csv" not in written, "a law of one input has no best size"
+
+
+def test_a_report_of_some_runs_shows_the_curves_of_their_trunks(study: Path) -> None:
+    table = load_runs(study)
+    curves, _ = write._logs(table)
+    few, _ = write._logs(table.take(np.arange(3)))
+    assert curves is not None
+    assert few is not None
+    assert set(few.rows["trunk_id"]) == set(table.trunks[:3]) < set(curves.rows["trunk_id"])
+    assert write._logs(RunTable.of(table.rows)) == (None, None)
+
+
+def test_a_warning_of_several_fits_stands_once_with_all_of_them(findings: dict[str, Findings]) -> None:
+    part = findings["decoder"]
+    shared = FitWarning("far", "one run lies far from the law")
+    fits = tuple(replace(fit, warnings=(shared,)) for fit in part.fits)
+    twice = {"decoder": replace(part, fits=fits, forecasts=(), slices=(), refusals=())}
+    table = RunTable.of(part.runs)
+    (remark,) = warnings_of(table, twice)
+    assert (remark.code, remark.message) == ("far", shared.message)
+    assert remark.where == "; ".join(f"decoder, {fit.name}" for fit in fits)
+
+
+def test_numbers_and_nouns_agree() -> None:
+    assert [count(n, "run") for n in (0, 1, 2, 10_000)] == ["0 runs", "1 run", "2 runs", "10,000 runs"]

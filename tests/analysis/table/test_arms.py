@@ -439,7 +439,8 @@ def test_every_setting_of_a_spec_is_a_column(tmp_path: Path) -> None:
 def run_spec(width: int, tokens: int, decay: float) -> RunSpec:
     steps = tokens // 4096
     trunk = TrunkSpec(
-        family="decoder", width=width, depth=2, data=DataSpec("python_source", "9f86", 1024, 128), seed=0,
+        family="decoder", width=width, depth=2, seed=0,
+        data=DataSpec("python_source", 1024, fingerprint="9f86", context=128),
         sequences=32, microbatch=32, learning_rate=0.01, weight_decay=decay, beta1=0.9, beta2=0.95, clip=1.0,
         warmup_steps=min(8, 1 + WIDTHS[width] // 4096), horizon=None, precision="auto",
     )  # fmt: skip

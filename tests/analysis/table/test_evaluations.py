@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.report.bits import plot_loss_vs_bits
+from analysis.report.figures.bits import plot_loss_vs_bits
 from analysis.report.gallery import draw_compressed
 from analysis.report.style import styled
 from analysis.table import load_evaluations, load_runs
@@ -125,7 +125,7 @@ def test_compressed_copies_are_drawn_at_their_bits(study: Path) -> None:
     with styled():
         names = [picture.name for picture in draw_compressed(every)]
     assert names == ["bits-loss-decoder", "bits-next-line-decoder"]
-    assert not draw_compressed(every[every["quantise"].isna()])  # nothing was compressed: nothing to draw
+    assert not [*draw_compressed(every[every["quantise"].isna()])]  # nothing was compressed: nothing to draw
 
 
 def sorted_by_id(records: list[RunRecord]) -> list[RunRecord]:

@@ -309,10 +309,12 @@ def test_repeats_and_contradictions(tmp_path: Path) -> None:
     unnamed = load_runs(write_csv(tmp_path / "u.csv", rows[:31]))
     assert "repeats line 5; give each a run_id or a seed" in reasons(unnamed)
     copy = [*rows_of(), ["another", *rows_of()[3][1:]]]
-    assert load_runs(write_csv(tmp_path / "w.csv", copy, ["run_id", *HEADER[1:]])).counts["used"] == 31
+    again = load_runs(write_csv(tmp_path / "w.csv", copy, ["run_id", *HEADER[1:]]))
+    assert again.counts["used"] == 30
+    assert "line 32: is line 5 under another 'run_id': its sizes and all digits" in reasons(again)
     trunks = [[*row, "t"] for row in copy]
     named = load_runs(write_csv(tmp_path / "v.csv", trunks, ["run_id", *HEADER[1:], "trunk_id"]))
-    assert "line 32: is line 5 under another run_id" in reasons(named)
+    assert "line 32: is line 5 under another 'run_id'" in reasons(named)
 
 
 def test_rows_that_say_they_hold_no_result(tmp_path: Path) -> None:
@@ -322,7 +324,7 @@ def test_rows_that_say_they_hold_no_result(tmp_path: Path) -> None:
     rows[2][3:] = ["", "missing"]
     table = load_runs(write_csv(tmp_path / "t.csv", rows, [*HEADER, "status"]))
     assert table.counts == {"used": 27, "quarantined": 0, "diverged": 1, "failed": 1, "missing": 1}
-    assert "1 rows with status 'crashed' count as failed" in table.notes
+    assert "1 row with status 'crashed' counts as failed" in table.notes
 
 
 def test_the_hash_sees_values_and_not_order(tmp_path: Path) -> None:

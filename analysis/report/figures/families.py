@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from analysis.report.style import GREY, axes_or_new, colour, legend_above
+from analysis.report.style import GREY, axes_or_new, colours, legend_above
 from analysis.sweeps.families import FamilyComparison
 
 
@@ -14,8 +14,9 @@ def plot_compute_multiplier(comparison: FamilyComparison, *, ax: Axes | None = N
     Losses fall to the right, so that models get better along the axis.
     """
     ax = axes_or_new(ax)
+    inks = colours(comparison.laws)
     for curve in comparison.multipliers:
-        ink = colour(curve.family)
+        ink = inks[curve.family]
         ax.plot(curve.loss, curve.value, color=ink, label=curve.family)
         ax.fill_between(curve.loss, curve.low, curve.high, color=ink, alpha=0.2, linewidth=0)
     ax.axhline(1, color=GREY, linewidth=1, label=comparison.reference)

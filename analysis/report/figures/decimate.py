@@ -31,18 +31,36 @@ def apart(
     return np.sort(np.unique(place, return_index=True)[1])
 
 
+def outline(x: npt.ArrayLike, y: npt.ArrayLike, *, places: int = PLENTY) -> npt.NDArray[np.int64]:
+    """Which points (n,) of a long line to draw, in order: the lowest and the highest at each place of x.
+
+    Args:
+        x, y: as the axes scale them, so logarithms on a logarithmic axis. Up to twice `places` points, all
+            are drawn.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if len(x) <= 2 * places:
+        return np.arange(len(x))
+    place = np.rint((x - x.min()) / (float(np.ptp(x)) or 1.0) * places).astype(np.int32)
+    order = np.lexsort([y, place])
+    turns = np.flatnonzero(np.diff(place[order]))
+    ends = np.concatenate([[0], turns, turns + 1, [len(x) - 1]])
+    return np.unique(np.concatenate([order[ends], [0, len(x) - 1]]))
+
+
 def some_trunks(curves: pd.DataFrame, most: int = CURVES) -> pd.DataFrame:
     """The curves of at most about `most` trunks a family: of each size the best, the worst, and some between.
 
     Args:
         curves: as `load_curves` returns, rows with a loss. They are ranked by their least loss.
     """
-    best = curves.groupby(["family", "params", "trunk_id"], sort=True)["loss"].min()
+    keys = ["family", "params", "trunk_id"]
+    best = curves.groupby(keys, sort=True, observed=True, dropna=False)["loss"].min()
     kept: list[str] = []
-    for _, family in best.groupby("family"):
-        each = max(2, most // family.index.get_level_values("params").nunique())
-        for _, size in family.groupby("params"):
+    for _, family in best.groupby("family", observed=True, dropna=False):
+        each = max(2, most // family.index.get_level_values("params").nunique(dropna=False))
+        for _, size in family.groupby("params", dropna=False):
             ranked = size.sort_values(kind="stable").index.get_level_values("trunk_id")
             rank = np.unique(np.linspace(0, len(ranked) - 1, min(each, len(ranked))).round().astype(int))
             kept += list(ranked[rank])
-    return curves[curves["trunk_id"].isin(kept)]
+    return curves if len(kept) == curves["trunk_id"].nunique() else curves[curves["trunk_id"].isin(kept)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.report.style import linear_axis, scale_axis, shades
+from analysis.report.style import PLAIN, linear_axis, scale_axis, shades
 from analysis.sweeps.transfer import Transfer
 
 
@@ -27,7 +27,7 @@ def plot_transfer(table: pd.DataFrame, found: Mapping[str, Transfer], axes: Sequ
     for ax, (name, transfer) in zip(axes, found.items(), strict=True):
         rows = table[table["parametrisation"] == name]
         for place, (optimum, ink) in enumerate(
-            zip(transfer.optima, shades("decoder", len(transfer.optima)), strict=True)
+            zip(transfer.optima, shades(PLAIN, len(transfer.optima)), strict=True)
         ):
             here = rows[rows["width"] == optimum.width]
             mean = here.groupby("learning_rate")["loss"].mean()

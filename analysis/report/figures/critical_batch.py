@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.report.style import GREY, INK, legend_above, linear_axis, say, scale_axis, shades
+from analysis.report import style
 from analysis.sweeps.critical_batch import CriticalBatch
 
 
@@ -26,20 +26,20 @@ def plot_branches(
     final = table[table["final"]]
     for ax, origin in zip(axes, origins, strict=True):
         here = [cell for cell in cells if cell.origin == origin]
-        for cell, ink in zip(here, shades(here[0].family, len(here)), strict=True):
+        for cell, ink in zip(here, style.shades(style.PLAIN, len(here)), strict=True):
             rows = final.query("family == @cell.family and params == @cell.params and origin == @origin")
             mean = rows.groupby("batch_tokens")["loss"].mean()
             # Each seed against its own mean: what trunks differ by is no scatter of their branches.
             level = rows.groupby("seed")["loss"].transform("mean") - mean.mean()
             ax.plot(rows["batch_tokens"], rows["loss"] - level - mean.min(), "o", color=ink, alpha=0.25, ms=3)
-            ax.plot(mean.index, mean - mean.min(), "-", color=ink, label=f"N {say(cell.params)}")
+            ax.plot(mean.index, mean - mean.min(), "-", color=ink, label=f"N {style.say(cell.params)}")
             if math.isfinite(cell.batch):
                 ax.plot(cell.batch, 0, "^", color=ink, ms=8, clip_on=False, zorder=3)
-        scale_axis(ax, min(c.tried[0] for c in here), max(c.tried[-1] for c in here), most=4)
-        ax.set(title=f"branched off at D {say(origin)}", xlabel="batch [tokens]")
-        linear_axis(ax.yaxis)
+        style.scale_axis(ax, min(c.tried[0] for c in here), max(c.tried[-1] for c in here), most=4)
+        ax.set(title=f"branched off at D {style.say(origin)}", xlabel="batch [tokens]")
+        style.linear_axis(ax.yaxis)
         ax.set_ylabel("loss above the best [nats/token]")
-    axes[0].plot([], [], "^", color=GREY, ms=8, label="critical batch")
+    axes[0].plot([], [], "^", color=style.GREY, ms=8, label="critical batch")
     axes[0].legend()
     return axes
 
@@ -52,12 +52,12 @@ def plot_critical_batch(cells: Sequence[CriticalBatch], *, ax: Axes) -> Axes:
     sizes = sorted({cell.params for cell in cells})
     tried = sorted({batch for cell in cells for batch in cell.tried})
     low, high = tried[0], tried[-1]
-    for place, (size, ink) in enumerate(zip(sizes, shades(cells[0].family, len(sizes)), strict=True)):
+    for place, (size, ink) in enumerate(zip(sizes, style.shades(style.PLAIN, len(sizes)), strict=True)):
         here = sorted((c for c in cells if c.params == size), key=lambda c: c.origin)
         aside = 1.06 ** (place - (len(sizes) - 1) / 2)  # sizes beside one another, not on
         inner = [c for c in here if c.verdict == "inside"]
         x = [c.origin * aside for c in inner]
-        ax.plot(x, [c.batch for c in inner], "-o", color=ink, label=f"N {say(size)}")
+        ax.plot(x, [c.batch for c in inner], "-o", color=ink, label=f"N {style.say(size)}")
         for c in here:
             down, up = max(c.interval[0], c.tried[0]), min(c.interval[1], c.tried[-1])
             ax.vlines(c.origin * aside, down, up, color=ink, linewidth=1)
@@ -69,9 +69,9 @@ def plot_critical_batch(cells: Sequence[CriticalBatch], *, ax: Axes) -> Axes:
     ax.set_yscale("log")
     ax.set_yticks(tried, [f"{batch:,}" for batch in tried])
     ax.minorticks_off()
-    scale_axis(ax, min(c.origin for c in cells), max(c.origin for c in cells))
+    style.scale_axis(ax, min(c.origin for c in cells), max(c.origin for c in cells))
     ax.set(xlabel="tokens of the trunk where branches leave", ylabel="critical batch [tokens]")
     for b in (low, high):
-        ax.axhline(b, color=INK, linewidth=0.6, linestyle=":")
-    legend_above(ax)
+        ax.axhline(b, color=style.INK, linewidth=0.6, linestyle=":")
+    style.legend_above(ax)
     return ax

@@ -1,12 +1,11 @@
-"""Figures of advice: Chinchilla's three approaches to the best size, and what following each would waste."""
+"""The figure of the three approaches to the best size, and of what following each would waste."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.forecast.isoflop import Comparison
-from analysis.report.style import axes_or_new, legend_above, log_ticks, say, say_flops, scale_axis
+from analysis.report import style
 
 _LOOKS = {1: ("#b06a00", "s"), 2: ("#7a4fa3", "^"), 3: ("#1f5f99", "o")}  # no family has these three together
 
@@ -20,7 +19,7 @@ def plot_approaches(found: Comparison, *, ax: Axes | None = None) -> Axes:
     nothing was measured; at the right the advised size, an arrow where its interval goes on. The legend says
     what share of compute it wastes if the surface is true.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     sizes: list[float] = []
     first = min(float(approach.budgets.min()) for approach in found.approaches)
     rows = {row["approach"]: row for row in found.table.to_dict(orient="records")}
@@ -50,12 +49,9 @@ def plot_approaches(found: Comparison, *, ax: Axes | None = None) -> Axes:
                 if end != known:
                     ax.plot([nudge], [end], arrow, color=ink, ms=5)
             sizes += bar
-    scale_axis(ax, first, found.compute * 1.15, say_flops)
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(FixedLocator(log_ticks(min(sizes), max(sizes))))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: say(value)))
+    style.scale_axis(ax, first, found.compute * 1.15, style.say_flops)
+    style.log_axis(ax.yaxis, min(sizes), max(sizes))
     ax.set_xlabel("compute C = 6 N D [FLOP]")
     ax.set_ylabel("best size N")
-    legend_above(ax, columns=1)
+    style.legend_above(ax, columns=1)
     return ax

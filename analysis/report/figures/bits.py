@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.report.figures import LOSS, empty
-from analysis.report.style import INK, axes_or_new, legend_above, linear_axis, scale_axis, shades
+from analysis.report import style
+from analysis.report.figures.axes import LOSS, empty
 
 
 def plot_loss_vs_bits(evaluations: pd.DataFrame, *, task: str = "loss", ax: Axes | None = None) -> Axes:
@@ -20,27 +20,27 @@ def plot_loss_vs_bits(evaluations: pd.DataFrame, *, task: str = "loss", ax: Axes
     Args:
         evaluations: of `load_evaluations`, after `scaling evaluate --quantise … --prune …`.
     """
-    ax = axes_or_new(ax)
+    ax = style.axes_or_new(ax)
     rows = _with_bits(evaluations, task)
     if rows.empty:
         return empty(ax, f"no score of {task!r} under any setting: scaling evaluate RUNS --quantise 8,4,3,2")
     quantised = sorted(rows["quantise"].dropna().unique(), reverse=True)
     pruned = sorted(rows["prune"].dropna().unique())
     plain = rows["quantise"].isna() & rows["prune"].isna()
-    lines: list[tuple[str, Any, Any, str]] = [("as trained", plain, INK, "-")]
-    for bits, tint in zip(quantised, shades("decoder", len(quantised)), strict=False):
+    lines: list[tuple[str, Any, Any, str]] = [("as trained", plain, style.INK, "-")]
+    for bits, tint in zip(quantised, style.shades(style.PALETTE[0], len(quantised)), strict=False):
         lines.append((f"{bits:g} bits", rows["quantise"] == bits, tint, "-"))
-    for part, tint in zip(pruned, shades("lstm", len(pruned)), strict=False):
+    for part, tint in zip(pruned, style.shades(style.PALETTE[1], len(pruned)), strict=False):
         lines.append((f"{part:.0%} pruned", rows["prune"] == part, tint, "--"))
-    for label, member, tint, style in lines:
+    for label, member, tint, dashes in lines:
         line = rows[member].sort_values("bits")
         ax.errorbar(
-            line["bits"], line["value"], yerr=line["se"], label=label, color=tint, ls=style, marker="o", ms=4
+            line["bits"], line["value"], yerr=line["se"], label=label, color=tint, ls=dashes, marker="o", ms=4
         )
-    scale_axis(ax, float(rows["bits"].min()), float(rows["bits"].max()))
+    style.scale_axis(ax, float(rows["bits"].min()), float(rows["bits"].max()))
     ax.set_xlabel("weights × bits of each [bit]")
-    linear_axis(ax.yaxis, LOSS if task == "loss" else task)
-    legend_above(ax, columns=4)
+    style.linear_axis(ax.yaxis, LOSS if task == "loss" else task)
+    style.legend_above(ax, columns=4)
     return ax
 
 
