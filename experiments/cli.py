@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
 
 from experiments.terminal import printable
 
@@ -22,14 +25,24 @@ VERBS = {
     "verify": "published numbers computed again here, as a table",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
+INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
 ANALYSIS = ("fit", "report", "forecast", "verify")  # modules beside this one
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; expected errors are one message on standard error and exit status 2."""
+    """Run one verb; expected errors are one message on standard error and exit status 2.
+
+    Args:
+        arguments: None for those of this program, which Ctrl-C then ends in one sentence from the start on.
+    """
     words = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        signal.signal(signal.SIGINT, _end)
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage())
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"scaling-harness {version()}")
         return 0
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
@@ -41,8 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
 def run_verb(verb: str, arguments: list[str]) -> int:
     """Call the module of `verb`."""
     package = "experiments" if verb in ANALYSIS else "experiments.commands"
-    module = importlib.import_module(f"{package}.{verb}")
-    return expected_errors(verb, lambda: module.main(arguments))
+
+    def call() -> int:
+        code: int = importlib.import_module(f"{package}.{verb}").main(arguments)
+        return code
+
+    return expected_errors(verb, call)
 
 
 def expected_errors(verb: str, command: Callable[[], int]) -> int:
@@ -60,8 +77,33 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
         print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\nscaling {verb}: interrupted; the same command goes on from here.", file=sys.stderr)
+        print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    """End at once: an exception could come up inside of an import, which prints it or swallows it.
+
+    Training takes the signal over and saves first. What else is written is whole files or none.
+    """
+    cursor = "\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides it
+    os.write(2, f"{cursor}\n{INTERRUPTED}\n".encode())
+    os._exit(130)
+
+
+def version() -> str:
+    """Of the installed package; of a bare checkout, what its pyproject.toml says."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("scaling-harness")
+    except PackageNotFoundError:
+        import tomllib
+        from pathlib import Path
+
+        text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+        return str(tomllib.loads(text)["project"]["version"])
 
 
 def usage() -> str:
@@ -72,7 +114,7 @@ def usage() -> str:
         "",
         "A study is named with study=NAME and changed with overrides: scaling run study=demo seed=1,2",
         "Its records lie in runs/NAME:                                scaling report runs/demo",
-        "Options of one command: scaling COMMAND --help",
+        "Options of one command: scaling COMMAND --help; of all: scaling --version",
     ]
     return "\n".join(lines)
 

@@ -12,9 +12,11 @@ import torch
 
 from scaling.capability.measure import EvaluationJob, plan_work
 from scaling.capability.tasks import find_tasks
+from scaling.launch.job import describe_error
 from scaling.launch.pool import Ended, ProcessPool, Send
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords
+from scaling.training.stop import Stopped
 
 PRELOAD = ["scaling.capability.measure"]
 
@@ -80,8 +82,10 @@ def _measure(
 def _try(job: EvaluationJob) -> list[Evaluation] | str:
     try:
         return job.measure()
-    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
-        return str(error)
+    except Stopped:
+        raise
+    except Exception as error:  # of any kind, of one run: the others are measured
+        return describe_error(error)
 
 
 @dataclass(frozen=True)

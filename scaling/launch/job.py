@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,10 +16,10 @@ from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import process_group
 from scaling.training.provenance import ChangedError, OnChange
-from scaling.training.train import train_trunk
+from scaling.training.train import failure_kind, train_trunk
 
 TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed as failed
-FAILURES = (OSError, RuntimeError, MemoryError, ValueError)  # of one trunk, which leave the others be
+PASSING = (OSError, RuntimeError, MemoryError)  # failures that another try may not meet again
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Outcome:
 
     kind: Literal["done", "held", "refused", "stopped", "failed", "lost"]
     why: str = ""
+    again: bool = False  # whether another try may help
 
 
 @dataclass(frozen=True)
@@ -76,21 +78,32 @@ class TrunkJob:
         )
 
     def run(self, observer: Observer) -> Outcome:
-        """Train the trunk; a failure is an outcome.
+        """Train the trunk; a failure of any kind is noted in its folder, and an outcome.
 
         Raises:
             Stopped: when asked to stop.
         """
+        before = latest_attempt(self.home)
         try:
             self.train(observer)
+        except stop.Stopped:
+            raise
         except LockedError as error:
             return Outcome("held", str(error))
         except ChangedError as error:
             record_failure(self.home, latest_attempt(self.home), "changed", str(error))
             return Outcome("refused", str(error))
-        except FAILURES as error:
-            return Outcome("failed", str(error))
+        except Exception as error:
+            if latest_attempt(self.home) == before:  # else `train_trunk` has noted it
+                record_failure(self.home, before, failure_kind(error), traceback.format_exc())
+            return Outcome("failed", describe_error(error), again=isinstance(error, PASSING))
         return Outcome("done")
+
+
+def describe_error(error: Exception) -> str:
+    """The message; with its class where the message alone says little, as that of a KeyError does."""
+    says = isinstance(error, OSError | RuntimeError | ValueError | ModuleNotFoundError) and str(error)
+    return str(error) if says else f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def work(job: TrunkJob, home: str) -> Outcome:

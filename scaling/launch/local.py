@@ -72,9 +72,9 @@ def _failed(job: TrunkJob, attempt: int, end: Ended) -> bool:
     """Whether a trunk is worth another try; says and notes why."""
     if end.lost:
         record_failure(job.home, latest_attempt(job.home), "killed", end.lost)
-    outcome: Outcome = Outcome("failed", end.lost) if end.lost else end.result
+    outcome: Outcome = Outcome("failed", end.lost, again=True) if end.lost else end.result
     _report(job, outcome, f" (try {attempt})")
-    return outcome.kind == "failed"
+    return outcome.again
 
 
 def _report(job: TrunkJob, outcome: Outcome, attempt: str = "") -> None:

@@ -135,10 +135,11 @@ class _Child(Generic[W]):
 
 
 def _run(work: Work, place: str, writer: Connection) -> None:
-    """What a process does. It dies with its parent, and leaves Ctrl-C to it."""
+    """What a process does. It dies with its parent, and leaves Ctrl-C and a closed terminal to it."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     with stop.on_signals():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
         try:
             result = work(place, lambda content: writer.send(Message(content)))
         except stop.Stopped:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # Ctrl-C, schedulers, Slurm's warning
+# Ctrl-C, schedulers, a terminal that is closed, Slurm's warning.
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
 _asked = threading.Event()
 _signal: signal.Signals | None = None  # that asked
@@ -52,7 +53,9 @@ def on_signals() -> Iterator[None]:
         _signal = signal.Signals(number)
         _asked.set()
 
-    before = {number: signal.signal(number, ask) for number in SIGNALS}
+    # nohup has a hang-up ignored, and that stays.
+    heard = [s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     _asked.clear()
     try:
         yield

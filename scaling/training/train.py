@@ -122,8 +122,10 @@ def train_trunk(
                     accepted,
                     observer or Observer(),
                 ).train(pending)
-            except (OSError, RuntimeError, MemoryError) as error:
-                record_failure(folder, attempt, _kind(error), traceback.format_exc())
+            except stop.Stopped:
+                raise
+            except Exception as error:
+                record_failure(folder, attempt, failure_kind(error), traceback.format_exc())
                 raise
         records = [load_record(folder, run.id) for run in trunk.runs]
     return [record for record in records if record is not None]
@@ -367,7 +369,8 @@ def _until_asked(rows: Iterable[Ids]) -> Iterator[Ids]:
         yield row
 
 
-def _kind(error: BaseException) -> str:
+def failure_kind(error: BaseException) -> str:
+    """How a failure is listed: oom, enospc, quota or exception."""
     said = str(error).lower()
     # oneDNN says only this where an allocation of its own fails.
     starved = "memory" in said or "could not create a primitive" in said

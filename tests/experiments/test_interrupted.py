@@ -1,0 +1,124 @@
+"""Signals and failures through `scaling run`: one sentence, a note, and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.cli import INTERRUPTED, main
+from scaling.launch import job
+from scaling.launch.study import StudyObserver, run_study
+from scaling.records.record import read_study
+from scaling.study.plan import plan_study
+from scaling.training import stop
+from scaling.training import train as training
+
+ROOT = Path(__file__).parents[2]
+KINDS = (
+    *(KeyError("x"), IndexError("list index"), ZeroDivisionError("by zero"), AssertionError()),
+    *(ValueError("bad value"), TypeError("a type"), MemoryError(), OSError(28, "No space left on device")),
+)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0])
+def test_ctrl_c_in_the_first_seconds_is_one_sentence(seconds: float, tiny_study: list[str]) -> None:
+    """While Python starts, PyTorch is imported, or the study is planned."""
+    code = "import os, sys; os.write(1, b'up'); from experiments.cli import main; sys.exit(main())"
+    words = [*tiny_study, "budget.tokens=4e5"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    os.read(process.stdout.fileno(), 2)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.decode().strip() == INTERRUPTED
+
+
+def test_a_terminal_that_closes_saves(tiny_study: list[str]) -> None:
+    class Hangs(StudyObserver):
+        def logged(self, id: str, row: Mapping[str, Any]) -> None:
+            if not stop.requested():
+                os.kill(os.getpid(), signal.SIGHUP)
+
+    plan = plan_study([*tiny_study, "budget.tokens=4e5", "model.params=5e3"])
+    with pytest.raises(stop.Stopped):
+        run_study(plan, Hangs())
+    assert list(plan.folder.glob("*/checkpoints/*.pt"))
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup has it
+    try:
+        with stop.on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested()
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
+
+
+@pytest.mark.parametrize("place", ["before its attempt", "in its attempt"])
+def test_a_trunk_that_fails_in_any_way_is_noted_and_the_rest_goes_on(
+    place: str,
+    tiny_study: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Eight kinds of failure, one a seed; the ninth trunk is trained."""
+    owner: Any = job.TrunkJob if place == "before its attempt" else training._Attempt
+    last = owner.train
+
+    def fails(self: Any, *arguments: Any) -> Any:
+        seed = self.trunk.spec.seed
+        if seed < len(KINDS):
+            raise KINDS[seed]
+        return last(self, *arguments)
+
+    monkeypatch.setattr(owner, "train", fails)
+    seeds = ",".join(map(str, range(len(KINDS) + 1)))
+    words = [*tiny_study, "model.params=5e3", "budget.tokens=2e3", f"seed={seeds}"]
+    assert main(["run", *words]) == 1
+    study = read_study(tmp_path / "runs" / "tiny")
+    assert [record.seed for record in study.done] == [len(KINDS)]
+    assert len(study.failures) == len(KINDS)
+    assert {failure.kind for failure in study.failures.values()} == {"exception", "oom", "enospc"}
+    capsys.readouterr()
+    assert main(["status", str(study.folder)]) == 0
+    said = capsys.readouterr().out
+    for kind in KINDS:
+        assert type(kind).__name__ in said
+    assert main(["status", str(study.folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["failed"] == len(KINDS)
+    monkeypatch.undo()
+    assert main(["run", *words]) == 0
+
+
+def test_another_try_is_for_what_may_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for kind in KINDS:
+        one = job.TrunkJob(None, "", tmp_path, "", "cpu", 1)  # type: ignore[arg-type]
+        monkeypatch.setattr(job.TrunkJob, "id", "trunk")
+
+        def fails(self: job.TrunkJob, observer: object, kind: Exception = kind) -> None:
+            raise kind
+
+        monkeypatch.setattr(job.TrunkJob, "train", fails)
+        found[type(kind)] = one.run(StudyObserver())
+    assert {kind for kind, outcome in found.items() if outcome.again} == {MemoryError, OSError}
+    assert found[AssertionError].why == "AssertionError"
+    assert found[KeyError].why == "KeyError: 'x'"
+    assert found[ValueError].why == "bad value"
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("scaling-harness 0.")
