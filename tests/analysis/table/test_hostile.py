@@ -1,4 +1,4 @@
-"""Files and expressions made to do harm: one sentence in no time, no memory, and nothing written to a terminal."""
+"""Files and expressions made to do harm: one sentence at once, no memory, nothing written to a terminal."""
 
 from __future__ import annotations
 
