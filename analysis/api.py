@@ -145,4 +145,4 @@ def report(
 
 
 def _table(runs: Table) -> RunTable:
-    return load_runs(runs) if isinstance(runs, str | Path) else RunTable.of(runs)
+    return runs if isinstance(runs, RunTable) else load_runs(runs)

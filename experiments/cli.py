@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from experiments.terminal import printable
+
 VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
@@ -55,7 +57,7 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
     except (ValueError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("SCALING_TRACEBACK"):
             raise
-        print(f"scaling {verb}: {error}", file=sys.stderr)
+        print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nscaling {verb}: interrupted; the same command goes on from here.", file=sys.stderr)

@@ -13,7 +13,7 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.laws import law_names
 from analysis.table import RunTable, load_runs
-from experiments.terminal import wrapped
+from experiments.terminal import printable, wrapped
 
 _SHOWN = 12  # notes, and reasons of rows set aside, that are printed
 
@@ -197,7 +197,7 @@ def describe_table(table: RunTable, parts: Iterable[RunTable] = ()) -> str:
         for what, number in table.counts.items()
         if number or what == "used"
     )
-    lines = [f"{table.source}: {counts}"]
+    lines = [f"{printable(table.source)}: {counts}"]
     lines += [f"columns: {table.mapping()}"] if table.mapping() else []
     lines += _some(f"note: {note}" for note in dict.fromkeys(note for each in whole for note in each.notes))
     lines += [f"! {warning}" for warning in dict.fromkeys(w for each in whole for w in each.warnings)]

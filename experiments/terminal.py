@@ -60,6 +60,11 @@ def wrapped(text: str) -> str:
     return "\n".join(lines)
 
 
+def printable(text: str) -> str:
+    """The text with control characters as escapes: a file's name cannot move the cursor."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def duration(seconds: float) -> str:
     """12 s, 3 min 20 s, 2 h 05 min, 3.1 days."""
     if seconds < 9.95:

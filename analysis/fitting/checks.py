@@ -139,15 +139,16 @@ def doubts_about_fit(
             )
     typical = 1.4826 * float(np.median(np.abs(residuals)))
     far = np.abs(residuals) > max(FAR * typical, 1e-9)
-    if far.any() and typical > 0:
+    count = int(far.sum())
+    if count and typical > 0:
         worst = ", ".join(str(int(r)) for r in np.sort(rows[far])[:5])
         doubts.append(
             FitWarning(
                 "outliers",
-                f"{int(far.sum())} of {len(residuals)} runs lie{'s' * (far.sum() == 1)} more than {FAR:g} × "
+                f"{count} of {len(residuals)} runs lie{'s' * (count == 1)} more than {FAR:g} × "
                 f"the typical residual ({100 * typical:.2g} %) from the law: "
-                f"row{'s' * (far.sum() > 1)} {worst}"
-                f"{' …' if far.sum() > 5 else ''}. "
+                f"row{'s' * (count > 1)} {worst}"
+                f"{' …' if count > 5 else ''}. "
                 "Wrong units, a failed run, or another recipe?",
             )
         )

@@ -16,7 +16,7 @@ from analysis.table.columns import NUMBERS, plain
 from analysis.table.expressions import Expression, parse, truth_of
 from analysis.table.grammar import ExpressionError
 from analysis.table.mapping import Origin
-from analysis.table.raw import Raw
+from analysis.table.raw import Raw, excerpt
 
 Conditions = str | Sequence[str] | None
 
@@ -80,7 +80,8 @@ def flagged_notes(raw: Raw) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A condition as it is typed into a shell, without '"'"' where that can be helped."""
+    """A condition as it is typed into a shell, without '"'"' where that can be helped, and cut."""
+    text = excerpt(text, 300)
     return f'"{text}"' if "'" in text and not re.search(r'["$`\\!]', text) else shlex.quote(text)
 
 

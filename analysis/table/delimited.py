@@ -12,10 +12,11 @@ from analysis.table.columns import is_known
 from analysis.table.headers import count_header_rows, is_index_row, name_columns
 from analysis.table.nested import flatten_objects
 from analysis.table.numbers import is_number, shorten
-from analysis.table.raw import Raw, refuse_repeated_names
+from analysis.table.raw import Raw, refuse_repeated_names, refuse_too_many_cells
 from analysis.table.wide import unpivot_chart
 
 _DELIMITERS = (",", "\t", ";", "|")
+_LONGEST_LINE = 4_000_000
 _SAMPLE = 200  # rows that decide on the delimiter
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?[ \t,;]*', re.IGNORECASE)
 _RULE = re.compile(r":?-{2,}:?")  # between header and rows of a Markdown table
@@ -39,6 +40,7 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
         ValueError: text that is not delimited, or two columns of one name.
     """
     raw = Raw(source, {}, [])
+    _refuse_long_lines(source, text)
     skipped, delimiter, comments, body = _skip_preamble(text)
     delimiter = delimiter or _choose_delimiter(body)
     lines = list(_parse(source, body, delimiter, skipped))
@@ -59,6 +61,23 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     _drop_unnamed(raw)
     flatten_objects(raw)
     return unpivot_chart(raw), delimiter
+
+
+def _refuse_long_lines(source: str, text: str) -> None:
+    """Refuse text with a line that no table has, before every delimiter is tried on it.
+
+    Raises:
+        ValueError: a line of more than 4 million characters.
+    """
+    start = 0
+    while len(text) - start > _LONGEST_LINE:
+        end = max(text.rfind(mark, start, start + _LONGEST_LINE) for mark in "\n\r")
+        if end < 0:
+            number = text.count("\n", 0, start) + 1
+            raise ValueError(
+                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is no table."
+            )
+        start = end + 1
 
 
 def _skip_preamble(text: str) -> tuple[int, str, list[str], str]:
@@ -110,9 +129,11 @@ def _parse(source: str, text: str, delimiter: str, skipped: int) -> Iterator[_Li
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True
     )
-    before = 0
+    before = cells = 0
     try:
         for row in reader:
+            cells += len(row)
+            refuse_too_many_cells(source, len(row), max(1, cells // max(1, len(row))))
             first, last = skipped + before + 1, skipped + reader.line_num
             before = reader.line_num
             label = f"line {last}" if first == last else f"lines {first}–{last}"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.table.raw import excerpt
+
 ARITHMETIC = ("+", "-", "*", "/", "%", "**")
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 FUNCTIONS = ("log", "ln", "log2", "log10", "exp", "sqrt", "abs", "min", "max")
@@ -71,7 +73,7 @@ class _Parser:
         self.names = sorted((n for n in names if n.strip()), key=len, reverse=True)
 
     def error(self, problem: str) -> ExpressionError:
-        return ExpressionError(f"{problem}, at character {self.at + 1} of {self.text!r}.")
+        return ExpressionError(f"{problem}, at character {self.at + 1} of {excerpt(self.text)!r}.")
 
     def peek(self) -> str:
         """The sign or word that comes next, '' at the end."""

@@ -18,12 +18,12 @@ from analysis.table.code import code_columns, code_notes, code_warnings
 from analysis.table.columns import COUNTS, QUANTITIES
 from analysis.table.conditions import Conditions, filter_rows, flagged_notes
 from analysis.table.mapping import Columns, Origin
-from analysis.table.raw import Raw
+from analysis.table.raw import Raw, escape_controls
 from analysis.table.resolve import resolve
 from analysis.table.runtable import RunTable, SetAside, group_reasons
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
-from analysis.table.sources import read_file
+from analysis.table.sources import read_file, read_frame
 from analysis.table.specs import spec_columns
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
@@ -33,7 +33,7 @@ _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "ver
 
 
 def load_runs(
-    source: str | Path,
+    source: str | Path | pd.DataFrame,
     columns: Columns | None = None,
     *,
     where: Conditions = None,
@@ -44,7 +44,8 @@ def load_runs(
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
-            `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set).
+            `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set), or a pandas table
+            in memory, which is read as a file of it would be.
         columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. Theirs may
             be an expression: `params=Size (M)*1e6`, `loss=log(ppl)`, `tokens=10**log_tokens`. Unmapped
             columns go by name or unambiguous alias.
@@ -65,9 +66,12 @@ def load_runs(
         FileNotFoundError: no such folder or file.
         ValueError: nothing readable, a column missing or ambiguous (names those present), or no run left.
     """
-    path = Path(source)
-    if str(source).startswith("wandb://"):
+    path = Path("table" if isinstance(source, pd.DataFrame) else source)
+    if isinstance(source, pd.DataFrame):
+        raw = read_frame(source)
+    elif str(source).startswith("wandb://"):
         raw = read_wandb(str(source))
+        escape_controls(raw)
     elif path.is_dir():
         if columns is not None:
             raise ValueError(f"{path}: a runs folder names its own columns; leave the column mapping out.")
@@ -89,13 +93,20 @@ def load_runs(
             )
     else:
         raise FileNotFoundError(
-            f"{source}: no such runs folder or table. A table is a runs/<study> folder, a .csv, .tsv, .json, "
+            f"{source}: {_what(path)}. A table is a runs/<study> folder, a .csv, .tsv, .json, "
             ".jsonl or .parquet file, or wandb://entity/project."
         )
     found = resolve(columns, raw)
     raw = filter_rows(raw, found.origins, where, drop)
     raw.notes += [*found.notes, *flagged_notes(raw)]
     return _table(raw, found.origins, path.stem, external=True, checkpoints=checkpoints)
+
+
+def _what(path: Path) -> str:
+    """What a path is that is neither a folder nor a file."""
+    if path.is_symlink() and not path.exists():
+        return "a link to nothing"
+    return "a pipe or a device, and no file" if path.exists() else "no such runs folder or table"
 
 
 def _question(folder: Path) -> str:

@@ -19,7 +19,9 @@ from analysis.table.columns import KNOWN, TEXTS, plain
 from analysis.table.expressions import Expression, parse, scaled
 from analysis.table.grammar import ExpressionError
 from analysis.table.numbers import role_of
-from analysis.table.raw import Raw
+from analysis.table.raw import Raw, excerpt, open_regular
+
+_MOST_BYTES = 8_000  # of a file of mappings
 
 Columns = Mapping[str, object] | Sequence[str] | str | Path
 
@@ -57,10 +59,10 @@ def parse_columns(columns: Columns | None, present: Sequence[str]) -> dict[str, 
     mapping: dict[str, Origin] = {}
     for ours, theirs in _pairs(columns):
         if ours not in KNOWN:
-            near = difflib.get_close_matches(ours, KNOWN, n=1)
+            near = difflib.get_close_matches(ours[:100], KNOWN, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"column mapping: {ours!r} is not a column of the table.{hint} "
+                f"column mapping: {excerpt(ours)!r} is not a column of the table.{hint} "
                 f"The columns are {', '.join(KNOWN)}."
             )
         if ours in mapping:
@@ -78,7 +80,7 @@ def _origin(ours: str, theirs: object, present: Sequence[str]) -> Origin:
     if isinstance(theirs, Mapping):
         extra = sorted(set(theirs) - {"column", "factor"})
         if "column" not in theirs or extra:
-            raise ValueError(f"column mapping: an entry is {{column, factor}}; got {dict(theirs)!r}.")
+            raise ValueError(f"column mapping: an entry is {{column, factor}}; got {_shown(theirs)}.")
         column, factor = str(theirs["column"]), _factor(theirs.get("factor", 1.0), theirs)
         if column in present:
             return Origin(scaled(column, factor))
@@ -87,12 +89,13 @@ def _origin(ours: str, theirs: object, present: Sequence[str]) -> Origin:
         return Origin(parse(str(theirs), present))
     except ExpressionError as error:
         if plain(str(theirs)) and re.fullmatch(r"[\w ./-]+", str(theirs)):
-            near = difflib.get_close_matches(str(theirs), present, n=1)
+            near = difflib.get_close_matches(str(theirs)[:100], present, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(
-                f"column mapping: {ours}={theirs} names a column that is not there.{hint} {describe(present)}"
+                f"column mapping: {ours}={excerpt(str(theirs))} names a column that is not there.{hint} "
+                f"{describe(present)}"
             ) from error
-        raise ValueError(f"column mapping: {ours}={theirs}: {error}") from error
+        raise ValueError(f"column mapping: {ours}={excerpt(str(theirs))}: {error}") from error
 
 
 def describe(present: Sequence[str]) -> str:
@@ -108,8 +111,21 @@ def _factor(value: Any, entry: object) -> float:
     except (TypeError, ValueError):
         factor = 0.0
     if not 0.0 < factor < float("inf"):
-        raise ValueError(f"column mapping: a factor is a positive number, as in NAME*1e6; got {entry!r}.")
+        raise ValueError(
+            f"column mapping: a factor is a positive number, as in NAME*1e6; got {_shown(entry)}."
+        )
     return factor
+
+
+def _shown(entry: object) -> str:
+    """An entry as a message shows it; one of a file can refer to itself many times over."""
+    if isinstance(entry, Mapping):
+        return excerpt(
+            ", ".join(
+                f"{key}: {value if isinstance(value, str | float) else '…'}" for key, value in entry.items()
+            )
+        )
+    return excerpt(str(entry)) if isinstance(entry, str | float | int) else type(entry).__name__
 
 
 def _pairs(columns: Columns | None) -> Iterable[tuple[str, object]]:
@@ -125,15 +141,20 @@ def _pairs(columns: Columns | None) -> Iterable[tuple[str, object]]:
     for text in columns:
         ours, equals, theirs = text.partition("=")
         if not equals or not theirs.strip():
-            raise ValueError(f"column mapping: write ours=theirs, as in 'params=Model Size'; got {text!r}.")
+            raise ValueError(
+                f"column mapping: write ours=theirs, as in 'params=Model Size'; got {excerpt(text)!r}."
+            )
         pairs.append((ours.strip(), theirs.strip()))
     return pairs
 
 
 def _read_mapping(path: Path) -> Mapping[str, object]:
-    text = path.read_text(encoding="utf-8")
+    text = open_regular(path, _MOST_BYTES).decode("utf-8")
     if path.suffix == ".json":
-        body = json.loads(text)
+        try:
+            body = json.loads(text)
+        except RecursionError as error:
+            raise ValueError(f"{path}: objects are nested too deeply for a mapping.") from error
     else:
         try:
             import yaml  # type: ignore[import-untyped]  # lazy: not in the base install
@@ -143,7 +164,7 @@ def _read_mapping(path: Path) -> Mapping[str, object]:
             ) from error
         try:
             body = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(f"{path}: not YAML: {error}") from error
     if not isinstance(body, Mapping):
         raise ValueError(f"{path}: a column mapping is `ours: theirs` lines; got {type(body).__name__}.")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 _INDEX_NAME = re.compile(r"(|index|unnamed: \d+(\.\d+)?|level_\d+|__index_level_\d+__|row|#)")
 
-_MOST_CELLS = 50_000_000
+_MOST_CELLS, _MOST_COLUMNS = 50_000_000, 20_000
+# What moves a cursor, colours a terminal, or turns the direction of text.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass
@@ -37,7 +41,7 @@ def refuse_repeated_names(source: str, header: Sequence[str]) -> None:
     Raises:
         ValueError: naming them.
     """
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise ValueError(
             f"{source}: the column {', '.join(map(repr, twice))} is there twice; rename or drop one."
@@ -48,10 +52,57 @@ def refuse_too_many_cells(source: str, columns: int, rows: int) -> None:
     """Refuse a table that would not fit into memory, whatever the size of its file.
 
     Raises:
-        ValueError: more than 50 million cells.
+        ValueError: more than 50 million cells, or 20,000 columns.
     """
+    if columns > _MOST_COLUMNS:
+        raise ValueError(f"{source}: {columns} columns are more than {_MOST_COLUMNS}.")
     if columns * rows > _MOST_CELLS:
         raise ValueError(f"{source}: {rows} rows of {columns} columns are more than {_MOST_CELLS} cells.")
+
+
+def open_regular(path: Path, most: int) -> bytes:
+    """The bytes of a file that a stranger may have made.
+
+    Raises:
+        ValueError: a pipe or a device, which might never end, or a file of more bytes than `most`.
+    """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: a folder, a pipe or a device; save the text to a file first.")
+    size = path.stat().st_size
+    if size > most:
+        raise ValueError(
+            f"{path}: {size:,} bytes are more than the {most:,} that are read; keep only what matters."
+        )
+    return path.read_bytes()
+
+
+def printable(text: str) -> str:
+    """Text with control characters as escapes, so that a cell cannot write to a terminal."""
+    return (
+        text if text.isprintable() else _CONTROL.sub(lambda c: c[0].encode("unicode_escape").decode(), text)
+    )
+
+
+def excerpt(text: str, most: int = 120) -> str:
+    """Text as a message shows it: printable, and cut where it is long."""
+    shown = printable(text[: most + 1])
+    return shown if len(text) <= most else f"{shown[:most]}… ({len(text)} characters)"
+
+
+def escape_controls(raw: Raw) -> None:
+    """Make every name and text cell printable, in place; an end of line within a name becomes a space."""
+    names = [printable(" ".join(name.split())) if not name.isprintable() else name for name in raw.columns]
+    refuse_repeated_names(raw.source, names)
+    raw.columns = dict(zip(names, map(_printable_cells, raw.columns.values()), strict=True))
+
+
+def _printable_cells(cells: list[Any]) -> list[Any]:
+    odd = [i for i, cell in enumerate(cells) if isinstance(cell, str) and not cell.isprintable()]
+    if odd:
+        cells = list(cells)
+        for i in odd:
+            cells[i] = printable(cells[i].strip())
+    return cells
 
 
 def find_index_columns(raw: Raw) -> tuple[str, ...]:

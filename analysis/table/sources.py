@@ -6,17 +6,29 @@ import codecs
 import gzip
 import zlib
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from analysis.table.delimited import read_delimited
 from analysis.table.json_tables import read_json, read_jsonl
-from analysis.table.nested import flatten_objects
+from analysis.table.nested import flatten_objects, join_levels
 from analysis.table.numbers import decimal_mark
-from analysis.table.raw import Raw, find_index_columns, refuse_repeated_names, refuse_too_many_cells
+from analysis.table.raw import (
+    Raw,
+    escape_controls,
+    find_index_columns,
+    open_regular,
+    refuse_repeated_names,
+    refuse_too_many_cells,
+)
 
 _SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")
+_IN_MEMORY = "a DataFrame"
 _PIECE = 1 << 20
 # A table compresses 3 to 50 times; gzip reaches 1032 on what only a bomb holds.
 _MOST_BYTES, _MOST_RATIO, _ALWAYS_FINE = 1 << 28, 200, 1 << 24
+_MOST_JSON = 1 << 26  # bytes; as objects they take twenty times the memory
 
 
 def read_file(path: Path) -> Raw:
@@ -37,7 +49,8 @@ def read_file(path: Path) -> Raw:
     if suffix == ".parquet":
         raw = _read_parquet(path)
     else:
-        text = _decode(path, _unpack(path) if packed else path.read_bytes())
+        most = _MOST_BYTES if suffix in (".csv", ".tsv", ".txt") else _MOST_JSON
+        text = _decode(path, _unpack(path) if packed else open_regular(path, most))
         if suffix == ".json":
             raw = read_json(str(path), text)
         elif suffix == ".jsonl":
@@ -45,7 +58,44 @@ def read_file(path: Path) -> Raw:
         else:
             raw, delimiter = read_delimited(str(path), text)
     if not raw.columns or not (raw.labels or raw.quarantine):
-        raise ValueError(f"{path}: holds no rows.")
+        why = f" {raw.quarantine[0]['row']}: {raw.quarantine[0]['reason']}." if raw.quarantine else ""
+        raise ValueError(f"{path}: holds no rows.{why}")
+    return _finished(raw, delimiter)
+
+
+def read_frame(frame: pd.DataFrame) -> Raw:
+    """Rows of a pandas table in memory, as a file of them would be read.
+
+    An index that has a name, or holds something else than numbers, becomes a column.
+
+    Raises:
+        ValueError: a table without rows, or two columns of one name.
+    """
+    named = any(name is not None for name in frame.index.names)
+    if named or not pd.api.types.is_numeric_dtype(frame.index.dtype):
+        frame = frame.reset_index()
+    several = isinstance(frame.columns, pd.MultiIndex)
+    levels = [[str(part) for part in (name if several else [name])] for name in frame.columns.tolist()]
+    names = join_levels(levels) if several else [name for [name] in levels]
+    refuse_repeated_names(_IN_MEMORY, names)
+    refuse_too_many_cells(_IN_MEMORY, len(names), len(frame))
+    columns = {name: _cells(frame.iloc[:, j]) for j, name in enumerate(names)}
+    raw = Raw(_IN_MEMORY, columns, [f"row {i}" for i in range(1, len(frame) + 1)])
+    flatten_objects(raw)
+    if not raw.columns or not raw.labels:
+        raise ValueError(f"{_IN_MEMORY}: holds no rows.")
+    return _finished(raw, "")
+
+
+def _cells(column: pd.Series[Any]) -> list[Any]:
+    """Python values of one column, None where pandas has NaN, NaT or NA."""
+    absent = column.isna().tolist()
+    return [None if gone else cell for cell, gone in zip(column.tolist(), absent, strict=True)]
+
+
+def _finished(raw: Raw, delimiter: str) -> Raw:
+    """The rows with what only all of them together tell: the decimal mark, and columns that count rows."""
+    escape_controls(raw)
     raw.decimal = decimal_mark(raw.columns, delimiter)
     raw.index_columns = find_index_columns(raw)
     if raw.index_columns:
