@@ -16,35 +16,14 @@ from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
 from analysis.laws.registry import ENSEMBLE
 from analysis.table import RunTable, split_comparable
+from analysis.table.cells import read_numbers
 from experiments.outlook import Answer, describe, score_text, to_dict
 from experiments.source import add_laws, add_table, bootstrap_of, describe_table, load_extensions, read_table
 from experiments.terminal import wrapped
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="scaling forecast", description=__doc__)
-    add_table(parser)
-    parser.add_argument("--params", type=float, help="parameters N of the run (with --tokens)")
-    parser.add_argument("--tokens", type=float, help="tokens D of the run")
-    parser.add_argument("--compute", type=float, help="budget 6 N D [FLOP]: find the best N and D")
-    parser.add_argument(
-        "--at",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any other input of the law: tokens_unique=1e9, x=500",
-    )
-    parser.add_argument("--served", type=float, help="tokens to be served: the cheapest model of that loss")
-    parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
-    parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
-    parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
-    parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
-    add_laws(parser)
-    parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
-    parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    asked = parser.parse_args(arguments)
+    asked = parser_of().parse_args(arguments)
     check(asked)
     load_extensions(asked.extension)
     runs = read_table(asked)
@@ -85,6 +64,45 @@ def main(arguments: list[str]) -> int:
     return 0 if answers else 1
 
 
+def parser_of() -> argparse.ArgumentParser:
+    """The arguments of the command."""
+    parser = argparse.ArgumentParser(prog="scaling forecast", description=__doc__)
+    add_table(parser)
+    parser.add_argument("--params", type=number, help="parameters N of the run (with --tokens)")
+    parser.add_argument("--tokens", type=number, help="tokens D of the run")
+    parser.add_argument("--compute", type=number, help="budget 6 N D [FLOP]: find the best N and D")
+    parser.add_argument(
+        "--at",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any other input of the law: tokens_unique=1e9, x=500",
+    )
+    parser.add_argument("--served", type=number, help="tokens to be served: the cheapest model of that loss")
+    parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
+    parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
+    parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
+    parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
+    add_laws(parser)
+    parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
+    parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    return parser
+
+
+def number(text: str) -> float:
+    """1e9 or 1B, as tables have them: suffixes k, M, B and T.
+
+    Raises:
+        ValueError: for what is neither.
+    """
+    values, reasons, _ = read_numbers([text], role="size")
+    if reasons:
+        raise ValueError(reasons[0])
+    return float(values[0])
+
+
 def check(asked: argparse.Namespace) -> None:
     """Refuse what is no question.
 
@@ -119,7 +137,7 @@ def inputs_at(asked: argparse.Namespace) -> dict[str, float]:
         name, _, text = word.partition("=")
         letter = letters.get(name.strip(), name.strip())
         try:
-            value = float(text)
+            value = number(text)
         except ValueError:
             raise ValueError(f"--at: write NAME=NUMBER, as in tokens_unique=1e9; got {word!r}.") from None
         if letter in at:

@@ -40,14 +40,15 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
     n = runs.n_distinct
     if n < parameters:
         raise FitError(
-            f"fewer runs than the law has parameters: {n} runs, {parameters} parameters ({recipe.law}). "
-            "Add runs, or fix exponents with fixed={'alpha': …}."
+            f"fewer runs than the law has parameters: {n} run{'s' * (n > 1)}, {parameters} parameters "
+            f"({recipe.law}). "
+            "Add runs, or hold exponents: --fix alpha=0.34."
         )
     for name, x in runs.inputs.items():
         if name not in OPTIONAL and len(np.unique(x[used])) == 1:
             raise FitError(
                 f"{called(name)} is {x[used][0]:.6g} in every run: nothing can be learnt about how loss "
-                f"depends on it. Vary it, or fit the other input alone with fit_power_law."
+                f"depends on it. Vary it, or fit the other input alone: --columns x=NAME --law power."
             )
     if np.ptp(runs.loss[used]) == 0:
         raise FitError(f"loss is {runs.loss[used][0]:.6g} in every run: there is no dependence to fit.")
@@ -138,13 +139,16 @@ def doubts_about_fit(
             )
     typical = 1.4826 * float(np.median(np.abs(residuals)))
     far = np.abs(residuals) > max(FAR * typical, 1e-9)
-    if far.any() and typical > 0:
+    count = int(far.sum())
+    if count and typical > 0:
         worst = ", ".join(str(int(r)) for r in np.sort(rows[far])[:5])
         doubts.append(
             FitWarning(
                 "outliers",
-                f"{int(far.sum())} of {len(residuals)} runs lie more than {FAR:g} × the typical residual "
-                f"({100 * typical:.2g} %) from the law: rows {worst}{' …' if far.sum() > 5 else ''}. "
+                f"{count} of {len(residuals)} runs lie{'s' * (count == 1)} more than {FAR:g} × "
+                f"the typical residual ({100 * typical:.2g} %) from the law: "
+                f"row{'s' * (count > 1)} {worst}"
+                f"{' …' if count > 5 else ''}. "
                 "Wrong units, a failed run, or another recipe?",
             )
         )

@@ -10,6 +10,9 @@ from analysis.fitting.bootstrap.replicates import Bootstrap, replicates
 from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import solve
+from analysis.fitting.runs import FitError
+
+SPARE = 3  # runs more than the wider law has parameters, without which its residuals say nothing
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,11 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
     extra = len(wide.theta) - len(narrow.theta)
     if extra < 1:
         raise ValueError(f"against: a law wider than {fit.name!r}; {against!r} has no parameter more.")
+    if fit.runs.n_distinct < len(wide.theta) + SPARE:
+        raise FitError(
+            f"{fit.runs.n_distinct} runs leave too little to test {fit.name} against the "
+            f"{len(wide.theta)} parameters of {against}."
+        )
     log_loss = np.log(fit.runs.loss) - narrow.data.centre
     predicted = narrow.form.value(narrow.theta[None])[0]
     drawn = replicates("wild", fit.runs, log_loss, predicted, 0, resamples, seed)

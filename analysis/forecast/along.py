@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, FitError, fit_runs
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
@@ -15,6 +17,7 @@ from analysis.laws.registry import FITTED
 from analysis.table import RunTable
 
 AGREE = 0.02  # relative: step counts round tokens, so budgets that agree to this are one
+EDGES = 0.25  # share of a frontier at an end of the sizes that is worth a warning
 SLICED = 4  # values along an axis from which a power law is fitted to it
 
 
@@ -36,7 +39,10 @@ def slices_of(table: RunTable, bootstrap: Bootstrap, refusals: list[str]) -> tup
         # Runs of one trunk move together: drawing trunks from one trunk would show no doubt at all.
         how = replace(bootstrap, resamples=0) if len(set(trunks)) == 1 else bootstrap
         try:
-            found.append(Slice(axis, where, fit_runs(runs, Recipe(FITTED[("x",)][0]), how)))
+            fit = fit_runs(runs, Recipe(FITTED[("x",)][0]), how)
+            if axis == "flops":
+                fit = replace(fit, warnings=(*_edge_warning(rows, table.rows), *fit.warnings))
+            found.append(Slice(axis, where, fit))
         except FitError as error:
             refusals.append(f"power law along {axis}, {where}: {error}")
     return tuple(found)
@@ -59,5 +65,24 @@ def _slices(runs: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 
 def pareto(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that no run of equal or less compute beats, in order of compute."""
-    ordered = runs.sort_values(["flops", "loss"], kind="stable")
-    return ordered[ordered["loss"] < ordered["loss"].cummin().shift(fill_value=np.inf)]
+    return runs.iloc[pareto_places(runs)]
+
+
+def pareto_places(runs: pd.DataFrame) -> NDArray[np.intp]:
+    """Their places among the rows, in order of compute."""
+    compute, loss = (runs[name].to_numpy(dtype=float) for name in ("flops", "loss"))
+    order = np.lexsort([loss, compute])
+    before = np.append(np.inf, np.minimum.accumulate(loss[order])[:-1])
+    return order[loss[order] < before]
+
+
+def _edge_warning(frontier: pd.DataFrame, runs: pd.DataFrame) -> tuple[FitWarning, ...]:
+    """A warning where the frontier is one of the sizes that were tried, not of compute well spent."""
+    ends = frontier["params"].isin([runs["params"].min(), runs["params"].max()])
+    if ends.mean() < EDGES:
+        return ()
+    message = (
+        f"{int(ends.sum())} of {len(frontier)} runs on the frontier are of the smallest or the largest size: "
+        "what compute can buy lies below. Add sizes, or rely on a surface's optimum."
+    )
+    return (FitWarning("edge-frontier", message),)

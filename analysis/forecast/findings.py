@@ -18,7 +18,7 @@ from analysis.fitting.pinned import pin_warnings
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs, called
 from analysis.fitting.sensitivity import sensitivity
-from analysis.forecast.along import Slice, slices_of
+from analysis.forecast.along import Slice, pareto_places, slices_of
 from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.forecast.select import (
     ALONE,
@@ -117,7 +117,10 @@ def runs_of(table: RunTable, laws: Sequence[str]) -> Runs:
     Raises:
         FitError: for an input that the table does not have.
     """
-    return Runs.of_table(table, tuple(dict.fromkeys(i for law in laws for i in law_named(law).inputs)))
+    inputs = tuple(dict.fromkeys(i for law in laws for i in law_named(law).inputs))
+    if inputs == ("C",) and {"params", "flops"} <= set(table.rows.columns):
+        table = table.take(pareto_places(table.rows))  # of a grid of runs, a law of compute is of the best
+    return Runs.of_table(table, inputs)
 
 
 def fit_part(table: RunTable, question: Question) -> Findings:
@@ -168,6 +171,8 @@ class _Maker:
             self.refusals.append(f"{law}: {error}")
             return
         self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
+        if question.holdout == 0:
+            return
         try:
             self.forecasts[law] = forecast_heldout(runs, recipe, question.bootstrap, question.holdout)
         except (FitError, ValueError) as error:

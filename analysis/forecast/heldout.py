@@ -45,9 +45,10 @@ class Forecast:
         )
 
     def __str__(self) -> str:
+        of = "x" if self.fit.law.inputs == ("x",) else "compute"
         return (
             f"{self.fit.name}: fitted to {self.fit.n_runs} runs, forecast {len(self.table)} of up to "
-            f"{self.reach:.3g}× their compute: rms error {100 * self.error:.2g} %, "
+            f"{self.reach:.3g}× their {of}: rms error {100 * self.error:.2g} %, "
             f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval"
         )
 

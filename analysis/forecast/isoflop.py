@@ -42,6 +42,7 @@ class Comparison:
     refusals: tuple[str, ...]
     compute: float  # [FLOP] at which N*, D* and the regret are given
     table: pd.DataFrame
+    judge: str  # the law of approach 3, which regret is judged by
 
     def __str__(self) -> str:
         lines = [
@@ -50,11 +51,14 @@ class Comparison:
         ]
         for _, row in self.table.iterrows():
             between = f"[{row['a_lo']:z.3f}, {row['a_hi']:z.3f}]"
+            if row["a_lo"] == row["a_hi"]:
+                between = "set by the law"
             wasted = f"{100 * row['regret']:.2g} %"
             lines.append(
                 f"  {row['approach']} {row['name']:<20}{row['a']:z.3f}  {between:<16}"
                 f"{row['N']:>9.3g}{row['D']:>10.3g}{wasted:>10}"
             )
+        lines.append(f"  the surface is the {self.judge} law's, by which waste is judged")
         for approach in self.approaches:
             lines += [f"  ! {approach.number}, {d.code}: {d.message}" for d in approach.warnings]
         return "\n".join([*lines, *(f"  not followed: {reason}" for reason in self.refusals)])
@@ -110,7 +114,7 @@ def compare_approaches(fit: Fit, compute: float | None = None) -> Comparison:
             rows.append(_row(approach, fit, compute))
         except ValueError as error:
             refusals.append(f"approach {approach.number}: {error}")
-    return Comparison(tuple(approaches), tuple(refusals), compute, pd.DataFrame(rows))
+    return Comparison(tuple(approaches), tuple(refusals), compute, pd.DataFrame(rows), fit.name)
 
 
 def approach_1(

@@ -201,12 +201,14 @@ def _forecast(
         fits = basis.fits
     else:
         weights, heldout, fits = {best.name: 1.0}, None, (basis,)
+    law_ends = basis.interval(loss)
+    run_ends = basis.interval(lambda law: loss(law) * float(np.exp(rng.choice(errors))))
     return RunForecast(
         inputs=inputs,
         compute=FLOPS_PER_PARAM_TOKEN * at["N"] * at["D"] if {"N", "D"} <= set(at) else None,
         optimal=optimal,
-        loss=Interval(loss(best.law), *basis.interval(loss)),
-        run=basis.interval(lambda law: loss(law) * float(np.exp(rng.choice(errors)))),
+        loss=Interval(loss(best.law), *law_ends),
+        run=(min(run_ends[0], law_ends[0]), max(run_ends[1], law_ends[1])),
         level=basis.level,
         reach=reach,
         law=best.law,

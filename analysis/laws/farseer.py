@@ -47,9 +47,10 @@ class Farseer(Law):
 
     def __call__(self, N: npt.ArrayLike, D: npt.ArrayLike) -> Array:
         N, log_d = np.asarray(N, float), np.log(np.asarray(D, float))
-        exponent = np.exp(self.A * N**self.a + self.P)
-        term = np.exp(self.B * N**self.b + self.Q - exponent * log_d)
-        return np.asarray(np.exp(self.s * N**self.q + self.S) + term)[()]
+        with np.errstate(over="ignore"):  # far outside the runs, any of the three exponentials
+            exponent = np.exp(self.A * N**self.a + self.P)
+            term = np.exp(self.B * N**self.b + self.Q - exponent * log_d)
+            return np.asarray(np.exp(self.s * N**self.q + self.S) + term)[()]
 
     @classmethod
     def form(cls, data: Data, pins: Pins) -> LawForm:

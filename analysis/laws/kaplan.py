@@ -39,7 +39,7 @@ class Kaplan(Law):
     name: ClassVar[str] = "kaplan"
     inputs: ClassVar[tuple[str, ...]] = ("N", "D")
     formula: ClassVar[str] = "L = [(Nc/N)^(alpha/beta) + Dc/D]^beta"
-    wider: ClassVar[str | None] = "kaplan_floor"
+    wider: ClassVar[str | None] = "coupled"
 
     @property
     def coupled(self) -> Coupled:

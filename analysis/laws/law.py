@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # a form makes laws, and a law names its form
 Array = npt.NDArray[np.float64]
 FLOPS_PER_PARAM_TOKEN = 6.0  # Kaplan et al. 2020 (arXiv:2001.08361), section 2.1: forward 2, backward 4
 LARGEST_LOG = 709.0  # e^709 is the most that a float holds
-SEARCH = (1.0, 1e30)  # parameters among which an optimum without a closed form is searched
 POINTS = 65  # sizes a round of that search
 ROUNDS = 16  # each narrows the range of log N 32 times: far past the last digit of a float
 
@@ -78,13 +77,16 @@ class Law(ABC):
         if not C > 0:
             raise ValueError(f"C: a compute budget is a positive number of FLOP; got {C!r}.")
         if missing := [name for name in self.inputs if name not in {"N", "D", *others}]:
-            raise ValueError(f"{self.name}: the optimum also depends on {', '.join(missing)}; give a value.")
-        low, high = np.log(SEARCH)
+            raise ValueError(
+                f"{self.name}: the optimum also depends on {', '.join(missing)}; give a value: "
+                f"--at {missing[0]}=VALUE."
+            )
+        low, high = 0.0, float(np.log(C / FLOPS_PER_PARAM_TOKEN))  # from one parameter to one token
         edges = low, high
         for _ in range(ROUNDS):
             log_n = np.linspace(low, high, POINTS)
             N = np.exp(log_n)
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 loss = np.asarray(self(N=N, D=C / (FLOPS_PER_PARAM_TOKEN * N), **others), dtype=float)
             best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
             low, high = log_n[max(best - 1, 0)], log_n[min(best + 1, POINTS - 1)]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.table.cells import read_numbers
 from analysis.table.checkpoints import Choice
+from analysis.table.code import code_columns, code_notes, code_warnings
 from analysis.table.columns import COUNTS, QUANTITIES
 from analysis.table.conditions import Conditions, filter_rows, flagged_notes
 from analysis.table.mapping import Columns, Origin
@@ -25,6 +26,7 @@ from analysis.table.screen import Screened, screen
 from analysis.table.sources import read_file, read_frame
 from analysis.table.specs import spec_columns
 from analysis.table.wandb_runs import read_wandb
+from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
 _RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
@@ -38,7 +40,7 @@ def load_runs(
     drop: Conditions = None,
     checkpoints: Choice | None = None,
 ) -> RunTable:
-    """One row a finished run, with the columns of `RunRecord` but `versions`, and one a setting of its spec.
+    """One row a finished run: the columns of `RunRecord`, one a setting of its spec, and what code made it.
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
@@ -79,6 +81,8 @@ def load_runs(
         origins = {name: Origin.of(name) for name in _RECORD}
         raw = filter_rows(_from_study(study), origins, where, drop)
         table = _table(raw, origins, study.name, external=False)
+        warnings = code_warnings([r for r in study.done if r.run_id in set(table["run_id"])])
+        table = replace(table, warnings=(*table.warnings, *warnings))
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
         raw = read_file(path)
@@ -118,6 +122,7 @@ def _from_study(study: StudyRecords) -> Raw:
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
     raw.columns.update(spec_columns([r.spec for r in done]))
+    raw.columns.update(code_columns(done))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
     damaged = {Path(where).parent.name for where in study.damaged}
@@ -128,8 +133,11 @@ def _from_study(study: StudyRecords) -> Raw:
         "failed": len(failed),
         "missing": len(absent) - len(failed),
     }
-    raw.notes = [f"run {r.run_id} diverged: {r.reason or 'no reason recorded'}" for r in study.diverged]
+    raw.notes = [
+        f"run {r.run_id} diverged: {printable(r.reason or 'no reason recorded')}" for r in study.diverged
+    ]
     raw.notes += [f"trunk {f.trunk_id} failed ({f.kind}): {f.message}" for f in study.failures.values()]
+    raw.notes += code_notes(done)
     raw.notes += [f"set aside while running: {where}: {why}" for where, why in study.quarantined.items()]
     return raw
 

@@ -26,11 +26,12 @@ _EXACT: Mapping[str, frozenset[str]] = {
         """params params_matmul params_total params_active params_encoder params_decoder
         tokens flops flops_6nd loss loss_se bits_per_byte"""
     ),
-    INPUT: _words("tokens_unique unique_tokens epochs"),
+    INPUT: _words("tokens_unique unique_tokens epochs x"),
     REPLICATE: _words("seed rep replica replicate trial fold rng random_state"),
     BOOKKEEPING: _words(
         """run_id trunk_id status state run_state index idx user author owner url link path paths file
         filename dir directory output_dir commit git_commit git_sha sha versions attempts
+        code code_accepted
         device devices threads workers num_workers host hostname machine node nodes cluster
         gpu gpus gpu_type gpu_count n_gpus num_gpus world_size compile
         microbatch micro_batch micro_batch_size grad_accum gradient_accumulation_steps
@@ -40,8 +41,8 @@ _EXACT: Mapping[str, frozenset[str]] = {
     )
     # What a spec says of its data is part of `data_fingerprint`, or of the unique tokens.
     | _words(
-        """data_paths data_field data_limit_bytes data_heldout_fraction data_subset data_split data_revision
-        data_settings data_row_tokens data_train_tokens"""
+        """data_paths data_id_paths data_field data_limit_bytes data_heldout_fraction data_subset data_split
+        data_revision data_settings data_row_tokens data_train_tokens"""
     ),
     RECIPE: _words(
         """family model_family arch architecture objective loss_function

@@ -52,5 +52,14 @@ def read_states(column: str, cells: Sequence[str | None]) -> tuple[dict[int, str
             without[i] = kind
             if word != kind:
                 others[word, kind] += 1
-    notes = [f"{n} rows with status {word!r} count as {kind}" for (word, kind), n in sorted(others.items())]
+    notes = [
+        f"{n} row{'s' * (n > 1)} with status {word!r} count{'s' * (n == 1)} as {kind}"
+        for (word, kind), n in sorted(others.items())
+    ]
     return without, notes
+
+
+def _counted(number: int, word: str, kind: str) -> str:
+    if number == 1:
+        return f"1 row with status {word!r} counts as {kind}"
+    return f"{number} rows with status {word!r} count as {kind}"

@@ -145,6 +145,9 @@ _UNITS = {
     "billion": 1e9,
     "billions": 1e9,
     "bn": 1e9,
+    "mio": 1e6,
+    "mrd": 1e9,
+    "mds": 1e9,
     "t": 1e12,
     "trillion": 1e12,
     "trillions": 1e12,
@@ -181,8 +184,6 @@ def _scaled(ours: str, name: str, word: str, values: Array) -> tuple[str, str]:
         return (
             (f"{name}*1e9", ", if in billions") if small and fraction else (f"{name}*1e6", ", if in millions")
         )
-    if float(values.min()) < 1 and float(values.max()) < 50:
-        return f"{name}*1e12", ", if in trillions"
     return (f"{name}*1e9", ", if in billions") if middle < 1e3 else (f"{name}*1e6", ", if in millions")
 
 

@@ -21,11 +21,13 @@ from experiments.benchmarks.durable import commit_rows
 from experiments.benchmarks.row import Row, show
 from experiments.benchmarks.studies import error_row, worker_rows
 from experiments.benchmarks.trunk import overhead_rows, tracking_rows
+from experiments.benchmarks.verified import verify_rows
 
 GROUPS: dict[str, Callable[[Path, float], Iterator[Row]]] = {
     "overhead": overhead_rows,
     "tracking": tracking_rows,
     "commit": commit_rows,
+    "verify": verify_rows,
     "read": read_rows,
     "plan": plan_row,
     "workers": worker_rows,

@@ -7,26 +7,38 @@ import logging
 import time
 
 from experiments.commands.evaluate import describe as describe_scores
-from experiments.commands.status import counts, describe
+from experiments.commands.status import counts, describe, made_by
 from experiments.progress import StudyProgress
 from experiments.terminal import duration
 from scaling.launch.study import StudyResult, run_study
 from scaling.study.plan import Plan, plan_study
 from scaling.training.parallel import process_group
+from scaling.training.provenance import OnChange
 from scaling.training.stop import Stopped
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling run", description=__doc__)
     parser.add_argument("overrides", nargs="+", help="study=NAME and any Hydra override, sweeps included")
+    changed = parser.add_mutually_exclusive_group()
+    changed.add_argument(
+        "--restart", action="store_true", help="train trunks that other code has begun from their first step"
+    )
+    changed.add_argument(
+        "--accept-change", action="store_true", help="resume them nevertheless; records and fits say so"
+    )
+    parser.add_argument(
+        "--retrain-changed", action="store_true", help="train finished runs again that other code has made"
+    )
     asked = parser.parse_args(arguments)
+    on_change: OnChange = "restart" if asked.restart else "accept" if asked.accept_change else "refuse"
     with process_group() as leads:  # under torchrun, one of its processes; else alone
         if not leads:
             return 0
-        return exit_code(run(asked.overrides))
+        return exit_code(run(asked.overrides, on_change, asked.retrain_changed))
 
 
-def run(overrides: list[str]) -> StudyResult:
+def run(overrides: list[str], on_change: OnChange = "refuse", retrain_changed: bool = False) -> StudyResult:
     """Plan and run a study, and print what came of it.
 
     Raises:
@@ -34,15 +46,17 @@ def run(overrides: list[str]) -> StudyResult:
     """
     begin = time.monotonic()
     plan = plan_study(overrides)
-    return run_plan(plan, time.monotonic() - begin)
+    return run_plan(plan, time.monotonic() - begin, on_change, retrain_changed)
 
 
-def run_plan(plan: Plan, planning: float = 0.0) -> StudyResult:
+def run_plan(
+    plan: Plan, planning: float = 0.0, on_change: OnChange = "refuse", retrain_changed: bool = False
+) -> StudyResult:
     """Run a study whose plan took so many seconds; else as `run`."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     try:
         with StudyProgress(plan) as progress:
-            result = run_study(plan, progress)
+            result = run_study(plan, progress, on_change=on_change, retrain_changed=retrain_changed)
     except Stopped as error:
         if str(error):  # e.g. which jobs stay in a queue
             print(error)
@@ -78,6 +92,8 @@ def report(result: StudyResult, planning: float) -> list[str]:
                 for other, runs in result.reused.items()
             ),
         ]
+    if result.nothing_to_train:
+        lines += made_by(result.records)
     if result.scores is not None:
         lines.append(f"\n{describe_scores(result.records, result.scores.found)}")
         reasons = (*result.scores.refused, *result.scores.failures.values())

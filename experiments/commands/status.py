@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 
 from experiments.terminal import Column, table
-from scaling.records.record import StudyRecords, read_study
+from scaling.records.reading import printable
+from scaling.records.record import ACCEPTED, StudyRecords, read_study
+from scaling.study.code import changed_parts
 
 
 def main(arguments: list[str]) -> int:
@@ -65,9 +68,37 @@ def describe(study: StudyRecords) -> str:
         reasons.append(
             f"{number['not in the plan']} records are of runs that the last plan does not ask for."
         )
+    reasons += made_by(study)
     if reasons:
         lines += ["", *reasons]
-    return "\n".join(lines)
+    return printable("\n".join(lines))
+
+
+def made_by(study: StudyRecords) -> list[str]:
+    """Lines about runs that other code than today's has made, whole or in part, or code that is not known."""
+    lines = []
+    changed = changed_runs(study)
+    for why, runs in Counter(changed.values()).items():
+        lines.append(f"changed   {_runs(runs, 'was', 'were')} made by other code: {why}")
+    if changed:
+        lines.append("          scaling run … --retrain-changed trains them again")
+    accepted = Counter(r.versions[ACCEPTED] for r in study.records if ACCEPTED in r.versions)
+    for why, number in accepted.items():
+        lines.append(f"accepted  {_runs(number, 'was', 'were')} resumed after a change: {why}")
+    unknown = sum(not record.code for record in study.records)
+    if unknown:
+        lines.append(f"unknown   {_runs(unknown, 'does', 'do')} not say which code made them")
+    return lines
+
+
+def _runs(number: int, one: str, several: str) -> str:
+    return f"1 run {one}" if number == 1 else f"{number} runs {several}"
+
+
+def changed_runs(study: StudyRecords) -> dict[str, str]:
+    """Run id → the parts of the code that made it which are other ones now."""
+    found = {record.run_id: "; ".join(changed_parts(record.versions)) for record in study.records}
+    return {run_id: why for run_id, why in found.items() if why}
 
 
 def to_dict(study: StudyRecords) -> dict[str, object]:
@@ -79,4 +110,6 @@ def to_dict(study: StudyRecords) -> dict[str, object]:
         "failures": {f.trunk_id: vars(f) for f in study.failures.values()},
         "missing": list(study.missing),
         "damaged": study.damaged,
+        "changed": changed_runs(study),
+        "accepted": {r.run_id: r.versions[ACCEPTED] for r in study.records if ACCEPTED in r.versions},
     }

@@ -133,7 +133,7 @@ def classify(dataset: Dataset, spec: DataSpec) -> Snippets:
         if package:
             (held if split == "heldout" else train)[package].append(text.decode())
     assert dataset.tokenizer is not None
-    if identify(tally.content, dataset.tokenizer) != dataset.fingerprint:
+    if identify(tally.content, dataset.vocab, dataset.tokenizer.digest) != dataset.fingerprint:
         raise ValueError(f"corpus {spec.corpus!r} changed while it was read. Try again.")
     per_class = TEST // CLASSES
     sizes = {name: sum(map(len, held[name])) for name in held if name in train}

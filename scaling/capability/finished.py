@@ -102,7 +102,7 @@ def read_spec(record: RunRecord) -> RunSpec:
     run: dict[str, Any] = dict(record.spec)
     trunk: dict[str, Any] = dict(run.pop("trunk"))
     data: dict[str, Any] = dict(trunk.pop("data"))
-    data["paths"] = tuple(data["paths"])
+    data |= {key: tuple(data[key]) for key in ("paths", "id_paths") if key in data}
     data["settings"] = tuple((str(key), value) for key, value in data.get("settings", ()))
     return RunSpec(trunk=TrunkSpec(data=DataSpec(**data), **trunk), **run)
 

@@ -9,7 +9,6 @@ time leads to another listing, and so to a fresh look at the text.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from scaling.data.tokenizer import (
     train_bpe,
 )
 from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set, write_set
+from scaling.records.reading import read_json
 from scaling.records.storage import Lock, LockedError, sweep_temps, write_json
 
 POLL_SECONDS = 0.1
@@ -64,7 +64,7 @@ class Request:
         return f"listings/{json_digest(asked)[:32]}.json"
 
 
-def find_or_build(request: Request, cache: Path, *, verify: bool) -> tuple[TokenSet, dict[str, Any]]:
+def find_or_build(request: Request, cache: Path) -> tuple[TokenSet, dict[str, Any]]:
     """The finished set that answers a request, and the facts about the text in it.
 
     Of several processes that ask at once, one builds and the others wait for it. A damaged set is built
@@ -75,7 +75,7 @@ def find_or_build(request: Request, cache: Path, *, verify: bool) -> tuple[Token
         RuntimeError: when documents change while they are read.
     """
     listing = cache / request.listing
-    found = _follow(listing, cache, verify)
+    found = _follow(listing, cache)
     if found is not None:
         return found
     tokenizer = tokenizer_settings(request.vocab)
@@ -88,7 +88,7 @@ def find_or_build(request: Request, cache: Path, *, verify: bool) -> tuple[Token
     with ExitStack() as held:
         _enter_when_free(held, Lock(folder / "lock"))
         try:
-            made = open_set(folder, verify=verify)
+            made = open_set(folder)
         except (FileNotFoundError, DamagedSet) as error:
             if isinstance(error, DamagedSet):
                 logger.warning("%s; building it again", error)
@@ -100,12 +100,12 @@ def find_or_build(request: Request, cache: Path, *, verify: bool) -> tuple[Token
     return made, facts
 
 
-def _follow(listing: Path, cache: Path, verify: bool) -> tuple[TokenSet, dict[str, Any]] | None:
+def _follow(listing: Path, cache: Path) -> tuple[TokenSet, dict[str, Any]] | None:
     try:
-        answer = json.loads(listing.read_bytes())
+        answer = read_json(listing)
         if answer.pop("sha256") != json_digest(answer):
             raise ValueError("its content does not have the sha256 that it says")
-        return open_set(cache / answer["set"], verify=verify), answer["facts"]
+        return open_set(cache / answer["set"]), answer["facts"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:  # a DamagedSet is a ValueError
@@ -148,7 +148,7 @@ def _build(request: Request, folder: Path, tally: Tally, sample: Sample) -> Toke
         tokenizer = train_bpe(sample.texts(), request.vocab)
     write_set(folder, tokenizer, _again(request, tally), tally.content)
     logger.info("tokenised %.1f MB in %.1f s", tally.kept_bytes.total() / 1e6, time.perf_counter() - started)
-    return open_set(folder, verify=False)
+    return open_set(folder)
 
 
 def _again(request: Request, before: Tally) -> Iterator[tuple[Split, bytes]]:

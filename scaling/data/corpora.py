@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ from scaling.data.rows import PairDataset
 from scaling.data.source import Source
 from scaling.data.split import RULE
 from scaling.data.text import text_files
-from scaling.data.tokenizer import Tokenizer, check_vocab
-from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set
+from scaling.data.tokenizer import check_vocab
+from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set, read_set
 from scaling.data.truth.sources import SOURCES
+
+logger = logging.getLogger(__name__)
 
 
 def _python_source(options: DataOptions) -> Source:
@@ -58,12 +61,13 @@ def find_source(options: DataOptions) -> Source:
     return CORPORA[options.corpus](options)
 
 
-def open_dataset(options: DataOptions, cache: str | Path, *, verify: bool = False) -> Dataset:
+def open_dataset(options: DataOptions, cache: str | Path) -> Dataset:
     """Open a corpus: a generated one, or token arrays, from the cache where its files are unchanged.
+
+    Every byte of a cached file is checked when a process first opens it; a damaged set is built again.
 
     Args:
         cache: folder of the token files, made there where they are missing; processes may share it.
-        verify: also hash cached token files, where otherwise only their sizes are compared.
 
     Raises:
         ValueError: for an option out of range, an unknown corpus, or a corpus that is empty.
@@ -79,7 +83,7 @@ def open_dataset(options: DataOptions, cache: str | Path, *, verify: bool = Fals
     _check(options)
     source = find_source(options)
     request = Request(source, options.vocab, options.heldout_fraction, options.limit_bytes)
-    found, facts = find_or_build(request, Path(cache).expanduser(), verify=verify)
+    found, facts = find_or_build(request, Path(cache).expanduser())
     return _of_set(source.name, found, facts, options.train_tokens)
 
 
@@ -87,17 +91,19 @@ def reopen_dataset(options: DataOptions, fingerprint: str, cache: str | Path) ->
     """Open the text of this fingerprint where the cache still has it, whatever became of its files."""
     for folder in sorted(Path(cache).expanduser().glob(f"{options.corpus}-{options.vocab}-*")):
         try:
-            found = open_set(folder, verify=False)
-        except (FileNotFoundError, DamagedSet):
+            told, _ = read_set(folder)
+            if identify(told.content, told.vocab, told.tokenizer_digest) == fingerprint:
+                return _of_set(options.corpus, open_set(folder), {}, None)
+        except FileNotFoundError:
             continue
-        if identify(found.content, found.load_tokenizer()) == fingerprint:
-            return _of_set(options.corpus, found, {}, None)
+        except DamagedSet as error:
+            logger.warning("%s; the text is read again", error)
     return None
 
 
-def identify(content: str, tokenizer: Tokenizer) -> str:
+def identify(content: str, vocab: int, tokenizer: str) -> str:
     """The fingerprint of a text of this content, as `Tally.content` hashes it, in these tokens."""
-    identity = {"rule": RULE, "content": content, "vocab": tokenizer.vocab, "tokenizer": tokenizer.digest}
+    identity = {"rule": RULE, "content": content, "vocab": vocab, "tokenizer": tokenizer}
     return json_digest(identity)[:16]
 
 
@@ -126,7 +132,7 @@ def _of_set(name: str, found: TokenSet, facts: dict[str, Any], train_tokens: int
     kind = PairDataset if pairs else TokenDataset
     return kind(
         name=name,
-        fingerprint=identify(found.content, tokenizer),
+        fingerprint=identify(found.content, tokenizer.vocab, tokenizer.digest),
         layout=Layout(found.vocab, find_separator(tokenizer) if pairs else None),
         train=_first(found.memory_map("train"), train_tokens),
         heldout=found.memory_map("heldout"),

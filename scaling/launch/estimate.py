@@ -14,8 +14,9 @@ from scaling.study.cost import trunk_seconds, wall_seconds
 from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
 from scaling.training import throughput
-from scaling.training.adopt import Found, Siblings, attempt_facts
+from scaling.training.adopt import Found, Siblings
 from scaling.training.device import Arithmetic, settle
+from scaling.training.provenance import attempt_facts
 from scaling.training.throughput import StepTime, time_steps
 
 
@@ -52,7 +53,7 @@ def estimate(plan: Plan) -> Estimate:
         Siblings(
             trunk.spec,
             safe_child(plan.folder, trunk.spec.id),
-            attempt_facts(arithmetic, training.parallel.value),
+            attempt_facts(trunk, arithmetic, training.parallel.value),
             share=plan.config.share,
         ).find(trunk)
         for trunk, arithmetic in zip(plan.trunks, arithmetics, strict=True)

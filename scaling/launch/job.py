@@ -9,11 +9,12 @@ from typing import Literal
 
 from scaling.data.corpora import open_dataset
 from scaling.records.record import RECORD_FILE, RunRecord
-from scaling.records.storage import LockedError
+from scaling.records.storage import LockedError, latest_attempt, record_failure
 from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import process_group
+from scaling.training.provenance import ChangedError, OnChange
 from scaling.training.train import train_trunk
 
 TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed as failed
@@ -22,9 +23,12 @@ FAILURES = (OSError, RuntimeError, MemoryError, ValueError)  # of one trunk, whi
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: done, held (by another process), stopped or failed. Lost: nothing was heard of it."""
+    """How a job ended: done, held (by another process), stopped or failed. Lost: nothing was heard of it.
 
-    kind: Literal["done", "held", "stopped", "failed", "lost"]
+    Refused: it was begun by other code or in other arithmetic; another try cannot help.
+    """
+
+    kind: Literal["done", "held", "refused", "stopped", "failed", "lost"]
     why: str = ""
 
 
@@ -40,6 +44,7 @@ class TrunkJob:
     threads: int | None
     parallel: str = "none"
     share: bool = False
+    on_change: OnChange = "refuse"
 
     @property
     def id(self) -> str:
@@ -66,6 +71,7 @@ class TrunkJob:
             threads=self.threads,
             parallel=self.parallel,
             share=self.share,
+            on_change=self.on_change,
             observer=observer,
         )
 
@@ -79,6 +85,9 @@ class TrunkJob:
             self.train(observer)
         except LockedError as error:
             return Outcome("held", str(error))
+        except ChangedError as error:
+            record_failure(self.home, latest_attempt(self.home), "changed", str(error))
+            return Outcome("refused", str(error))
         except FAILURES as error:
             return Outcome("failed", str(error))
         return Outcome("done")

@@ -18,6 +18,7 @@ from scaling.study.compose import launch_by_hydra
 from scaling.study.plan import Plan
 from scaling.training import stop
 from scaling.training.observer import Observer
+from scaling.training.provenance import OnChange
 
 EXTRAS = {"submitit": "slurm", "ray": "ray"}  # package → the extra that installs it
 
@@ -33,11 +34,12 @@ class Launcher(Protocol):
         """
 
 
-def launch(plan: Plan, share: Share, observer: Observer) -> None:
+def launch(plan: Plan, share: Share, observer: Observer, on_change: OnChange = "refuse") -> None:
     """Train every trunk of `plan`. One that fails has noted it in its folder and does not stop the others.
 
     Args:
         share: how they share this machine.
+        on_change: what to do with trunks that were begun by other code or in other arithmetic.
 
     Raises:
         Stopped: when a signal asked to stop; everything is saved.
@@ -56,6 +58,7 @@ def launch(plan: Plan, share: Share, observer: Observer) -> None:
             share.threads,
             config.training.parallel.value,
             config.share,
+            on_change,
         )
         for trunk in ordered
     ]

@@ -80,8 +80,8 @@ def _failed(job: TrunkJob, attempt: int, end: Ended) -> bool:
 def _report(job: TrunkJob, outcome: Outcome, attempt: str = "") -> None:
     if outcome.kind == "held":
         logger.warning("%s: another process trains it: %s", job.id, outcome.why)
-    elif outcome.kind == "failed":
-        logger.error("%s failed%s: %s", job.id, attempt, outcome.why)
+    elif outcome.kind in ("failed", "refused"):
+        logger.error("%s %s%s: %s", job.id, outcome.kind, attempt, outcome.why)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
-from scaling.records.record import PLAN_FILE, StudyRecords, read_study
-from scaling.records.storage import make_folder, write_atomic, write_json
+from scaling.records.record import CODE, PLAN_FILE, RunRecord, StudyRecords, read_study
+from scaling.records.storage import Lock, make_folder, supersede, write_atomic, write_json
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan
 from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observer, Observers
+from scaling.training.provenance import OnChange, attempt_facts, find_changes, refuse, trunk_code
 from scaling.training.stop import Stopped, after
 
 LOCAL = f"{LocalLauncher.__module__}.{LocalLauncher.__qualname__}"
@@ -49,6 +50,7 @@ class StudyResult:
     evaluation: float = 0.0  # of held-out losses, as wall time
     expected: float = 0.0  # what the plan said of training and evaluation together
     timed_out: bool = False  # max_hours was reached; progress is saved
+    changed: Mapping[str, str] = field(default_factory=dict)  # run id → how its code was another one
 
     @property
     def folder(self) -> Path:
@@ -68,11 +70,22 @@ class StudyResult:
         return Counter(others)
 
 
-def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
+def run_study(
+    plan: Plan,
+    observer: StudyObserver | None = None,
+    *,
+    on_change: OnChange = "refuse",
+    retrain_changed: bool = False,
+) -> StudyResult:
     """Train what of a plan has no record, and measure finished runs on the tasks that it asks for.
+
+    Args:
+        on_change: what to do with trunks that were begun by other code or in other arithmetic than now.
+        retrain_changed: set trunks aside that have runs made by other code, and train them again.
 
     Raises:
         ValueError: for an unknown task, or a `max_flops` that pays for no trunk.
+        ChangedError: where trunks were begun by other code or in other arithmetic, and `on_change` is refuse.
         OSError: when the runs folder cannot be written.
         Stopped: when a signal asked to stop; everything is saved, and the same plan goes on from there.
     """
@@ -81,19 +94,28 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
     find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
     save_plan(plan)
     records = read_study(plan.folder)
+    changed = find_changed(plan, records)
+    if changed and retrain_changed:
+        _set_aside(plan, changed)
+        records, changed = read_study(plan.folder), {}
+    wanted = {run.id for _, run in plan.runs}
     before = frozenset(record.run_id for record in records.records)
-    if before.issuperset(run.id for _, run in plan.runs):
-        return StudyResult(plan, records, before, _measure_tasks(plan, records), time.monotonic() - begin)
+    if before >= wanted:
+        scores = _measure_tasks(plan, records)
+        planning = time.monotonic() - begin
+        return StudyResult(plan, records, before, scores, planning, changed=changed)
     expected = estimate(plan.affordable())
+    if on_change == "refuse" and _is_local(plan):
+        _check_resumes(expected, before)
     observer.started(expected)
     planning = time.monotonic() - begin
     clock = _EvaluationClock()
-    timed_out = _train(expected, Observers(observer, clock))
+    timed_out = _train(expected, Observers(observer, clock), on_change)
     evaluation = clock.seconds / expected.share.workers
     training = time.monotonic() - begin - planning - evaluation
     observer.trained()
     records = read_study(plan.folder)
-    if plan.composition.launcher["_target_"] == LOCAL:
+    if _is_local(plan):
         learn(expected, records)
     return StudyResult(
         expected.plan,
@@ -105,7 +127,65 @@ def run_study(plan: Plan, observer: StudyObserver | None = None) -> StudyResult:
         evaluation,
         expected.wall.median,
         timed_out,
+        changed,
     )
+
+
+def find_changed(plan: Plan, records: StudyRecords) -> dict[str, str]:
+    """Return the finished runs of a plan that other code has made: id → the parts that differ.
+
+    Not those whose records do not name their code: nothing is known of them.
+    """
+    made = {record.run_id: record for record in records.records}
+    parallel = plan.config.training.parallel.value
+    found = {}
+    for trunk in plan.trunks:
+        now = trunk_code(trunk, parallel)
+        for run in trunk.runs:
+            lines = _changed_code(made[run.id], now) if run.id in made else []
+            if lines:
+                found[run.id] = "; ".join(lines)
+    return found
+
+
+def _changed_code(record: RunRecord, now: Mapping[str, str]) -> list[str]:
+    then = {key: line for key, line in record.versions.items() if key.startswith(CODE)}
+    keys = (key for key, line in then.items() if now.get(key, line) != line)
+    return [f"{key.removeprefix(CODE)} {then[key]} then, {now[key].rpartition(' ')[2]} now" for key in keys]
+
+
+def _set_aside(plan: Plan, changed: Mapping[str, str]) -> None:
+    """Make room for every trunk that has one of these runs; nothing is deleted.
+
+    Raises:
+        LockedError: when another process trains one of them.
+    """
+    for trunk in plan.trunks:
+        if any(run.id in changed for run in trunk.runs):
+            folder = plan.folder / trunk.spec.id
+            with Lock(folder / "lock"):
+                supersede(folder)
+
+
+def _check_resumes(expected: Estimate, done: frozenset[str]) -> None:
+    """
+    Raises:
+        ChangedError: naming every trunk that was begun by other code or in other arithmetic.
+    """
+    plan = expected.plan
+    changed = {}
+    for trunk, arithmetic in zip(plan.trunks, expected.arithmetics, strict=True):
+        missing = [run.id for run in trunk.runs if run.id not in done]
+        facts = attempt_facts(trunk, arithmetic, plan.config.training.parallel.value)
+        lines = find_changes(plan.folder / trunk.spec.id, missing, facts) if missing else []
+        if lines:
+            changed[trunk.spec.id] = lines
+    if changed:
+        raise refuse(changed)
+
+
+def _is_local(plan: Plan) -> bool:
+    return bool(plan.composition.launcher["_target_"] == LOCAL)
 
 
 def save_plan(plan: Plan) -> None:
@@ -124,7 +204,7 @@ def save_plan(plan: Plan) -> None:
         ) from error
 
 
-def _train(expected: Estimate, observer: Observer) -> bool:
+def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
     """Train, with a mirror in W&B; whether `max_hours` ended it."""
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
@@ -133,7 +213,7 @@ def _train(expected: Estimate, observer: Observer) -> bool:
     begin = time.monotonic()
     with tracker, after(limit):
         try:
-            launch(plan, expected.share, Observers(observer, Mirror(tracker)))
+            launch(plan, expected.share, Observers(observer, Mirror(tracker)), on_change)
         except Stopped:
             if limit is None or time.monotonic() - begin < limit:
                 raise

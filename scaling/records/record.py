@@ -7,7 +7,7 @@ pandas, so a laptop can read a study.
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import os
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.records.evaluation import Evaluation, read_evaluations
+from scaling.records.reading import LARGEST_PLAN, printable, read_json, read_small
 from scaling.records.seal import DamagedRecord as DamagedRecord
 from scaling.records.seal import canonical_json as canonical_json
 from scaling.records.seal import seal, unseal
@@ -24,6 +25,9 @@ SCHEMA = 1
 RECORD_FILE = "record.json"
 PLAN_FILE = "plan.json"
 QUARANTINE = "quarantine"  # folder of damaged files, in that of a trunk or run; X.reason says why X is there
+
+ACCEPTED = "accepted"  # in an attempt and in a record's versions: the changes that a resume had to accept
+CODE = "code."  # among the versions: a part of the code that made the record, as `root digest`
 
 Status = Literal["done", "diverged"]
 
@@ -74,6 +78,12 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete
 
+    @property
+    def code(self) -> dict[str, str]:
+        """Digests of the parts of the code that made it, by their roots; empty where it does not say."""
+        lines = [line for key, line in self.versions.items() if key.startswith(CODE)]
+        return {root: digest for root, _, digest in (line.rpartition(" ") for line in lines)}
+
     def __post_init__(self) -> None:
         if self.status not in ("done", "diverged"):
             raise ValueError(f"status: a record is done or diverged; got {self.status!r}.")
@@ -112,6 +122,11 @@ def _build(values: dict[str, Any]) -> RunRecord:
 
 
 _FIELDS = frozenset(f.name for f in fields(RunRecord))
+
+
+def spec_digest(content: dict[str, Any]) -> str:
+    """Return the part of an id that stands for everything in a spec."""
+    return hashlib.sha256(canonical_json({"schema": SCHEMA, **content})).hexdigest()[:10]
 
 
 @dataclass(frozen=True)
@@ -183,12 +198,12 @@ def read_study(folder: str | Path) -> StudyRecords:
     expected: dict[str, dict[str, Any]] = {}
     name = folder.name
     plan_path = folder / PLAN_FILE
-    if plan_path.is_file():
+    if plan_path.exists():
         try:
-            plan = json.loads(plan_path.read_bytes())
+            plan = read_json(plan_path, LARGEST_PLAN)
             name = str(plan["study"])
             expected = {str(row["run_id"]): dict(row) for row in plan["runs"]}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OSError) as error:
             damaged[PLAN_FILE] = f"unreadable plan ({error}); missing runs cannot be counted"
     elif not records and not damaged:
         raise FileNotFoundError(f"{folder}: neither {PLAN_FILE} nor any record; not a study's runs folder.")
@@ -219,8 +234,7 @@ def _read_records(runs: list[str], damaged: dict[str, str], root: Path) -> dict[
     for run in runs:
         run_id = os.path.basename(run)
         try:
-            with open(f"{run}/{RECORD_FILE}", "rb", buffering=0) as file:
-                record = decode_record(file.read())
+            record = decode_record(read_small(f"{run}/{RECORD_FILE}"))
             if record.run_id != run_id:
                 raise DamagedRecord(f"says it is run {record.run_id}, but lies in the folder of {run_id}")
             if run_id in records:
@@ -244,15 +258,25 @@ def _read_quarantine(folder: str) -> Iterator[tuple[str, str]]:
     for name in sorted(os.listdir(home)):
         if not name.endswith(".reason"):
             note = Path(home, f"{name}.reason")
-            yield f"{home}/{name}", note.read_text(errors="replace").strip() if note.exists() else "no note"
+            yield f"{home}/{name}", _read_reason(note)
+
+
+def _read_reason(note: Path) -> str:
+    try:
+        return printable(read_small(note).decode(errors="replace").strip())
+    except FileNotFoundError:
+        return "no note"
+    except (OSError, DamagedRecord) as error:
+        return f"a note that cannot be read: {error}"
 
 
 def _last_failure(trunk: Path, damaged: dict[str, str], root: Path) -> Failure | None:
     files = sorted((trunk / "failures").glob("*.json")) if (trunk / "failures").is_dir() else []
     for path in reversed(files):
         try:
-            body = json.loads(path.read_bytes())
-            return Failure(trunk.name, int(path.stem), str(body["kind"]), str(body["message"]))
-        except (ValueError, KeyError, TypeError) as error:
+            body = read_json(path)
+            kind, message = printable(str(body["kind"])), printable(str(body["message"]))
+            return Failure(trunk.name, int(path.stem), kind, message)
+        except (ValueError, KeyError, TypeError, OSError) as error:
             damaged[str(path.relative_to(root))] = f"unreadable failure note: {error}"
     return None

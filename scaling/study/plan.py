@@ -18,6 +18,7 @@ from scaling.records.storage import slug
 from scaling.study.compose import Composition, Overrides, PlanError, compose_study, report_problems
 from scaling.study.config import RunConfig
 from scaling.study.decide import decide
+from scaling.study.moved import OldIds
 from scaling.study.spec import RunSpec, Trunk
 
 
@@ -90,6 +91,9 @@ def plan_study(overrides: Sequence[str]) -> Plan:
     opened: dict[DataOptions, Dataset | Exception] = {}
     trunks: dict[str, Trunk] = {}
     asked: dict[str, Overrides] = {}
+    first = composition.jobs[0].config
+    folder = Path(first.runs) / slug(first.name)
+    old = OldIds(folder)
     problems: dict[str, list[Overrides]] = {}
     for job in composition.jobs:
         dataset = _open(job.config, opened)
@@ -97,18 +101,17 @@ def plan_study(overrides: Sequence[str]) -> Plan:
             problems.setdefault(str(dataset), []).append(job.overrides)
             continue
         try:
-            for trunk in decide(job.config, dataset):
+            for trunk in map(old.keep, decide(job.config, dataset)):
                 trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
                 asked.setdefault(trunk.spec.id, job.overrides)
         except ValueError as error:
             problems.setdefault(str(error), []).append(job.overrides)
     if problems:
         raise PlanError(report_problems(problems, [job.overrides for job in composition.jobs]))
-    first = composition.jobs[0].config
     return Plan(
         name=first.name,
         question=first.question,
-        folder=Path(first.runs) / slug(first.name),
+        folder=folder,
         trunks=tuple(trunks.values()),
         config=first,
         composition=composition,

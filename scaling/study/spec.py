@@ -6,24 +6,28 @@ changed question can never be answered by an old record. Needs neither Hydra nor
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from scaling.data.options import DataOptions
-from scaling.records.record import SCHEMA, canonical_json
+from scaling.records.record import spec_digest
 
 EVALUATION_SEQUENCES = 16  # a held-out batch; not the recipe's, so that every recipe is judged on one set
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec(DataOptions):
-    """Which tokens, to the byte: `fingerprint` covers both splits and the tokenizer."""
+    """Which tokens, to the byte: `fingerprint` covers both splits and the tokenizer.
+
+    `paths` say where they were found, and are no part of an id. They were once: `id_paths` are those in the
+    id of a trunk that was begun then.
+    """
 
     fingerprint: str
     context: int
     row_tokens: float | None = None  # tokens of a row, where rows are shorter than the context
+    id_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,16 @@ class TrunkSpec:
 
     @cached_property
     def id(self) -> str:
-        return f"{self.family}-{self.width}x{self.depth}-{_digest(self.to_dict())}"
+        return f"{self.family}-{self.width}x{self.depth}-{spec_digest(self.identity())}"
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data, for `spec.json` and the id: not where the data lie."""
+        data = replace(self.data, paths=self.data.id_paths, id_paths=())
+        return _plain(replace(self, data=data))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for `spec.json` and the id."""
-        return _identity(self)
+        """Plain data, complete."""
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -99,11 +108,15 @@ class RunSpec:
     @cached_property
     def id(self) -> str:
         shape = f"{self.trunk.family}-{self.trunk.width}x{self.trunk.depth}"
-        return f"{shape}-{readable(self.tokens)}-{_digest(self.to_dict())}"
+        return f"{shape}-{readable(self.tokens)}-{spec_digest(self.identity())}"
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data, for `spec.json` and the id: not where the data lie."""
+        return {**_plain(self), "trunk": self.trunk.identity()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for `spec.json` and the record."""
-        return _identity(self)
+        """Plain data, complete, for the record."""
+        return _plain(self)
 
 
 @dataclass(frozen=True)
@@ -178,22 +191,21 @@ def readable(count: float) -> str:
     return f"{count:.3g}"
 
 
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json({"schema": SCHEMA, **content})).hexdigest()[:10]
-
-
-def _identity(spec: Any) -> dict[str, Any]:
+def _plain(spec: Any) -> dict[str, Any]:
     """Every field but later options at their default: so a new option leaves old runs their ids."""
     found = {}
     for field in fields(spec):
         value = getattr(spec, field.name)
         if field.name in _LATER and value == field.default:
             continue
-        found[field.name] = _identity(value) if is_dataclass(value) else value
+        found[field.name] = _plain(value) if is_dataclass(value) else value
     return found
 
 
 # Options that the first records did not have.
 _LATER = frozenset(
-    {"settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"}
+    {
+        *("settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"),
+        "id_paths",
+    }
 )

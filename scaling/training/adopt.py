@@ -12,19 +12,13 @@ runs that diverged are made again.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-
-import scaling
+from scaling.records.reading import read_json, read_small
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import (
     adopt_checkpoint,
@@ -38,41 +32,10 @@ from scaling.records.storage import (
     write_spec_once,
 )
 from scaling.study.spec import RunSpec, Trunk, TrunkSpec
-from scaling.training.device import Arithmetic
-from scaling.training.parallel import ranks
 from scaling.training.state import read_checkpoint
 
-CODE = ("data", "models", "training")
 METRICS = "metrics.jsonl"
 SPEC = "spec.json"
-
-
-def attempt_facts(arithmetic: Arithmetic, parallel: str) -> dict[str, Any]:
-    """What an attempt says of itself: arithmetic and versions, which the bits of a result depend on."""
-    on_gpu = arithmetic.device.startswith("cuda")
-    versions = {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-        "processor": torch.cuda.get_device_name(arithmetic.device)
-        if on_gpu
-        else torch.backends.cpu.get_cpu_capability(),
-        "code": _code(),
-    }
-    if parallel != "none":
-        versions["parallel"] = f"{parallel} x {ranks()}"
-    if arithmetic.compiled:
-        versions["step"] = "compiled"
-    return {**asdict(arithmetic), "versions": versions}
-
-
-@cache
-def _code() -> str:
-    """Hash of the modules that decide what a step computes, comments and all."""
-    home = Path(scaling.__file__).parent
-    paths = sorted(path for name in CODE for path in (home / name).rglob("*.py"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -121,7 +84,7 @@ class Siblings:
             if stretch is None or not self._trusts(sibling):  # again: whoever came meanwhile wrote none of it
                 continue
             home = make_folder(safe_child(self.folder, run.id))
-            write_spec_once(home / SPEC, run.to_dict())
+            write_spec_once(home / SPEC, run.identity())
             if _write_stretch(home, stretch) and commit_record(self.folder, record, attempt):
                 return record
         return None
@@ -165,11 +128,11 @@ class Siblings:
     def _trusts(self, sibling: Path) -> bool:
         """Whether it is of this trunk, and whoever wrote there computes as we do."""
         try:
-            spec = json.loads((sibling / SPEC).read_bytes())
+            spec = read_json(sibling / SPEC)
             attempts = read_attempts(sibling)
-        except (OSError, ValueError):
+        except (OSError, ValueError, TypeError):
             return False
-        return spec == _plain(self.spec.to_dict()) and bool(attempts) and all(map(self._alike, attempts))
+        return spec == _plain(self.spec.identity()) and bool(attempts) and all(map(self._alike, attempts))
 
     def _alike(self, body: Mapping[str, Any]) -> bool:
         return _comparable(body) == _comparable(self.facts)
@@ -188,7 +151,7 @@ def _plain(value: Any) -> Any:
 
 def _read_record(folder: Path) -> RunRecord | None:
     try:
-        record = decode_record((folder / RECORD_FILE).read_bytes())
+        record = decode_record(read_small(folder / RECORD_FILE))
     except (OSError, DamagedRecord):
         return None
     return record if record.run_id == folder.name else None

@@ -51,6 +51,7 @@ class Segment:
         self.curve = curve
         self.curve_steps = frozenset(curve_steps)
         self.seconds = 0.0  # of all attempts, up to the state's step
+        self.before = 0.0  # of a trunk, for the run that branches off it here
         self.log = MetricsLog(folder / "metrics.jsonl")
         self._pending: list[tuple[int, float, Tensor, Tensor]] = []
 
@@ -70,11 +71,12 @@ class Segment:
         extra = self.state.restore(found[1])
         self.log.truncate(extra["metrics_offset"])
         self.seconds = extra["seconds"]
+        self.before = extra.get("before", self.before)
         return True
 
     def save(self) -> None:
         """Commit the state and everything logged before it."""
-        extra = {"metrics_offset": self.log.sync(), "seconds": self.seconds}
+        extra = {"metrics_offset": self.log.sync(), "seconds": self.seconds, "before": self.before}
         save_checkpoint(self.folder, self.state.step, lambda file: self.state.save(file, extra))
 
     def advance(self, until: int) -> None:

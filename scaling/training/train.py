@@ -2,6 +2,10 @@
 
 The trunk goes on from the checkpoint of the branch, not from memory: every branch is a resume, so a resumed
 study cannot differ from an untouched one, and a second copy of the state is never held.
+
+A run may be missing whose branch the trunk has long passed: its record was damaged, or its budget came later.
+Its own checkpoint is enough to go on from; without one the way to its branch is trained again in its own
+folder. What the trunk has logged is never cut for it.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,30 +26,45 @@ from scaling.data.dataset import Dataset
 from scaling.data.layout import Batch, Ids
 from scaling.models import Shape
 from scaling.models.counting import check_counts
-from scaling.records.record import RunRecord
+from scaling.records.record import ACCEPTED, RunRecord
 from scaling.records.storage import (
+    FRESH,
     Lock,
+    checkpoint_steps,
     commit_record,
     load_record,
     make_folder,
     new_attempt,
+    peek_checkpoint,
     record_failure,
+    remove_folder,
     safe_child,
+    supersede,
     sweep_temps,
     write_spec_once,
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
-from scaling.training.adopt import Siblings, attempt_facts
+from scaling.training.adopt import Siblings
 from scaling.training.device import Arithmetic, settle
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
 from scaling.training.origin import go_on_from
 from scaling.training.parallel import open_state
+from scaling.training.provenance import (
+    OnChange,
+    accepted_before,
+    attempt_facts,
+    find_changes,
+    has_progress,
+    refuse,
+)
 from scaling.training.schedule import run_rate, trunk_rate
 from scaling.training.segment import Diverged, Segment
-from scaling.training.state import TrainState
+from scaling.training.state import TrainState, read_checkpoint
+
+WAY = "way"  # in a run's folder: the trunk's steps to its branch, trained again
 
 
 def train_trunk(
@@ -57,38 +77,37 @@ def train_trunk(
     threads: int | None = None,
     parallel: str = "none",
     share: bool = False,
+    on_change: OnChange = "refuse",
     observer: Observer | None = None,
 ) -> list[RunRecord]:
     """Train what of one trunk has no record yet.
 
     Args:
         share: take over what other studies beside `study_folder` have trained; see `scaling.training.adopt`.
+        on_change: what to do with a trunk that was begun by other code or in other arithmetic.
 
     Returns:
         Every record of its runs, old ones included, in the order of the runs.
 
     Raises:
         ValueError: when the folder was made with another spec, or the corpus is not the one planned with.
+        ChangedError: when the trunk was begun by other code or in other arithmetic; `on_change` is refuse.
         LockedError: when another process trains this trunk.
         Stopped: when asked to stop; it has saved.
         OSError, RuntimeError, MemoryError: what stopped training; noted under `failures/`, and a rerun goes
             on from the last checkpoint.
     """
-    if dataset.fingerprint != trunk.spec.data.fingerprint:
-        raise ValueError(
-            f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
-            f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
-        )
-    folder = safe_child(Path(study_folder), trunk.spec.id)
-    make_folder(folder)
+    _check_corpus(trunk, dataset)
+    folder = make_folder(safe_child(Path(study_folder), trunk.spec.id))
     with Lock(folder / "lock"):
         sweep_temps(folder)
-        write_spec_once(folder / "spec.json", trunk.spec.to_dict())
-        pending = [run for run in trunk.runs if load_record(folder, run.id) is None]
+        write_spec_once(folder / "spec.json", trunk.spec.identity())
+        pending = _pending(trunk, folder)
         if pending:
             arithmetic = settle(trunk, device, threads, alone=parallel == "none")
-            facts = attempt_facts(arithmetic, parallel)
-            attempt = new_attempt(folder, facts)
+            facts = attempt_facts(trunk, arithmetic, parallel)
+            attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
+            pending = _pending(trunk, folder)  # all, where it was started over
             torch.set_num_threads(arithmetic.threads)
             try:
                 _Attempt(
@@ -100,6 +119,7 @@ def train_trunk(
                     arithmetic,
                     attempt,
                     Siblings(trunk.spec, folder, facts, share=share),
+                    accepted,
                     observer or Observer(),
                 ).train(pending)
             except (OSError, RuntimeError, MemoryError) as error:
@@ -107,6 +127,39 @@ def train_trunk(
                 raise
         records = [load_record(folder, run.id) for run in trunk.runs]
     return [record for record in records if record is not None]
+
+
+def _check_corpus(trunk: Trunk, dataset: Dataset) -> None:
+    if dataset.fingerprint != trunk.spec.data.fingerprint:
+        raise ValueError(
+            f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
+            f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
+        )
+
+
+def _pending(trunk: Trunk, folder: Path) -> list[RunSpec]:
+    return [run for run in trunk.runs if load_record(folder, run.id) is None]
+
+
+def _start_attempt(
+    trunk: Trunk, folder: Path, facts: dict[str, Any], on_change: OnChange
+) -> tuple[int, list[str]]:
+    """Take the next number; returns it with the changes that were accepted since the trunk's first step.
+
+    Raises:
+        ChangedError: when the trunk was begun by other code or in other arithmetic; `on_change` is refuse.
+    """
+    runs = [run.id for run in _pending(trunk, folder)]
+    changes = find_changes(folder, runs, facts)
+    if changes and on_change == "refuse":
+        raise refuse({trunk.spec.id: changes})
+    if changes and on_change == "restart":
+        supersede(folder)
+    if not has_progress(folder, runs):
+        return new_attempt(folder, {**facts, FRESH: True}), []
+    noted = {ACCEPTED: changes} if changes else {}
+    attempt = new_attempt(folder, {**facts, **noted})
+    return attempt, accepted_before(folder)
 
 
 class _Attempt:
@@ -122,16 +175,18 @@ class _Attempt:
         arithmetic: Arithmetic,
         attempt: int,
         siblings: Siblings,
+        accepted: list[str],
         observer: Observer,
     ) -> None:
         self.trunk, self.dataset, self.folder, self.study = trunk, dataset, folder, study
         self.open_state, self.arithmetic = state, arithmetic
         self.attempt, self.siblings, self.observer = attempt, siblings, observer
-        self.versions = siblings.facts["versions"]
+        self.versions = dict(siblings.facts["versions"])
+        if accepted:
+            self.versions[ACCEPTED] = "; ".join(accepted)
         spec = trunk.spec
         self.batches = dataset.batches(spec.data.context, spec.sequences, spec.seed)
         self.started = _now()
-        self.accounted = 0.0  # trunk seconds that a record has claimed
         self.evaluation_seconds = 0.0
 
     @cached_property
@@ -149,27 +204,53 @@ class _Attempt:
         spec = self.trunk.spec
         self.observer.opened(spec.id, "trunk", spec.to_dict())
         for index, run in enumerate(pending):
-            self.siblings.take_trunk(run.branch_step)  # ahead of a record, after which nobody would come back
+            passed = max(checkpoint_steps(self.folder), default=0) > run.branch_step
+            if not passed:  # ahead of a record, after which nobody would come back
+                self.siblings.take_trunk(run.branch_step)
             taken = self.siblings.take_run(run, self.attempt)
             if taken is not None:
                 self.observer.closed(run.id, asdict(taken))
                 continue
-            main = self._trunk_segment()
-            with main.log:
-                if not main.resume(at_most=run.branch_step) and self.state.step > spec.start:
-                    raise RuntimeError(
-                        f"{self.folder}: no checkpoint up to step {run.branch_step} can be believed any "
-                        "more; the next attempt starts over."
-                    )
-                self.accounted = main.seconds
-                try:
-                    main.advance(run.branch_step)
-                except Diverged as error:
-                    for lost in pending[index:]:
-                        self._commit(lost, None, 0.0, f"trunk: {error}")
-                    break
-            self._finish(run, main)
+            if passed and checkpoint_steps(self.folder / run.id) and self._finish(run, None):
+                continue
+            try:
+                seconds = self._reach_again(run) if passed else self._reach(run)
+            except Diverged as error:
+                for lost in pending[index:]:
+                    self._commit(lost, None, 0.0, f"trunk: {error}")
+                break
+            self._finish(run, seconds)
+            remove_folder(self.folder / run.id / WAY)
         self.observer.closed(spec.id, {"evaluation_seconds": self.evaluation_seconds})
+
+    def _reach(self, run: RunSpec) -> float:
+        """Bring the trunk to the branch of a run; returns what that took [s]."""
+        main = self._trunk_segment()
+        with main.log:
+            if not main.resume(at_most=run.branch_step) and self.state.step > self.trunk.spec.start:
+                raise RuntimeError(
+                    f"{self.folder}: no checkpoint up to step {run.branch_step} can be believed any "
+                    "more; the next attempt starts over."
+                )
+            before = main.seconds
+            main.advance(run.branch_step)
+        return main.seconds - before
+
+    def _reach_again(self, run: RunSpec) -> float:
+        """Bring the state to a branch that the trunk has passed, and leave the trunk's folder as it is."""
+        folder = make_folder(make_folder(safe_child(self.folder, run.id)) / WAY)
+        way = self._segment(folder, run.id, lambda step: trunk_rate(self.trunk.spec, step), silent=True)
+        with way.log:
+            if not way.resume(at_most=run.branch_step):
+                found = peek_checkpoint(self.folder, read_checkpoint, run.branch_step)
+                if found is None:
+                    if self.state.step > self.trunk.spec.start:
+                        del self.state
+                        way.state = self.state
+                else:
+                    self.state.restore(found[1])
+            way.advance(run.branch_step)
+        return way.seconds
 
     def _trunk_segment(self) -> Segment:
         spec = self.trunk.spec
@@ -181,16 +262,23 @@ class _Attempt:
             curve_steps=self.trunk.curve_steps,
         )
 
-    def _finish(self, run: RunSpec, main: Segment) -> None:
-        """From the branch to the record."""
+    def _finish(self, run: RunSpec, trunk_seconds: float | None) -> bool:
+        """From the branch to the record.
+
+        Args:
+            trunk_seconds: what reaching the branch took; None where the state is not there, and the run has
+                to go on from a checkpoint of its own. False: it has none that is whole.
+        """
         folder = make_folder(safe_child(self.folder, run.id))
-        write_spec_once(folder / "spec.json", run.to_dict())
-        self.observer.opened(run.id, "run", run.to_dict())
+        write_spec_once(folder / "spec.json", run.identity())
         cooldown = self._segment(folder, run.id, lambda step: run_rate(run, step))
+        cooldown.before = trunk_seconds or 0.0
         reason = None
         found = None
         with cooldown.log:
-            cooldown.resume()
+            if not cooldown.resume() and trunk_seconds is None:
+                return False
+            self.observer.opened(run.id, "run", run.to_dict())
             try:
                 cooldown.advance(run.steps)
                 if not run.cooldown_steps:
@@ -203,8 +291,8 @@ class _Attempt:
                     )
             except Diverged as error:
                 reason = f"cooldown: {error}"
-        seconds = main.seconds - self.accounted + cooldown.seconds
-        self._commit(run, None if reason else found, seconds, reason)
+        self._commit(run, None if reason else found, cooldown.before + cooldown.seconds, reason)
+        return True
 
     def _segment(
         self,
@@ -213,6 +301,7 @@ class _Attempt:
         rate: Callable[[int], float],
         curve: Callable[[], Evaluation] | None = None,
         curve_steps: tuple[int, ...] = (),
+        silent: bool = False,
     ) -> Segment:
         return Segment(
             self.state,
@@ -221,7 +310,7 @@ class _Attempt:
             batch=self._batch,
             rate=rate,
             flops_per_token=self.trunk.flops_per_token,
-            observer=self.observer,
+            observer=Observer() if silent else self.observer,
             curve=curve,
             curve_steps=curve_steps,
         )

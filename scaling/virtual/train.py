@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import platform
 import time
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scaling.records.record import PLAN_FILE, SCHEMA, RunRecord, canonical_json
+from scaling.records.record import PLAN_FILE, SCHEMA, RunRecord, spec_digest
 from scaling.records.storage import (
     Lock,
     commit_record,
@@ -24,6 +23,7 @@ from scaling.records.storage import (
     write_json,
     write_spec_once,
 )
+from scaling.study.code import code_versions
 from scaling.virtual.kernel_sgd import Array, KernelSGD, Students
 
 Schedule = Literal["linear", "trunk"]
@@ -118,8 +118,8 @@ class _Row:
             "schedule": schedule,
             "horizon": steps if schedule == "linear" else None,  # a linear run shares no step with another
         }
-        self.trunk_id = f"{FAMILY}-{size}x1-{_digest(self.trunk)}"
-        self.run_id = f"{FAMILY}-{size}x1-{self.tokens}-{_digest({**self.trunk, 'steps': steps})}"
+        self.trunk_id = f"{FAMILY}-{size}x1-{spec_digest(self.trunk)}"
+        self.run_id = f"{FAMILY}-{size}x1-{self.tokens}-{spec_digest({**self.trunk, 'steps': steps})}"
 
     def commit(self, folder: Path, study: str, seconds: float) -> RunRecord:
         """The record on disk: this one, or the one that was there."""
@@ -129,7 +129,7 @@ class _Row:
             old = load_record(home, self.run_id)
             if old is not None:
                 return old
-            record = self._record(study, seconds, new_attempt(home, {}))
+            record = self._record(study, seconds, new_attempt(home, {"versions": _versions()}))
             commit_record(home, record)
         return record
 
@@ -163,7 +163,7 @@ class _Row:
             cooldown_steps=math.floor(COOLDOWN * self.steps) if self.schedule == "trunk" else 0,
             seed=0,
             data="power_law_regression",
-            data_fingerprint=_digest(asdict(self.teacher)),
+            data_fingerprint=spec_digest(asdict(self.teacher)),
             vocab=1,  # one number is predicted from one sample
             context=1,
             device="cpu",
@@ -174,7 +174,7 @@ class _Row:
             started=now,
             finished=now,
             reason=f"loss {self.loss:g} is not below that of no training" if diverged else None,
-            versions={"python": platform.python_version(), "numpy": np.__version__},
+            versions=_versions(),
             spec={**self.trunk, "steps": self.steps},
         )
 
@@ -183,5 +183,6 @@ class _Row:
         return float(Students(self.teacher, [self.size]).losses[0])
 
 
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(canonical_json({"schema": SCHEMA, **content})).hexdigest()[:10]
+def _versions() -> dict[str, str]:
+    code = code_versions({"trainer": __name__})
+    return {"python": platform.python_version(), "numpy": np.__version__, **code}

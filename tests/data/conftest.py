@@ -40,7 +40,6 @@ def open_text(tmp_path: Path) -> Opener:
     def open_(
         *paths: Path | str, vocab: int = 256, heldout_fraction: float = 0.2, **options: object
     ) -> Dataset:
-        verify = bool(options.pop("verify", False))
         asked = DataOptions(
             "text",
             vocab,
@@ -48,6 +47,6 @@ def open_text(tmp_path: Path) -> Opener:
             heldout_fraction=heldout_fraction,
             **options,  # type: ignore[arg-type]
         )
-        return open_dataset(asked, tmp_path / "cache", verify=verify)
+        return open_dataset(asked, tmp_path / "cache")
 
     return open_

@@ -79,7 +79,7 @@ def test_unchanged_files_are_not_read_again(
     first = open_text(corpus, vocab=vocab)
     monkeypatch.setattr(cache_module, "split_documents", lambda *_, **__: pytest.fail("read the corpus"))
     monkeypatch.setitem(sys.modules, "tokenizers", None)  # nor is the tokenizer's library needed
-    again = open_text(corpus, vocab=vocab, verify=True)
+    again = open_text(corpus, vocab=vocab)
     assert again.fingerprint == first.fingerprint
     assert again.facts == first.facts
     assert (again.train == first.train).all()
@@ -164,7 +164,7 @@ def test_a_damaged_set_is_built_again(
     train, heldout = first.train.tolist(), first.heldout.tolist()
     (folder,) = sets(tmp_path / "cache")
     damage(folder / name)  # type: ignore[operator]
-    again = open_text(corpus, vocab=300, verify=True)
+    again = open_text(corpus, vocab=300)
     assert builds(caplog) == 2
     assert again.fingerprint == first.fingerprint
     assert again.train.tolist() == train
@@ -175,14 +175,14 @@ def test_a_damaged_set_is_built_again(
         )
 
 
-def test_sizes_are_compared_even_when_nobody_asks_to_verify(
+def test_a_file_of_another_size_is_named(
     corpus: Path, open_text: Opener, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     size = open_text(corpus).train.nbytes
     (folder,) = sets(tmp_path / "cache")
     damage_truncate(folder / "train.bin")
     with pytest.raises(DamagedSet, match=rf"train\.bin: {size - 2:,} bytes, should have {size:,}"):
-        open_set(folder, verify=False)
+        open_set(folder)
     open_text(corpus)
     assert builds(caplog) == 2
 
@@ -208,7 +208,7 @@ def test_a_set_of_another_schema_is_not_believed(
     (folder,) = sets(tmp_path / "cache")
     monkeypatch.setattr(tokenset, "SCHEMA", 2)
     with pytest.raises(DamagedSet, match=r"dataset\.json: damaged \(this version reads schema 2\)"):
-        open_set(folder, verify=False)
+        open_set(folder)
 
 
 PROGRAM = """
@@ -232,7 +232,7 @@ def test_of_processes_that_build_at_once_one_builds(tmp_path: Path) -> None:
     assert len({out for out, _ in outcomes}) == 1
     assert sum(err.count("tokenised") for _, err in outcomes) == 1
     (folder,) = sets(cache)
-    open_set(folder, verify=True)
+    open_set(folder)
 
 
 def test_who_comes_second_waits(
@@ -268,7 +268,7 @@ def test_a_build_that_died_is_built_again(
     assert done.returncode == 9
     (folder,) = sets(tmp_path / "cache")
     (folder / ".tmp-123-dead").write_bytes(b"left by a killed writer")
-    data = open_text(corpus, verify=True)
+    data = open_text(corpus)
     assert sum(data.facts["documents"].values()) == 40
     assert sorted(p.name for p in folder.iterdir()) == ["dataset.json", "heldout.bin", "lock", "train.bin"]
 

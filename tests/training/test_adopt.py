@@ -24,9 +24,10 @@ from scaling.records.storage import checkpoints
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import adopt, segment
-from scaling.training.adopt import Siblings, attempt_facts
+from scaling.training.adopt import Siblings
 from scaling.training.device import choose_arithmetic
 from scaling.training.observer import Observer
+from scaling.training.provenance import attempt_facts
 from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 from tests.records.disk import Disk, Killed
@@ -163,7 +164,7 @@ def test_nothing_is_taken_where_sharing_is_off(case: Case, trained: list[int]) -
 
 
 def test_what_is_found_is_what_is_taken(case: Case) -> None:
-    facts = attempt_facts(choose_arithmetic("float32", 16, "cpu", 1), "none")
+    facts = attempt_facts(case.trunk, choose_arithmetic("float32", 16, "cpu", 1))
     home = case.first.with_name("second") / case.trunk.spec.id
     found = Siblings(case.trunk.spec, home, facts).find(case.trunk)
     one, two, three, _ = case.trunk.runs

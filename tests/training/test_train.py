@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -269,3 +270,85 @@ def test_what_stops_training_is_noted(case: Case, tmp_path: Path, monkeypatch: p
     (failure,) = [f for p in tmp_path.glob("*/failures/*.json") for f in [json.loads(p.read_bytes())]]
     assert failure["kind"] == "enospc"
     assert "No space left on device" in failure["message"]
+
+
+def log_of(case: Case, folder: Path) -> bytes:
+    return (folder / case[0].spec.id / "metrics.jsonl").read_bytes()
+
+
+@pytest.fixture
+def stepped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every step that is trained."""
+    found: list[int] = []
+    train_step = LocalState.train_step
+
+    def counting(self: LocalState, *arguments: Any) -> Any:
+        found.append(self.step)
+        return train_step(self, *arguments)
+
+    monkeypatch.setattr(LocalState, "train_step", counting)
+    return found
+
+
+@pytest.mark.parametrize("lost", ["record", "checkpoints", "whole checkpoints", "folder"])
+def test_a_shorter_run_that_is_damaged_later_cuts_nothing_of_the_trunk(
+    case: Case, tmp_path: Path, stepped: list[int], lost: str
+) -> None:
+    """Its own checkpoint is enough; without one the way to its branch is trained beside the trunk."""
+    trunk, _ = case
+    before = {r.run_id: r for r in train(case, tmp_path)}
+    wanted, folder = results(tmp_path), tmp_path / trunk.spec.id
+    stepped.clear()
+    short = trunk.runs[0]
+    record = folder / short.id / "record.json"
+    record.write_bytes(record.read_bytes()[:-30])
+    if lost == "checkpoints":
+        shutil.rmtree(folder / short.id / "checkpoints")
+    elif lost == "whole checkpoints":
+        for path in (folder / short.id / "checkpoints").iterdir():
+            path.write_bytes(path.read_bytes()[:-1])
+    elif lost == "folder":
+        shutil.rmtree(folder / short.id)
+    train(case, tmp_path)
+    assert results(tmp_path) == wanted
+    assert len(stepped) == (0 if lost == "record" else short.steps)
+    assert not (folder / short.id / "way").exists()
+    again = {r.run_id: r for r in read_study(tmp_path).records}
+    assert again[short.id].seconds == before[short.id].seconds or lost != "record"
+    stepped.clear()
+    grown = replace(trunk, runs=(*trunk.runs, replace(trunk.runs[-1], steps=60, cooldown_steps=12)))
+    train((grown, case[1]), tmp_path)  # and the trunk goes on from its end
+    assert min(stepped) == trunk.runs[-1].branch_step
+
+
+def test_stopping_on_the_way_to_a_branch_changes_no_bit(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk, _ = case
+    train(case, tmp_path)
+    wanted = results(tmp_path)
+    shutil.rmtree(tmp_path / trunk.spec.id / trunk.runs[0].id)
+    monkeypatch.setattr(segment, "CHECKPOINT_SECONDS", 0.0)
+    asked = iter([False] * 6 + [True] + [False] * 1000)
+    with monkeypatch.context() as patch:
+        patch.setattr(stop, "requested", lambda: next(asked))
+        with pytest.raises(stop.Stopped):
+            train(case, tmp_path)
+    assert list(tmp_path.glob("*/*/way/checkpoints/*.pt"))
+    train(case, tmp_path)
+    assert results(tmp_path) == wanted
+
+
+def test_a_damaged_spec_is_written_again(case: Case, tmp_path: Path) -> None:
+    """One changed digit: the folder's name says which spec it was."""
+    trunk, _ = case
+    train(case, tmp_path)
+    folder = tmp_path / trunk.spec.id
+    for path in (folder / "spec.json", folder / trunk.runs[0].id / "spec.json"):
+        whole = path.read_bytes()
+        for damaged in (whole.replace(b'"seed": 0', b'"seed": 7'), b"[" * 100_000, whole[:40], b"[]"):
+            path.write_bytes(damaged)
+            (folder / trunk.runs[0].id / "record.json").unlink()
+            train(case, tmp_path)
+            assert path.read_bytes() == whole
+        assert len(list((path.parent / "quarantine").glob("spec*.reason"))) == 4

@@ -8,14 +8,17 @@ One trunk is one folder, held by one `Lock`. Every `folder` below is such a fold
 """
 
 from scaling.records.storage.attempts import (
+    FRESH,
     StaleAttempt,
     commit_record,
+    history,
     is_latest_attempt,
     latest_attempt,
     load_record,
     new_attempt,
     read_attempts,
     record_failure,
+    supersede,
     write_spec_once,
 )
 from scaling.records.storage.checkpoints import (
@@ -30,6 +33,7 @@ from scaling.records.storage.files import (
     atomic_file,
     make_folder,
     quarantine,
+    remove_folder,
     sweep_temps,
     write_atomic,
     write_json,
@@ -40,6 +44,7 @@ from scaling.records.storage.metrics import MetricsLog
 from scaling.records.storage.names import safe_child, slug
 
 __all__ = [
+    "FRESH",
     "Lock",
     "LockedError",
     "MetricsLog",
@@ -49,6 +54,7 @@ __all__ = [
     "checkpoint_steps",
     "commit_evaluation",
     "commit_record",
+    "history",
     "is_latest_attempt",
     "latest_attempt",
     "load_checkpoint",
@@ -60,9 +66,11 @@ __all__ = [
     "quarantine",
     "read_attempts",
     "record_failure",
+    "remove_folder",
     "safe_child",
     "save_checkpoint",
     "slug",
+    "supersede",
     "sweep_temps",
     "write_atomic",
     "write_json",

@@ -11,12 +11,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record, encode_record
-from scaling.records.storage.files import encode_json, make_folder, quarantine, write_atomic, write_once
+from scaling.records.reading import read_json, read_small
+from scaling.records.record import (
+    QUARANTINE,
+    RECORD_FILE,
+    DamagedRecord,
+    RunRecord,
+    decode_record,
+    encode_record,
+    spec_digest,
+)
+from scaling.records.storage.files import (
+    LOCK_FILE,
+    encode_json,
+    make_folder,
+    quarantine,
+    sync_folder,
+    write_atomic,
+    write_once,
+)
 
 SPEC_FILE = "spec.json"
 ATTEMPTS = "attempts"
 FAILURES = "failures"
+SUPERSEDED = "superseded"  # in a trunk's folder: what it held before it was started over, numbered
+FRESH = "fresh"  # of an attempt: it started with nothing to go on from
 LONGEST_MESSAGE = 20_000  # characters: the end of a traceback says the most
 
 logger = logging.getLogger(__name__)
@@ -29,6 +48,9 @@ class StaleAttempt(RuntimeError):
 def write_spec_once(path: str | Path, spec: Mapping[str, Any]) -> None:
     """Write what was decided; where it is written already, insist that it is the same.
 
+    A folder is named by the hash of its spec. So a spec that does not hash to that name, where ours does, is
+    damaged: it is set aside, and written again.
+
     Raises:
         ValueError: naming every key that differs, its value then and now.
     """
@@ -37,13 +59,22 @@ def write_spec_once(path: str | Path, spec: Mapping[str, Any]) -> None:
     make_folder(path.parent)
     if write_once(path, data):
         return
+    now = json.loads(data)
     try:
-        then = json.loads(path.read_bytes())
-    except ValueError as error:
-        quarantine(path, f"not JSON: {error}")
+        then = read_json(path)
+    except DamagedRecord as error:
+        damage = str(error)
+    else:
+        if then == now:
+            return
+        name = path.parent.name.rpartition("-")[2]
+        damage = ""
+        if name == spec_digest(now) and not (isinstance(then, dict) and name == spec_digest(then)):
+            damage = f"its content is not what the folder's name is a hash of: {'; '.join(_drift(then, now))}"
+    if damage:
+        quarantine(path, damage)
         write_spec_once(path, spec)
         return
-    now = json.loads(data)
     if then != now:
         raise ValueError(
             f"{path}: this folder was made with another specification; nothing was changed.\n"
@@ -113,13 +144,54 @@ def record_failure(folder: str | Path, attempt: int, kind: str, message: str) ->
 
 
 def read_attempts(folder: str | Path) -> list[dict[str, Any]]:
-    """What every attempt at a trunk said of itself.
+    """What every attempt at what a trunk holds now said of itself, in their order.
 
     Raises:
         OSError, ValueError: for one that cannot be read.
     """
+    return _since_fresh([dict(read_json(path)) for path in _attempt_files(folder)])
+
+
+def history(folder: str | Path) -> list[dict[str, Any]]:
+    """As `read_attempts`, without those that cannot be read, after a log line each."""
+    found = []
+    for path in _attempt_files(folder):
+        try:
+            found.append(dict(read_json(path)))
+        except (OSError, ValueError, TypeError) as error:
+            logger.warning("%s: unreadable, so what it was made by is not known: %s", path, error)
+    return _since_fresh(found)
+
+
+def _attempt_files(folder: str | Path) -> list[Path]:
     home = Path(folder) / ATTEMPTS
-    return [dict(json.loads(path.read_bytes())) for path in home.glob("*.json")]
+    return sorted(home.glob("*.json")) if home.is_dir() else []
+
+
+def _since_fresh(attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    first = max((i for i, body in enumerate(attempts) if body.get(FRESH)), default=0)
+    return attempts[first:]
+
+
+def supersede(folder: str | Path) -> Path | None:
+    """Set aside what a trunk holds, so that it is trained from its first step; hold its lock.
+
+    Nothing is deleted. Attempts stay, because their numbers are never used twice. Returns the new place, None
+    where there was nothing to move.
+    """
+    folder = Path(folder)
+    stay = {LOCK_FILE, ATTEMPTS, QUARANTINE, SUPERSEDED, SPEC_FILE}
+    moved = sorted(path for path in folder.iterdir() if path.name not in stay)
+    if not moved:
+        return None
+    home = make_folder(folder / SUPERSEDED)
+    number = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdigit()), default=0)
+    place = make_folder(home / f"{number:06d}")
+    for path in moved:
+        os.replace(path, place / path.name)
+    sync_folder(place)
+    sync_folder(folder)
+    return place
 
 
 def commit_record(folder: str | Path, record: RunRecord, attempt: int | None = None) -> bool:
@@ -159,7 +231,7 @@ def load_record(folder: str | Path, run_id: str) -> RunRecord | None:
     """
     path = Path(folder) / run_id / RECORD_FILE
     try:
-        record = decode_record(path.read_bytes())
+        record = decode_record(read_small(path))
     except FileNotFoundError:
         return None
     except DamagedRecord as error:

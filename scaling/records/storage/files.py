@@ -225,6 +225,18 @@ def sweep_temps(folder: str | Path) -> int:
     return swept
 
 
+def remove_folder(folder: str | Path) -> None:
+    """Remove a folder that holds nothing anybody comes back to. Links are removed, never followed."""
+    for place, folders, names in os.walk(folder, topdown=False):
+        for name in names:
+            os.unlink(f"{place}/{name}")
+        for name in folders:
+            path = f"{place}/{name}"
+            os.unlink(path) if os.path.islink(path) else os.rmdir(path)
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.rmdir(folder)
+
+
 def write_all(fd: int, data: bytes | memoryview) -> None:
     """`os.write` until everything is written: a full disk first takes a part of it."""
     view = memoryview(data)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import analysis
+from analysis import api
 from analysis.table import RunTable, load_runs, split_comparable
 from tests.analysis.synthetic import true_loss
 
@@ -247,7 +247,6 @@ def test_a_table_in_memory_that_is_refused(rows: pd.DataFrame, message: str) -> 
 
 def test_the_public_door_screens_a_table_in_memory() -> None:
     rows = pd.concat([frame(), frame()[:3]], ignore_index=True)
-    twice, once = (
-        analysis.forecast(r, "chinchilla", at={"N": 1e7, "D": 1e9}, resamples=5) for r in (rows, frame())
-    )
+    at = {"N": 1e7, "D": 1e9}
+    twice, once = (api.forecast(each, "chinchilla", at=at, resamples=5) for each in (rows, frame()))
     assert str(twice) == str(once)

@@ -439,9 +439,9 @@ def test_every_setting_of_a_spec_is_a_column(tmp_path: Path) -> None:
 def run_spec(width: int, tokens: int, decay: float) -> RunSpec:
     steps = tokens // 4096
     trunk = TrunkSpec(
-        family="decoder", width=width, depth=2, seed=0, sequences=32,
+        family="decoder", width=width, depth=2, seed=0,
         data=DataSpec("python_source", 1024, fingerprint="9f86", context=128),
-        microbatch=32, learning_rate=0.01, weight_decay=decay, beta1=0.9, beta2=0.95, clip=1.0,
+        sequences=32, microbatch=32, learning_rate=0.01, weight_decay=decay, beta1=0.9, beta2=0.95, clip=1.0,
         warmup_steps=min(8, 1 + WIDTHS[width] // 4096), horizon=None, precision="auto",
     )  # fmt: skip
     return RunSpec(trunk, steps=steps, cooldown_steps=steps // 5, evaluation_tokens=65536)

@@ -324,7 +324,7 @@ def test_rows_that_say_they_hold_no_result(tmp_path: Path) -> None:
     rows[2][3:] = ["", "missing"]
     table = load_runs(write_csv(tmp_path / "t.csv", rows, [*HEADER, "status"]))
     assert table.counts == {"used": 27, "quarantined": 0, "diverged": 1, "failed": 1, "missing": 1}
-    assert "1 rows with status 'crashed' count as failed" in table.notes
+    assert "1 row with status 'crashed' counts as failed" in table.notes
 
 
 def test_the_hash_sees_values_and_not_order(tmp_path: Path) -> None:

@@ -1,0 +1,289 @@
+"""Which code computes a number, as digests of syntax trees: comments, docstrings and layout move none.
+
+A run is made by parts: the trainer, its optimizer, schedule and objective, the data pipeline and the family.
+The digest of a part covers its root and every module of the same wing that the root imports, directly or
+not, except the roots of other parts and the modules below that choose or watch and compute nothing. A family
+that was registered from outside is covered with its own package, and with what it uses of `scaling.models`.
+
+Nothing is imported to find out: files are read. So `scaling status` does without PyTorch.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from scaling.records.record import CODE
+
+HOME = Path(__file__).parents[1]
+TRAINER, SHARDED = "scaling.training.train", "scaling.training.sharded"
+OPTIMIZER, SCHEDULE = "scaling.training.optim", "scaling.training.schedule"
+OBJECTIVES = "scaling.training.objectives"
+WINDOWS, ROWS, GENERATED = "scaling.data.dataset", "scaling.data.rows", "scaling.data.generated"
+TOKENS = "scaling.data.tokenset"
+APART = frozenset({TRAINER, SHARDED, OPTIMIZER, SCHEDULE, OBJECTIVES, TOKENS})  # never within another part
+
+# They choose between parts: another entry changes no other run.
+CHOOSING = frozenset(
+    {"scaling.models", "scaling.models.registry", "scaling.data.corpora", "scaling.data.truth.sources"}
+)
+# What they find is part of the data fingerprint, hence of every id.
+PINNED = frozenset(
+    f"scaling.data.{name}"
+    for name in (
+        *("cache", "compressed", "huggingface", "options", "pairs", "python_source", "source", "split"),
+        "text",
+    )
+)
+# They watch, stop, time, count or hand over.
+WATCHING = frozenset(
+    {
+        *(
+            "scaling.data.truth.bayes",
+            "scaling.models.counting",
+            "scaling.models.neox",
+            "scaling.training.adopt",
+        ),
+        *("scaling.training.observer", "scaling.training.provenance", "scaling.training.stop"),
+        "scaling.training.throughput",
+    }
+)
+NOT_COMPUTING = CHOOSING | PINNED | WATCHING
+
+DIGITS = 12
+
+
+def run_roots(
+    *, family: str, objective: str, loss: str, corpus: str, source: str | None = None, sharded: bool = False
+) -> dict[str, str]:
+    """Return the root of every part of a run.
+
+    Args:
+        family: the module of its family.
+        source: the module of a generated corpus.
+    """
+    data = GENERATED if source else ROWS if corpus == "pairs" else WINDOWS
+    names = sorted({objective, loss, "cross_entropy"})  # the held-out loss is always cross-entropy
+    roots = {
+        "trainer": TRAINER,
+        "optimizer": OPTIMIZER,
+        "schedule": SCHEDULE,
+        "objective": f"{OBJECTIVES}:{','.join(names)}",
+        "data": data,
+        "tokens": source or TOKENS,
+        "family": family,
+    }
+    return {**roots, "sharded": SHARDED} if sharded else roots
+
+
+def code_versions(roots: Mapping[str, str]) -> dict[str, str]:
+    """Return what an attempt and a record say of their code: a line a part, and `code`, the digest of all."""
+    parts = {f"{CODE}{part}": f"{root} {digest_of(root) or 'unknown'}" for part, root in roots.items()}
+    lines = "\n".join(f"{part} {parts[part]}" for part in sorted(parts))
+    return {"code": hashlib.sha256(lines.encode()).hexdigest()[:DIGITS], **parts}
+
+
+def changed_parts(versions: Mapping[str, str]) -> list[str]:
+    """Return which parts of the code that made an attempt or a record are other ones now, in words.
+
+    None where nothing is known: of records from before there were digests, or families that are out of reach.
+    """
+    found = []
+    for key, line in versions.items():
+        root, _, digest = line.rpartition(" ")
+        if key.startswith(CODE) and digest != "unknown":
+            now = digest_of(root)
+            if now not in (None, digest):
+                found.append(f"{key.removeprefix(CODE)} {root}: {digest} then, {now} now")
+    return found
+
+
+@cache
+def digest_of(root: str) -> str | None:
+    """Return the digest of a part as the files are now; None where its root cannot be found.
+
+    Args:
+        root: a module, or `module:name,name` for these functions and the names of the module that they use.
+    """
+    module, _, names = root.partition(":")
+    if module_file(module) is None:
+        return "missing" if module.startswith("scaling.") else None
+    parts: list[str] = []
+    if names:
+        for node in _used(_parse(_source(module)), names.split(",")):
+            _write(node, parts.append)
+    else:
+        for member in sorted(reached(module)):
+            parts += [member, _text(_source(member))]
+    return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+
+
+def reached(root: str) -> set[str]:
+    """Return the modules whose code a part's digest covers: its root, and what that imports of its wing."""
+    found, waiting = set(), [root]
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        found.add(module)
+        waiting += [m for m in _imports(module) if _covered(m, root) and module_file(m) is not None]
+    return found
+
+
+def _covered(module: str, root: str) -> bool:
+    if module in NOT_COMPUTING or module in APART:
+        return False
+    wing = _wing(root)
+    if root == TRAINER and module == "scaling.study.spec":
+        return True
+    if not root.startswith("scaling.") and _wing(module) == "scaling.models":
+        return True
+    return _wing(module) == wing or _beside(module, root)
+
+
+def _wing(module: str) -> str:
+    """Return `scaling.models` of `scaling.models.blocks`, and the top package of anything else."""
+    parts = module.split(".")
+    return ".".join(parts[:2] if parts[0] == "scaling" else parts[:1])
+
+
+def _beside(module: str, root: str) -> bool:
+    """Whether a stranger's module is a file in the folder of the root, which is a single file."""
+    if "." in root or module.startswith("scaling."):
+        return False
+    one, other = module_file(module), module_file(root)
+    return one is not None and other is not None and one.parent == other.parent and _own(one)
+
+
+def _own(path: Path) -> bool:
+    return not {"site-packages", "dist-packages"} & set(path.parts)
+
+
+@cache
+def module_file(module: str) -> Path | None:
+    """Return the source file of a module, importing nothing; None where there is none."""
+    top, *rest = module.split(".")
+    if top == "scaling":
+        base: Path | None = HOME
+    elif module in sys.modules:
+        path = getattr(sys.modules[module], "__file__", None)
+        return Path(path) if path and path.endswith(".py") else None
+    else:
+        try:
+            spec = importlib.util.find_spec(top)
+        except (ImportError, ValueError):
+            return None
+        if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+            return None
+        if not rest:
+            return Path(spec.origin)
+        base = Path(spec.origin).parent if spec.submodule_search_locations else None
+    if base is None:
+        return None
+    place = base.joinpath(*rest)
+    candidates = [place / "__init__.py", *([place.with_name(f"{place.name}.py")] if rest else [])]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _source(module: str) -> bytes:
+    path = module_file(module)
+    assert path is not None
+    return path.read_bytes()
+
+
+@cache
+def _parse(source: bytes) -> ast.Module:
+    return ast.parse(source)
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Every module that is named in an import, lazy ones included."""
+    path = module_file(module)
+    assert path is not None
+    package = module.split(".")[: None if path.name == "__init__.py" else -1]
+    for level, base, names in _imported(path.read_bytes()):
+        above = package[: len(package) - level + 1] if level else []
+        whole = ".".join([*above, *([base] if base else [])])
+        yield whole
+        yield from (f"{whole}.{name}" for name in names)
+
+
+@cache
+def _imported(source: bytes) -> list[tuple[int, str, list[str]]]:
+    """(leading dots, module, names) of every import."""
+    found: list[tuple[int, str, list[str]]] = []
+    for node in ast.walk(_parse(source)):
+        if isinstance(node, ast.Import):
+            found += [(0, alias.name, []) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or "", [alias.name for alias in node.names]))
+    return found
+
+
+def _used(tree: ast.Module, names: list[str]) -> list[ast.stmt]:
+    """The statements that bind these names or any name that they use; all where one is not there."""
+    binds: dict[str, list[ast.stmt]] = {}
+    for node in tree.body:
+        for name in _bound(node):
+            binds.setdefault(name, []).append(node)
+    if not binds.keys() >= set(names):
+        return tree.body
+    found: dict[str, None] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name not in binds:
+            continue
+        found[name] = None
+        for node in binds[name]:
+            waiting += [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)]
+    return [node for node in tree.body if any(name in found for name in _bound(node))]
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return [node.name]
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
+    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+@cache
+def _text(source: bytes) -> str:
+    """The syntax tree of a module in one line."""
+    parts: list[str] = []
+    _write(_parse(source), parts.append)
+    return "".join(parts)
+
+
+def _write(node: object, put: Callable[[str], object]) -> None:
+    """Serialise a syntax tree without places, docstrings and what is empty, which Python versions add to."""
+    if isinstance(node, ast.AST):
+        put(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if name == "body" and isinstance(value, list):
+                value = _without_docstring(value)
+            if value is not None and value != []:
+                put(f"{name}=")
+                _write(value, put)
+        put(")")
+    elif isinstance(node, list):
+        put("[")
+        for item in node:
+            _write(item, put)
+        put("]")
+    else:
+        put(f"{node!r},")
+
+
+def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    first = body[0] if body else None
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+        return body[1:] if isinstance(first.value.value, str) else body
+    return body
