@@ -9,6 +9,9 @@
 Everything is imported when it is first used: `import analysis` itself takes no time.
 """
 
+import sys
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,10 +23,27 @@ __all__ = ["RunTable", "compare", "fit", "forecast", "load_runs", "register", "r
 _HOMES = {"RunTable": "analysis.table", "load_runs": "analysis.table", "register": "analysis.laws.registry"}
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name from where it lives, when it is first asked for."""
-    if name not in __all__:
-        raise AttributeError(f"module 'analysis' has no attribute {name!r}; it has {', '.join(__all__)}.")
-    from importlib import import_module
+def _public(name: str) -> property:
+    """A public name, imported from where it lives when it is read.
 
-    return getattr(import_module(_HOMES.get(name, "analysis.api")), name)
+    Two of them are also folders, `forecast` and `report`. Importing such a folder sets it as an attribute of
+    this package; the setter lets that pass, so that the name stays the function. Folders are reached by their
+    paths: `from analysis.forecast.predict import …`.
+    """
+
+    def read(_: ModuleType) -> Any:
+        return getattr(import_module(_HOMES.get(name, "analysis.api")), name)
+
+    def keep(_: ModuleType, __: Any) -> None:
+        pass
+
+    return property(read, keep)
+
+
+class _Door(ModuleType):
+    """The package as a module whose public names are read lazily."""
+
+
+for _name in __all__:
+    setattr(_Door, _name, _public(_name))
+sys.modules[__name__].__class__ = _Door

@@ -114,7 +114,7 @@ def check(asked: argparse.Namespace) -> None:
         raise ValueError("--score judges a forecast that was made; it takes no new question.")
     if not (asked.score or asked.at or asked.compute is not None):
         raise ValueError(
-            "give one question: --params N with --tokens D, --compute FLOP, --at, or --score FILE."
+            "give one question: --params N with --tokens D, --compute FLOP, --at NAME=VALUE, or --score FILE."
         )
     if asked.compute is not None and {"N", "D"} & set(asked.at):
         raise ValueError("--compute finds the best params and tokens; leave --params and --tokens out.")

@@ -127,7 +127,7 @@ def test_a_damaged_record_enters_no_fit_and_is_trained_again(
     assert "damaged" in out
     assert "sha256" in out
     code, out, _ = say(capsys, "fit", str(folder), "--resamples", "0")
-    assert "17 used, 1 quarantined" in out
+    assert "17 used, 1 set aside" in out
     code, out, _ = say(capsys, "run", *overrides)
     assert code == 0
     losses = [json.loads(data)["loss"] for data in (whole, path.read_bytes())]

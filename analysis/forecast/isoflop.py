@@ -46,8 +46,7 @@ class Comparison:
 
     def __str__(self) -> str:
         lines = [
-            f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a; the surface is "
-            f"{self.judge}",
+            f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a",
             f"  {'approach':<22}{'a':>5}  {'interval':<16}{'N*':>9}{'D*':>10}{'wastes':>10}",
         ]
         for _, row in self.table.iterrows():
@@ -59,6 +58,7 @@ class Comparison:
                 f"  {row['approach']} {row['name']:<20}{row['a']:z.3f}  {between:<16}"
                 f"{row['N']:>9.3g}{row['D']:>10.3g}{wasted:>10}"
             )
+        lines.append(f"  the surface is the {self.judge} law's, by which waste is judged")
         for approach in self.approaches:
             lines += [f"  ! {approach.number}, {d.code}: {d.message}" for d in approach.warnings]
         return "\n".join([*lines, *(f"  not followed: {reason}" for reason in self.refusals)])

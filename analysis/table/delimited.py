@@ -9,14 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.table.columns import is_known
-from analysis.table.headers import count_header_rows, is_index_row, name_columns
+from analysis.table.headers import count_header_rows, is_index_row, name_columns, names_columns
 from analysis.table.nested import flatten_objects
 from analysis.table.numbers import is_number, shorten
-from analysis.table.raw import Raw, refuse_repeated_names, refuse_too_many_cells
+from analysis.table.raw import Raw, refuse_long_lines, refuse_repeated_names, refuse_too_many_cells
 from analysis.table.wide import unpivot_chart
 
 _DELIMITERS = (",", "\t", ";", "|")
-_LONGEST_LINE = 4_000_000
 _SAMPLE = 200  # rows that decide on the delimiter
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?[ \t,;]*', re.IGNORECASE)
 _RULE = re.compile(r":?-{2,}:?")  # between header and rows of a Markdown table
@@ -40,7 +39,7 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
         ValueError: text that is not delimited, or two columns of one name.
     """
     raw = Raw(source, {}, [])
-    _refuse_long_lines(source, text)
+    refuse_long_lines(source, text)
     skipped, delimiter, comments, body = _skip_preamble(text)
     delimiter = delimiter or _choose_delimiter(body)
     lines = list(_parse(source, body, delimiter, skipped))
@@ -61,23 +60,6 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     _drop_unnamed(raw)
     flatten_objects(raw)
     return unpivot_chart(raw), delimiter
-
-
-def _refuse_long_lines(source: str, text: str) -> None:
-    """Refuse text with a line that no table has, before every delimiter is tried on it.
-
-    Raises:
-        ValueError: a line of more than 4 million characters.
-    """
-    start = 0
-    while len(text) - start > _LONGEST_LINE:
-        end = max(text.rfind(mark, start, start + _LONGEST_LINE) for mark in "\n\r")
-        if end < 0:
-            number = text.count("\n", 0, start) + 1
-            raise ValueError(
-                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is no table."
-            )
-        start = end + 1
 
 
 def _skip_preamble(text: str) -> tuple[int, str, list[str], str]:
@@ -241,7 +223,7 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
                 raw.notes.append(
                     f"{line.label} is a header in another order; the rows below it are read in that order"
                 )
-        elif _names_columns(line.cells, header):
+        elif names_columns(line.cells, header):
             raise ValueError(
                 f"{raw.source}, {line.label}: the header of another table; put each table into its own file."
             )
@@ -255,13 +237,6 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
         more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         raw.notes.append(f"left out: {'; '.join(left_out[:5])}{more}")
     return good
-
-
-def _names_columns(cells: Sequence[str], header: Sequence[str]) -> bool:
-    """Whether a row below the header names columns, and holds no number."""
-    filled = [cell for cell in cells if cell]
-    shared = set(filled) & {name for name in header if name and not is_number(name)}
-    return len(shared) >= 2 and 2 * len(shared) >= len(filled) and not any(map(is_number, filled))
 
 
 def _check_end(raw: Raw, lines: list[_Line], text: str) -> None:

@@ -51,6 +51,13 @@ def is_index_row(row: Sequence[str], header: Sequence[Sequence[str]]) -> bool:
     return named and not is_number(row[0]) and not outside & set(filled[1:])
 
 
+def names_columns(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a row below the header names columns, and holds no number."""
+    filled = [cell for cell in cells if cell]
+    shared = set(filled) & {name for name in header if name and not is_number(name)}
+    return len(shared) >= 2 and 2 * len(shared) >= len(filled) and not any(map(is_number, filled))
+
+
 def _is_header(rows: Sequence[Sequence[str]], levels: int) -> bool:
     """Whether the row after `levels` header rows is one more: text, over columns that hold numbers."""
     header, row = rows[:levels], rows[levels]

@@ -11,6 +11,7 @@ from typing import Any
 
 _INDEX_NAME = re.compile(r"(|index|unnamed: \d+(\.\d+)?|level_\d+|__index_level_\d+__|row|#)")
 
+_LONGEST_LINE = 4_000_000  # characters
 _MOST_CELLS, _MOST_COLUMNS = 50_000_000, 20_000
 # What moves a cursor, colours a terminal, or turns the direction of text.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -58,6 +59,23 @@ def refuse_too_many_cells(source: str, columns: int, rows: int) -> None:
         raise ValueError(f"{source}: {columns} columns are more than {_MOST_COLUMNS}.")
     if columns * rows > _MOST_CELLS:
         raise ValueError(f"{source}: {rows} rows of {columns} columns are more than {_MOST_CELLS} cells.")
+
+
+def refuse_long_lines(source: str, text: str) -> None:
+    """Refuse text with a line that no table has, before every delimiter is tried on it.
+
+    Raises:
+        ValueError: a line of more than 4 million characters.
+    """
+    start = 0
+    while len(text) - start > _LONGEST_LINE:
+        end = max(text.rfind(mark, start, start + _LONGEST_LINE) for mark in "\n\r")
+        if end < 0:
+            number = text.count("\n", 0, start) + 1
+            raise ValueError(
+                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is no table."
+            )
+        start = end + 1
 
 
 def open_regular(path: Path, most: int) -> bytes:

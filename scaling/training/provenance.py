@@ -28,8 +28,9 @@ from scaling.training.device import Arithmetic
 from scaling.training.parallel import ranks
 
 OnChange = Literal["refuse", "restart", "accept"]
-# Of the versions, those that a resume may not change. The patch level of Python moves no bit.
-BINDING = ("torch", "numpy", "machine", "processor", "parallel", "step")
+# Of the versions, those that a resume may not change. The patch level of Python moves no bit, and a trunk may
+# go on at any number of processes, as is promised: the record says at how many.
+BINDING = ("torch", "numpy", "machine", "processor", "step")
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,6 @@ def _binding(facts: Mapping[str, Any]) -> dict[str, Any]:
     if "device" in found:
         found["device"] = str(found["device"]).partition(":")[0]
     if versions:
-        found |= {"parallel": "none", "step": "not compiled"}
+        found |= {"step": "not compiled"}
         found |= {key: versions[key] for key in BINDING if key in versions}
     return found | {key: value for key, value in versions.items() if key.startswith(CODE)}

@@ -1,12 +1,12 @@
-"""Files and expressions made to do harm: one sentence in no time, no memory, and nothing written to a terminal."""
+"""Files and expressions made to do harm: a sentence in no time and memory, no escapes to a terminal."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import os
+import resource
 import time
-import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,12 +26,9 @@ GOOD = "params,tokens,loss\n" + ROWS
 @pytest.fixture(autouse=True)
 def bounded() -> Iterator[None]:
     """Every answer comes within seconds and without memory; what a file holds itself is not counted."""
-    begun = time.process_time()
-    tracemalloc.start()
+    begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     yield
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 300e6
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kB
     assert time.process_time() - begun < 5
 
 
@@ -71,7 +68,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
         ("closed.json", '[{"params":' + "[" * 100_000 + "]" * 100_000 + "}]", "not JSON"),
         ("deep.jsonl", '{"a":' * 100_000, "line 1: not JSON"),
         ("digits.json", '[{"params":' + "9" * 1_000_000 + "}]", "not JSON: Exceeds the limit"),
-        ("line.csv", GOOD + "x" * 5_000_000, "line 18: over 4000000 characters"),
+        ("line.csv", GOOD + "x" * 5_000_000, "line 18: more than 4000000 characters"),
         ("header.csv", "a," * 100_000 + "\n" + "1," * 100_000 + "\n", "columns are more than 20000"),
         ("quote.csv", GOOD + '"' + "1,2,3\n" * 100_000, "not CSV: field larger than"),
         ("bomb.csv.gz", gzip.compress(b"\0" * 50_000_000), "unpacks to more than"),
@@ -94,8 +91,8 @@ def test_a_file_too_large_to_read_is_not_read(tmp_path: Path, suffix: str) -> No
     [
         (".json", '{"a":' * 1_500, "too deeply"),
         (".json", '{"a":' * 100_000, "bytes are more than"),
-        (".yaml", "[" * 3_000, "not YAML"),
-        (".yaml", "a: &a [x,x]\nb: &b [*a,*a]\nloss: {column: loss, factor: *b}\n", "positive number"),
+        (".yaml", "[" * 1_200, "not YAML"),
+        (".yaml", "loss: {column: loss, factor: [&a [x, x], &b [*a, *a], [*b, *b]]}\n", "positive number"),
     ],
 )
 def test_mappings_that_would_never_end(tmp_path: Path, suffix: str, content: str, message: str) -> None:
@@ -127,14 +124,12 @@ def test_control_characters_are_shown_and_not_sent(
     path = write(tmp_path / "t\x1b[31m.csv", "\n".join([header, *cells]) + "\n")
     parts = split_comparable(load_runs(path))
     assert set(parts) == {"op\\x1b[2Jtimizer a", "op\\x1b[2Jtimizer mu\\x1b[31mon"}
-    assert main(["fit", str(path), "--resamples", "5"]) == 0
+    assert main(["fit", str(path), "--law", "chinchilla", "--resamples", "2"]) == 0
     assert main(["fit", str(path), "--columns", "loss=\x1b[31m"]) == 2
     out, err = capsys.readouterr()
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(out + err)
-    listed = write(
-        tmp_path / "t.json", json.dumps([{"params": 1e4, "tokens": 1e5, "loss": 3, "a\nb": "\x1b["}])
-    )
-    assert load_runs(listed)["a b"].tolist() == ["\\x1b["]
+    listed = json.dumps([{"params": 1e4, "tokens": 1e5, "loss": 3, "a\nb": "\x1b["}])
+    assert load_runs(write(tmp_path / "t.json", listed))["a b"].tolist() == ["\\x1b["]
 
 
 def test_no_cell_becomes_a_formula(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import re
 import shlex
+import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_runs
@@ -76,8 +78,6 @@ def _blurred(text: str) -> str:
 @lru_cache
 def clean(name: str) -> Reading:
     """The reading of a table without mutation."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         return read(BY_NAME[name](random.Random(name)), Path(folder))
 
@@ -123,3 +123,42 @@ def mutants(number: int) -> list[tuple[str, tuple[str, ...], int]]:
         more = (rng.choice(kinds),) if rng.random() < 0.4 else ()
         made.append((rng.choice(list(BY_NAME)), (first, *more), i))
     return made
+
+
+def silent(number: int, folder: Path) -> list[str]:
+    """Mutate so many tables; the changes that nothing names."""
+    found = []
+    for case in mutants(number):
+        for old in folder.iterdir():
+            old.unlink()
+        outcome, why = judge(*case, folder)
+        if outcome == "silent":
+            found.append(f"{case}: {why[0]}")
+    return found
+
+
+def test_sixty_mutants(tmp_path: Path) -> None:
+    assert not silent(60, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_thousand_mutants(tmp_path: Path) -> None:
+    assert not silent(1000, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_every_kind_on_every_table(kind: str, tmp_path: Path) -> None:
+    outcomes = {(name, seed): judge(name, (kind,), seed, tmp_path) for name in BY_NAME for seed in range(2)}
+    assert not {case: why for case, (outcome, why) in outcomes.items() if outcome == "silent"}
+    assert {outcome for outcome, _ in outcomes.values()} != {"skipped"}, "the kind fits some table"
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_clean_tables_are_read_whole(name: str, tmp_path: Path) -> None:
+    sheet = BY_NAME[name](random.Random(name))
+    table = load_runs(sheet.write(tmp_path), shlex.split(sheet.columns) if sheet.columns else None)
+    assert not table.warnings
+    assert not table.set_aside
+    assert len(table) == len({row[0] for row in sheet.rows} if name == "checkpoints" else sheet.rows)
+    assert [off for off, *_ in clean(name).parts]
