@@ -107,7 +107,7 @@ def run_study(
 
     Raises:
         ValueError: for an unknown task, or a `max_flops` that pays for no trunk.
-        ChangedError: where trunks were begun by other code or in other arithmetic, and `on_change` is refuse.
+        ChangedError: where other code or arithmetic has begun trunks, and `on_change` is refuse.
         OSError: when the runs folder cannot be written.
         Stopped: when a signal asked to stop; everything is saved, and the same plan goes on from there.
     """
@@ -118,13 +118,11 @@ def run_study(
     records = read_study(plan.folder)
     changed = find_changed(plan, records)
     if changed and retrain_changed:
-        _set_aside(plan, changed)
-        records, changed = read_study(plan.folder), {}
+        records, changed = _set_aside(plan, changed), {}
     asked = frozenset(run.id for _, run in plan.runs)
     before = frozenset(record.run_id for record in records.records)
     if before >= asked:
-        scores = _measure_tasks(plan, records)
-        planning = time.monotonic() - begin
+        scores, planning = _measure_tasks(plan, records), time.monotonic() - begin
         return StudyResult(plan, records, asked, before, scores, planning, changed=changed)
     expected = estimate(plan.affordable())
     if on_change == "refuse" and _is_local(plan):
@@ -177,8 +175,8 @@ def _changed_code(record: RunRecord, now: Mapping[str, str]) -> list[str]:
     return [f"{key.removeprefix(CODE)} {then[key]} then, {now[key].rpartition(' ')[2]} now" for key in keys]
 
 
-def _set_aside(plan: Plan, changed: Mapping[str, str]) -> None:
-    """Make room for every trunk that has one of these runs; nothing is deleted.
+def _set_aside(plan: Plan, changed: Mapping[str, str]) -> StudyRecords:
+    """Make room for every trunk that has one of these runs; nothing is deleted. Return what is left.
 
     Raises:
         LockedError: when another process trains one of them.
@@ -188,6 +186,7 @@ def _set_aside(plan: Plan, changed: Mapping[str, str]) -> None:
             folder = plan.folder / trunk.spec.id
             with Lock(folder / "lock"):
                 supersede(folder)
+    return read_study(plan.folder)
 
 
 def _check_resumes(expected: Estimate, done: frozenset[str]) -> None:

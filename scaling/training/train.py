@@ -14,6 +14,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
@@ -109,7 +110,7 @@ def train_trunk(
             attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
             pending = _pending(trunk, folder)  # all, where it was started over
             torch.set_num_threads(arithmetic.threads)
-            try:
+            with _noting_failures(folder, attempt):
                 _Attempt(
                     trunk,
                     dataset,
@@ -122,13 +123,20 @@ def train_trunk(
                     accepted,
                     observer or Observer(),
                 ).train(pending)
-            except stop.Stopped:
-                raise
-            except Exception as error:
-                record_failure(folder, attempt, failure_kind(error), traceback.format_exc())
-                raise
         records = [load_record(folder, run.id) for run in trunk.runs]
     return [record for record in records if record is not None]
+
+
+@contextmanager
+def _noting_failures(folder: Path, attempt: int) -> Iterator[None]:
+    """Note an exception of any kind under `failures/` and raise it again; a request to stop is none."""
+    try:
+        yield
+    except stop.Stopped:
+        raise
+    except Exception as error:
+        record_failure(folder, attempt, failure_kind(error), traceback.format_exc())
+        raise
 
 
 def _check_corpus(trunk: Trunk, dataset: Dataset) -> None:
