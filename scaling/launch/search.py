@@ -207,11 +207,14 @@ def ask(axes: Sequence[Axis], trials: Sequence[Trial], number: int, seed: int) -
 
 def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
     kinds = _import_optuna().distributions
+    found: optuna.distributions.BaseDistribution
     if axis.choices:
-        return kinds.CategoricalDistribution(axis.choices)
-    if axis.step is not None:
-        return kinds.IntDistribution(int(axis.low), int(axis.high), step=axis.step)
-    return kinds.FloatDistribution(axis.low, axis.high, log=axis.log)
+        found = kinds.CategoricalDistribution(axis.choices)
+    elif axis.step is not None:
+        found = kinds.IntDistribution(int(axis.low), int(axis.high), step=axis.step)
+    else:
+        found = kinds.FloatDistribution(axis.low, axis.high, log=axis.log)
+    return found
 
 
 def _import_optuna() -> Any:
