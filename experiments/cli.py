@@ -26,7 +26,6 @@ VERBS = {
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
 INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
-ANALYSIS = ("fit", "report", "forecast", "verify")  # modules beside this one
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,10 +52,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_verb(verb: str, arguments: list[str]) -> int:
     """Call the module of `verb`."""
-    package = "experiments" if verb in ANALYSIS else "experiments.commands"
 
     def call() -> int:
-        code: int = importlib.import_module(f"{package}.{verb}").main(arguments)
+        code: int = importlib.import_module(f"experiments.commands.{verb}").main(arguments)
         return code
 
     return expected_errors(verb, call)

@@ -46,13 +46,13 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
     code, out, _ = say(capsys, "plan", *part)
     assert code == 0
     assert "shared with study tiny: 4 of 4 runs\nwhat is left: about 0.0 s" in out
-    assert "shared with study" not in say(capsys, "plan", *part, "share=false")[1]
+    assert "shared with study" not in say(capsys, "plan", *part, "reuse=false")[1]
     code, out, _ = say(capsys, "plan", *part, "--json")
     assert {row["shared"] for row in json.loads(out)["runs"]} == {"tiny"}
     code, out, _ = say(capsys, "run", *part)
     assert code == 0
     assert "(from study tiny)" in out
-    assert "taken over from study tiny: 4 runs" in out
+    assert "reused from study tiny: 4 runs" in out
     assert {r.study for r in read_study(folder.with_name("part")).done} == {"tiny"}
 
 

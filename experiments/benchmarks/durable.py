@@ -14,7 +14,7 @@ from experiments.benchmarks.invented import base, invent
 from experiments.benchmarks.row import Row
 from scaling.records.storage import commit_record, make_folder, new_attempt, save_checkpoint
 from scaling.study.plan import plan_study
-from scaling.training.device import choose_arithmetic
+from scaling.training.device import choose_numerics
 from scaling.training.state import LocalState
 
 ROUNDS, COMMITS = 4, 100  # the quietest round counts: others may use the disk
@@ -32,7 +32,7 @@ def commit_rows(folder: Path, seconds: float) -> Iterator[Row]:
         "commit of a record", lambda i: commit_record(home, replace(record, run_id=f"{record.run_id}-{i}"))
     )
     yield from _row("  one fsync of a new file of 4 kB", lambda i: _sync(home / f"plain-{i}"), target=False)
-    state = LocalState(trunk.spec, choose_arithmetic("float32", 64, "cpu", 1))
+    state = LocalState(trunk.spec, choose_numerics("float32", 64, "cpu", 1))
     extra = {"metrics_offset": 0, "seconds": 0.0}
     yield from _row(
         f"commit of a checkpoint ({trunk.params_total:,} parameters)",

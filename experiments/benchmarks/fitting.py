@@ -32,8 +32,8 @@ from analysis.table import load_runs
 from experiments.benchmarks.coverage import TRUTH, coverage_rows, ensemble_rows
 from experiments.benchmarks.rivals import Points, rival_rows
 from experiments.benchmarks.row import Row, cpu, show
+from experiments.commands.verify import verify
 from experiments.public_data import DEFAULT, chinchilla_points, public_data
-from experiments.verify import verify
 
 OBJECTIVE = 0.0010182740178006  # exact Huber minimum of the 240 points, sum of losses
 SIMULATIONS = 200

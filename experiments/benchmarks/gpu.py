@@ -34,7 +34,7 @@ from scaling.data.options import DataOptions
 from scaling.models import Shape, get_family
 from scaling.models.blocks import heads_for
 from scaling.study.spec import RunSpec, Trunk
-from scaling.training.device import choose_arithmetic
+from scaling.training.device import choose_numerics
 from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 
@@ -72,11 +72,11 @@ def speed_rows(device: str, seconds: float) -> Iterator[Row]:
     wait: Callable[[], object] = torch.cuda.synchronize if device == "cuda" else lambda: None
     for width, depth in SIZES:
         cell = Cell("decoder", width, depth, heads_for(width), 5120, 256, 32)
-        arithmetic = choose_arithmetic("auto", width, device)
+        numerics = choose_numerics("auto", width, device)
         draw = draw_from(cell)
 
         def ours(compiled: bool) -> Callable[[], object]:
-            state = LocalState(spec_of(cell), replace(arithmetic, compiled=compiled))  # noqa: B023
+            state = LocalState(spec_of(cell), replace(numerics, compiled=compiled))  # noqa: B023
             return lambda: state.train_step(draw(), 1e-3)  # noqa: B023
 
         peer: Any = torch.compile(PlainGPT(cell).to(device))
@@ -84,8 +84,8 @@ def speed_rows(device: str, seconds: float) -> Iterator[Row]:
             {
                 "eager": ours(compiled=False),
                 "compiled": ours(compiled=True),
-                "peer": plain_step(peer, draw, bfloat16=arithmetic.precision == "bfloat16", device=device),
-                "peak": product(arithmetic.compute_dtype or torch.float32, device),
+                "peer": plain_step(peer, draw, bfloat16=numerics.precision == "bfloat16", device=device),
+                "peak": product(numerics.compute_dtype or torch.float32, device),
             },
             seconds,
             finish=wait,
@@ -98,7 +98,7 @@ def speed_rows(device: str, seconds: float) -> Iterator[Row]:
             yield Row(
                 f"{cell}, {name}, {flops * cell.tokens / took / peak:.1%} of peak",
                 f"{cell.tokens / median(found['peer']):,.0f}/s compiled",
-                f"{cell.tokens / took:,.0f}/s {arithmetic.precision}",
+                f"{cell.tokens / took:,.0f}/s {numerics.precision}",
                 ratio.median,
                 ratio.median >= 1.1 if name == "compiled" else None,
             )

@@ -11,7 +11,7 @@ import torch
 from experiments.benchmarks.ours import draw_from, our_step
 from experiments.benchmarks.peer import PLAIN, Cell, plain_step
 from experiments.benchmarks.row import Row
-from scaling.training.device import choose_arithmetic
+from scaling.training.device import choose_numerics
 
 STEPS = 5
 
@@ -27,7 +27,7 @@ def _peak(kind: str, cell: Cell, threads: int) -> int:
     small = Cell(cell.family, 32, 2, 1, 64, 16, 2)  # brings in what the first step of any model loads
     for index, shape in enumerate((small, cell)):
         if kind == "ours":
-            step = our_step(shape, choose_arithmetic("auto", cell.width, "cpu", threads))
+            step = our_step(shape, choose_numerics("auto", cell.width, "cpu", threads))
         else:
             step = plain_step(PLAIN[cell.family](shape), draw_from(shape), bfloat16=kind == "bfloat16")
         if index:

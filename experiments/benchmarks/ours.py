@@ -10,7 +10,7 @@ from experiments.benchmarks.peer import Cell
 from scaling.data.layout import Batch, Layout
 from scaling.models import get_family
 from scaling.study.spec import DataSpec, TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import LocalState
 
@@ -51,7 +51,7 @@ def draw_from(cell: Cell) -> Callable[[], Batch]:
     return draw
 
 
-def our_step(cell: Cell, arithmetic: Arithmetic) -> Callable[[], object]:
+def our_step(cell: Cell, numerics: Numerics) -> Callable[[], object]:
     """One training step as a trunk takes it, a long one where `arithmetic` is compiled."""
-    state, draw = LocalState(spec_of(cell), arithmetic), draw_from(cell)
+    state, draw = LocalState(spec_of(cell), numerics), draw_from(cell)
     return lambda: state.train_step(draw(), 1e-3)

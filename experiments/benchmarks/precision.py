@@ -31,7 +31,7 @@ def train(folder: Path, precision: str, tokens: float) -> pd.DataFrame:
     frames = []
     for width, depth in SIZES:
         overrides = [
-            *(f"name={precision}-{width}", f"runs={folder}", "tracking=off", "share=false"),
+            *(f"name={precision}-{width}", f"runs={folder}", "tracking=off", "reuse=false"),
             *("data=python_source", "data.limit_bytes=8e6", "data.vocab=512", f"seed=range({SEEDS})"),
             *("model.params=null", f"model.width={width}", f"model.depth={depth}"),
             *(f"budget.tokens={tokens}", f"training.precision={precision}", "training.device=cpu"),

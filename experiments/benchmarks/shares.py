@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from experiments.benchmarks.ours import our_step
 from experiments.benchmarks.peer import Cell
 from experiments.benchmarks.training import cells
-from scaling.training.device import choose_arithmetic
+from scaling.training.device import choose_numerics
 
 THREADS = 2
 PARTS = {  # parts of the names of PyTorch's kernels
@@ -25,7 +25,7 @@ PARTS = {  # parts of the names of PyTorch's kernels
 def shares(cell: Cell, steps: int = 5) -> dict[str, float]:
     """Share of the CPU time in each of `PARTS`, and the rest."""
     torch.set_num_threads(THREADS)
-    step = our_step(cell, choose_arithmetic("auto", cell.width, "cpu", THREADS))
+    step = our_step(cell, choose_numerics("auto", cell.width, "cpu", THREADS))
     for _ in range(2):
         step()
     with profile(activities=[ProfilerActivity.CPU]) as profiler:

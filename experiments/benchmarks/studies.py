@@ -33,7 +33,7 @@ def study(folder: Path, name: str, workers: int, tokens: float) -> list[str]:
             "training.curve_tokens=4096",
             "training.warmup_steps=1",
         ),
-        "share=false",
+        "reuse=false",
     ]
 
 

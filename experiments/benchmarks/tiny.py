@@ -41,7 +41,7 @@ def plans(folder: Path, tokens: float, shared: bool) -> list[Plan]:
         overrides = [
             *base(folder, f"tiny-{shared}-{index}"),
             *("model.params=null", f"model.width={','.join(map(str, WIDTHS))}", f"model.depth={DEPTH}"),
-            *("seed=range(4)", f"budget.tokens={budget}", "workers=2", "share=false"),
+            *("seed=range(4)", f"budget.tokens={budget}", "workers=2", "reuse=false"),
             *(
                 "data.context=128",
                 "training.curve_evaluations=0",

@@ -24,7 +24,7 @@ from experiments.benchmarks.peer import PLAIN, Cell, plain_step
 from experiments.benchmarks.row import Row, show
 from scaling.models import Shape, get_family
 from scaling.models.blocks import heads_for
-from scaling.training.device import Arithmetic, choose_arithmetic, gains_by_compiling
+from scaling.training.device import Numerics, choose_numerics, gains_by_compiling
 
 PEAK = 2048  # side of the matrices whose product is the machine's peak
 
@@ -49,29 +49,29 @@ def product(dtype: torch.dtype, device: str) -> Callable[[], object]:
 def speed_rows(device: str, threads: int, seconds: float, chosen: list[tuple[Cell, float]]) -> Iterator[Row]:
     """Tokens a second against the peer's, and the part of the machine's peak that they use."""
     for cell, target in chosen:
-        arithmetic = choose_arithmetic("auto", cell.width, device, threads)
+        numerics = choose_numerics("auto", cell.width, device, threads)
         torch.set_num_threads(threads)
         draw = draw_from(cell)
         programs = {
-            "ours": our_step(cell, arithmetic),
+            "ours": our_step(cell, numerics),
             "float32": plain_step(PLAIN[cell.family](cell), draw, device=device),
             "bfloat16": plain_step(PLAIN[cell.family](cell), draw, bfloat16=True, device=device),
             "float32 peak": product(torch.float32, device),
             "bfloat16 peak": product(torch.bfloat16, device),
         }
         if device == "cpu" and gains_by_compiling(cell.family, cell.width):
-            programs["ours, compiled"] = our_step(cell, replace(arithmetic, compiled=True))
+            programs["ours, compiled"] = our_step(cell, replace(numerics, compiled=True))
         found = take_turns(programs, seconds)
         best = min(("float32", "bfloat16"), key=lambda name: median(found[name]))
         shape = Shape(cell.width, cell.depth)
         flops = get_family(cell.family).counts(shape, cell.vocab, cell.context).training_flops * cell.tokens
-        peak = 2 * PEAK**3 / median(found[f"{arithmetic.precision} peak"])
+        peak = 2 * PEAK**3 / median(found[f"{numerics.precision} peak"])
         for name in [name for name in found if name.startswith("ours")]:
             ratio, took = compare(found[name], found[best]), median(found[name])
             yield Row(
                 f"{cell}{name.removeprefix('ours')}",
                 f"{cell.tokens / median(found[best]):,.0f}/s {best}",
-                f"{cell.tokens / took:,.0f}/s {arithmetic.precision}",
+                f"{cell.tokens / took:,.0f}/s {numerics.precision}",
                 ratio.median,
                 ratio.median >= target,
             )
@@ -89,7 +89,7 @@ def precision_rows(threads: int, seconds: float) -> Iterator[Row]:
         for width in (16, 32, 64, 96, 128):
             cell = Cell("decoder", width, 2, heads_for(width), vocab, 128, 8)
             kinds = ("float32", "bfloat16")
-            found = take_turns({k: our_step(cell, Arithmetic("cpu", k, threads)) for k in kinds}, seconds)
+            found = take_turns({k: our_step(cell, Numerics("cpu", k, threads)) for k in kinds}, seconds)
             rates = {k: f"{cell.tokens / median(found[k]):,.0f}/s" for k in kinds}
             ratio = compare(found["bfloat16"], found["float32"])
             yield Row(

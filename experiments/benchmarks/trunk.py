@@ -15,7 +15,7 @@ from scaling.records.storage import MetricsLog
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan, plan_study
 from scaling.training import segment, train
-from scaling.training.device import choose_arithmetic
+from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer
 from scaling.training.state import LocalState
 from scaling.training.throughput import time_step
@@ -33,7 +33,7 @@ def plan_trunk(folder: Path, seconds: float) -> Plan:
     """One small trunk with two runs that takes about so long here."""
     overrides = [*base(folder, "trunk"), *MODEL]
     trunk = plan_study([*overrides, "budget.tokens=1e6"]).trunks[0]
-    step = time_step(trunk, choose_arithmetic("float32", 64, "cpu", 1)).median
+    step = time_step(trunk, choose_numerics("float32", 64, "cpu", 1)).median
     tokens = trunk.spec.batch_tokens * max(seconds / step, 32)  # warm-up and cooldown have to fit
     # Cooldowns are a fifth of a run: a trunk to 0.8 D, and steps of 0.2 (1 + 0.5) D off it.
     return plan_study([*overrides, f"budget.tokens=[{tokens / 2.2:.0f},{tokens / 1.1:.0f}]"])

@@ -14,7 +14,7 @@ from scaling.study.cost import trunk_seconds
 from scaling.study.plan import plan_studies
 from scaling.study.sources import Sources
 from scaling.study.spec import readable
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 
 
 def main(arguments: list[str]) -> int:
@@ -37,7 +37,9 @@ def main(arguments: list[str]) -> int:
         if searched:
             checks = []
         else:
-            from experiments.design import check_plan  # here: pandas is not waited for where one is refused
+            from experiments.commands.design import (
+                check_plan,  # here: pandas is not waited for where one is refused
+            )
 
             checks = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
         bodies.append({**to_dict(expected), "design": [asdict(check) for check in checks]})
@@ -66,8 +68,8 @@ def to_dict(expected: Estimate) -> dict[str, object]:
     """The plan as plain data, each run with its arithmetic, the time of a step and who has trained it."""
     plan = expected.plan
     known = {
-        trunk.spec.id: {"step_seconds": time.median, **vars(arithmetic)}
-        for trunk, time, arithmetic in zip(plan.trunks, expected.times, expected.arithmetics, strict=True)
+        trunk.spec.id: {"step_seconds": time.median, **vars(numerics)}
+        for trunk, time, numerics in zip(plan.trunks, expected.times, expected.numerics, strict=True)
     }
     shared = {run_id: study for found in expected.found for run_id, study in found.shared.items()}
     body = plan.to_dict()
@@ -77,7 +79,7 @@ def to_dict(expected: Estimate) -> dict[str, object]:
 
 def describe(expected: Estimate) -> str:
     """The table of runs, and the totals below it."""
-    plan, found, one = expected.plan, expected.found, expected.arithmetics[0]
+    plan, found, one = expected.plan, expected.found, expected.numerics[0]
     shared, separate = (sum(getattr(t, kind) for t in plan.trunks) for kind in ("flops", "flops_apart"))
     total, least, most = map(duration, astuple(expected.wall))
     return "\n".join(
@@ -92,7 +94,7 @@ def describe(expected: Estimate) -> str:
             f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
             f"about {total} ({least} to {most}) on {one.device}: "
             f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
-            *by_compiler(expected.arithmetics),
+            *by_compiler(expected.numerics),
         ]
     )
 
@@ -101,9 +103,7 @@ def _table(expected: Estimate) -> str:
     """A row a run; a trunk's time is parted by steps."""
     rows = [
         (trunk, run, trunk_seconds(trunk, time.median) * run.steps / sum(r.steps for r in trunk.runs), chosen)
-        for trunk, time, chosen in zip(
-            expected.plan.trunks, expected.times, expected.arithmetics, strict=True
-        )
+        for trunk, time, chosen in zip(expected.plan.trunks, expected.times, expected.numerics, strict=True)
         for run in trunk.runs
     ]
     return table(
@@ -123,8 +123,8 @@ def _table(expected: Estimate) -> str:
     )
 
 
-def by_compiler(arithmetics: Iterable[Arithmetic]) -> list[str]:
+def by_compiler(numerics: Iterable[Numerics]) -> list[str]:
     """A line about the trunks whose steps are compiled, if there are any."""
-    compiled = [arithmetic.compiled for arithmetic in arithmetics]
+    compiled = [numerics.compiled for numerics in numerics]
     line = f"steps of {sum(compiled)} of {len(compiled)} trunks go through torch.compile"
     return [f"{line}; the time is that without"] if any(compiled) else []

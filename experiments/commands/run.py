@@ -124,7 +124,7 @@ def report(result: StudyResult, planning: float) -> list[str]:
             f"evaluation {duration(result.evaluation)}; the plan said {duration(said)} for both"
             + (f": {took / said - 1:+.0%}" if said else ""),
             *(
-                f"taken over from study {other}: {runs} {'run' if runs == 1 else 'runs'}"
+                f"reused from study {other}: {runs} {'run' if runs == 1 else 'runs'}"
                 for other, runs in result.reused.items()
             ),
         ]

@@ -22,7 +22,7 @@ from scaling.data.corpora import open_dataset
 from scaling.data.options import DataOptions
 from scaling.records.storage import write_atomic
 from scaling.study.spec import DataSpec, TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import LocalState
 
@@ -101,7 +101,7 @@ def track(parametrisation: str, width: int, depth: int, seed: int) -> list[float
         precision="float32",
         parametrisation=parametrisation,
     )
-    state = LocalState(spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(spec, Numerics("cpu", "float32", 1))
     batches = data.batches(128, 4, seed)
     tokens = torch.from_numpy(OBJECTIVES["causal"](batches.batch(10**4), data.layout, ()).inputs[0])
     with torch.no_grad():

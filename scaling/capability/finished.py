@@ -15,7 +15,7 @@ from scaling.models.blocks import set_compute_dtype
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.state import read_checkpoint
 
 CACHE = "~/.cache/scaling"  # as in `scaling.study.config.RunConfig`, which needs Hydra
@@ -71,7 +71,7 @@ def open_finished(
     )
     model.load_state_dict(found[1]["model"])
     model = model.to(device).eval()
-    set_compute_dtype(model, Arithmetic(device, record.precision, record.threads).compute_dtype)
+    set_compute_dtype(model, Numerics(device, record.precision, record.threads).compute_dtype)
     subject = Subject(model, record.objective, record.context, dataset, record.learning_rate, device)
     return Finished(folder, record, spec, subject)
 

@@ -14,9 +14,9 @@ from scaling.study.cost import trunk_seconds, wall_seconds
 from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
 from scaling.training import throughput
-from scaling.training.adopt import Found, Siblings
-from scaling.training.device import Arithmetic, settle
+from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.provenance import attempt_facts
+from scaling.training.reuse import Found, TrunkCache
 from scaling.training.throughput import StepTime, time_steps
 
 
@@ -26,7 +26,7 @@ class Estimate:
 
     plan: Plan
     share: Share
-    arithmetics: tuple[Arithmetic, ...]
+    numerics: tuple[Numerics, ...]
     times: tuple[StepTime, ...]
     found: tuple[Found, ...]
     seconds: tuple[float, ...]  # that are left of each trunk, at the median time of a step
@@ -47,16 +47,16 @@ def estimate(plan: Plan) -> Estimate:
     training = plan.config.training
     share = share_machine(plan)
     alone = training.parallel is Parallel.none
-    arithmetics = [settle(trunk, training.device, share.threads, alone=alone) for trunk in plan.trunks]
-    times = time_steps(list(plan.trunks), arithmetics, Path(plan.config.cache).expanduser())
+    numerics = [resolve_numerics(trunk, training.device, share.threads, alone=alone) for trunk in plan.trunks]
+    times = time_steps(list(plan.trunks), numerics, Path(plan.config.cache).expanduser())
     found = [
-        Siblings(
+        TrunkCache(
             trunk.spec,
             safe_child(plan.folder, trunk.spec.id),
-            attempt_facts(trunk, arithmetic, training.parallel.value),
-            share=plan.config.share,
+            attempt_facts(trunk, numerics, training.parallel.value),
+            reuse=plan.config.reuse,
         ).find(trunk)
-        for trunk, arithmetic in zip(plan.trunks, arithmetics, strict=True)
+        for trunk, numerics in zip(plan.trunks, numerics, strict=True)
     ]
     median, low, high = (
         tuple(
@@ -66,7 +66,7 @@ def estimate(plan: Plan) -> Estimate:
         for steps in zip(*map(astuple, times), strict=True)
     )
     wall = StepTime(*(wall_seconds(seconds, share.workers) for seconds in (median, low, high)))
-    return Estimate(plan, share, tuple(arithmetics), tuple(times), tuple(found), median, wall)
+    return Estimate(plan, share, tuple(numerics), tuple(times), tuple(found), median, wall)
 
 
 def learn(expected: Estimate, records: StudyRecords) -> None:
@@ -76,7 +76,7 @@ def learn(expected: Estimate, records: StudyRecords) -> None:
         for trunk, found in zip(expected.plan.trunks, expected.found, strict=True)
     ]
     cache = Path(expected.plan.config.cache).expanduser()
-    throughput.learn(expected.plan.trunks, expected.arithmetics, seconds, cache)
+    throughput.learn(expected.plan.trunks, expected.numerics, seconds, cache)
 
 
 def _step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:

@@ -45,7 +45,7 @@ class TrunkJob:
     device: str
     threads: int | None
     parallel: str = "none"
-    share: bool = False
+    reuse: bool = False
     on_change: OnChange = "refuse"
 
     @property
@@ -72,7 +72,7 @@ class TrunkJob:
             device=self.device,
             threads=self.threads,
             parallel=self.parallel,
-            share=self.share,
+            reuse=self.reuse,
             on_change=self.on_change,
             observer=observer,
         )

@@ -57,7 +57,7 @@ def launch(plan: Plan, share: Share, observer: Observer, on_change: OnChange = "
             config.training.device,
             share.threads,
             config.training.parallel.value,
-            config.share,
+            config.reuse,
             on_change,
         )
         for trunk in ordered

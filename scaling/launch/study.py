@@ -28,7 +28,7 @@ from scaling.records.storage import (
 )
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan
-from scaling.training.device import choose_arithmetic
+from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
 from scaling.training.provenance import OnChange, attempt_facts, find_changes, refuse, trunk_code
 from scaling.training.stop import Stopped, after
@@ -84,7 +84,7 @@ class StudyResult:
 
     @property
     def reused(self) -> Mapping[str, int]:
-        """Other studies of the runs folder, and how many of their runs this one has taken over."""
+        """Other studies of the runs folder, and how many of their runs this one reuses."""
         fresh = {run.id for _, run in self.plan.runs} - self.before
         others = (r.study for r in self.records.records if r.run_id in fresh and r.study != self.plan.name)
         return Counter(others)
@@ -196,9 +196,9 @@ def _check_resumes(expected: Estimate, done: frozenset[str]) -> None:
     """
     plan = expected.plan
     changed = {}
-    for trunk, arithmetic in zip(plan.trunks, expected.arithmetics, strict=True):
+    for trunk, numerics in zip(plan.trunks, expected.numerics, strict=True):
         missing = [run.id for run in trunk.runs if run.id not in done]
-        facts = attempt_facts(trunk, arithmetic, plan.config.training.parallel.value)
+        facts = attempt_facts(trunk, numerics, plan.config.training.parallel.value)
         lines = find_changes(plan.folder / trunk.spec.id, missing, facts) if missing else []
         if lines:
             changed[trunk.spec.id] = lines
@@ -278,5 +278,5 @@ def _measure_tasks(plan: Plan, records: StudyRecords) -> Scores | None:
     config = plan.config
     if not config.tasks:
         return None
-    device = choose_arithmetic("float32", 1, config.training.device).device
+    device = choose_numerics("float32", 1, config.training.device).device
     return evaluate_study(records, config.tasks, cache=config.cache, device=device)

@@ -47,7 +47,7 @@ WATCHING = frozenset(
             "scaling.data.truth.bayes",
             "scaling.models.counting",
             "scaling.models.neox",
-            "scaling.training.adopt",
+            "scaling.training.reuse",
         ),
         *("scaling.training.observer", "scaling.training.provenance", "scaling.training.stop"),
         "scaling.training.throughput",

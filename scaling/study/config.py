@@ -233,7 +233,7 @@ class RunConfig:
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
-    share: bool = True  # take over what other studies below `runs` have trained: `scaling.training.adopt`
+    reuse: bool = True  # runs and trunks of other studies below `runs`: `scaling.training.reuse`
     max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run

@@ -15,7 +15,7 @@ COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes and more 
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Numerics:
     """What the bits of a result depend on besides its spec."""
 
     device: str
@@ -29,9 +29,7 @@ class Arithmetic:
         return torch.bfloat16 if self.precision == "bfloat16" else None
 
 
-def choose_arithmetic(
-    precision: str, width: int, device: str = "auto", threads: int | None = None
-) -> Arithmetic:
+def choose_numerics(precision: str, width: int, device: str = "auto", threads: int | None = None) -> Numerics:
     """Resolve `auto` by rule, not by a stopwatch, so that two executions give the same bits.
 
     Precision: bfloat16 on a GPU that has it, and on a CPU with AMX from width 64; float32 otherwise. What
@@ -58,12 +56,12 @@ def choose_arithmetic(
             fast = torch.cpu._is_amx_tile_supported() and width >= BFLOAT16_WIDTH
         precision = "bfloat16" if fast else "float32"
     most = 2 if width < 128 else 4 if width < 512 else 8
-    return Arithmetic(device, precision, threads or min(len(os.sched_getaffinity(0)), most))
+    return Numerics(device, precision, threads or min(len(os.sched_getaffinity(0)), most))
 
 
-def settle(
+def resolve_numerics(
     trunk: Trunk, device: str = "auto", threads: int | None = None, *, alone: bool = True
-) -> Arithmetic:
+) -> Numerics:
     """The arithmetic of a trunk: `choose_arithmetic`, and whether its steps are compiled.
 
     Where that was left open, the rule is whether it pays back within the trunk. On a CPU a first trunk of its
@@ -75,7 +73,7 @@ def settle(
         alone: not spread over devices; what is, is compiled when asked only.
     """
     spec = trunk.spec
-    found = choose_arithmetic(spec.precision, spec.width, device, threads)
+    found = choose_numerics(spec.precision, spec.width, device, threads)
     if spec.compile is not None:
         return replace(found, compiled=spec.compile)
     flops = trunk.flops_per_token * spec.tokens(trunk.steps_to_train)

@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from scaling.study.spec import TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.process_group import ProcessGroup
 from scaling.training.state import LocalState, TrainState
 
@@ -61,7 +61,7 @@ def process_group() -> Iterator[bool]:
         dist.destroy_process_group()
 
 
-def open_state(spec: TrunkSpec, arithmetic: Arithmetic, parallel: str) -> TrainState:
+def open_state(spec: TrunkSpec, numerics: Numerics, parallel: str) -> TrainState:
     """Make the state of a trunk on one device, or on those of every rank.
 
     Raises:
@@ -79,7 +79,7 @@ def open_state(spec: TrunkSpec, arithmetic: Arithmetic, parallel: str) -> TrainS
             "model. Say training.parallel=ddp or fsdp, or run without torchrun."
         )
     if _group is None:
-        return LocalState(spec, arithmetic)
+        return LocalState(spec, numerics)
     if spec.sequences % _group.ranks:
         raise ValueError(
             f"training.sequences: {spec.sequences} rows cannot be shared evenly by {_group.ranks} processes; "
@@ -87,4 +87,4 @@ def open_state(spec: TrunkSpec, arithmetic: Arithmetic, parallel: str) -> TrainS
         )
     from scaling.training.sharded import Coordinator
 
-    return Coordinator(_group, spec, arithmetic, parallel)
+    return Coordinator(_group, spec, numerics, parallel)

@@ -24,7 +24,7 @@ from scaling.records.record import ACCEPTED, CODE
 from scaling.records.storage import checkpoint_steps, history
 from scaling.study.code import code_versions, run_roots
 from scaling.study.spec import Trunk
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.parallel import ranks
 
 OnChange = Literal["refuse", "restart", "accept"]
@@ -39,24 +39,24 @@ class ChangedError(ValueError):
     """A trunk was begun by other code or in other arithmetic than would go on with it."""
 
 
-def attempt_facts(trunk: Trunk, arithmetic: Arithmetic, parallel: str = "none") -> dict[str, Any]:
+def attempt_facts(trunk: Trunk, numerics: Numerics, parallel: str = "none") -> dict[str, Any]:
     """Return what an attempt says of itself: arithmetic, versions and code."""
-    on_gpu = arithmetic.device.startswith("cuda")
+    on_gpu = numerics.device.startswith("cuda")
     versions = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "machine": platform.machine(),
-        "processor": torch.cuda.get_device_name(arithmetic.device)
+        "processor": torch.cuda.get_device_name(numerics.device)
         if on_gpu
         else torch.backends.cpu.get_cpu_capability(),
         **trunk_code(trunk, parallel),
     }
     if parallel != "none":
         versions["parallel"] = f"{parallel} x {ranks()}"
-    if arithmetic.compiled:
+    if numerics.compiled:
         versions["step"] = "compiled"
-    return {**asdict(arithmetic), "versions": versions}
+    return {**asdict(numerics), "versions": versions}
 
 
 def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:

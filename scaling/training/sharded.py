@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from scaling.data.layout import Batch, Ids
 from scaling.study.spec import TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.process_group import ProcessGroup
 from scaling.training.state import LocalState
 
@@ -27,13 +27,13 @@ from scaling.training.state import LocalState
 class ShardedState(LocalState):
     """What one rank holds of the state: a copy under DDP, a share under FSDP2."""
 
-    def __init__(self, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
+    def __init__(self, spec: TrunkSpec, numerics: Numerics, kind: str) -> None:
         self.rank, self.ranks, self.kind = dist.get_rank(), dist.get_world_size(), kind
-        if arithmetic.device.startswith("cuda"):
-            arithmetic = replace(arithmetic, device=f"cuda:{os.environ['LOCAL_RANK']}")
-            torch.cuda.set_device(arithmetic.device)
-        torch.set_num_threads(arithmetic.threads)
-        super().__init__(spec, arithmetic)
+        if numerics.device.startswith("cuda"):
+            numerics = replace(numerics, device=f"cuda:{os.environ['LOCAL_RANK']}")
+            torch.cuda.set_device(numerics.device)
+        torch.set_num_threads(numerics.threads)
+        super().__init__(spec, numerics)
         self.whole: nn.Module = self.model  # what is called in training
         if kind == "ddp":
             with warnings.catch_warnings():
@@ -48,7 +48,7 @@ class ShardedState(LocalState):
         # From the CPU, so that no device ever holds the whole model. A unit is a module that owns weights,
         # not a block: `encoder_decoder` calls the parts of its blocks, and only a called unit is gathered.
         # PyTorch's recurrent layers return a view, which a unit must not: they go with the rest.
-        mesh = init_device_mesh(torch.device(self.arithmetic.device).type, (self.ranks,))
+        mesh = init_device_mesh(torch.device(self.numerics.device).type, (self.ranks,))
         for module in [m for m in model.modules() if m is not model and not isinstance(m, nn.RNNBase)]:
             if any(True for _ in module.parameters(recurse=False)):
                 fully_shard(module, mesh=mesh)
@@ -62,7 +62,7 @@ class ShardedState(LocalState):
 
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Of this rank's rows. Both wrappers take the mean of the ranks' gradients, hence the factor."""
-        total = torch.zeros((), device=self.arithmetic.device)
+        total = torch.zeros((), device=self.numerics.device)
         parts = batch.split(len(batch.targets) // self.ranks)[self.rank].split(self.spec.microbatch)
         for index, part in enumerate(parts):
             early = isinstance(self.whole, DistributedDataParallel) and index + 1 < len(parts)
@@ -115,7 +115,7 @@ class ShardedState(LocalState):
         """A tensor that rank 0 has, cut up as `like` is if it has its shape."""
         if isinstance(given, _Size):
             given = torch.empty(size.shape, dtype=size.dtype)
-        given = given.to(self.arithmetic.device)
+        given = given.to(self.numerics.device)
         if isinstance(like, DTensor) and like.shape == size.shape:
             return distribute_tensor(given, like.device_mesh, like.placements)
         dist.broadcast(given, src=0)
@@ -125,10 +125,10 @@ class ShardedState(LocalState):
 class Coordinator:
     """A `TrainState` on rank 0 that has every rank of a group act on its part."""
 
-    def __init__(self, group: ProcessGroup, spec: TrunkSpec, arithmetic: Arithmetic, kind: str) -> None:
+    def __init__(self, group: ProcessGroup, spec: TrunkSpec, numerics: Numerics, kind: str) -> None:
         self.spec, self.group = spec, group
         self.step = 0
-        group.call_all("open", spec, arithmetic, kind)
+        group.call_all("open", spec, numerics, kind)
         self.model: nn.Module = group.part.model if kind == "ddp" else _Everywhere(group)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:

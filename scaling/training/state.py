@@ -17,7 +17,7 @@ from scaling.data.layout import NOTHING, Batch, Ids
 from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
 from scaling.study.spec import TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.fused_cross_entropy import sum_of_cross_entropies
 from scaling.training.objectives import LOSSES, cross_entropy
 from scaling.training.optim import make_optimizer, parametrise
@@ -47,9 +47,9 @@ class LocalState:
     a resumed run cannot differ from an untouched one.
     """
 
-    def __init__(self, spec: TrunkSpec, arithmetic: Arithmetic) -> None:
+    def __init__(self, spec: TrunkSpec, numerics: Numerics) -> None:
         self.spec = spec
-        self.arithmetic = arithmetic
+        self.numerics = numerics
         self.step = 0
         family = get_family(spec.family)
         with torch.random.fork_rng(devices=[]):
@@ -58,12 +58,12 @@ class LocalState:
         parametrise(model, spec)
         self.loss = LOSSES[spec.loss]
         self.model = self._place(model)
-        set_compute_dtype(self.model, arithmetic.compute_dtype)
+        set_compute_dtype(self.model, numerics.compute_dtype)
         self.optimizer = make_optimizer(self.model, spec)
         self.compiled: Callable[..., Tensor] | None = None
-        if arithmetic.compiled:
+        if numerics.compiled:
             # On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels.
-            mode = "reduce-overhead" if arithmetic.device.startswith("cuda") else None
+            mode = "reduce-overhead" if numerics.device.startswith("cuda") else None
             self.compiled = torch.compile(self._losses_of_logits, mode=mode, dynamic=False)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:
@@ -78,11 +78,11 @@ class LocalState:
         return total, norm
 
     def _place(self, model: nn.Module) -> nn.Module:
-        return model.to(self.arithmetic.device)
+        return model.to(self.numerics.device)
 
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Gradients of the mean loss over the `tokens` that are predicted; returns that mean."""
-        total = torch.zeros((), device=self.arithmetic.device)
+        total = torch.zeros((), device=self.numerics.device)
         for part in batch.split(self.spec.microbatch):
             loss = self._sum_of_losses(part) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
@@ -106,9 +106,9 @@ class LocalState:
     def move(self, ids: Ids) -> Tensor:
         """To the device, without waiting for it."""
         tokens = torch.from_numpy(np.ascontiguousarray(ids))
-        if self.arithmetic.device == "cpu":
+        if self.numerics.device == "cpu":
             return tokens
-        return tokens.pin_memory().to(self.arithmetic.device, non_blocking=True)
+        return tokens.pin_memory().to(self.numerics.device, non_blocking=True)
 
     def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
         """See `TrainState.save`."""

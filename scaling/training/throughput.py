@@ -19,7 +19,7 @@ from scaling.data.layout import Layout
 from scaling.records.record import canonical_json
 from scaling.records.storage import make_folder, write_json
 from scaling.study.spec import Trunk
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import LocalState
 
@@ -41,20 +41,20 @@ BUSY = 1.5  # load a core; beyond it, what is timed tells of the others who want
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
 
-def time_steps(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) -> list[StepTime]:
+def time_steps(trunks: list[Trunk], numerics: list[Numerics], cache: Path) -> list[StepTime]:
     """Time of one training step for each trunk, each distinct shape timed once and kept in `cache`.
 
     A step too large to be tried is extrapolated from the FLOP rate of the largest that was.
     """
     store = cache / "throughput.json"
     known = _read(store)
-    keys = [_key(trunk, arithmetic) for trunk, arithmetic in zip(trunks, arithmetics, strict=True)]
+    keys = [_key(trunk, one) for trunk, one in zip(trunks, numerics, strict=True)]
     flops = [trunk.flops_per_token * trunk.spec.batch_tokens for trunk in trunks]
     order = sorted(range(len(trunks)), key=lambda i: flops[i])
     fresh = False
     for i in order:
         if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
-            known[keys[i]] = time_step(trunks[i], arithmetics[i])
+            known[keys[i]] = time_step(trunks[i], numerics[i])
             fresh = True
     if fresh:
         _keep(known, store)
@@ -66,7 +66,7 @@ def time_steps(trunks: list[Trunk], arithmetics: list[Arithmetic], cache: Path) 
 
 
 def learn(
-    trunks: Sequence[Trunk], arithmetics: Sequence[Arithmetic], seconds: Sequence[float | None], cache: Path
+    trunks: Sequence[Trunk], numerics: Sequence[Numerics], seconds: Sequence[float | None], cache: Path
 ) -> None:
     """Put the seconds of a step that training took in place of those timed before it; None: not known.
 
@@ -75,9 +75,9 @@ def learn(
     store = cache / "throughput.json"
     known = _read(store)
     found: dict[str, list[float]] = {}
-    for trunk, arithmetic, took in zip(trunks, arithmetics, seconds, strict=True):
-        if took is not None and not arithmetic.compiled:
-            found.setdefault(_key(trunk, arithmetic), []).append(took)
+    for trunk, one, took in zip(trunks, numerics, seconds, strict=True):
+        if took is not None and not one.compiled:
+            found.setdefault(_key(trunk, one), []).append(took)
     learned = found.keys() & known.keys()
     for key in learned:
         known[key] = known[key].scaled(median(found[key]) / known[key].median)
@@ -91,10 +91,10 @@ def _keep(known: dict[str, StepTime], store: Path) -> None:
         write_json(store, {key: list(astuple(time)) for key, time in known.items()})
 
 
-def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:
+def time_step(trunk: Trunk, numerics: Numerics) -> StepTime:
     """Time of a training step on random tokens, after two steps that warm up; never of a compiled one."""
-    torch.set_num_threads(arithmetic.threads)
-    state = LocalState(trunk.spec, replace(arithmetic, compiled=False))
+    torch.set_num_threads(numerics.threads)
+    state = LocalState(trunk.spec, replace(numerics, compiled=False))
     data = trunk.spec.data
     shape = (trunk.spec.sequences, data.context + 1)
     ids = np.random.default_rng(0).integers(0, data.vocab, shape)
@@ -111,10 +111,10 @@ def time_step(trunk: Trunk, arithmetic: Arithmetic) -> StepTime:
     return StepTime(*(float(t) for t in np.quantile(times[2:], [0.5, 0.05, 0.95])))
 
 
-def _key(trunk: Trunk, arithmetic: Arithmetic) -> str:
+def _key(trunk: Trunk, numerics: Numerics) -> str:
     spec = trunk.spec
     parts = [spec.family, spec.width, spec.depth, spec.data.vocab, spec.data.context]
-    parts += [spec.sequences, spec.microbatch, asdict(arithmetic), torch.__version__, platform.node()]
+    parts += [spec.sequences, spec.microbatch, asdict(numerics), torch.__version__, platform.node()]
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:16]
 
 

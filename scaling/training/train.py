@@ -46,8 +46,7 @@ from scaling.records.storage import (
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
-from scaling.training.adopt import Siblings
-from scaling.training.device import Arithmetic, settle
+from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.evaluate import Evaluation, evaluate
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
@@ -61,6 +60,7 @@ from scaling.training.provenance import (
     has_progress,
     refuse,
 )
+from scaling.training.reuse import TrunkCache
 from scaling.training.schedule import run_rate, trunk_rate
 from scaling.training.segment import Diverged, Segment
 from scaling.training.state import TrainState, read_checkpoint
@@ -77,14 +77,14 @@ def train_trunk(
     device: str = "auto",
     threads: int | None = None,
     parallel: str = "none",
-    share: bool = False,
+    reuse: bool = False,
     on_change: OnChange = "refuse",
     observer: Observer | None = None,
 ) -> list[RunRecord]:
     """Train what of one trunk has no record yet.
 
     Args:
-        share: take over what other studies beside `study_folder` have trained; see `scaling.training.adopt`.
+        reuse: reuse what other studies beside `study_folder` have trained; see `scaling.training.reuse`.
         on_change: what to do with a trunk that was begun by other code or in other arithmetic.
 
     Returns:
@@ -105,21 +105,21 @@ def train_trunk(
         write_spec_once(folder / "spec.json", trunk.spec.identity())
         pending = _pending(trunk, folder)
         if pending:
-            arithmetic = settle(trunk, device, threads, alone=parallel == "none")
-            facts = attempt_facts(trunk, arithmetic, parallel)
+            numerics = resolve_numerics(trunk, device, threads, alone=parallel == "none")
+            facts = attempt_facts(trunk, numerics, parallel)
             attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
             pending = _pending(trunk, folder)  # all, where it was started over
-            torch.set_num_threads(arithmetic.threads)
+            torch.set_num_threads(numerics.threads)
             with _noting_failures(folder, attempt):
                 _Attempt(
                     trunk,
                     dataset,
                     folder,
                     study,
-                    lambda: open_state(trunk.spec, arithmetic, parallel),
-                    arithmetic,
+                    lambda: open_state(trunk.spec, numerics, parallel),
+                    numerics,
                     attempt,
-                    Siblings(trunk.spec, folder, facts, share=share),
+                    TrunkCache(trunk.spec, folder, facts, reuse=reuse),
                     accepted,
                     observer or Observer(),
                 ).train(pending)
@@ -182,14 +182,14 @@ class _Attempt:
         folder: Path,
         study: str,
         state: Callable[[], TrainState],
-        arithmetic: Arithmetic,
+        numerics: Numerics,
         attempt: int,
-        siblings: Siblings,
+        siblings: TrunkCache,
         accepted: list[str],
         observer: Observer,
     ) -> None:
         self.trunk, self.dataset, self.folder, self.study = trunk, dataset, folder, study
-        self.open_state, self.arithmetic = state, arithmetic
+        self.open_state, self.numerics = state, numerics
         self.attempt, self.siblings, self.observer = attempt, siblings, observer
         self.versions = dict(siblings.facts["versions"])
         if accepted:
@@ -201,7 +201,7 @@ class _Attempt:
 
     @cached_property
     def state(self) -> TrainState:
-        """Made when the first step is to be trained: all may be there to take over."""
+        """Made when the first step is to be trained: all may be there to reuse."""
         spec = self.trunk.spec
         check_counts(spec.family, Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
         state = self.open_state()
@@ -337,7 +337,7 @@ class _Attempt:
         )
         if saved:
             rows = _until_asked(rows)
-        found = evaluate(self.state.model, self.trunk.objective, rows, self.dataset, self.arithmetic.device)
+        found = evaluate(self.state.model, self.trunk.objective, rows, self.dataset, self.numerics.device)
         self.evaluation_seconds += time.monotonic() - started
         return found
 
@@ -355,9 +355,9 @@ class _Attempt:
             loss=found.loss if found else None,
             loss_se=found.loss_se if found else None,
             bits_per_byte=found.bits_per_byte if found else None,
-            device=self.arithmetic.device,
-            precision=self.arithmetic.precision,
-            threads=self.arithmetic.threads,
+            device=self.numerics.device,
+            precision=self.numerics.precision,
+            threads=self.numerics.threads,
             seconds=seconds,
             attempts=self.attempt,
             started=self.started,

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from experiments.cli import main
-from experiments.design import check_plan, fit_prior
+from experiments.commands.design import check_plan, fit_prior
 from experiments.progress import StudyProgress
 from scaling.launch.estimate import estimate
 from scaling.study.plan import plan_study

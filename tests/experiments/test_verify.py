@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import verify
 from experiments.cli import main
+from experiments.commands import verify
 
 DEFAULT = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 DATA = Path(os.environ.get("SCALING_PUBLIC_DATA", DEFAULT))

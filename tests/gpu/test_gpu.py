@@ -11,7 +11,7 @@ from experiments.benchmarks.ours import draw_from, spec_of
 from experiments.benchmarks.peer import Cell
 from scaling.models import FAMILIES
 from scaling.training import stop
-from scaling.training.device import Arithmetic, choose_arithmetic
+from scaling.training.device import Numerics, choose_numerics
 from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 
@@ -23,7 +23,7 @@ STEPS = 20
 def losses(family: str, device: str, precision: str, compiled: bool = False) -> list[float]:
     """Training losses of the first steps of a small model."""
     cell = Cell(family, 32, 2, 1, 64, 32, 8)
-    state = LocalState(spec_of(cell, precision), Arithmetic(device, precision, 1, compiled))
+    state = LocalState(spec_of(cell, precision), Numerics(device, precision, 1, compiled))
     draw = draw_from(cell)
     return [float(state.train_step(draw(), 1e-3)[0]) for _ in range(STEPS)]
 
@@ -42,9 +42,7 @@ def test_a_compiled_step_is_the_step() -> None:
 
 
 def test_auto_is_bfloat16_on_the_gpu() -> None:
-    assert choose_arithmetic("auto", 64) == Arithmetic(
-        "cuda", "bfloat16", choose_arithmetic("auto", 64).threads
-    )
+    assert choose_numerics("auto", 64) == Numerics("cuda", "bfloat16", choose_numerics("auto", 64).threads)
 
 
 def test_a_trunk_stopped_on_a_gpu_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

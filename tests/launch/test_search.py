@@ -81,7 +81,7 @@ def test_a_search_goes_on_where_it_was_and_trains_nothing_twice(searched: list[s
     assert [trial.number for trial in result.trials] == [1, 2, 3, 4]
     assert result.best is not None
     assert result.best.loss == min(trial.loss for trial in result.trials)
-    broken = plan_study([*searched, f"runs={tmp_path}/other", "share=false"])
+    broken = plan_study([*searched, f"runs={tmp_path}/other", "reuse=false"])
 
     @contextmanager
     def stops(plan: Plan) -> Iterator[StudyObserver]:

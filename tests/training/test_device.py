@@ -16,7 +16,7 @@ from scaling.launch.study import run_study
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import device as rules
-from scaling.training.device import Arithmetic, can_compile, choose_arithmetic, settle
+from scaling.training.device import Numerics, can_compile, choose_numerics, resolve_numerics
 from tests.training.test_train import StopAfter, Stopped, results, train
 
 
@@ -28,13 +28,13 @@ def test_a_device_that_is_not_there_is_refused(device: str, message: str) -> Non
     if device.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(ValueError, match=message):
-        choose_arithmetic("auto", 64, device)
+        choose_numerics("auto", 64, device)
 
 
 def test_threads_and_precision_follow_the_rule() -> None:
-    assert choose_arithmetic("bfloat16", 16, "cpu", 3) == Arithmetic("cpu", "bfloat16", 3)
-    assert choose_arithmetic("auto", 16, "cpu").precision == "float32"
-    assert choose_arithmetic("auto", 16, "cpu").threads >= 1
+    assert choose_numerics("bfloat16", 16, "cpu", 3) == Numerics("cpu", "bfloat16", 3)
+    assert choose_numerics("auto", 16, "cpu").precision == "float32"
+    assert choose_numerics("auto", 16, "cpu").threads >= 1
 
 
 @pytest.fixture
@@ -52,16 +52,16 @@ def asking(trunk: Trunk, compiled: bool) -> Trunk:
 
 
 def test_a_long_trunk_is_compiled(trunk: Trunk, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settle(trunk, "cpu", 1).compiled
-    assert not settle(trunk, "cpu", 1, alone=False).compiled
-    assert not settle(replace(trunk, runs=trunk.runs[:1]), "cpu", 1).compiled
-    assert not settle(replace(trunk, spec=replace(trunk.spec, family="lstm")), "cpu", 1).compiled
+    assert resolve_numerics(trunk, "cpu", 1).compiled
+    assert not resolve_numerics(trunk, "cpu", 1, alone=False).compiled
+    assert not resolve_numerics(replace(trunk, runs=trunk.runs[:1]), "cpu", 1).compiled
+    assert not resolve_numerics(replace(trunk, spec=replace(trunk.spec, family="lstm")), "cpu", 1).compiled
     monkeypatch.setattr(rules, "can_compile", lambda: False)
-    assert not settle(trunk, "cpu", 1).compiled
+    assert not resolve_numerics(trunk, "cpu", 1).compiled
 
 
 def test_a_plan_says_what_is_compiled() -> None:
-    eager = Arithmetic("cpu", "float32", 1)
+    eager = Numerics("cpu", "float32", 1)
     assert by_compiler([eager]) == []
     (line,) = by_compiler([eager, replace(eager, compiled=True)])
     assert line.startswith("steps of 1 of 2 trunks go through torch.compile")
@@ -71,7 +71,7 @@ def test_a_plan_says_what_is_compiled() -> None:
 def test_what_was_asked_is_done(trunk: Trunk, asked: bool) -> None:
     short = replace(trunk, runs=trunk.runs[:1])
     for one in (trunk, short):
-        assert settle(asking(one, asked), "cpu", 1, alone=False).compiled is asked
+        assert resolve_numerics(asking(one, asked), "cpu", 1, alone=False).compiled is asked
 
 
 def test_what_was_asked_is_another_trunk_and_a_rule_is_not(tiny_study: list[str]) -> None:

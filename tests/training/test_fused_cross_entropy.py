@@ -10,7 +10,7 @@ from experiments.benchmarks.peer import Cell
 from scaling.data.layout import NOTHING
 from scaling.models.blocks import Linear
 from scaling.training import fused_cross_entropy as fused
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.objectives import cross_entropy
 from scaling.training.state import LocalState
 
@@ -53,6 +53,6 @@ def test_a_compiled_step_is_the_step() -> None:
     found = []
     for compiled in (False, True):
         draw = draw_from(cell)
-        state = LocalState(spec_of(cell, "float32"), Arithmetic("cpu", "float32", 1, compiled))
+        state = LocalState(spec_of(cell, "float32"), Numerics("cpu", "float32", 1, compiled))
         found.append([float(state.train_step(draw(), 1e-3)[0]) for _ in range(5)])
     assert found[1] == pytest.approx(found[0], rel=1e-4)

@@ -10,13 +10,13 @@ import torch
 
 from scaling.models import BASE, FAMILIES, Shape
 from scaling.study.spec import DataSpec, TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.optim import Factors, Role, factors, roles
 from scaling.training.state import LocalState
 
 DATA = DataSpec(corpus="text", vocab=61, fingerprint="0123456789abcdef", context=24)
 SPEC = TrunkSpec("decoder", 32, 4, DATA, 0, 4, 4, 1e-2, 0.1, 0.9, 0.95, 1.0, 3, None, "float32")
-HERE = Arithmetic("cpu", "float32", 1)
+HERE = Numerics("cpu", "float32", 1)
 
 
 @pytest.mark.parametrize("role", get_args(Role))

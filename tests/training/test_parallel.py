@@ -22,14 +22,14 @@ from scaling.records.storage import load_checkpoint
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import parallel
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.parallel import open_state, process_group
 from scaling.training.state import read_checkpoint
 from scaling.training.train import train_trunk
 
 Case = tuple[Trunk, Dataset]
-ONE_THREAD = Arithmetic("cpu", "float32", 1)
+ONE_THREAD = Numerics("cpu", "float32", 1)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 from scaling.launch.study import run_study
 from scaling.study.plan import Plan, plan_study
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.throughput import learn, time_steps
 
-CPU = Arithmetic("cpu", "float32", 1)
+CPU = Numerics("cpu", "float32", 1)
 
 
 @pytest.fixture

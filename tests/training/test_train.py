@@ -22,7 +22,7 @@ from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import segment, stop
 from scaling.training import train as training
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.evaluate import evaluate, predictions
 from scaling.training.objectives import OBJECTIVES, cross_entropy
 from scaling.training.observer import Observer
@@ -205,9 +205,9 @@ def test_a_loss_above_guessing_is_divergence(case: Case, tmp_path: Path) -> None
 def test_gradient_accumulation_equals_one_batch(case: Case) -> None:
     trunk, dataset = case
     batch = OBJECTIVES["causal"](np.random.default_rng(0).integers(0, 256, (4, 33)), dataset.layout, ())
-    arithmetic = Arithmetic("cpu", "float32", 1)
-    whole = LocalState(trunk.spec, arithmetic)
-    parts = LocalState(replace(trunk.spec, microbatch=1), arithmetic)
+    numerics = Numerics("cpu", "float32", 1)
+    whole = LocalState(trunk.spec, numerics)
+    parts = LocalState(replace(trunk.spec, microbatch=1), numerics)
     for state in (whole, parts):
         state.loss, state.norm = state.train_step(batch, 1e-2)  # type: ignore[attr-defined]
     torch.testing.assert_close(whole.loss, parts.loss)  # type: ignore[attr-defined]
@@ -218,7 +218,7 @@ def test_gradient_accumulation_equals_one_batch(case: Case) -> None:
 
 def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
     trunk, dataset = case
-    state = LocalState(trunk.spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(trunk.spec, Numerics("cpu", "float32", 1))
     torch.nn.init.zeros_(state.model.head.weight)  # type: ignore[arg-type, union-attr]
     batches = dataset.heldout_batches(32, 16, 2048)
     found = evaluate(state.model, "causal", batches, dataset, "cpu")
@@ -233,7 +233,7 @@ def test_evaluation_is_exact_for_a_model_that_guesses(case: Case) -> None:
 def test_standard_error_is_over_neighbours(case: Case, tokens: int, together: int) -> None:
     """Of few rows between rows, else between 32 stretches of them."""
     trunk, dataset = case
-    state = LocalState(trunk.spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(trunk.spec, Numerics("cpu", "float32", 1))
     batches = dataset.heldout_batches(32, 16, tokens)
     with torch.no_grad():
         rows = torch.cat(

@@ -20,7 +20,7 @@ from scaling.data.truth.zipf_facts import ZipfFacts
 from scaling.study.compose import PlanError
 from scaling.study.plan import Plan, plan_study
 from scaling.study.spec import TrunkSpec
-from scaling.training.device import Arithmetic
+from scaling.training.device import Numerics
 from scaling.training.evaluate import evaluate, predictions
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.state import LocalState
@@ -67,7 +67,7 @@ def test_a_study_of_facts_counts_facts_and_has_exact_losses(tmp_path: Path) -> N
 
 
 def trained(spec: TrunkSpec, batches: list[Ids], dataset: GeneratedDataset) -> LocalState:
-    state = LocalState(spec, Arithmetic("cpu", "float32", 1))
+    state = LocalState(spec, Numerics("cpu", "float32", 1))
     for step, ids in enumerate(batches):
         state.train_step(OBJECTIVES["causal"](ids, dataset.layout, (0, step)), spec.learning_rate)
     return state

@@ -22,10 +22,10 @@ from scaling.records.storage.attempts import (
     write_spec_once,
 )
 from scaling.records.storage.checkpoints import (
-    adopt_checkpoint,
     checkpoint_steps,
     load_checkpoint,
     peek_checkpoint,
+    reuse_checkpoint,
     save_checkpoint,
 )
 from scaling.records.storage.evaluations import commit_evaluation, load_evaluation
@@ -49,7 +49,6 @@ __all__ = [
     "LockedError",
     "MetricsLog",
     "StaleAttempt",
-    "adopt_checkpoint",
     "atomic_file",
     "checkpoint_steps",
     "commit_evaluation",
@@ -67,6 +66,7 @@ __all__ = [
     "read_attempts",
     "record_failure",
     "remove_folder",
+    "reuse_checkpoint",
     "safe_child",
     "save_checkpoint",
     "slug",

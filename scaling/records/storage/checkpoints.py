@@ -98,7 +98,7 @@ def peek_checkpoint(
     return None
 
 
-def adopt_checkpoint(path: Path, folder: str | Path) -> bool:
+def reuse_checkpoint(path: Path, folder: str | Path) -> bool:
     """Give a checkpoint that `peek_checkpoint` found a name in `folder` too: a link, or else a copy.
 
     False where it is gone, or not whole any more.

@@ -22,7 +22,7 @@ from analysis.forecast.vertices import fit_vertices
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
 from analysis.laws.surface import Surface
-from experiments.fit import plain
+from experiments.commands.fit import plain
 
 SYMMETRIC = Chinchilla(E=1.69, A=400, B=400, alpha=0.31, beta=0.31)
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)

@@ -23,11 +23,11 @@ from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import checkpoints
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
-from scaling.training import adopt, segment
-from scaling.training.adopt import Siblings
-from scaling.training.device import choose_arithmetic
+from scaling.training import reuse, segment
+from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer
 from scaling.training.provenance import attempt_facts
+from scaling.training.reuse import TrunkCache
 from scaling.training.state import LocalState
 from scaling.training.train import train_trunk
 from tests.records.disk import Disk, Killed
@@ -49,7 +49,7 @@ class Case:
         return replace(self.trunk, runs=tuple(self.trunk.runs[i] for i in indices))
 
     def train(self, folder: Path, trunk: Trunk | None = None, **options: Any) -> list[RunRecord]:
-        options = {"threads": 1, "share": True, **options}
+        options = {"threads": 1, "reuse": True, **options}
         return train_trunk(trunk or self.trunk, self.dataset, folder, study=folder.name, **options)
 
 
@@ -96,8 +96,8 @@ def original(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Cas
     )
     corpus = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     case = Case(plan.trunks[0], corpus, {}, {}, home / "kept" / "first")
-    case.train(home / "alone", share=False)
-    case.train(home / "short", case.runs(0, 1), share=False)
+    case.train(home / "alone", reuse=False)
+    case.train(home / "short", case.runs(0, 1), reuse=False)
     case.alone, case.short = outcome(home / "alone"), outcome(home / "short")
     case.train(case.first, case.runs(1, 2))
     return case
@@ -159,23 +159,23 @@ def test_the_same_runs_train_nothing(case: Case, monkeypatch: pytest.MonkeyPatch
 
 
 def test_nothing_is_taken_where_sharing_is_off(case: Case, trained: list[int]) -> None:
-    case.train(case.first.with_name("second"), case.runs(1), share=False)
+    case.train(case.first.with_name("second"), case.runs(1), reuse=False)
     assert len(trained) == steps_of(case.runs(1))
 
 
 def test_what_is_found_is_what_is_taken(case: Case) -> None:
-    facts = attempt_facts(case.trunk, choose_arithmetic("float32", 16, "cpu", 1))
+    facts = attempt_facts(case.trunk, choose_numerics("float32", 16, "cpu", 1))
     home = case.first.with_name("second") / case.trunk.spec.id
-    found = Siblings(case.trunk.spec, home, facts).find(case.trunk)
+    found = TrunkCache(case.trunk.spec, home, facts).find(case.trunk)
     one, two, three, _ = case.trunk.runs
     assert found.shared == {two.id: "first", three.id: "first"}
     assert found.done == frozenset()
     assert found.steps == {two.branch_step, three.branch_step}
     case.train(home.parent, case.runs(0, 1))
-    found = Siblings(case.trunk.spec, home, facts).find(case.trunk)
+    found = TrunkCache(case.trunk.spec, home, facts).find(case.trunk)
     assert found.done == {one.id, two.id}
     assert found.shared == {three.id: "first"}
-    assert Siblings(case.trunk.spec, home, facts, share=False).find(case.trunk).shared == {}
+    assert TrunkCache(case.trunk.spec, home, facts, reuse=False).find(case.trunk).shared == {}
 
 
 def flip(path: Path, at: float = 0.5) -> None:
@@ -292,14 +292,14 @@ def test_two_studies_at_the_same_time(
 
 
 def test_a_study_that_vanishes_meanwhile_is_done_without(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = adopt._read_stretch
+    read = reuse._read_stretch
 
     def then_gone(*arguments: Any) -> Any:
         found = read(*arguments)
         shutil.rmtree(case.first, ignore_errors=True)
         return found
 
-    monkeypatch.setattr(adopt, "_read_stretch", then_gone)
+    monkeypatch.setattr(reuse, "_read_stretch", then_gone)
     case.train(case.first.with_name("second"), case.runs(0, 1))
     assert outcome(case.first.with_name("second")) == case.short
 

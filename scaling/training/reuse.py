@@ -1,4 +1,4 @@
-"""What another study of the same runs folder has trained is taken over, not trained again.
+"""Reuse what another study of the same runs folder has trained.
 
 A trunk's id hashes everything that was decided about it, so runs/<study>/<id> of any two studies is one
 computation. Its bits depend on more: device, precision, threads, the versions of PyTorch, NumPy and Python,
@@ -6,7 +6,7 @@ the processor's instructions, and the code that makes batches, models and steps.
 the other folder says of these must be what this attempt says.
 
 Nothing rests on the other study. It may be at work, damaged, read-only or going away: what verifies is
-taken, the rest is trained. A record keeps the name of the study that made it. Scores of capabilities and
+reused, the rest is trained. A record keeps the name of the study that made it. Scores of capabilities and
 runs that diverged are made again.
 """
 
@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 from scaling.records.reading import read_json, read_small
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import (
-    adopt_checkpoint,
     checkpoint_steps,
     commit_record,
     make_folder,
     peek_checkpoint,
     read_attempts,
+    reuse_checkpoint,
     safe_child,
     write_atomic,
     write_spec_once,
@@ -55,25 +55,25 @@ class _Stretch(NamedTuple):
     log: bytes
 
 
-class Siblings:
+class TrunkCache:
     """The folders that other studies have of one trunk. To take from them, hold the lock of ours.
 
     Args:
         folder: ours, resolved.
-        facts: what our attempt says of its arithmetic.
-        share: False where nothing may be taken.
+        facts: what our attempt says of its numerics.
+        reuse: False where nothing may be taken.
     """
 
     def __init__(
-        self, spec: TrunkSpec, folder: Path, facts: Mapping[str, Any], *, share: bool = True
+        self, spec: TrunkSpec, folder: Path, facts: Mapping[str, Any], *, reuse: bool = True
     ) -> None:
-        self.spec, self.folder, self.facts, self.share = spec, folder, facts, share
+        self.spec, self.folder, self.facts, self.reuse = spec, folder, facts, reuse
 
     def take_run(self, run: RunSpec, attempt: int) -> RunRecord | None:
-        """Take over a finished run with its weights and its log; the record comes last.
+        """Reuse a finished run with its weights and its log; the record comes last.
 
         Raises:
-            StaleAttempt: a later attempt has taken our folder over.
+            StaleAttempt: a later attempt has started in our folder.
             OSError: of our own disk.
         """
         for sibling in self._trusted():
@@ -119,7 +119,7 @@ class Siblings:
         return Found(frozenset(done), shared, frozenset(steps))
 
     def _trusted(self) -> Iterator[Path]:
-        if not self.share:
+        if not self.reuse:
             return
         for path in sorted(self.folder.parent.parent.glob(f"*/{self.spec.id}")):
             if path != self.folder and self._trusts(path):
@@ -177,7 +177,7 @@ def _read_stretch(folder: Path, start: int, at_most: int, above: int) -> _Stretc
 def _write_stretch(folder: Path, stretch: _Stretch) -> bool:
     """The log first: a checkpoint counts on it."""
     write_atomic(folder / METRICS, stretch.log)
-    return adopt_checkpoint(stretch.checkpoint, folder)
+    return reuse_checkpoint(stretch.checkpoint, folder)
 
 
 def _continues(folder: Path, log: bytes) -> bool:

@@ -17,8 +17,15 @@ from analysis.forecast.task import forecast_task
 from analysis.laws.registry import ENSEMBLE
 from analysis.table import RunTable, split_comparable
 from analysis.table.cells import read_numbers
-from experiments.outlook import Answer, describe, score_text, to_dict
-from experiments.source import add_laws, add_table, bootstrap_of, describe_table, load_extensions, read_table
+from experiments.commands.outlook import Answer, describe, score_text, to_dict
+from experiments.commands.source import (
+    add_laws,
+    add_table,
+    bootstrap_of,
+    describe_table,
+    load_extensions,
+    read_table,
+)
 from experiments.terminal import wrapped
 
 

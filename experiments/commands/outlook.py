@@ -12,7 +12,7 @@ from analysis.forecast.predict import RunForecast
 from analysis.forecast.serving import ServingOptimum
 from analysis.forecast.task import TaskForecast
 from analysis.table import RunTable
-from experiments.fit import plain
+from experiments.commands.fit import plain
 from experiments.terminal import Column, table
 
 

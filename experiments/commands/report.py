@@ -10,8 +10,8 @@ from pathlib import Path
 
 from analysis.report.content import known
 from analysis.report.write import write_report
-from experiments.fit import to_dict
-from experiments.source import add_fit, add_table, describe_table, read
+from experiments.commands.fit import to_dict
+from experiments.commands.source import add_fit, add_table, describe_table, read
 from experiments.terminal import duration
 
 

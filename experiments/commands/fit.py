@@ -19,7 +19,7 @@ from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.table import RunTable
-from experiments.source import add_fit, add_table, describe_table, read
+from experiments.commands.source import add_fit, add_table, describe_table, read
 from experiments.terminal import Column, table, wrapped
 
 
