@@ -16,6 +16,7 @@ VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
     "status": "done, diverged, failed and missing runs, and why",
+    "check": "whether a family of yours keeps the contract that its runs rely on",
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
