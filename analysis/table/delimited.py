@@ -171,11 +171,10 @@ def _is_title(lines: Sequence[_Line]) -> bool:
     wide = [line.cells for line in lines[1 : 1 + _TITLES] if sum(map(bool, line.cells)) > 1][:2]
     if not first[0] or len(wide) < 2:
         return False
-    if filled == 2 and len(first) > 3:  # `Sweep of November,,by Ada,` over names that are known by themselves
+    if filled == 2 and len(first) > 3:  # `Sweep of November,,by Ada,` over names that need no level above
         names = wide[0]
-        return (
-            " " in first[0] and all(names) and len(set(names)) == len(names) and sum(map(is_known, names)) > 1
-        )
+        apart = all(names) and len(set(names)) == len(names)
+        return apart and " " in first[0] and sum(map(is_known, names)) > 1
     many = wide[0] is lines[1].cells or any(map(is_number, wide[1]))
     index = len(first) > 1 and lines[2].cells is wide[0] and any(map(is_number, wide[0]))
     return filled == 1 and many and not (index and is_index_row(lines[1].cells, [first]))

@@ -80,11 +80,8 @@ class Expression:
         if self.column is not None:
             return read_numbers(columns[self.column], role=role, decimal=decimal)
         read = {name: read_numbers(columns[name], decimal=decimal) for name in self.columns}
-        suffixed = (
-            {name: _read_suffixes(columns[name], found, decimal) for name, found in read.items()}
-            if role == "size"
-            else {}
-        )
+        sizes = read.items() if role == "size" else ()
+        suffixed = {name: _read_suffixes(columns[name], found, decimal) for name, found in sizes}
         values = {name: found.values for name, found in read.items()}
         reasons = {i: why for found in read.values() for i, why in found.reasons.items()}
         n = max(len(cells) for cells in values.values())
@@ -143,7 +140,7 @@ def scaled(column: str, factor: float) -> Expression:
 
 
 def _read_suffixes(cells: Sequence[Any], found: Numbers, decimal: str) -> dict[int, float]:
-    """Read the cells that are no plain numbers as sizes, `21M`; put them among the values, and return them."""
+    """Read cells that are no plain numbers as sizes, `21M`, put them among the values, and return them."""
     rows = sorted(found.reasons)
     sizes = read_numbers([cells[i] for i in rows], role="size", decimal=decimal)
     own = {i: float(v) for i, v in zip(rows, sizes.values, strict=True) if np.isfinite(v)}
