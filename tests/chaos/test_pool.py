@@ -44,7 +44,7 @@ class Hasty(TrunkJob):
 
 
 class Killer(Observer):
-    """Kills a worker every now and then as one of them logs, seldom the fork server, whose workers die with it.
+    """Kills a worker now and then as one of them logs, seldom the fork server, whose workers die with it.
 
     Not by a stopwatch: a busy machine would have every worker killed while it starts.
     """
