@@ -120,7 +120,7 @@ class StudyProgress(StudyObserver):
             print(f"    {self._times()}", flush=True)
 
     def error(self) -> list[str]:
-        """A line on how far off the time left was, as it stood at a tenth of the work, once all is trained."""
+        """A line on how far off the time left was at a tenth of the work, once all is trained."""
         if self.left.said is None or not self.ended or self.left.said[0] >= self.ended:
             return []
         then, said = self.left.said
