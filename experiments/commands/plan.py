@@ -94,6 +94,7 @@ def describe(expected: Estimate) -> str:
             f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
             f"about {total} ({least} to {most}) on {one.device}: "
             f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
+            *expected.crowded(),
             *by_compiler(expected.numerics),
         ]
     )
@@ -109,7 +110,7 @@ def _table(expected: Estimate) -> str:
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
-            Column("shape", [f"{t.spec.width}x{t.spec.depth}" for t, _, _, _ in rows], rank=2, left=True),
+            Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
             Column("N", [readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),
