@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from experiments.estimate import headline, unaffordable
 from experiments.terminal import duration
 from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
@@ -47,13 +48,8 @@ class StudyProgress(StudyObserver):
         }
         self.done = sum(len(found.done) for found in estimate.found)
         self.total = sum(estimate.seconds)
-        if len(plan.trunks) < len(self.plan.trunks):
-            print(
-                f"{plan.name}: max_flops={plan.config.max_flops:.3g} pays for {len(plan.runs)} of "
-                f"{len(self.plan.runs)} runs; the others stay missing."
-            )
-        for line in estimate.there_already():
-            print(f"{plan.name}: {line}")
+        for line in (headline(estimate), *unaffordable(self.plan, plan), *estimate.there_already()):
+            print(line, flush=True)  # before the first step, also into a pipe
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
