@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.records.record import RECORD_FILE
-from scaling.records.storage import make_folder, write_atomic, write_json
+from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,6 +63,7 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
     from scaling.models import Shape, neox
 
     record = finished.record
+    trunk = finished.spec.trunk
     shape = Shape(record.width, record.depth)
     state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
     config = {
@@ -71,6 +72,7 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
         "objective": record.objective,
         "width": record.width,
         "depth": record.depth,
+        **dict(trunk.sizes),
         "vocab": record.vocab,
         "context": record.context,
         "params": record.params,
@@ -81,14 +83,16 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
         "data_fingerprint": record.data_fingerprint,
     }
     tokenizer = finished.subject.dataset.tokenizer
-    folders = [folder, *([folder / "transformers"] if record.family == "decoder" else [])]
+    to_transformers = (
+        record.family == "decoder" and not trunk.sizes
+    )  # with options it is no GPT-NeoX any more
+    folders = [folder, *([folder / "transformers"] if to_transformers else [])]
     _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
     written = _write(folder, state, config, tokenizer, record.context)
-    if record.family == "decoder":
+    if to_transformers:
+        place = own_folder(folder, "transformers")
         config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
-        written += _write(
-            folder / "transformers", neox.to_weights(state, shape), config, tokenizer, record.context
-        )
+        written += _write(place, neox.to_weights(state, shape), config, tokenizer, record.context)
     return written
 
 

@@ -102,6 +102,7 @@ def describe(expected: Estimate, asked: Plan) -> str:
             "",
             *unaffordable(asked, plan),
             *expected.there_already(),
+            *expected.crowded(),
             f"{shared / separate:.0%} of the FLOPs of separate runs",
             f"on {one.device}: {plural(expected.share.workers, 'trunk')} at a time, "
             f"{plural(one.threads, 'thread')} each",
@@ -122,7 +123,7 @@ def _table(expected: Estimate) -> str:
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
-            Column("shape", [f"{t.spec.width}x{t.spec.depth}" for t, _, _, _ in rows], rank=2, left=True),
+            Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
             Column("N", [readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),

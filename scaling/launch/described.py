@@ -63,13 +63,23 @@ def _recipe(spec: TrunkSpec) -> dict[str, Any]:
     for field in fields(spec):
         value = getattr(spec, field.name)
         name = RENAMED.get(field.name, field.name)
-        if is_dataclass(value):
-            flat |= {f"{name}_{inner.name}": _plain(getattr(value, inner.name)) for inner in fields(value)}
-        elif isinstance(value, Mapping):
-            flat |= {f"{name}_{key}": _plain(inner) for key, inner in value.items()}
-        else:
-            flat[name] = _plain(value)
+        flat |= _flat(name, value)
     return flat
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """A value under its name; what has fields or keys of its own, as a key for each."""
+    if is_dataclass(value):
+        inner: Iterable[tuple[str, Any]] = [
+            (field.name, getattr(value, field.name)) for field in fields(value)
+        ]
+    elif isinstance(value, Mapping):
+        inner = value.items()
+    elif isinstance(value, tuple) and value and all(isinstance(x, tuple) and len(x) == 2 for x in value):
+        inner = value  # settings of a spec are pairs, which can be hashed
+    else:
+        return {name: _plain(value)}
+    return {key: item for part, held in inner for key, item in _flat(f"{name}_{part}", held).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from scaling.launch.described import describe_all
 from scaling.launch.mirror import last_row
-from scaling.records.storage import make_folder, safe_child
+from scaling.records.storage import own_folder
 from scaling.records.thinning import Thinning
 from scaling.records.tracking import MIN_INTERVAL, display_name
 from scaling.study.spec import Trunk
@@ -43,7 +43,7 @@ class TensorBoard(Observer):
                 "tracking=tensorboard needs the package tensorboard: "
                 "pip install 'scaling-harness[tensorboard]'."
             ) from error
-        self.folder = folder / FOLDER
+        self.study = folder
         self.described = describe_all(trunks)
         self.writers: dict[str, Any] = {}  # of runs that have logged
         self.thinning: dict[str, Thinning] = {}
@@ -64,7 +64,7 @@ class TensorBoard(Observer):
     def _write(self, id: str, row: Mapping[str, Any]) -> None:
         tokens = int(row["tokens"])
         if id not in self.writers:
-            place = make_folder(safe_child(make_folder(self.folder), id))
+            place = own_folder(own_folder(self.study, FOLDER), id)
             # What a killed attempt logged from here on is logged again: purge_step hides the first copy.
             self.writers[id] = self.make_writer(str(place), purge_step=tokens, max_queue=QUEUE)
         for key, value in row.items():

@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from scaling.records.storage import make_folder
+from scaling.records.storage import own_folder
 from scaling.records.thinning import Thinning
 
 Mode = Literal["auto", "offline", "online", "off"]
@@ -83,7 +83,7 @@ def open_tracker(
     if mode not in ("auto", "offline", "online", "off"):
         raise ValueError(f"tracking: is one of auto, offline, online, off; got {mode!r}.")
     if mode == "auto":
-        mode = _auto()
+        mode, _ = resolve_auto()
     if mode != "off" and not _installed():
         logger.warning("W&B: not mirrored: the package is missing: pip install 'scaling-harness[train]'.")
         mode = "off"
@@ -110,22 +110,24 @@ def sync_command(folder: str | Path) -> str:
     return f"wandb sync {shlex.quote(str(Path(folder) / 'wandb'))}/offline-run-*"
 
 
-def _installed() -> bool:
-    return "wandb" in sys.modules or importlib.util.find_spec("wandb") is not None
-
-
-def _auto() -> Mode:
-    if os.environ.get("WANDB_DISABLED", "").strip().lower() not in ("", "0", "false", "no", "off"):
-        return "off"
-    asked = os.environ.get("WANDB_MODE", "").strip().lower()
-    if asked in MODES:
-        return MODES[asked]
+def resolve_auto() -> tuple[Mode, str]:
+    """What `auto` means here, and why; opens no connection."""
+    disabled = os.environ.get("WANDB_DISABLED", "")
+    if disabled.strip().lower() not in ("", "0", "false", "no", "off"):
+        return "off", f"WANDB_DISABLED={disabled}"
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked.strip().lower() in MODES:
+        return MODES[asked.strip().lower()], f"WANDB_MODE={asked}"
     if asked:
         logger.warning(
             "W&B: WANDB_MODE=%s is unknown; there are %s. Mirroring offline.", asked, ", ".join(MODES)
         )
-        return "offline"
-    return "online" if _logged_in() else "offline"
+        return "offline", f"WANDB_MODE={asked} is unknown"
+    return ("online", "logged in") if _logged_in() else ("offline", "not logged in")
+
+
+def _installed() -> bool:
+    return "wandb" in sys.modules or importlib.util.find_spec("wandb") is not None
 
 
 def _logged_in() -> bool:
@@ -234,7 +236,7 @@ class Tracker:
 
     def init(self, about: Mapping[str, Any]) -> Any:
         """`wandb.init` on the thread: online if that was asked and works, else offline."""
-        cache = str(make_folder(self._folder / "wandb" / "cache"))
+        cache = str(own_folder(own_folder(self._folder, "wandb"), "cache"))
         for variable, value in {
             "WANDB_CACHE_DIR": cache,  # otherwise the home folder, which may be full or read-only
             "WANDB_DATA_DIR": cache,

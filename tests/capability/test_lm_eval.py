@@ -52,9 +52,8 @@ def test_empty_and_long_answers_are_read(code: Dataset) -> None:
         text = text[: context + extra]
         assert answers.likelihoods([("", text)])[0][0] == pytest.approx(answers.rolling(text))
         together = answers.likelihoods([("def f", text)])[0][0]
-        apart = sum(
-            answers.likelihoods([("def f" + text[:i], text[i]) for i in range(5)])[i][0] for i in range(5)
-        )
+        letters = [("def f" + text[:i], text[i]) for i in range(5)]
+        apart = sum(total for total, _ in answers.likelihoods(letters))
         rest = answers.likelihoods([("def f", text[:5])])[0][0]
         assert rest == pytest.approx(apart)
         assert together < rest
