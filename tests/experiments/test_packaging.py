@@ -106,3 +106,15 @@ def test_new_writes_a_study_that_plans(
     for name, message in (("a b", "scaling new a-b"), ("demo", "study demo comes with the harness")):
         assert main(["new", name]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_contributing_names_what_is_there() -> None:
+    """Every file that the ten lines send a reader to."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:scaling|analysis|conf|tests|docs|experiments)/[\w/.]*)`", text)
+    assert len(named) > 25
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+    sections = re.split(r"^## ", text, flags=re.M)[1:]
+    kinds = ("family", "optimizer", "law", "figure", "task", "launcher")
+    assert [section.split("\n")[0].split()[-1] for section in sections] == list(kinds)
+    assert "scaling.launch.job" in text

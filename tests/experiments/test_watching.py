@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import types
@@ -17,7 +19,7 @@ from analysis.table import load_runs
 from experiments.cli import main
 from scaling.launch.described import describe_all
 from scaling.records.record import read_study
-from scaling.records.tracking import waiting_runs
+from scaling.records.tracking import sync_command, waiting_runs
 from scaling.study.plan import plan_study
 from tests.records.standin_wandb import standin_wandb
 
@@ -190,3 +192,17 @@ def test_every_logged_row_goes_into_one_table(
     assert main(["export", str(study), "--to", str(tmp_path / "model")]) == 2
     assert "--to metrics.csv" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "nothing"), "--to", str(tmp_path / "m.csv")]) == 2
+
+
+def test_the_commands_of_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "wandb.md").read_text()
+    blocks = re.findall(r"^```\n(.*?)^```", page, re.M | re.S)
+    commands = [shlex.split(line, comments=True) for block in blocks for line in block.splitlines()]
+    runs = [words[2:] for words in commands if words[:2] == ["scaling", "run"]]
+    assert len(runs) >= 5
+    for words in runs:
+        assert main(["run", *words, "--cfg", "job", "-p", "tracking"]) == 0
+    others = [words for words in commands if words[:2] != ["scaling", "run"]]
+    assert sync_command("runs/smoke") in {" ".join(words) for words in others}
+    assert all(words[0] in ("wandb", "tensorboard", "scaling") for words in others)
