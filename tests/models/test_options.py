@@ -51,7 +51,10 @@ def test_a_choice_is_counted_and_computes(family: str, chosen: dict[str, Any]) -
     assert total == registered.counts(shape, VOCAB, CONTEXT).params_total
     tokens = torch.randint(VOCAB, (4, CONTEXT))
     logits = model(tokens)
-    assert abs(F.cross_entropy(logits.flatten(0, 1), tokens.roll(1, 0).flatten()).item() - math.log(VOCAB)) < 0.15
+    assert (
+        abs(F.cross_entropy(logits.flatten(0, 1), tokens.roll(1, 0).flatten()).item() - math.log(VOCAB))
+        < 0.15
+    )
     logits.square().mean().backward()
     assert all(p.grad is not None for p in model.parameters())
     if family != "masked":
