@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from experiments.extension import add_extension
 from scaling.capability.finished import CACHE, Finished, open_finished
 from scaling.records.record import RECORD_FILE
 from scaling.study.extensions import load_extensions
@@ -18,18 +19,6 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_extension(parser)
     parser.add_argument("--cache", default=CACHE, help=f"token files (default {CACHE})")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-
-
-def add_extension(parser: argparse.ArgumentParser) -> None:
-    """The files that register what runs from outside this package are made by."""
-    parser.add_argument(
-        "--extension",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE.py",
-        help="a Python file that registers the family of the run; it is run",
-    )
 
 
 def open_run(asked: argparse.Namespace) -> Finished:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.extension import add_extension
 from scaling.records.record import RECORD_FILE
 from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--cache", default="~/.cache/scaling", help="token files (default ~/.cache/scaling)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+    add_extension(parser)
     asked = parser.parse_args(arguments)
     to = Path(asked.to)
     if to.suffix == ".csv":
