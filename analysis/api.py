@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.forecast.findings import Findings, Question, fit_study, inputs_of, runs_of
+from analysis.forecast.findings import Findings, Question, columns_of, fit_study, inputs_of, runs_of
 from analysis.forecast.predict import (
     RunForecast,
     best_of,
@@ -98,7 +98,7 @@ def forecast(
     """
     bootstrap = Bootstrap("bayes", resamples, seed, level)
     found = Forecasts()
-    for label, part in split_comparable(_table(runs)).items():
+    for label, part in split_comparable(_table(runs), columns_of(laws)).items():
         names = laws or ENSEMBLE[inputs_of(part)]
         fitted = runs_of(part, names)
         basis, warnings = fit_basis(fitted, names, bootstrap)

@@ -40,6 +40,7 @@ class Kaplan(Law):
     inputs: ClassVar[tuple[str, ...]] = ("N", "D")
     formula: ClassVar[str] = "L = [(Nc/N)^(alpha/beta) + Dc/D]^beta"
     wider: ClassVar[str | None] = "coupled"
+    floored: ClassVar[bool] = False
 
     @property
     def coupled(self) -> Coupled:

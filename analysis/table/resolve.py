@@ -105,7 +105,8 @@ def _missing(origins: Mapping[str, Origin], given: Mapping[str, Origin], raw: Ra
     """What a fit still needs: a loss, and something that it is a function of."""
     have = set(origins)
     missing = [] if "loss" in have else ["loss"]
-    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have:
+    own = any(name not in KNOWN for name in given)  # an input of a law that is none of ours, by its name
+    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have or own:
         return missing
     if "flops" in have:  # (C, loss) is a compute frontier, if no column could be N or D
         taken = _taken(origins)

@@ -77,6 +77,7 @@ def score_text(scored: pd.DataFrame) -> str:
             Column("of a run", intervals),
             Column("error", [f"{100 * v:+.2f} %" for v in scored["error"]]),
             Column("inside", ["yes" if v else "no" for v in scored["inside_run"]]),
+            Column("score", [f"{v:.3g}" for v in scored["interval_score"]], rank=1),
         ]
     )
     lines = [rows]

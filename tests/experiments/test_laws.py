@@ -19,14 +19,13 @@ from experiments.cli import main
 from tests.analysis.laws.test_derivatives import CASES
 
 FAST = ["--resamples", "20"]
-COLUMN = {"N": "params", "D": "tokens", "U": "tokens_unique", "C": "flops", "x": "x"}
 
 
 def write_table(path: Path, law: str, drop: str = "") -> dict[str, Array]:
     """Runs of a law with half a per cent of noise, one row each, without the column `drop`."""
     truth, inputs = CASES[law]
     loss = truth.sample(np.random.default_rng(0), relative_noise=0.005, **inputs)
-    columns = {COLUMN[name]: x for name, x in inputs.items()}
+    columns = {called(name): x for name, x in inputs.items()}
     table = pd.DataFrame({**columns, "loss": loss, "run_id": [f"r{i}" for i in range(len(loss))]})
     table.drop(columns=[drop] if drop else []).to_csv(path, index=False)
     return inputs
@@ -107,7 +106,7 @@ def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.Ca
     forecast = part["forecast"]
     assert forecast["run"][0] < forecast["loss"]["value"] < forecast["run"][1]
     at = {name: 3.0 * float(np.max(x)) for name, x in inputs.items()}
-    new = {COLUMN[n]: v for n, v in at.items()} | {"loss": float(CASES[law][0](**at)), "run_id": "new"}
+    new = {called(n): v for n, v in at.items()} | {"loss": float(CASES[law][0](**at)), "run_id": "new"}
     pd.concat([pd.read_csv(path), pd.DataFrame([new])]).to_csv(path, index=False)
     assert main(["forecast", str(path), "--score", str(file), "--json"]) == 0
     (scored,) = json.loads(capsys.readouterr().out)

@@ -32,7 +32,8 @@ def runs(loss: Array, flops: Array | None = None) -> Runs:
 def test_largest_compute_is_held_out_and_forecast() -> None:
     forecast = forecast_heldout(runs(LOSS), PLAIN, Bootstrap(resamples=100), holdout=6)
     table = forecast.table
-    columns = ["params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error", "row"]
+    columns = ["params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error"]
+    columns += ["interval_score", "row"]
     assert list(table.columns) == columns
     assert len(table) >= 6
     assert table["flops"].min() > 6 * (forecast.fit.runs.inputs["N"] * forecast.fit.runs.inputs["D"]).max()
@@ -97,11 +98,11 @@ def test_the_ensemble_holds_what_one_form_misses() -> None:
     assert ensemble.best.name == "coupled"
     assert ensemble.predict(lambda law: law(**far)) == pytest.approx(truth, rel=0.01)
     assert str(ensemble).startswith("ensemble of coupled ")
-    with pytest.raises(FitError, match="not finite on 600 of 600 bootstrap draws, 100 % of their weight"):
+    with pytest.raises(FitError, match="not finite on 800 of 800 bootstrap draws, 100 % of their weight"):
         ensemble.interval(lambda law: float("nan"))
     with pytest.raises(ValueError, match=r"level: a probability between 0 and 1, e\.g\. 0\.95; got 95"):
         ensemble.interval(lambda law: law.alpha, level=95)
-    with pytest.raises(FitError, match="the ensemble was made with resamples=0"):
+    with pytest.raises(FitError, match="the fit was made with resamples=0"):
         fit_ensemble(runs(loss), (), Bootstrap(resamples=0)).interval(lambda law: law.alpha)
 
 
@@ -114,7 +115,7 @@ def test_no_interval_of_what_most_draws_lack() -> None:
         above = law.alpha > middle[law.name]  # type: ignore[attr-defined]
         return float("nan") if above else 1.0
 
-    with pytest.raises(FitError, match="not finite on 60 of 120 bootstrap draws, 50 % of their weight"):
+    with pytest.raises(FitError, match="not finite on 80 of 160 bootstrap draws, 50 % of their weight"):
         ensemble.interval(half)
     lowest = {fit.name: min(law.alpha for law in fit.draws) for fit in ensemble.fits}
     few = ensemble.interval(lambda law: law.alpha if law.alpha > lowest[law.name] else float("nan"))
