@@ -17,7 +17,7 @@ from analysis.forecast.predict import (
     forecast_budget,
     forecast_run,
 )
-from analysis.laws.registry import ENSEMBLE
+from analysis.laws.registry import FITTED
 from analysis.report.write import write_report
 from analysis.sweeps.families import FamilyComparison, compare_families
 from analysis.table import RunTable, load_runs, split_comparable
@@ -99,7 +99,7 @@ def forecast(
     bootstrap = Bootstrap("bayes", resamples, seed, level)
     found = Forecasts()
     for label, part in split_comparable(_table(runs), columns_of(laws)).items():
-        names = laws or ENSEMBLE[inputs_of(part)]
+        names = laws or FITTED[inputs_of(part)]
         fitted = runs_of(part, names)
         basis, warnings = fit_basis(fitted, names, bootstrap)
         others = dict(at or {})

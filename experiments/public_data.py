@@ -12,8 +12,8 @@ from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
 CHINCHILLA = "chinchilla_points/svg_extracted_data.csv"
 FARSEER = "farseer/train.csv"
+FRONTIER = "frontier/marin_six_points.csv"
 LADDER = "olmo_ladder/models_to_1B.csv"
-CURVES = "curves/eight_of_92.csv"
 GADRE = "gadre_overtraining/gadre_104_models.csv"
 DEFAULT = Path(__file__).resolve().parents[2] / "shared" / "data"  # beside a checkout
 

@@ -19,6 +19,7 @@ from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure
 from analysis.forecast.predict import fit_basis
 from analysis.forecast.select import Ensemble, noise
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.laws.registry import FITTED
 
 How = Literal["sigmoid", "exponential", "direct", "direct_surface"]
 WAYS: tuple[How, ...] = ("sigmoid", "exponential", "direct", "direct_surface")
@@ -165,10 +166,8 @@ def fit_capability(
             loss, y, kind=how, chance=chance, items=items, groups=groups, resamples=resamples, seed=seed + 1
         )
         if basis is None:
-            runs = Runs.of({"N": N, "D": D}, loss, groups)
-            basis, _ = fit_basis(
-                runs, ("chinchilla", "coupled", "gadre"), Bootstrap("bayes", resamples, seed, level)
-            )
+            bootstrap = Bootstrap("bayes", resamples, seed, level)
+            basis, _ = fit_basis(Runs.of({"N": N, "D": D}, loss, groups), FITTED["N", "D"], bootstrap)
         return TwoStage(basis, link, level)
     q = (y - chance) / (1 - chance)
     usable = (q > 0) & (q < 1)

@@ -19,7 +19,7 @@ from analysis.forecast.interval import Interval
 from analysis.forecast.rolling import cuts_for
 from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
-from analysis.laws.registry import ENSEMBLE
+from analysis.laws.registry import FITTED
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
 UNEVEN = 1.5  # ratio of counted to 6 N D compute worth a word
@@ -95,7 +95,7 @@ def fit_basis(
     Raises:
         FitError: when the runs do not determine the first law either.
     """
-    laws = laws or ENSEMBLE[tuple(runs.inputs)]
+    laws = laws or FITTED[tuple(runs.inputs)]
     robust = robust_for(runs)
     reason = "no other law was fitted"
     if len(laws) > 1 and tuple(runs.inputs) == ("x",):

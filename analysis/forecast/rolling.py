@@ -22,6 +22,7 @@ CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # shares of the runs, by compute, th
 END = (0.25,)  # the one cut of a curve: a law of six parameters takes a second to fit
 STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
 LEAST_FREEDOM = 2.0
+RUNS_COUNT = 3  # power of the number of fitted runs, by which a cut counts for the drift
 LARGEST_ERROR = 10.0  # of a log loss; a law without a finite forecast is this wrong
 
 
@@ -86,14 +87,18 @@ def drift_of(cuts: Sequence[Cut], law: str) -> float:
 
     A form that is a little wrong misses by more the further it reaches, and its own bootstrap cannot know.
     What the squared errors of rolling forecasts exceed those of a true form by, from sampling and noise, is
-    set to drift² ln² reach. Cuts are nested, so two of them count as one degree of freedom of Student's t.
-    0 where the errors are no larger than expected.
+    set to drift² ln² reach. A cut counts by the cube of how many runs were fitted: early ones err for want of
+    runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0 where
+    the errors are no larger than expected.
 
     Source: the excess variance of method-of-moments random effects, DerSimonian & Laird 1986 (Controlled
     Clinical Trials 7); a discrepancy between simulator and truth, Kennedy & O'Hagan 2001 (JRSS B 63).
     """
-    excess = sum(cut.fitted * float(np.mean(cut.errors[law] ** 2 - cut.expected[law] ** 2)) for cut in cuts)
-    grown = sum(cut.fitted * float(np.mean(log_reach(cut.reach) ** 2)) for cut in cuts)
+    excess = grown = 0.0
+    for cut in cuts:
+        weight = float(cut.fitted) ** RUNS_COUNT
+        excess += weight * float(np.mean(cut.errors[law] ** 2 - cut.expected[law] ** 2))
+        grown += weight * float(np.mean(log_reach(cut.reach) ** 2))
     if not (excess > 0 and grown > 0):
         return 0.0
     return float(np.sqrt(excess / grown)) * student(max(len(cuts) / 2, LEAST_FREEDOM))

@@ -18,7 +18,7 @@ from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.heldout import Forecast, forecast_heldout, noise, predict_runs
 from analysis.forecast.rolling import ALONE, CUTS, drift_of, error_of, log_reach, roll
 from analysis.laws.law import Array
-from analysis.laws.registry import ENSEMBLE, law_named
+from analysis.laws.registry import FITTED, law_named
 
 __all__ = [
     "ALONE",
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 CLEARLY = 0.86  # of the widest law's rolling error: below it, a narrower law is printed instead
-INDEPENDENT = 3  # how many observations nested cuts are worth at most
 COPIES = 4  # of each replicate, where a drift is drawn with it
 
 
@@ -66,7 +65,7 @@ def rank_laws(
     Source: Alabdulmohsin et al. 2022 (arXiv:2209.06640) and Choshen et al. 2024 (arXiv:2410.11840): the law
     that fits best is often not the one that extrapolates best.
     """
-    laws = laws or ENSEMBLE[tuple(runs.inputs)]
+    laws = laws or FITTED[tuple(runs.inputs)]
     robust, made = robust or Robust(), fits or {}
     rolled = roll(runs, laws, cuts, robust)
     rows = []
@@ -115,7 +114,7 @@ def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | 
 
     Source: Schwarz 1978 (Annals of Statistics 6), n ln(rss / n) + p ln n of log residuals.
     """
-    laws = laws or ENSEMBLE[tuple(runs.inputs)]
+    laws = laws or FITTED[tuple(runs.inputs)]
     made = dict(fits or {})
     reasons = []
     rows = []
@@ -150,13 +149,13 @@ def robust_for(runs: Runs) -> Robust:
 
 
 def _weights(heldout: Array, cuts: int) -> Array:
-    """Weight of each law, proportional to (held-out error)^-m for m cuts, at most INDEPENDENT.
+    """Weight of each law, proportional to (held-out error)^-m for m cuts.
 
     The likelihood of a Gaussian error at its best scale. The runs of one cut count as one observation, for
-    their errors are those of one extrapolated surface; and of nested cuts three, for later ones hold the
-    errors of earlier ones.
+    their errors are those of one extrapolated surface. Counting every run instead would put all weight on one
+    law: at k = 1.4 coverage of the nominal 95 % was 92 of 100 with exponent 2m, 97 with m.
     """
-    log_weight = -min(cuts, INDEPENDENT) * np.log(np.maximum(heldout, 1e-12))
+    log_weight = -cuts * np.log(np.maximum(heldout, 1e-12))
     weight = np.exp(log_weight - log_weight.max())
     normalised: Array = weight / weight.sum()
     return normalised

@@ -28,7 +28,7 @@ from analysis.laws.repeated import Repeated
 from analysis.laws.sparse import Sparse
 from analysis.laws.vocabulary import Vocabulary
 
-__all__ = ["ENSEMBLE", "FITTED", "JOINT", "PUBLISHED", "law_named", "law_names", "register"]
+__all__ = ["FITTED", "JOINT", "PUBLISHED", "law_named", "law_names", "register"]
 
 AnyLaw = TypeVar("AnyLaw", bound=type[Law])
 _LAWS: dict[str, type[Law]] = {}
@@ -41,7 +41,6 @@ FITTED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("x",): ("power", "power_without_offset", "m3", "m4", "bnsl"),
 }
 JOINT = Coupled  # the surface of arms that are fitted together
-ENSEMBLE = {**FITTED, ("N", "D"): (*FITTED["N", "D"], "kaplan")}
 
 
 def register(law: AnyLaw) -> AnyLaw:

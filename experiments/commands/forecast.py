@@ -15,7 +15,7 @@ from analysis.forecast.predict import best_of, compute_warnings, fit_basis, fore
 from analysis.forecast.register import register, score
 from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
-from analysis.laws.registry import ENSEMBLE
+from analysis.laws.registry import FITTED
 from analysis.table import RunTable, split_comparable
 from analysis.table.cells import read_numbers
 from experiments.commands.outlook import Answer, describe, score_text, to_dict
@@ -126,7 +126,7 @@ def check(asked: argparse.Namespace) -> None:
         )
     if asked.compute is not None and {"N", "D"} & set(asked.at):
         raise ValueError("--compute finds the best params and tokens; leave --params and --tokens out.")
-    if len({"N", "D"} & set(asked.at)) == 1:
+    if (asked.params is None) != (asked.tokens is None):
         raise ValueError("--params and --tokens belong together; give both.")
     if asked.score and asked.register:
         raise ValueError("--register puts a new forecast in writing, --score judges an old one; give one.")
@@ -174,7 +174,7 @@ def answer(runs: RunTable, asked: argparse.Namespace) -> Answer:
     Raises:
         FitError: when its runs determine no law.
     """
-    names = tuple(asked.law or ENSEMBLE[inputs_of(runs)])
+    names = tuple(asked.law or FITTED[inputs_of(runs)])
     fitted = runs_of(runs, names)
     basis, warnings = fit_basis(fitted, names, bootstrap_of(asked))
     surface = {"N", "D"} <= set(best_of(basis).law.inputs)

@@ -35,13 +35,22 @@ def question(inputs: dict[str, Array], times: float = 3.0) -> list[str]:
     """The arguments of a forecast at inputs beyond the largest."""
     at = {name: times * float(np.max(x)) for name, x in inputs.items()}
     words = []
-    if "N" in at:
+    both = {"N", "D"} <= set(at)
+    if both:
         words += ["--params", repr(at["N"]), "--tokens", repr(at["D"])]
     if "C" in at:
         words += ["--compute", repr(at["C"])]
-    if others := [f"{called(n)}={v!r}" for n, v in at.items() if n not in ("N", "D", "C")]:
+    if others := [f"{called(n)}={v!r}" for n, v in at.items() if n != "C" and not (both and n in "ND")]:
         words += ["--at", *others]
     return words
+
+
+def mapped(law: str) -> list[str]:
+    """How a table is read whose law has inputs of its own, and no tokens."""
+    own = [name for name in law_named(law).inputs if called(name) == name and name != "x"]
+    return (
+        ["--columns", *(f"{name}={name}" for name in own)] if "D" not in law_named(law).inputs and own else []
+    )
 
 
 @pytest.fixture
@@ -56,7 +65,7 @@ def test_every_law_has_a_case() -> None:
 @pytest.mark.parametrize("law", law_names())
 def test_fit_json_and_profile(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_table(tmp_path / "t.csv", law)
-    asked = ["fit", str(tmp_path / "t.csv"), "--law", law, *FAST]
+    asked = ["fit", str(tmp_path / "t.csv"), "--law", law, *mapped(law), *FAST]
     assert main(asked) == 0
     assert f"{law} law of L(" in capsys.readouterr().out
     assert main([*asked, "--json"]) == 0
@@ -88,7 +97,7 @@ def readable(law: str) -> set[str]:
 def test_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_table(tmp_path / "t.csv", law)
     out = str(tmp_path / "report")
-    assert main(["report", str(tmp_path / "t.csv"), "--law", law, "--out", out, *FAST]) == 0
+    assert main(["report", str(tmp_path / "t.csv"), "--law", law, *mapped(law), "--out", out, *FAST]) == 0
     page = (tmp_path / "report" / "index.html").read_text()
     assert law_named(law).formula.split(",")[0].replace("'", "&#39;") in page.replace("&#x27;", "&#39;")
     capsys.readouterr()
@@ -98,7 +107,7 @@ def test_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = tmp_path / "t.csv", tmp_path / "forecast.json"
     inputs = write_table(path, law)
-    asked = ["forecast", str(path), "--law", law, *question(inputs), *FAST]
+    asked = ["forecast", str(path), "--law", law, *mapped(law), *question(inputs), *FAST]
     assert main([*asked, "--register", str(file)]) == 0
     assert f"values by {law}; intervals by {law} 1.00" in capsys.readouterr().out
     assert main([*asked, "--json"]) == 0
@@ -108,7 +117,7 @@ def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.Ca
     at = {name: 3.0 * float(np.max(x)) for name, x in inputs.items()}
     new = {called(n): v for n, v in at.items()} | {"loss": float(CASES[law][0](**at)), "run_id": "new"}
     pd.concat([pd.read_csv(path), pd.DataFrame([new])]).to_csv(path, index=False)
-    assert main(["forecast", str(path), "--score", str(file), "--json"]) == 0
+    assert main(["forecast", str(path), *mapped(law), "--score", str(file), "--json"]) == 0
     (scored,) = json.loads(capsys.readouterr().out)
     assert scored["run_id"] == "new"
     assert abs(scored["error"]) < 0.2
