@@ -132,6 +132,22 @@ def score_of(surprise: npt.ArrayLike, chance: float) -> Array:
     return np.asarray(chance + (1 - chance) * np.exp(-np.asarray(surprise, float)))
 
 
+def first_stage(
+    params: npt.ArrayLike,
+    tokens: npt.ArrayLike,
+    loss: npt.ArrayLike,
+    groups: npt.ArrayLike | None,
+    bootstrap: Bootstrap,
+) -> Ensemble:
+    """The laws of a loss of N and D that have a floor, as one basis.
+
+    Raises:
+        FitError: for data that determine none.
+    """
+    basis, _ = fit_basis(Runs.of({"N": params, "D": tokens}, loss, groups), FITTED["N", "D"], bootstrap)
+    return basis
+
+
 def fit_capability(
     params: npt.ArrayLike,
     tokens: npt.ArrayLike,
@@ -166,8 +182,7 @@ def fit_capability(
             loss, y, kind=how, chance=chance, items=items, groups=groups, resamples=resamples, seed=seed + 1
         )
         if basis is None:
-            bootstrap = Bootstrap("bayes", resamples, seed, level)
-            basis, _ = fit_basis(Runs.of({"N": N, "D": D}, loss, groups), FITTED["N", "D"], bootstrap)
+            basis = first_stage(N, D, loss, groups, Bootstrap("bayes", resamples, seed, level))
         return TwoStage(basis, link, level)
     q = (y - chance) / (1 - chance)
     usable = (q > 0) & (q < 1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.runs import FitError
-from analysis.forecast.capability import WAYS, Direct, Drawn, How, TwoStage, fit_capability
+from analysis.forecast.capability import WAYS, Direct, Drawn, How, TwoStage, first_stage, fit_capability
+from analysis.forecast.select import Ensemble
 from analysis.laws.law import Array
 
 FEW = 100  # replicates of a way that is only compared
@@ -52,6 +55,17 @@ def compare_ways(
     cuts = (holdout,) if isinstance(holdout, float | int) else tuple(holdout)
     held = [_held(N * D, cut) for cut in cuts]
     shared = {"chance": chance, "items": items, "resamples": resamples, "seed": seed, "level": level}
+
+    @cache
+    def stage(name: str, cut: int) -> Ensemble | None:
+        if not name:
+            return None
+        own = None if groups is None else np.asarray(groups)[~held[cut]]
+        loss = np.asarray(by_name[name], dtype=float)[~held[cut]]
+        return first_stage(
+            N[~held[cut]], D[~held[cut]], loss, own, Bootstrap("bayes", resamples, seed, level)
+        )
+
     asked = [(how, name) for how in ways for name in (by_name if how in ("sigmoid", "exponential") else [""])]
     rows = []
     for how, name in asked:
@@ -59,7 +73,10 @@ def compare_ways(
         row: dict[str, object] = {"how": how, "through": name, "reason": ""}
         row |= {"heldout": int(sum(h.sum() for h in held))}
         try:
-            found = [_judge(how, N, D, loss, y, h, groups, shared) for h in held]
+            found = [
+                _judge(how, N, D, loss, y, h, groups, {**shared, "basis": stage(name, cut)})
+                for cut, h in enumerate(held)
+            ]
         except FitError as error:
             rows.append(row | {"error": np.nan, "bias": np.nan, "covered": 0, "reason": str(error)})
             continue

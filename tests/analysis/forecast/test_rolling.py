@@ -46,7 +46,7 @@ def test_a_wrong_form_drifts_and_a_right_one_hardly() -> None:
 
 
 def test_intervals_hold_where_no_law_that_is_fitted_is_true() -> None:
-    """Chinchilla alone on a coupled truth, 8 studies: its own interval never holds, with its drift most do."""
+    """Chinchilla alone on a coupled truth, 8 studies: its bootstrap never holds, with its drift most do."""
     plain = held = 0
     truth = float(SHARP(**FAR))
     for seed in range(8):
