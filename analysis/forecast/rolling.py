@@ -22,7 +22,8 @@ CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # shares of the runs, by compute, th
 END = (0.25,)  # the one cut of a curve: a law of six parameters takes a second to fit
 STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
 LEAST_FREEDOM = 2.0
-RUNS_COUNT = 3  # power of the number of fitted runs, by which a cut counts for the drift
+LEAST_FITTED = 0.3  # share of the runs; fits to fewer err for want of runs, and judge no form
+RUNS_COUNT = 2  # power of the number of fitted runs, by which a cut counts
 LARGEST_ERROR = 10.0  # of a log loss; a law without a finite forecast is this wrong
 
 
@@ -57,6 +58,8 @@ def roll(
         before = int((~held).sum())
         if before == 0 or before in found:  # runs of one budget are held out together
             continue
+        if found and before < LEAST_FITTED * runs.n:
+            continue
         ahead = runs.take(held)
         try:
             fits = {law: fit_runs(runs.take(~held), Recipe(law, robust), ALONE) for law in laws}
@@ -76,8 +79,8 @@ def roll(
 
 
 def error_of(cuts: Sequence[Cut], law: str) -> float:
-    """The rms relative error of a law's rolling forecasts; a cut counts by how many runs were fitted."""
-    share = np.array([cut.fitted for cut in cuts], dtype=float)
+    """The rms relative error of a law's rolling forecasts; a cut counts by the square of its fitted runs."""
+    share = np.array([cut.fitted for cut in cuts], dtype=float) ** RUNS_COUNT
     squares = [float(np.mean(cut.errors[law] ** 2)) for cut in cuts]
     return float(np.sqrt(np.average(squares, weights=share)))
 
@@ -87,8 +90,8 @@ def drift_of(cuts: Sequence[Cut], law: str) -> float:
 
     A form that is a little wrong misses by more the further it reaches, and its own bootstrap cannot know.
     What the squared errors of rolling forecasts exceed those of a true form by, from sampling and noise, is
-    set to drift² ln² reach. A cut counts by the cube of how many runs were fitted: early ones err for want of
-    runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0 where
+    set to drift² ln² reach. A cut counts by the square of how many runs were fitted: early ones err for want
+    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0 where
     the errors are no larger than expected.
 
     Source: the excess variance of method-of-moments random effects, DerSimonian & Laird 1986 (Controlled
