@@ -91,8 +91,8 @@ def drift_of(cuts: Sequence[Cut], law: str) -> float:
     A form that is a little wrong misses by more the further it reaches, and its own bootstrap cannot know.
     What the squared errors of rolling forecasts exceed those of a true form by, from sampling and noise, is
     set to drift² ln² reach. A cut counts by the square of how many runs were fitted: early ones err for want
-    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0 where
-    the errors are no larger than expected.
+    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0
+    where the errors are no larger than expected.
 
     Source: the excess variance of method-of-moments random effects, DerSimonian & Laird 1986 (Controlled
     Clinical Trials 7); a discrepancy between simulator and truth, Kennedy & O'Hagan 2001 (JRSS B 63).
