@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from scaling.data.truth.sources import SOURCES
-from scaling.models import Family, get_family
+from scaling.models import FAMILIES, Family, get_family
 from scaling.records.record import ACCEPTED, CODE
 from scaling.records.storage import checkpoint_steps, history
 from scaling.study.code import code_versions, run_roots
@@ -82,7 +82,7 @@ def _module(family: Family) -> str:
     """The module of a family: the one that has it as FAMILY, else the one that its models are built in."""
     known, name = _modules.get(id(family), (None, ""))
     if known is not family:
-        name = _find_module(family)
+        name = FAMILIES.origin(family.name) or _find_module(family)
         _modules[id(family)] = family, name
     return name
 

@@ -150,6 +150,7 @@ def _key(trunk: Trunk, numerics: Numerics) -> str:
     spec = trunk.spec
     parts = [spec.family, spec.width, spec.depth, spec.data.vocab, spec.data.context]
     parts += [spec.sequences, spec.microbatch, asdict(numerics), torch.__version__, platform.node()]
+    parts += [list(spec.sizes), list(spec.extensions)] if spec.sizes or spec.extensions else []
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:16]
 
 
