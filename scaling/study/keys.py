@@ -6,6 +6,7 @@ import difflib
 import typing
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -38,6 +39,22 @@ def is_key(key: str) -> bool:
         if kind is None:
             return False
     return True
+
+
+def choices(key: str) -> list[str]:
+    """The values that a key can have where there are only a few: of an Enum, or true and false; else none."""
+    whole: Any = RunConfig
+    for name in key.split("."):
+        whole = _inside(whole, name)
+    found: list[str] = []
+    for kind in (whole, *typing.get_args(whole)):  # an optional one is a union with None
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [member.name for member in kind]
+        elif kind is bool:
+            found += ["true", "false"]
+        elif kind is type(None):
+            found.append("null")
+    return found if len(found) > 1 else []
 
 
 def explain_unknown(key: str) -> str:
