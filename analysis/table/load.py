@@ -81,7 +81,8 @@ def load_runs(
         origins = {name: Origin.of(name) for name in _RECORD}
         raw = filter_rows(_from_study(study), origins, where, drop)
         table = _table(raw, origins, study.name, external=False)
-        warnings = code_warnings([r for r in study.done if r.run_id in set(table["run_id"])])
+        kept = set(table["run_id"])
+        warnings = code_warnings([r for r in study.done if r.run_id in kept])
         table = replace(table, warnings=(*table.warnings, *warnings))
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():

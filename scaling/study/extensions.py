@@ -136,7 +136,8 @@ def _load_file(path: Path) -> None:
     elif name in sys.modules:  # imported, e.g. for a class of it that came from another process
         _remember(str(path), name)
         return
-    if str(path.parent) not in sys.path:
+    fresh = str(path.parent) not in sys.path
+    if fresh:
         sys.path.append(str(path.parent))  # it may import its neighbours; theirs never hide what is installed
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -147,6 +148,8 @@ def _load_file(path: Path) -> None:
             exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
+        if fresh:  # else a file of the same name elsewhere would be taken for this one
+            sys.path.remove(str(path.parent))
         raise ValueError(
             f"extension {path}, line {_line(error, path)}: {type(error).__name__}: {error}"
         ) from error
