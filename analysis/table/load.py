@@ -29,7 +29,7 @@ from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
-_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
+_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions", "params_active"))
 
 
 def load_runs(
@@ -123,6 +123,8 @@ def _from_study(study: StudyRecords) -> Raw:
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
     raw.columns.update(spec_columns([r.spec for r in done]))
+    if any(r.params_active is not None for r in done):
+        raw.columns["params_active"] = [r.params_active for r in done]
     raw.columns.update(code_columns(done))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
