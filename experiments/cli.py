@@ -16,6 +16,7 @@ VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
     "status": "done, diverged, failed and missing runs, and why",
+    "import": "records from a table of runs that other programs have made",
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
@@ -25,6 +26,7 @@ VERBS = {
     "verify": "published numbers computed again here, as a table",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
+MODULES = {"import": "import_table"}  # of verbs that no module can be called
 INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
 
 
@@ -54,7 +56,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     """Call the module of `verb`."""
 
     def call() -> int:
-        code: int = importlib.import_module(f"experiments.commands.{verb}").main(arguments)
+        code: int = importlib.import_module(f"experiments.commands.{MODULES.get(verb, verb)}").main(arguments)
         return code
 
     return expected_errors(verb, call)

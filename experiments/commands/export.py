@@ -35,17 +35,18 @@ def export(finished: Finished, folder: Path) -> list[Path]:
     Raises:
         ModuleNotFoundError: without the `safetensors` package.
     """
-    record = finished.record
-    shape = Shape(record.width, record.depth)
+    record, trunk = finished.record, finished.spec.trunk
+    shape, context = Shape(trunk.width, trunk.depth), trunk.data.context
+    vocab = trunk.data.vocab
     state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
     config = {
         "format": FORMAT,
         "family": record.family,
         "objective": record.objective,
-        "width": record.width,
-        "depth": record.depth,
-        "vocab": record.vocab,
-        "context": record.context,
+        "width": shape.width,
+        "depth": shape.depth,
+        "vocab": vocab,
+        "context": context,
         "params": record.params,
         "tokens": record.tokens,
         "loss": record.loss,
@@ -56,7 +57,7 @@ def export(finished: Finished, folder: Path) -> list[Path]:
     tokenizer = finished.subject.dataset.tokenizer
     written = _write(folder, state, config, tokenizer)
     if record.family == "decoder":
-        config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
+        config = neox.to_config(shape, vocab, context, tokenizer.end if tokenizer else None)
         written += _write(folder / "transformers", neox.to_weights(state, shape), config, tokenizer)
     return written
 

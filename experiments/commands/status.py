@@ -8,7 +8,7 @@ from collections import Counter
 
 from experiments.terminal import Column, table
 from scaling.records.reading import printable
-from scaling.records.record import ACCEPTED, StudyRecords, read_study
+from scaling.records.record import ACCEPTED, PROGRAM, StudyRecords, read_study
 from scaling.study.code import changed_parts
 
 
@@ -85,7 +85,7 @@ def made_by(study: StudyRecords) -> list[str]:
     accepted = Counter(r.versions[ACCEPTED] for r in study.records if ACCEPTED in r.versions)
     for why, number in accepted.items():
         lines.append(f"accepted  {_runs(number, 'was', 'were')} resumed after a change: {why}")
-    unknown = sum(not record.code for record in study.records)
+    unknown = sum(not record.code and PROGRAM not in record.versions for record in study.records)
     if unknown:
         lines.append(f"unknown   {_runs(unknown, 'does', 'do')} not say which code made them")
     return lines

@@ -12,7 +12,7 @@ from scaling.data.corpora import open_dataset, reopen_dataset
 from scaling.data.dataset import Dataset
 from scaling.models import Shape, get_family
 from scaling.models.blocks import set_compute_dtype
-from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
+from scaling.records.record import PROGRAM, RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
 from scaling.training.device import Numerics
@@ -60,9 +60,9 @@ def open_finished(
     spec = read_spec(record)
     dataset = dataset or open_corpus_of(spec.trunk.data, cache)
     found = load_checkpoint(folder, read_checkpoint)
-    if found is None or found[0] != record.steps:
+    if found is None or found[0] != spec.steps:
         raise FileNotFoundError(
-            f"{folder}: no whole checkpoint of step {record.steps}; its weights are gone. Train it again in "
+            f"{folder}: no whole checkpoint of step {spec.steps}; its weights are gone. Train it again in "
             "another study."
         )
     trunk = spec.trunk
@@ -71,8 +71,9 @@ def open_finished(
     )
     model.load_state_dict(found[1]["model"])
     model = model.to(device).eval()
-    set_compute_dtype(model, Numerics(device, record.precision, record.threads).compute_dtype)
-    subject = Subject(model, record.objective, record.context, dataset, record.learning_rate, device)
+    set_compute_dtype(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
+    context, rate = trunk.data.context, trunk.learning_rate
+    subject = Subject(model, record.objective, context, dataset, rate, device)
     return Finished(folder, record, spec, subject)
 
 
@@ -98,7 +99,16 @@ def read_done(folder: Path) -> RunRecord:
 
 
 def read_spec(record: RunRecord) -> RunSpec:
-    """The decided run, out of the plain data that its record holds."""
+    """The decided run, out of the plain data that its record holds.
+
+    Raises:
+        ValueError: for a run that another program has trained.
+    """
+    if PROGRAM in record.versions:
+        raise ValueError(
+            f"run {record.run_id} was trained by another program ({record.versions[PROGRAM]}): its model is "
+            "not known here, only its losses are. Measure it with that program."
+        )
     run: dict[str, Any] = dict(record.spec)
     trunk: dict[str, Any] = dict(run.pop("trunk"))
     data: dict[str, Any] = dict(trunk.pop("data"))

@@ -86,4 +86,5 @@ def _step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:
     made_at_once = {(r.status, r.attempts, r.study) for r in records} == {("done", 1, study.name)}
     if not made_at_once or len(records) < len(ids):
         return None
-    return sum(record.seconds for record in records) / trunk.steps_to_train
+    seconds = [record.seconds for record in records if record.seconds is not None]
+    return sum(seconds) / trunk.steps_to_train if len(seconds) == len(records) else None

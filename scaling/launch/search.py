@@ -288,6 +288,7 @@ def describe_rates(result: SearchResult) -> str:
     assert best is not None
     record, config = best.record, result.plan.config
     assert record is not None
+    assert record.vocab and record.context and record.learning_rate and record.batch_tokens
     params = rate_params(config, record.params, record.vocab, record.context)
     rule = rule_through(
         record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens

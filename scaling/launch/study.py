@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -16,16 +15,8 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
-from scaling.records.record import CODE, PLAN_FILE, RunRecord, StudyRecords, read_study
-from scaling.records.storage import (
-    Lock,
-    make_folder,
-    quarantine,
-    supersede,
-    waiting_lock,
-    write_atomic,
-    write_json,
-)
+from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
+from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
 from scaling.study.plan import Plan
 from scaling.training.device import choose_numerics
@@ -219,32 +210,15 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
     Raises:
         OSError: when the runs folder cannot be written, naming it and what to change.
     """
-    path = plan.folder / PLAN_FILE
+    body = plan.to_dict()
+    rows = body.pop("runs")
     try:
-        make_folder(plan.folder)
-        with waiting_lock(plan.folder / "plan.lock"):
-            body = plan.to_dict()
-            fresh = {row["run_id"] for row in body["runs"]}
-            earlier = [] if replace else _planned_rows(path)
-            body["runs"] = [*(row for row in earlier if row["run_id"] not in fresh), *body["runs"]]
-            write_json(path, body)
+        join_plan(plan.folder, body, rows, replace=replace)
     except OSError as error:
         raise OSError(
             f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
             "Choose another with runs=FOLDER."
         ) from error
-
-
-def _planned_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a plan that is there already. A damaged one is set aside."""
-    try:
-        rows = [dict(row) for row in json.loads(path.read_bytes())["runs"]]
-        return [row for row in rows if isinstance(row["run_id"], str)]
-    except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        quarantine(path, f"unreadable plan: {error!r}")
-        return []
 
 
 def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:

@@ -42,6 +42,7 @@ from scaling.records.storage.files import (
 from scaling.records.storage.lock import Lock, LockedError, waiting_lock
 from scaling.records.storage.metrics import MetricsLog
 from scaling.records.storage.names import safe_child, slug
+from scaling.records.storage.plans import join_plan
 
 __all__ = [
     "FRESH",
@@ -55,6 +56,7 @@ __all__ = [
     "commit_record",
     "history",
     "is_latest_attempt",
+    "join_plan",
     "latest_attempt",
     "load_checkpoint",
     "load_evaluation",
