@@ -85,13 +85,14 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
     """
     decided = read_spec(run)
     spec = decided.trunk
-    assert run.params_matmul and run.params_total  # our trainer says all of them
+    assert run.params_matmul
+    assert run.params_total
     sequences = spec.sequences * factor
     start, more = decided.steps / factor, tokens / (spec.batch_tokens * factor)
     if sequences < 1 or any(count % 1 for count in (sequences, start, more)):
         raise ValueError(
-            f"run {run.run_id} of {decided.steps} batches of {spec.sequences} rows cannot go on for {tokens:,} "
-            f"tokens in batches {factor:g} times as large: that would be {sequences:g} rows a batch, from "
+            f"run {run.run_id} of {decided.steps} batches of {spec.sequences} rows cannot go on for "
+            f"{tokens:,} tokens in batches {factor:g} times as large: that would be {sequences:g} rows a batch, from "
             f"batch {start:g}, {more:g} batches. Choose factors that are powers of two, and tokens and "
             "budgets that are multiples of the largest batch."
         )

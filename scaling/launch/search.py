@@ -288,7 +288,10 @@ def describe_rates(result: SearchResult) -> str:
     assert best is not None
     record, config = best.record, result.plan.config
     assert record is not None
-    assert record.vocab and record.context and record.learning_rate and record.batch_tokens
+    assert record.vocab
+    assert record.context
+    assert record.learning_rate
+    assert record.batch_tokens
     params = rate_params(config, record.params, record.vocab, record.context)
     rule = rule_through(
         record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens

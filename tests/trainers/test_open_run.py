@@ -179,7 +179,7 @@ def test_a_loss_that_is_no_number_is_a_diverged_run(tmp_path: Path, loss: Any) -
         ({"loss": "3.2"}, "loss: a number is needed; got '3.2'"),
         ({"loss": None}, "loss: a number is needed"),
         ({"loss": True}, "loss: a number is needed"),
-        ({"loss": np.ones(2)}, "loss: a number is needed"),
+        ({"loss": np.ones(2)}, "loss: one number is needed"),
         ({"loss": 3.0, "loss_se": -0.1}, "loss_se: zero or more"),
         ({"loss": 3.0, "loss_se": float("nan")}, "loss_se: zero or more"),
         ({"loss": 3.0, "tokens": 0}, "tokens: a whole number from 1 on"),
