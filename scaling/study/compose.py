@@ -51,6 +51,8 @@ PRIVATE = (
 )
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination of the comma lists
 SEARCH = "scaling.launch.search.Search"
+TEXTS = ("trainer.command", "trainer.params", "trainer.flops", "trainer.resume")  # as they are, not Hydra's
+OPEN = ("trainer.names.", "trainer.formulas.", "trainer.fields.", "data.settings.")
 GRID_KEYS = {"_target_", "max_batch_size", "params"}
 
 Overrides = tuple[str, ...]
@@ -190,9 +192,26 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         PlanError: for what is no override.
     """
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create().parse_overrides(list(map(_quoted, overrides)))
     except HydraException as error:
         raise PlanError(_explain(error)) from error
+
+
+def _quoted(line: str) -> str:
+    """Quote what is plain text, and let keys of the user's own be set as any other.
+
+    So a command needs no second pair of quotes for Hydra's grammar, and `trainer.names.x=1` no plus sign.
+    """
+    key, equals, value = line.partition("=")
+    if equals and key.startswith(OPEN):
+        return f"++{line}"
+    if not equals or key.lstrip("+") not in TEXTS or value[:1] in ("'", '"') or value in ("", "null"):
+        return line
+    return f"{key}={_quote(value)}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], Sources]:
@@ -367,7 +386,7 @@ def _written(value: Any) -> str:
                 return value
         except HydraException:
             pass
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return _quote(value)
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 

@@ -180,7 +180,8 @@ def curve_steps(count: int, spec: TrunkSpec, last: int) -> tuple[int, ...]:
 def _shape(model: ModelConfig) -> Shape:
     if model.width is not None and model.depth is not None:
         return Shape(model.width, model.depth)
-    assert model.params is not None  # ModelConfig has checked
+    if model.params is None:  # only a command may find its own
+        raise model.no_size()
     return _shape_for(model.family, model.params)
 
 

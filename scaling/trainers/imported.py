@@ -319,8 +319,8 @@ class OpenRun:
             raise ValueError(
                 f"run {record.run_id} of {self.study} has a record already: loss {has[0]} at {has[1]:,} "
                 f"tokens, and now loss {said[0]} at {said[1]:,}. Records are never overwritten. Skip a run "
-                "whose run.done is true; if this is another run, say in open_run what it differs in, e.g. tokens=, "
-                "seed= or a setting of your own."
+                "whose run.done is true; if this is another run, say in open_run what it differs in, e.g. "
+                "tokens=, seed= or a setting of your own."
             )
 
     def _refuse_more(self, tokens: int) -> None:
