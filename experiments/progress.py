@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -57,7 +58,8 @@ class StudyProgress(StudyObserver):
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
-            self.task = self.bar.add_task("starting", total=self.total)
+            # Of a command nobody knows how long it takes.
+            self.task = self.bar.add_task("starting", total=None if math.isnan(self.total) else self.total)
             self.bar.start()
 
     def trained(self) -> None:
@@ -95,10 +97,11 @@ class StudyProgress(StudyObserver):
             self._reach(id, run.steps)
             self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
         if summary["status"] == "done":
-            result = f"loss {summary['loss']:.4f} ± {summary['loss_se']:.4f}"
+            error = "" if summary["loss_se"] is None else f" ± {summary['loss_se']:.4f}"
+            result = f"loss {summary['loss']:.4f}{error}"
         else:
             result = f"diverged: {summary['reason']}"
-        what = f"{trunk.spec.family} N {readable(trunk.params):>5}  D {readable(run.tokens):>5}"
+        what = f"{trunk.spec.family} N {readable(summary['params']):>5}  D {readable(run.tokens):>5}"
         self.console.print(
             f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}"
             + ("" if ours else f"  (from study {summary['study']})"),
@@ -115,11 +118,15 @@ class StudyProgress(StudyObserver):
 
     def _show(self, id: str) -> None:
         if self.bar:
-            self.bar.update(self.task, completed=self.passed, description=f"{self._times()}  {id}")
+            self.bar.update(
+                self.task,
+                completed=0 if math.isnan(self.passed) else self.passed,
+                description=f"{self._times()}  {id}",
+            )
 
     def _times(self) -> str:
         elapsed = time.monotonic() - self.begin
-        if self.passed <= 0:
+        if not self.passed > 0:
             return f"{duration(elapsed)} so far"
         left = max(self.total - self.passed, 0) * elapsed / self.passed
         return f"{duration(elapsed)} so far, about {duration(left)} left"

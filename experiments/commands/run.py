@@ -39,6 +39,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--retrain-changed", action="store_true", help="train finished runs again that other code has made"
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run training commands in a folder where somebody else's have run",
+    )
     asked = parser.parse(arguments)
     if show(asked):
         return 0
@@ -47,6 +52,7 @@ def main(arguments: list[str]) -> int:
         on_change="restart" if asked.restart else "accept" if asked.accept_change else "refuse",
         retrain_changed=asked.retrain_changed,
         replace_plan=asked.replace_plan,
+        trust=asked.trust,
     )
     with process_group() as leads:  # under torchrun, one of its processes; else alone
         if not leads:

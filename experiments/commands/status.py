@@ -58,11 +58,11 @@ def describe(study: StudyRecords) -> str:
         ]
         lines += ["", table([Column("trunk", list(trunks), left=True), *cells])]
     reasons = [f"diverged  {r.run_id}: {r.reason}" for r in study.diverged]
-    reasons += [
-        f"failed    {f.trunk_id} (attempt {f.attempt}, {f.kind}): {f.message.strip().splitlines()[-1]}"
-        for f in study.failures.values()
-        if f.message.strip()
-    ]
+    for f in study.failures.values():
+        *before, last = f.message.strip().splitlines() or [""]
+        reasons.append(f"failed    {f.trunk_id} (attempt {f.attempt}, {f.kind}): {last}".rstrip(": "))
+        # What a command has printed says why; of our own code the last line of a traceback does.
+        reasons += [f"          | {line}" for line in before if f.kind == "command"]
     reasons += [f"damaged   {path}: {why}" for path, why in study.damaged.items()]
     if number["not in the plan"]:
         reasons.append(

@@ -93,8 +93,8 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
         raise ValueError(
             f"run {run.run_id} of {decided.steps} batches of {spec.sequences} rows cannot go on for "
             f"{tokens:,} tokens in batches {factor:g} times as large: that would be {sequences:g} rows a "
-            f"batch, from batch {start:g}, {more:g} batches. Choose factors that are powers of two, and tokens and "
-            "budgets that are multiples of the largest batch."
+            f"batch, from batch {start:g}, {more:g} batches. Choose factors that are powers of two, and "
+            "tokens and budgets that are multiples of the largest batch."
         )
     first, last = int(start), int(start + more)
     trunk = replace(

@@ -18,7 +18,10 @@ class Mirror(Observer):
 
     def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
         trunk = config if kind == "trunk" else config["trunk"]
-        tags = [trunk["family"], trunk["data"]["corpus"]]
+        tags = [
+            trunk["family"],
+            *([trunk["data"]["corpus"]] if "data" in trunk else []),
+        ]  # a command has none
         self.open[id] = self.tracker.run(id, name=id, job_type=kind, config=config, tags=tags)
 
     def logged(self, id: str, row: Mapping[str, Any]) -> None:

@@ -15,9 +15,11 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
+from scaling.launch.trust import check_trust
 from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
+from scaling.study.command import CommandTrunk
 from scaling.study.plan import Plan
 from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
@@ -88,16 +90,18 @@ def run_study(
     on_change: OnChange = "refuse",
     retrain_changed: bool = False,
     replace_plan: bool = False,
+    trust: bool = False,
 ) -> StudyResult:
     """Train what of a plan has no record, and measure finished runs on the tasks that it asks for.
 
     Args:
         on_change: what to do with trunks that were begun by other code or in other arithmetic than now.
         retrain_changed: set trunks aside that have runs made by other code, and train them again.
+        trust: run commands also in a folder where somebody else's have run: `scaling.launch.trust`.
         replace_plan: forget what earlier commands under this name have planned; their records stay.
 
     Raises:
-        ValueError: for an unknown task, or a `max_flops` that pays for no trunk.
+        ValueError: for an unknown task, a `max_flops` that pays for no trunk, a folder that is not trusted.
         ChangedError: where other code or arithmetic has begun trunks, and `on_change` is refuse.
         OSError: when the runs folder cannot be written.
         Stopped: when a signal asked to stop; everything is saved, and the same plan goes on from there.
@@ -105,6 +109,7 @@ def run_study(
     begin = time.monotonic()
     observer = observer or StudyObserver()
     find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
+    check_trust(plan, trust)
     save_plan(plan, replace=replace_plan)
     records = read_study(plan.folder)
     changed = find_changed(plan, records)
@@ -152,6 +157,8 @@ def find_changed(plan: Plan, records: StudyRecords) -> dict[str, str]:
     parallel = plan.config.training.parallel.value
     found = {}
     for trunk in plan.trunks:
+        if isinstance(trunk, CommandTrunk):
+            continue  # what made its runs is in its id, and in their records
         now = trunk_code(trunk, parallel)
         for run in trunk.runs:
             lines = _changed_code(made[run.id], now) if run.id in made else []
@@ -188,6 +195,8 @@ def _check_resumes(expected: Estimate, done: frozenset[str]) -> None:
     plan = expected.plan
     changed = {}
     for trunk, numerics in zip(plan.trunks, expected.numerics, strict=True):
+        if isinstance(trunk, CommandTrunk):
+            continue  # its command decides what to go on from
         missing = [run.id for run in trunk.runs if run.id not in done]
         facts = attempt_facts(trunk, numerics, plan.config.training.parallel.value)
         lines = find_changes(plan.folder / trunk.spec.id, missing, facts) if missing else []

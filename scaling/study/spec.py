@@ -6,6 +6,7 @@ changed question can never be answered by an old record. Needs neither Hydra nor
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -54,6 +55,11 @@ class TrunkSpec:
     compile: bool | None = None  # steps by torch.compile, as asked: None is resolved where it trains
     origin: str = ""  # run whose state it goes on from; none: fresh weights
     start: int = 0  # its first step then, counted in its own batches
+
+    @property
+    def shape(self) -> str:
+        """As tables print it."""
+        return f"{self.width}x{self.depth}"
 
     @property
     def batch_tokens(self) -> int:
@@ -184,7 +190,9 @@ class Trunk:
 
 
 def readable(count: float) -> str:
-    """A count in three digits at most: 1.23M, 50k."""
+    """A count in three digits at most: 1.23M, 50k; ? where it is not known yet."""
+    if math.isnan(count):
+        return "?"
     for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= unit * 0.9995:
             return f"{count / unit:.3g}{name}"

@@ -42,6 +42,7 @@ from scaling.records.storage.files import (
 from scaling.records.storage.lock import Lock, LockedError, waiting_lock
 from scaling.records.storage.metrics import MetricsLog
 from scaling.records.storage.names import safe_child, slug
+from scaling.records.storage.outputs import OutputLog, read_tail
 from scaling.records.storage.plans import join_plan
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Lock",
     "LockedError",
     "MetricsLog",
+    "OutputLog",
     "StaleAttempt",
     "atomic_file",
     "checkpoint_steps",
@@ -66,6 +68,7 @@ __all__ = [
     "peek_checkpoint",
     "quarantine",
     "read_attempts",
+    "read_tail",
     "record_failure",
     "remove_folder",
     "reuse_checkpoint",

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -210,14 +210,17 @@ def quarantine(path: str | Path, reason: str) -> Path:
     return target
 
 
-def sweep_temps(folder: str | Path) -> int:
+def sweep_temps(folder: str | Path, skip: Collection[str] = ()) -> int:
     """Remove what killed writers left in a trunk's folder, while holding its lock; returns how many.
 
-    Called on a study it leaves the trunks alone: a folder below `folder` that has a lock may be in use.
+    Called on a study it leaves the trunks alone: a folder below `folder` that has a lock may be in use. `skip`
+    are names of folders whose files are not ours.
     """
     swept = 0
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not os.path.exists(f"{place}/{name}/{LOCK_FILE}")]
+        folders[:] = [
+            name for name in folders if name not in skip and not os.path.exists(f"{place}/{name}/{LOCK_FILE}")
+        ]
         for name in names:
             if name.startswith(TEMP_PREFIX):
                 os.unlink(f"{place}/{name}")
