@@ -99,9 +99,8 @@ def to_dict(expected: Estimate) -> dict[str, object]:
 
 def describe(expected: Estimate) -> str:
     """The table of runs, and the totals below it."""
-    plan, found, one = expected.plan, expected.found, expected.numerics[0]
+    plan = expected.plan
     shared, separate = (sum(getattr(t, kind) for t in plan.trunks) for kind in ("flops", "flops_apart"))
-    total, least, most = map(duration, astuple(expected.wall))
     return "\n".join(
         [
             f"{plan.name}: {plan.question or 'no question given'}",
@@ -112,13 +111,22 @@ def describe(expected: Estimate) -> str:
             + _number(shared, ".2e")
             + f" FLOP, {_number(shared / separate, '.0%')} of what separate runs would take",
             *expected.there_already(),
-            f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
-            f"about {total} ({least} to {most}) on {one.device}: "
-            f"{plural(expected.share.workers, 'trunk')} at a time"
-            + (f", {plural(one.threads, 'thread')} each" if one.threads else ""),
+            _how_long(expected),
             *by_compiler(expected.numerics),
         ]
     )
+
+
+def _how_long(expected: Estimate) -> str:
+    found, one = expected.found, expected.numerics[0]
+    left = "what is left: " if any(f.done or f.shared or f.steps for f in found) else ""
+    total, least, most = map(duration, astuple(expected.wall))
+    if math.isnan(expected.wall.median):
+        time = "how long a command takes is not known before one has run"
+    else:
+        time = f"{left}about {total} ({least} to {most}) on {one.device}"
+    threads = f", {plural(one.threads, 'thread')} each" if one.threads else ""
+    return f"{time}: {plural(expected.share.workers, 'trunk')} at a time{threads}"
 
 
 def _table(expected: Estimate) -> str:

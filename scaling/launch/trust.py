@@ -2,8 +2,8 @@
 
 A command stands in the study file or on the command line, and nowhere else is one read. But a command goes
 on from the files in its folder, and a folder that somebody else has filled may hold checkpoints that run code
-when they are loaded. So the first command that this user runs in a study leaves a mark there, which this user's
-cache knows; in a study with commands and another mark, or none, nothing runs until it is trusted.
+when they are loaded. So the first command that this user runs in a study leaves a mark there, which this
+user's cache knows; in a study with commands and another mark, or none, nothing runs until it is trusted.
 """
 
 from __future__ import annotations

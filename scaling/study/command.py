@@ -379,6 +379,9 @@ def _trunk(config: RunConfig, rung: Mapping[str, Any], params: int | None, budge
     told = _told(config, known)
     batch = known["batch_tokens"]
     length = {"steps", "tokens", "cooldown_steps"}
+    render(
+        f"{trainer.command} {trainer.resume or ''}", {**known, **_places(config)}
+    )  # or it cannot be: raises
     kept = {name: value for name, value in told.items() if not (trainer.branches and name in length)}
     spec = CommandSpec(
         **_recipe(config, known),

@@ -51,7 +51,10 @@ PRIVATE = (
 )
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination of the comma lists
 SEARCH = "scaling.launch.search.Search"
-TEXTS = ("trainer.command", "trainer.params", "trainer.flops", "trainer.resume")  # as they are, not Hydra's
+TEXTS = (  # keys whose values are text as it stands, and not Hydra's grammar
+    *("trainer.command", "trainer.params", "trainer.flops", "trainer.resume"),
+    *("trainer.fields.", "trainer.formulas."),
+)
 OPEN = ("trainer.names.", "trainer.formulas.", "trainer.fields.", "data.settings.")
 GRID_KEYS = {"_target_", "max_batch_size", "params"}
 
@@ -203,11 +206,14 @@ def _quoted(line: str) -> str:
     So a command needs no second pair of quotes for Hydra's grammar, and `trainer.names.x=1` no plus sign.
     """
     key, equals, value = line.partition("=")
-    if equals and key.startswith(OPEN):
-        return f"++{line}"
-    if not equals or key.lstrip("+") not in TEXTS or value[:1] in ("'", '"') or value in ("", "null"):
+    name = key.lstrip("+")
+    if not equals or name.startswith("~"):
         return line
-    return f"{key}={_quote(value)}"
+    if f"{name}.".startswith(OPEN):
+        key = f"++{name}"
+    if name.startswith(TEXTS) and value[:1] not in ("'", '"') and value not in ("", "null"):
+        value = _quote(value)
+    return f"{key}={value}"
 
 
 def _quote(text: str) -> str:

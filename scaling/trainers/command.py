@@ -1,8 +1,8 @@
 """Train by a command of the user's: start it, keep what it prints, wait, and take its result as a record.
 
 The command is started again until it ends well, in the same folder, where it goes on from what it has saved.
-A record is committed once, and only from its result. A command that was killed or timed out, or whose result is
-not one, leaves a note with the end of what it printed.
+A record is committed once, and only from its result. A command that was killed or timed out, or whose result
+is not one, leaves a note with the end of what it printed.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ class _Attempt:
         if status == guard.NOT_STARTED:
             raise self._failed(f"{self.words[0]} could not be started")
         if status:
-            why = f"exit status {status}" if status < 128 else f"ended by {_signal_name(status - 128)}"
+            number = -status if status < 0 else status - 128  # negative: the guard itself was killed
+            why = f"ended by {_signal_name(number)}" if number > 0 else f"exit status {status}"
             raise CommandKilled(self._say(why))
 
     def _wait(self, process: subprocess.Popen[bytes], limit: float | None) -> int:

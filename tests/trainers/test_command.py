@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,8 @@ def test_a_sweep_is_planned_run_fitted_and_not_run_again(
     assert main(["plan", *study(tmp_path, *sweep)]) == 0
     out = capsys.readouterr().out
     assert "12 runs on 12 trunks" in out
-    assert "mygpt    64x2" in out
+    assert re.search(r"mygpt +64x2 +98.3k", out)
+    assert "how long a command takes is not known" in out
     assert run(tmp_path, *sweep) == 0
     found = records(tmp_path)
     assert len(found.done) == 12
@@ -91,7 +93,7 @@ def test_a_name_of_ones_own_parts_arms(tmp_path: Path, capsys: pytest.CaptureFix
     [
         ("result.json", "{loss: val.loss}"),
         ("result.jsonl", "{loss: val.loss, params: n_params}"),
-        ("result.csv", "{loss: log(ppl), steps: step}"),
+        ("result.csv", "{loss: 'log(ppl)', steps: step}"),
     ],
 )
 def test_a_result_is_json_lines_or_csv(tmp_path: Path, result: str, fields: str) -> None:
@@ -122,6 +124,9 @@ def test_no_result_is_a_failure_with_the_end_of_the_log(
     assert "1 failed" in out
     assert said in out
     assert "| RuntimeError: no such GPU" in out if fail == "exit" else "| iter 95: loss" in out
+
+
+PER_PARAM = ("budget.tokens=null", "budget.tokens_per_param=20")
 
 
 @pytest.mark.parametrize(
@@ -170,9 +175,9 @@ def test_shapes_come_from_a_ladder(tmp_path: Path) -> None:
     assert [(t.spec.width, t.params) for t in whole.trunks] == [(32, 12288), (64, 98304)]
     one = plan_study(study(tmp_path, ladder, *shape, "model.params=1e5", command=command))
     assert [t.params for t in one.trunks] == [98304]
-    with pytest.raises(PlanError, match="no rung of trainer.ladder is near 500000"):
+    with pytest.raises(PlanError, match=r"no rung of trainer\.ladder is near 500000"):
         plan_study(study(tmp_path, ladder, *shape, "model.params=5e5", command=command))
-    with pytest.raises(PlanError, match="give trainer.ladder"):
+    with pytest.raises(PlanError, match=r"give trainer\.ladder"):
         plan_study(study(tmp_path, *shape, "model.params=5e5"))
 
 
@@ -200,9 +205,8 @@ def test_names_are_listed_with_their_values(tmp_path: Path, capsys: pytest.Captu
         main(["plan", "--names", *study(tmp_path, "trainer.names.optimizer=muon", command="x {nope}")]) == 0
     )
     out = capsys.readouterr().out
-    assert "{learning_rate}  0.001 " in out
-    assert "{optimizer}      muon" in out
-    assert "{steps}          98 " in out
+    for name, value in (("learning_rate", "0.001"), ("optimizer", "muon"), ("steps", "98")):
+        assert re.search(rf"^{{{name}}} +{value} ", out, re.M)
 
 
 def test_a_crash_is_tried_again_in_the_same_folder(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

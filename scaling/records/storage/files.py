@@ -213,8 +213,10 @@ def quarantine(path: str | Path, reason: str) -> Path:
 def sweep_temps(folder: str | Path, skip: Collection[str] = ()) -> int:
     """Remove what killed writers left in a trunk's folder, while holding its lock; returns how many.
 
-    Called on a study it leaves the trunks alone: a folder below `folder` that has a lock may be in use. `skip`
-    are names of folders whose files are not ours.
+    Called on a study it leaves the trunks alone: a folder below `folder` that has a lock may be in use.
+
+    Args:
+        skip: names of folders whose files are not ours.
     """
     swept = 0
     for place, folders, names in os.walk(folder):
