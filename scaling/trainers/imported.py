@@ -172,6 +172,10 @@ class OpenRun:
         finally:
             self._held.close()
 
+    def close(self) -> None:
+        """Let go of the run, finished or not: for programs that cannot use `with`."""
+        self._held.close()
+
     def log(self, *, tokens: float, step: int | None = None, **values: Any) -> None:
         """Write one line of the learning curve: `train_loss`, the held-out `loss`, `learning_rate`, …
 

@@ -12,6 +12,7 @@ import time
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--n_layer", type=int, default=2)
+parser.add_argument("--n_head", type=int, default=2)
 parser.add_argument("--n_embd", type=int, default=64)
 parser.add_argument("--max_iters", default="100")  # of branches a list
 parser.add_argument("--learning_rate", type=float, default=1e-3)
@@ -64,7 +65,7 @@ while step < max(wanted):
     if step % 5 == 0:
         print(f"iter {step}: loss {loss_at(step):.4f}", flush=True)
         write("ckpt.json", json.dumps({"step": step}))
-rows = [{"step": n, "val": {"loss": loss_at(n)}, "n_params": params} for n in wanted]
+rows = [{"step": n, "val": {"loss": loss_at(n)}, "val_loss": loss_at(n), "n_params": params} for n in wanted]
 if asked.fail == "nan":
     rows[-1]["val"]["loss"] = float("nan")
 if asked.fail == "text":
