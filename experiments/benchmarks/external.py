@@ -23,7 +23,7 @@ with open(sys.argv[1] + "/result.json", "w") as file:
 
 
 def external_rows(folder: Path, seconds: float) -> Iterator[Row]:
-    """Rows of seconds a run: what a study of commands takes beyond the commands, and what `open_run` takes."""
+    """Rows of seconds a run: what a study of commands takes beyond them, and what `open_run` takes."""
     script = folder / "train.py"
     write_atomic(script, SCRIPT)
     begin = time.perf_counter()
