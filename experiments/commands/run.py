@@ -17,7 +17,7 @@ from scaling.launch.search import SearchResult, Train, run_search
 from scaling.launch.study import StudyResult, run_study
 from scaling.study.axes import say
 from scaling.study.plan import Plan, plan_studies
-from scaling.study.sources import Sources
+from scaling.study.sources import FOUND_RATES, Sources
 from scaling.training.parallel import process_group
 from scaling.training.stop import Stopped
 
@@ -183,13 +183,15 @@ def report_search(result: SearchResult) -> list[str]:
         )
     if best is None:
         return [*lines, f"next: scaling status {plan.folder}"]
-    rest = [f"{key}={value}" for key, value in best.values.items() if key != "training.learning_rate"]
+    rest = [f"{key}={value}" for key, value in best.values.items()]
+    if (plan.folder / FOUND_RATES).is_file():  # not of commands: their rates follow no rule of ours
+        rest = [f"rates={plan.name}", *(o for o in rest if not o.startswith("training.learning_rate="))]
     wide = "; ".join(edges(result))
     return [
         *lines,
         f"best: loss {best.loss:.4f}, trial {best.number}: {say(best.values)}",
         *([f"at the edge of what was searched: {wide}; widen it"] if wide else []),
-        f"next: scaling run study=NAME {' '.join([f'rates={plan.name}', *rest])}",
+        f"next: scaling run study=NAME {' '.join(rest)}",
     ]
 
 

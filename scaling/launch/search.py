@@ -21,6 +21,7 @@ from scaling.launch.study import StudyObserver, StudyResult, run_study
 from scaling.records.record import RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, LockedError, make_folder, quarantine, write_atomic, write_json
 from scaling.study.axes import Axis
+from scaling.study.command import CommandTrunk
 from scaling.study.decide import rate_params
 from scaling.study.plan import Plan, plan_jobs
 from scaling.study.rates import rule_through
@@ -180,7 +181,7 @@ def _search(
         tell(result)
         if last.timed_out:
             break
-    if result.best is not None:
+    if result.best is not None and not any(isinstance(trunk, CommandTrunk) for trunk in plan.trunks):
         write_atomic(plan.folder / FOUND_RATES, describe_rates(result).encode())
     return result
 

@@ -38,11 +38,11 @@ from scaling.study.spec import readable
 from scaling.trainers.values import (
     MOST,
     SURROUNDINGS,
-    Outcome,
+    Result,
     count,
     number,
     positive,
-    read_outcome,
+    read_held_out_loss,
     read_settings,
     record_fields,
     short_name,
@@ -236,7 +236,7 @@ class OpenRun:
             TypeError, ValueError: for a loss that is none; tokens that are missing or far from the budget;
                 or another result than the one that the run has a record of.
         """
-        outcome = read_outcome(loss, loss_se, bits_per_byte)
+        outcome = read_held_out_loss(loss, loss_se, bits_per_byte)
         seen = self._seen(tokens)
         if self.record is None:
             self._opened().sync()
@@ -260,7 +260,7 @@ class OpenRun:
         Args:
             tokens: of the branch, its cooldown included.
         """
-        outcome, seen = read_outcome(loss, loss_se, bits_per_byte), count("tokens", tokens)
+        outcome, seen = read_held_out_loss(loss, loss_se, bits_per_byte), count("tokens", tokens)
         id = self._run_id(seen, "branch")
         found = load_record(self.folder, id)
         if found is None:
@@ -273,7 +273,7 @@ class OpenRun:
         return found
 
     def _commit(
-        self, id: str, tokens: int, outcome: Outcome, flops: float | None, more: Mapping[str, Any]
+        self, id: str, tokens: int, outcome: Result, flops: float | None, more: Mapping[str, Any]
     ) -> RunRecord:
         spec = {**self.spec, **more}
         columns = record_fields(self.settings)
@@ -317,7 +317,7 @@ class OpenRun:
             )
         return self.tokens
 
-    def _refuse_other(self, record: RunRecord, outcome: Outcome, tokens: int) -> None:
+    def _refuse_other(self, record: RunRecord, outcome: Result, tokens: int) -> None:
         said, has = (outcome.loss, tokens), (record.loss, record.tokens)
         if said != has:
             raise ValueError(

@@ -88,7 +88,7 @@ def not_negative(name: str, value: Any) -> float | None:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """A held-out loss that a program reports."""
 
     loss: float | None  # [nats/token]; None where it diverged
@@ -97,7 +97,7 @@ class Outcome:
     reason: str | None = None  # why it counts as diverged
 
 
-def read_outcome(loss: Any, loss_se: Any = None, bits_per_byte: Any = None) -> Outcome:
+def read_held_out_loss(loss: Any, loss_se: Any = None, bits_per_byte: Any = None) -> Result:
     """Return what a loss says: a result, or that the run has diverged.
 
     Raises:
@@ -106,12 +106,12 @@ def read_outcome(loss: Any, loss_se: Any = None, bits_per_byte: Any = None) -> O
     """
     found = number("loss", loss)
     if not math.isfinite(found):
-        return Outcome(None, reason=f"held-out loss is {found}")
+        return Result(None, reason=f"held-out loss is {found}")
     if found < 0:
         raise ValueError(
             f"loss: {found!r} is negative. The held-out loss is a mean cross-entropy in nats a token."
         )
-    return Outcome(found, not_negative("loss_se", loss_se), not_negative("bits_per_byte", bits_per_byte))
+    return Result(found, not_negative("loss_se", loss_se), not_negative("bits_per_byte", bits_per_byte))
 
 
 def read_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

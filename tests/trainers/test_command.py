@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -16,10 +17,12 @@ import pytest
 
 from analysis import load_runs
 from experiments.cli import main
+from scaling.launch.job import CommandJob, work
 from scaling.records.record import StudyRecords, read_study
 from scaling.study.compose import PlanError
 from scaling.study.plan import plan_study
 from scaling.trainers.command import Place, environment
+from scaling.training.observer import Observer
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("tiny_train.py")
@@ -311,6 +314,16 @@ def test_one_command_gives_a_trunk_of_branches(tmp_path: Path) -> None:
     found = {record.run_id: record for record in records(tmp_path).done}
     assert len(found) == 3
     assert {id: found[id] for id in first} == first
+
+
+def test_a_job_goes_to_another_machine_as_plain_data(tmp_path: Path) -> None:
+    """As Slurm and Ray do it, for a launcher does not see what trains."""
+    plan = plan_study(study(tmp_path))
+    job = CommandJob(plan.trunks[0], plan.config.cache, plan.folder, plan.name, "cpu", None)
+    home = os.getcwd()
+    assert work(pickle.loads(pickle.dumps(job)), home).kind == "done"
+    assert job.done()
+    assert job.train(Observer()) == list(records(tmp_path).done)
 
 
 def test_output_is_kept_and_bounded(tmp_path: Path) -> None:
