@@ -11,12 +11,13 @@ from experiments.commands.asked import StudyParser, show
 from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
+from scaling.study.command import CommandSpec
 from scaling.study.command import describe_names as command_names
 from scaling.study.compose import compose_study
 from scaling.study.cost import trunk_seconds
 from scaling.study.plan import plan_studies
 from scaling.study.sources import Sources
-from scaling.study.spec import readable
+from scaling.study.spec import TrunkSpec, readable
 from scaling.training.device import Numerics
 
 
@@ -139,8 +140,8 @@ def _table(expected: Estimate) -> str:
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
-            Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
-            Column("N", [readable(t.params) for t, _, _, _ in rows]),
+            Column("shape", [_shape(t.spec) for t, _, _, _ in rows], rank=2, left=True),
+            Column("N", ["?" if math.isnan(t.params) else readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [_number(t.flops_per_token * r.tokens, ".2e") for t, r, _, _ in rows]),
             Column("D/N", [_number(r.tokens / t.params, ".3g") for t, r, _, _ in rows]),
@@ -151,6 +152,10 @@ def _table(expected: Estimate) -> str:
             Column("time", [duration(s) for _, _, s, _ in rows]),
         ]
     )
+
+
+def _shape(spec: TrunkSpec) -> str:
+    return spec.shape if isinstance(spec, CommandSpec) else f"{spec.width}x{spec.depth}"
 
 
 def _number(value: float, form: str) -> str:

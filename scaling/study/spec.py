@@ -6,7 +6,6 @@ changed question can never be answered by an old record. Needs neither Hydra nor
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -55,11 +54,8 @@ class TrunkSpec:
     compile: bool | None = None  # steps by torch.compile, as asked: None is resolved where it trains
     origin: str = ""  # run whose state it goes on from; none: fresh weights
     start: int = 0  # its first step then, counted in its own batches
-
-    @property
-    def shape(self) -> str:
-        """As tables print it."""
-        return f"{self.width}x{self.depth}"
+    sizes: tuple[tuple[str, int | float | bool | str], ...] = ()  # beside width and depth, by name
+    extensions: tuple[str, ...] = ()  # `module digest` of what it uses from outside this package
 
     @property
     def batch_tokens(self) -> int:
@@ -68,6 +64,11 @@ class TrunkSpec:
     def tokens(self, steps: int) -> int:
         """Tokens in `steps` batches; where rows differ in length, as many as are expected."""
         return round(steps * self.sequences * (self.data.row_tokens or self.data.context))
+
+    @property
+    def shape(self) -> str:
+        """In words."""
+        return " ".join([f"{self.width}x{self.depth}", *(f"{name}={value}" for name, value in self.sizes)])
 
     @cached_property
     def id(self) -> str:
@@ -138,6 +139,7 @@ class Trunk:
     objective: str
     params_encoder: int | None = None
     params_decoder: int | None = None
+    params_active: int | None = None
     curve_steps: tuple[int, ...] = ()  # where the trunk's held-out curve is measured
     curve_tokens: int = 0
 
@@ -175,6 +177,7 @@ class Trunk:
             "params_total": self.params_total,
             "params_encoder": self.params_encoder,
             "params_decoder": self.params_decoder,
+            "params_active": self.params_active,
             "learning_rate": spec.learning_rate,
             "batch_tokens": spec.batch_tokens,
             "steps": run.steps,
@@ -190,9 +193,7 @@ class Trunk:
 
 
 def readable(count: float) -> str:
-    """A count in three digits at most: 1.23M, 50k; ? where it is not known yet."""
-    if math.isnan(count):
-        return "?"
+    """A count in three digits at most: 1.23M, 50k."""
     for unit, name in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= unit * 0.9995:
             return f"{count / unit:.3g}{name}"
@@ -214,6 +215,6 @@ def _plain(spec: Any) -> dict[str, Any]:
 _LATER = frozenset(
     {
         *("settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"),
-        "id_paths",
+        *("id_paths", "sizes", "extensions"),
     }
 )
