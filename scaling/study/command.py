@@ -81,7 +81,12 @@ class CommandSpec(TrunkSpec):
         return f"{self.width}x{self.depth}" if self.width and self.depth else "·"
 
     def identity(self) -> dict[str, Any]:
-        body = {"trainer": "command", "family": self.family, "command": self.command, "told": dict(self.told)}
+        body: dict[str, Any] = {
+            "trainer": "command",
+            "family": self.family,
+            "command": self.command,
+            "told": dict(self.told),
+        }
         body |= {"result": self.result, "fields": dict(self.reads), "branches": self.branches}
         return body | {"params": self.params_text, "flops": self.flops_text, "size": self.size}
 
@@ -251,7 +256,7 @@ def _check(config: RunConfig) -> None:
 def _rungs(config: RunConfig) -> list[dict[str, Any]]:
     """The shapes that a job asks for: one, or the whole ladder where it asks for none."""
     model, trainer = config.model, config.trainer
-    ladder = [dict(rung) for rung in trainer.ladder]
+    ladder: list[dict[str, Any]] = [dict(rung) for rung in trainer.ladder]
     asked = {key: getattr(model, key) for key in ("width", "depth") if getattr(model, key) is not None}
     if asked:
         fits = [rung for rung in ladder if all(rung.get(key) == value for key, value in asked.items())]
@@ -263,10 +268,11 @@ def _rungs(config: RunConfig) -> list[dict[str, Any]]:
         return ladder or [{}]
     if not ladder:
         return [{"params": int(model.params)}] if trainer.params is None else _needs_ladder(model.params)
+    size = model.params
     sizes = [(_params(config, rung), rung) for rung in ladder]
     if any(size is None for size, _ in sizes):
         raise ValueError("model.params: the size of a rung is not known; give trainer.params, a formula.")
-    best, rung = min(sizes, key=lambda item: abs(math.log((item[0] or 1) / cast(float, model.params))))
+    best, rung = min(sizes, key=lambda item: abs(math.log((item[0] or 1) / size)))
     if best is None or abs(best / model.params - 1) > TOLERANCE:
         known = ", ".join(readable(size or 0) for size, _ in sizes)
         raise ValueError(f"model.params: no rung of trainer.ladder is near {model.params:g}; it has {known}.")
@@ -311,7 +317,7 @@ def _tokens(config: RunConfig, amount: float, params: int | None) -> int:
 
 
 def _sections(config: RunConfig) -> list[tuple[str, Any]]:
-    parts = {"training": config.training, "data": config.data, "model": config.model}
+    parts: dict[str, Any] = {"training": config.training, "data": config.data, "model": config.model}
     return [(name, f) for name, part in parts.items() for f in fields(part)]
 
 

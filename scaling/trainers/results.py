@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.records.reading import DamagedRecord, read_small
+from scaling.records.reading import read_small
+from scaling.records.record import DamagedRecord
 from scaling.study.expression import ExpressionError, evaluate
 
 LARGEST = 64 << 20  # bytes of a result: a log of every step is one too

@@ -23,6 +23,11 @@ def snippets(kind: str) -> list[str]:
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.S)
 
 
+def first_command() -> str:
+    (command,) = (text for text in snippets("") if text.startswith("scaling run trainer=command"))
+    return command.replace("\\\n", "")
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A working directory with a train.py; what keeps a study inside of it."""
@@ -32,8 +37,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_first_command_runs(here: list[str]) -> None:
-    (command,) = (text for text in snippets("") if text.startswith("scaling run trainer=command"))
-    words = shlex.split(command.replace("python train.py", f"{sys.executable} train.py"))[1:]
+    words = shlex.split(first_command().replace("python train.py", f"{sys.executable} train.py"))[1:]
     assert main([*words, *here]) == 0
     table = load_runs("runs/mine")
     assert sorted(zip(table["params"], table["tokens"], strict=True)) == [
@@ -44,8 +48,7 @@ def test_the_first_command_runs(here: list[str]) -> None:
 def test_the_study_file_asks_for_the_same_runs(here: list[str]) -> None:
     (text,) = (text for text in snippets("yaml") if "# mine.yaml" in text)
     Path("mine.yaml").write_text(text)
-    (command,) = (text for text in snippets("") if text.startswith("scaling run trainer=command"))
-    asked = plan_study([*shlex.split(command)[2:], *here])
+    asked = plan_study([*shlex.split(first_command())[2:], *here])
     assert {r.id for _, r in plan_study(["study=./mine.yaml", *here]).runs} == {r.id for _, r in asked.runs}
 
 
