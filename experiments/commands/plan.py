@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
 from experiments.commands.asked import StudyParser, show
+from experiments.estimate import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
-from scaling.study.command import CommandSpec
 from scaling.study.command import describe_names as command_names
 from scaling.study.compose import compose_study
 from scaling.study.cost import trunk_seconds
-from scaling.study.plan import plan_studies
+from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
-from scaling.study.spec import TrunkSpec, readable
+from scaling.study.spec import readable
 from scaling.training.device import Numerics
 
 
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     bodies = []
     for number, plan in enumerate(plans):
         searched = read_settings(plan) if plan.composition.axes else None
-        expected = estimate(plan)
+        expected = estimate(plan.affordable())
         if searched:
             checks = []
         else:
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
             checks = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
         bodies.append({**to_dict(expected), "design": [asdict(check) for check in checks]})
         if not asked.json:
-            print("\n" * bool(number) + describe(expected))
+            print("\n" * bool(number) + describe(expected, plan))
             if searched:
                 print(describe_search(expected, searched))
             for check in filter(None, map(str, checks)):
@@ -86,48 +86,51 @@ def describe_search(expected: Estimate, settings: Search) -> str:
 
 
 def to_dict(expected: Estimate) -> dict[str, object]:
-    """The plan as plain data, each run with its arithmetic, the time of a step and who has trained it."""
+    """The plan as plain data: its FLOPs, the seconds that are left, and each run.
+
+    A run has its arithmetic, the time of a step, and who has trained it.
+    """
     plan = expected.plan
     known = {
-        trunk.spec.id: {"step_seconds": None if math.isnan(time.median) else time.median, **vars(numerics)}
+        trunk.spec.id: {"step_seconds": _known(time.median), **vars(numerics)}
         for trunk, time, numerics in zip(plan.trunks, expected.times, expected.numerics, strict=True)
     }
     shared = {run_id: study for found in expected.found for run_id, study in found.shared.items()}
     body = plan.to_dict()
     rows = [{**row, **known[row["trunk_id"]], "shared": shared.get(row["run_id"])} for row in body["runs"]]
-    return {**body, "runs": rows}
+    median, least, most = astuple(expected.wall)
+    totals = {
+        "flops": _known(sum(trunk.flops for trunk in plan.trunks)),
+        "seconds": {"median": _known(median), "least": _known(least), "most": _known(most)},
+        "max_flops": plan.config.max_flops,
+    }
+    return {**totals, **body, "runs": rows}
 
 
-def describe(expected: Estimate) -> str:
-    """The table of runs, and the totals below it."""
-    plan = expected.plan
+def describe(expected: Estimate, asked: Plan) -> str:
+    """FLOPs and time first, then how they come about, then the table of runs.
+
+    Args:
+        asked: the whole plan, of which `expected` is the part that `max_flops` pays for.
+    """
+    plan, one = expected.plan, expected.numerics[0]
     shared, separate = (sum(getattr(t, kind) for t in plan.trunks) for kind in ("flops", "flops_apart"))
     return "\n".join(
         [
-            f"{plan.name}: {plan.question or 'no question given'}",
+            headline(expected),
+            plan.question or "no question given",
+            "",
+            *unaffordable(asked, plan),
+            *expected.there_already(),
+            *expected.crowded(),
+            f"{_number(shared / separate, '.0%')} of the FLOPs of separate runs",
+            f"on {one.device}: {plural(expected.share.workers, 'trunk')} at a time"
+            + (f", {plural(one.threads, 'thread')} each" if one.threads else ""),
+            *by_compiler(expected.numerics),
             "",
             _table(expected),
-            "",
-            f"{plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}: "
-            + _number(shared, ".2e")
-            + f" FLOP, {_number(shared / separate, '.0%')} of what separate runs would take",
-            *expected.there_already(),
-            _how_long(expected),
-            *by_compiler(expected.numerics),
         ]
     )
-
-
-def _how_long(expected: Estimate) -> str:
-    found, one = expected.found, expected.numerics[0]
-    left = "what is left: " if any(f.done or f.shared or f.steps for f in found) else ""
-    total, least, most = map(duration, astuple(expected.wall))
-    if math.isnan(expected.wall.median):
-        time = "how long a command takes is not known before one has run"
-    else:
-        time = f"{left}about {total} ({least} to {most}) on {one.device}"
-    threads = f", {plural(one.threads, 'thread')} each" if one.threads else ""
-    return f"{time}: {plural(expected.share.workers, 'trunk')} at a time{threads}"
 
 
 def _table(expected: Estimate) -> str:
@@ -140,7 +143,7 @@ def _table(expected: Estimate) -> str:
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
-            Column("shape", [_shape(t.spec) for t, _, _, _ in rows], rank=2, left=True),
+            Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
             Column("N", ["?" if math.isnan(t.params) else readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [_number(t.flops_per_token * r.tokens, ".2e") for t, r, _, _ in rows]),
@@ -154,8 +157,8 @@ def _table(expected: Estimate) -> str:
     )
 
 
-def _shape(spec: TrunkSpec) -> str:
-    return spec.shape if isinstance(spec, CommandSpec) else f"{spec.width}x{spec.depth}"
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _number(value: float, form: str) -> str:

@@ -19,7 +19,7 @@ from scaling.training import throughput
 from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.provenance import attempt_facts
 from scaling.training.reuse import Found, TrunkCache
-from scaling.training.throughput import StepTime, time_steps
+from scaling.training.throughput import Crowd, StepTime, time_steps
 
 UNKNOWN = StepTime(math.nan, math.nan, math.nan)  # of a command, whose steps nobody has timed
 
@@ -35,6 +35,17 @@ class Estimate:
     found: tuple[Found, ...]
     seconds: tuple[float, ...]  # that are left of each trunk, at the median time of a step
     wall: StepTime  # seconds that are left of the plan
+    crowd: Crowd | None = None
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Least and most of what is left of the plan, over its median."""
+        median = self.wall.median
+        return (self.wall.low / median, self.wall.high / median) if median else (1.0, 1.0)
+
+    def crowded(self) -> list[str]:
+        """A line, where others want the machine too."""
+        return [str(self.crowd)] if self.crowd else []
 
     def there_already(self) -> list[str]:
         """A line about the runs that need no training, done here or in other studies, if there are any."""
@@ -53,7 +64,7 @@ def estimate(plan: Plan) -> Estimate:
     alone = training.parallel is Parallel.none
     ours = [trunk for trunk in plan.trunks if not isinstance(trunk, CommandTrunk)]
     decided = [resolve_numerics(trunk, training.device, share.threads, alone=alone) for trunk in ours]
-    timed = time_steps(ours, decided, Path(plan.config.cache).expanduser()) if ours else []
+    timed, crowd = time_steps(ours, decided, Path(plan.config.cache).expanduser()) if ours else ([], None)
     by_trunk = {
         trunk.spec.id: (one, time, _find(plan, trunk, one))
         for trunk, one, time in zip(ours, decided, timed, strict=True)
@@ -74,7 +85,7 @@ def estimate(plan: Plan) -> Estimate:
         for steps in zip(*map(astuple, times), strict=True)
     )
     wall = StepTime(*(wall_seconds(seconds, share.workers) for seconds in (median, low, high)))
-    return Estimate(plan, share, chosen, times, found, median, wall)
+    return Estimate(plan, share, chosen, times, found, median, wall, crowd)
 
 
 def _find(plan: Plan, trunk: Trunk, numerics: Numerics) -> Found:

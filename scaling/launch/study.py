@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
+from scaling.launch.tensorboard import TensorBoard
 from scaling.launch.trust import check_trust
 from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
 from scaling.study.command import CommandTrunk
+from scaling.study.config import Tracking
 from scaling.study.plan import Plan
 from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
@@ -224,27 +228,42 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
     try:
         join_plan(plan.folder, body, rows, replace=replace)
     except OSError as error:
+        where = f"{error.filename} " if error.errno in (errno.ELOOP, errno.EINVAL) else ""
         raise OSError(
-            f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
+            f"runs folder {plan.folder} cannot be written: {where}{error.strerror or error}. "
             "Choose another with runs=FOLDER."
         ) from error
 
 
 def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
-    """Train, with a mirror in W&B; whether `max_hours` ended it."""
+    """Train, and show it where `tracking` says; whether `max_hours` ended it."""
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
-    tracker = open_tracker(config.tracking.value, study=plan.name, folder=plan.folder, project=config.project)
-    write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
     begin = time.monotonic()
-    with tracker, after(limit):
+    with _viewer(plan) as viewer, after(limit):
+        write_atomic(
+            plan.folder / "multirun.yaml", plan.composition.to_yaml().encode()
+        )  # as Hydra leaves one
         try:
-            launch(plan, expected.share, Observers(observer, Mirror(tracker)), on_change)
+            launch(plan, expected.share, Observers(observer, viewer), on_change)
         except Stopped:
             if limit is None or time.monotonic() - begin < limit:
                 raise
             return True
     return False
+
+
+@contextmanager
+def _viewer(plan: Plan) -> Iterator[Observer]:
+    config = plan.config
+    if config.tracking is Tracking.tensorboard:
+        yield TensorBoard(plan.folder, plan.trunks)
+        return
+    mode = config.tracking.value
+    with open_tracker(
+        mode, study=plan.name, folder=plan.folder, project=config.project, entity=config.entity
+    ) as tracker:
+        yield Mirror(tracker, plan.trunks)
 
 
 @dataclass
