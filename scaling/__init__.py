@@ -5,8 +5,8 @@
     8
 
 `register` offers what you bring (a family, corpus, task, objective, …), `run_study` trains a study, from a
-notebook too, and `open_run` records a run of a program of yours. Everything is imported when it is first used:
-`import scaling` itself takes no time.
+notebook too, and `open_run` records a run of a program of yours. Everything is imported when it is first
+used: `import scaling` itself takes no time.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _become(words: list[str]) -> NoReturn:
         _control(DEATHSIG, signal.SIGKILL)
         os.execvp(words[0], words)
     except OSError as error:
-        os.write(2, f"{words[0]}: {error.strerror}\n".encode())
+        print(f"{words[0]}: {error.strerror}", file=sys.stderr, flush=True)
     finally:
         os._exit(NOT_STARTED)
 
