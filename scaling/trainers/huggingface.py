@@ -15,11 +15,11 @@ logger = logging.getLogger(__name__)
 class RecordCallback(TrainerCallback):  # type: ignore[misc]  # no types without the extra
     """Records one run of a `Trainer`: its curve, and at the last evaluation its held-out loss.
 
-        >>> from scaling.trainers.huggingface import RecordCallback
-        >>> record = RecordCallback("runs/mine", arm="gpt2", tokens_per_example=1024)
-        >>> trainer = Trainer(model, args, …, callbacks=[record])
-        >>> trainer.train()
-        >>> trainer.evaluate()
+        >>> from scaling.trainers.huggingface import RecordCallback  # doctest: +SKIP
+        >>> record = RecordCallback("runs/mine", arm="gpt2", tokens_per_example=1024)  # doctest: +SKIP
+        >>> trainer = Trainer(model, args, …, callbacks=[record])  # doctest: +SKIP
+        >>> trainer.train()  # doctest: +SKIP
+        >>> trainer.evaluate()  # doctest: +SKIP
 
     The loss is the `eval_loss` of the first evaluation at the last step, by `eval_strategy` or by
     `trainer.evaluate()`. A run with a record is not trained again. Give `resume_from_checkpoint` as always.

@@ -14,10 +14,10 @@ from scaling.trainers.imported import OpenRun, open_run
 class RecordCallback(Callback):  # type: ignore[misc]  # no types without the extra
     """Records one run of a `Trainer`: its curve, and in the end its held-out loss.
 
-        >>> from scaling.trainers.lightning import RecordCallback
-        >>> record = RecordCallback("runs/mine", arm="mamba", params=1.2e6, tokens_per_batch=8192)
-        >>> trainer = lightning.Trainer(…, callbacks=[record])
-        >>> trainer.fit(model, train_loader, val_loader)
+        >>> from scaling.trainers.lightning import RecordCallback  # doctest: +SKIP
+        >>> record = RecordCallback("runs/mine", arm="mamba", params=1.2e6, tokens_per_batch=8192)  # doctest: +SKIP
+        >>> trainer = lightning.Trainer(…, callbacks=[record])  # doctest: +SKIP
+        >>> trainer.fit(model, train_loader, val_loader)  # doctest: +SKIP
 
     A run with a record is not trained again. Give `ckpt_path` as always to go on from a checkpoint.
 
