@@ -24,12 +24,12 @@ from analysis.table.runtable import RunTable, SetAside, group_reasons
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import read_file, read_frame
-from analysis.table.specs import spec_columns
+from analysis.table.specs import set_columns, spec_columns
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
-_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
+_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions", "losses", "domains"))
 
 
 def load_runs(
@@ -122,6 +122,7 @@ def _from_study(study: StudyRecords) -> Raw:
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
     raw.columns.update(spec_columns([r.spec for r in done]))
+    raw.columns.update(set_columns(done))
     raw.columns.update(code_columns(done))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]

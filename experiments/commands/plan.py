@@ -14,6 +14,7 @@ from scaling.study.cost import trunk_seconds
 from scaling.study.plan import plan_studies
 from scaling.study.sources import Sources
 from scaling.study.spec import readable
+from scaling.study.tau import tau_drifts
 from scaling.training.device import Numerics
 
 
@@ -74,7 +75,7 @@ def to_dict(expected: Estimate) -> dict[str, object]:
     shared = {run_id: study for found in expected.found for run_id, study in found.shared.items()}
     body = plan.to_dict()
     rows = [{**row, **known[row["trunk_id"]], "shared": shared.get(row["run_id"])} for row in body["runs"]]
-    return {**body, "runs": rows}
+    return {**body, "runs": rows, "warnings": tau_drifts(plan)}
 
 
 def describe(expected: Estimate) -> str:
@@ -95,6 +96,7 @@ def describe(expected: Estimate) -> str:
             f"about {total} ({least} to {most}) on {one.device}: "
             f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
             *by_compiler(expected.numerics),
+            *(f"\n{line}" for line in tau_drifts(plan)),
         ]
     )
 
@@ -106,15 +108,18 @@ def _table(expected: Estimate) -> str:
         for trunk, time, chosen in zip(expected.plan.trunks, expected.times, expected.numerics, strict=True)
         for run in trunk.runs
     ]
+    optimizers = [trunk.spec.optimizer for trunk, _, _, _ in rows]
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
+            *([Column("optimizer", optimizers, rank=2, left=True)] if len(set(optimizers)) > 1 else []),
             Column("shape", [f"{t.spec.width}x{t.spec.depth}" for t, _, _, _ in rows], rank=2, left=True),
             Column("N", [readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),
             Column("D/N", [f"{r.tokens / t.params:.3g}" for t, r, _, _ in rows]),
             Column("rate", [f"{t.spec.learning_rate:.3g}" for t, _, _, _ in rows], rank=1),
+            Column("tau", [f"{tau:.2g}" if (tau := t.tau(r)) else "·" for t, r, _, _ in rows], rank=5),
             Column("seed", [str(t.spec.seed) for t, _, _, _ in rows], rank=4),
             Column("steps", [str(r.steps) for _, r, _, _ in rows], rank=5),
             Column("precision", [a.precision for _, _, _, a in rows], rank=6, left=True),

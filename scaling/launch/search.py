@@ -23,7 +23,7 @@ from scaling.records.storage import Lock, LockedError, make_folder, quarantine, 
 from scaling.study.axes import Axis
 from scaling.study.decide import rate_params
 from scaling.study.plan import Plan, plan_jobs
-from scaling.study.rates import rule_through
+from scaling.study.rates import rule_name, rule_through
 from scaling.study.sources import FOUND_RATES
 
 if TYPE_CHECKING:
@@ -289,10 +289,12 @@ def describe_rates(result: SearchResult) -> str:
     record, config = best.record, result.plan.config
     assert record is not None
     params = rate_params(config, record.params, record.vocab, record.context)
+    optimizer = config.optimizer.name
     rule = rule_through(
-        record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens
+        *(record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens),
+        optimizer,
     )
-    rules = {**config.rates, record.family: rule}
+    rules = {**config.rates, rule_name(record.family, optimizer): rule}
     lines = [
         f"# The best of {len(result.trials)} trials of study {result.plan.name}: loss {record.loss:.4f} with",
         f"# {' '.join(f'{key}={value}' for key, value in best.values.items())}",

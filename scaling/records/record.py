@@ -74,6 +74,9 @@ class RunRecord:
     finished: str
     params_encoder: int | None = None  # of `params`, where a family has two sides (Ghorbani)
     params_decoder: int | None = None
+    losses: dict[str, dict[str, float]] = field(default_factory=dict)  # held-out set → loss, loss_se, …
+    domains: dict[str, dict[str, float]] = field(default_factory=dict)  # of a mixture → weight, tokens, …
+    tau: float | None = None  # share of the run over which weights are an average; see `Trunk.tau`
     reason: str | None = None  # why and at which step a run diverged
     versions: dict[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete

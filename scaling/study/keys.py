@@ -18,6 +18,8 @@ SAME = {  # other people's names for ours
     "max_steps": "budget.tokens",
     "epochs": "budget.tokens",
     "warmup": "training.warmup_steps",
+    "opt": "optimizer.name",
+    "optim": "optimizer.name",
     "grad_clip": "training.clip",
     "seq_len": "data.context",
     "vocab_size": "data.vocab",

@@ -84,7 +84,10 @@ class Plan:
                 "params": trunk.params,
                 "tokens": run.tokens,
                 "flops": trunk.flops_per_token * run.tokens,
+                "optimizer": trunk.spec.optimizer,
                 "learning_rate": trunk.spec.learning_rate,
+                "weight_decay": trunk.spec.weight_decay,
+                "tau": trunk.tau(run),
                 "seed": trunk.spec.seed,
             }
             for trunk, run in self.runs
@@ -153,7 +156,7 @@ def _decide(jobs: Sequence[Job]) -> dict[Overrides, list[Trunk]]:
             continue
         try:
             trunks[job.overrides] = decide(job.config, dataset)
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             problems.setdefault(str(error), []).append(job.overrides)
     if problems:
         raise PlanError(report_problems(problems, [job.overrides for job in jobs]))
