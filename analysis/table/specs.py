@@ -11,7 +11,11 @@ from scaling.records.record import RunRecord
 
 # Names that mean something else in a table: `loss` is held-out, `precision` is what a run was trained in.
 _RENAMED = {"loss": "training_loss", "precision": "precision_asked"}
-_COLUMNS = {f.name for f in fields(RunRecord)} | {"heldout", "data_mixture"} | {"data_corpus", "data_vocab", "data_context"}
+_COLUMNS = (
+    {f.name for f in fields(RunRecord)}
+    | {"heldout", "data_mixture"}
+    | {"data_corpus", "data_vocab", "data_context"}
+)
 # Options that a spec leaves out at their default.
 _DEFAULTS = {
     "parametrisation": "standard",

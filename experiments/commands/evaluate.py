@@ -83,7 +83,11 @@ def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
         shown = [cells[row].get(name) for row in rows]
         columns.append(Column(name, [f"{s.value:.3f} ± {s.se:.3f}" if s else "·" for s in shown]))
     first = {score.name: score for score in scores}
-    chance = [f"{name} {first[name].chance:.3g} of {first[name].items}" for name in names if not name.startswith("loss")]
+    chance = [
+        f"{name} {first[name].chance:.3g} of {first[name].items}"
+        for name in names
+        if not name.startswith("loss")
+    ]
     return table(columns) + (f"\n\nby chance: {', '.join(chance)}" if chance else "")
 
 

@@ -42,7 +42,9 @@ def main(arguments: list[str]) -> int:
         print("\nno slope: fewer than three budgets have a best decay inside the grid")
         return 0
     slope, low, high = slope_in_data(inside)
-    print(f"\nbest decay ∝ D^{slope:.2f}, 95 % [{low:.2f}, {high:.2f}], from {len(inside)} optima; 1/D is D^-1")
+    print(
+        f"\nbest decay ∝ D^{slope:.2f}, 95 % [{low:.2f}, {high:.2f}], from {len(inside)} optima; 1/D is D^-1"
+    )
     return 0
 
 
@@ -50,7 +52,9 @@ def best_decays(rows: pd.DataFrame) -> list[tuple[int, BestRate]]:
     """The best decay of every seed and budget, by the parabola that finds best learning rates."""
     swept = rows.assign(learning_rate=rows["weight_decay"])
     found = [
-        (int(str(seed)), cell) for seed, part in swept.groupby("seed") for cell in best_rates(pd.DataFrame(part))
+        (int(str(seed)), cell)
+        for seed, part in swept.groupby("seed")
+        for cell in best_rates(pd.DataFrame(part))
     ]
     return sorted(found, key=lambda item: (item[1].tokens, item[0]))
 

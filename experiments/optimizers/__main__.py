@@ -46,7 +46,9 @@ def main(arguments: list[str]) -> int:
     for what, part in (("all cells", gains), *((f"N {n:,}", p) for n, p in gains.groupby("params"))):
         mean, low, high = interval(part.groupby("seed")["gain"].mean().to_numpy())
         print(f"{what}: Muon's loss is lower by {mean:+.4f} nats, 95 % [{low:+.4f}, {high:+.4f}], over seeds")
-    print(f"\n{describe(compare_families(rows, by='optimizer', reference='adamw', resamples=asked.resamples))}")
+    print(
+        f"\n{describe(compare_families(rows, by='optimizer', reference='adamw', resamples=asked.resamples))}"
+    )
     return 0
 
 

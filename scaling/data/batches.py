@@ -64,9 +64,7 @@ class Shuffle:
 class WindowBatches(Batches):
     """Batches of equal windows, of `context` predicted tokens, that the array is cut into."""
 
-    def __init__(
-        self, tokens: TokenArray, *, context: int, sequences: int | BatchSizes, seed: int
-    ) -> None:
+    def __init__(self, tokens: TokenArray, *, context: int, sequences: int | BatchSizes, seed: int) -> None:
         """
         Args:
             tokens: (n,) token ids.

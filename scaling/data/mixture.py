@@ -49,8 +49,8 @@ def deal(weights: Sequence[float], most: Sequence[float], rows: int) -> Deal:
     """
     if sum(most) < rows:
         raise ValueError(
-            f"data.mixture: {rows:,} rows are needed, but the domains may give {int(sum(most)):,} under their "
-            "max_epochs. Raise max_epochs, give more text, or a smaller budget."
+            f"data.mixture: {rows:,} rows are needed, but the domains may give {int(sum(most)):,} under "
+            "their max_epochs. Raise max_epochs, give more text, or a smaller budget."
         )
     given = np.zeros(len(weights), dtype=np.int64)
     domains = [np.empty(0, dtype=np.int64)]
@@ -213,4 +213,3 @@ class MixtureBatches(Batches):
             }
             for domain, n, rows in zip(self.mixture.domains, given, self.windows, strict=True)
         }
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 Ramp = tuple[tuple[int, int], ...]  # (step, rows of every batch from there on), ascending
 
@@ -16,7 +17,7 @@ class BatchSizes:
 
     def __post_init__(self) -> None:
         steps = [0, *(step for step, _ in self.ramp)]
-        if any(a >= b for a, b in zip(steps, steps[1:], strict=False)) or min(self.all) < 1:
+        if any(a >= b for a, b in pairwise(steps)) or min(self.all) < 1:
             raise ValueError(f"a ramp takes steps above 0 that ascend, and rows above 0; got {self.ramp}.")
 
     @property

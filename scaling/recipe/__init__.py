@@ -1,1 +1,1 @@
-"""What a recipe is made of, by name: optimizers, schedules and parametrisations. Asked by planner and trainer."""
+"""Optimizers, schedules and parametrisations by name: what the planner asks about and the trainer uses."""

@@ -39,7 +39,12 @@ TAKEN = {
 CHOOSING = frozenset(
     {
         *("scaling.models", "scaling.models.registry", "scaling.data.corpora", "scaling.data.truth.sources"),
-        *("scaling.recipe", "scaling.recipe.optimizers", "scaling.recipe.schedules", "scaling.recipe.settings"),
+        *(
+            "scaling.recipe",
+            "scaling.recipe.optimizers",
+            "scaling.recipe.schedules",
+            "scaling.recipe.settings",
+        ),
     }
 )
 # What they find is part of the data fingerprint, hence of every id.

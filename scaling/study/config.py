@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -133,7 +134,9 @@ class DataConfig:
     revision: str | None = None
     train_tokens: float | None = None  # so many tokens, again and again; held-out stays as it is
     settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
-    heldout: dict[str, CorpusConfig] = dataclasses.field(default_factory=dict)  # more sets to judge by: loss_NAME
+    heldout: dict[str, CorpusConfig] = dataclasses.field(
+        default_factory=dict
+    )  # more sets to judge by: loss_NAME
     mixture: dict[str, DomainConfig] = dataclasses.field(default_factory=dict)  # domains, for data=mixture
 
     def __post_init__(self) -> None:
@@ -247,7 +250,9 @@ class TrainingConfig:
     clip: float = 1.0  # gradient norm
     warmup_steps: float = 32  # at most one token a parameter
     warmup_tokens: float | None = None  # in place of warmup_steps, and exactly so many
-    schedule: str = "trunk"  # a name in `scaling.recipe.schedules`: trunk, cosine, linear, inverse_sqrt, power
+    schedule: str = (
+        "trunk"  # a name in `scaling.recipe.schedules`: trunk, cosine, linear, inverse_sqrt, power
+    )
     schedule_settings: dict[str, float] = field(default_factory=dict)
     cooldown: float = 0.2  # part of a run's steps, where the schedule has no horizon
     cooldown_shape: str = "sqrt"  # or linear, cosine
@@ -287,7 +292,6 @@ class TrainingConfig:
                 f"got {self.microbatch:g}."
             )
 
-
     def _check_recipe(self) -> None:
         if self.tau is not None and self.weight_decay != TrainingConfig.weight_decay:
             raise ValueError(
@@ -296,8 +300,10 @@ class TrainingConfig:
             )
         ramp = self.ramp()
         if ramp and self.sequences == "auto":
-            raise ValueError("training.batch_ramp: needs training.sequences as a number, which it begins with.")
-        if any(a[0] >= b[0] for a, b in zip(ramp, ramp[1:], strict=False)):
+            raise ValueError(
+                "training.batch_ramp: needs training.sequences as a number, which it begins with."
+            )
+        if any(a[0] >= b[0] for a, b in pairwise(ramp)):
             raise ValueError(f"training.batch_ramp: tokens must ascend; got {self.batch_ramp}.")
 
     def ramp(self) -> tuple[tuple[float, int], ...]:
@@ -340,7 +346,9 @@ class RunConfig:
     budget: BudgetConfig = MISSING
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # conf/optimizer/<name>.yaml
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    rates: dict[str, RateRule] = field(default_factory=dict)  # conf/rates/<name>.yaml, by family or family.optimizer
+    rates: dict[str, RateRule] = field(
+        default_factory=dict
+    )  # conf/rates/<name>.yaml, by family or family.optimizer
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
@@ -386,8 +394,8 @@ def check_set_name(section: str, name: str) -> None:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name.endswith("_se"):
         raise ValueError(
-            f"{section}: {name!r} cannot name a set; use small letters, digits and underscores, not ending in _se, "
-            "as its loss is the column loss_NAME."
+            f"{section}: {name!r} cannot name a set; use small letters, digits and underscores, not ending in "
+            "_se, as its loss is the column loss_NAME."
         )
 
 

@@ -130,7 +130,8 @@ def _check_recipe(config: RunConfig) -> None:
     for key in optimizer.unused:
         if getattr(training, key) != getattr(TrainingConfig, key):
             raise ValueError(
-                f"training.{key}: optimizer {name!r} has no use for it; got {getattr(training, key)}. Leave it out."
+                f"training.{key}: optimizer {name!r} has no use for it; got {getattr(training, key)}. "
+                "Leave it out."
             )
     if training.tau is not None and not optimizer.decoupled:
         raise ValueError(
@@ -162,7 +163,9 @@ def _spec(config: RunConfig, model: _Model, batches: _Batches, longest: int) -> 
     training, params = config.training, model.counts.params
     sized = rate_params(config, params, model.data.vocab, model.data.context)
     optimizer, schedule = OPTIMIZERS[config.optimizer.name], SCHEDULES[training.schedule]
-    tokens = longest * batches.tokens if not batches.sizes.ramp else batches.sizes.rows(longest) * model.row_tokens
+    tokens = (
+        longest * batches.tokens if not batches.sizes.ramp else batches.sizes.rows(longest) * model.row_tokens
+    )
     rate = training.learning_rate or default_learning_rate(
         *(config.rates, model.family.name, sized, tokens, batches.tokens), config.optimizer.name
     )
@@ -205,7 +208,7 @@ def _spec(config: RunConfig, model: _Model, batches: _Batches, longest: int) -> 
 
 
 def _weight_decay(training: TrainingConfig, rate: float, steps: int, tokens_per_param: float) -> float:
-    """The decay that was asked for, or that gives the tau that was, 1 / (rate * decay * steps), in three digits.
+    """The decay that was asked for, or three digits of the one whose tau = 1 / (rate * decay * steps) was.
 
     Source: Bergsma et al. 2025 (arXiv:2505.13738), tau = B / (eta lambda D), its best value a power of D / N.
     """

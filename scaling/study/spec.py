@@ -113,7 +113,10 @@ class RunSpec:
         if not 0 <= self.cooldown_steps < self.steps:
             raise ValueError(f"a run of {self.steps} steps cannot cool down for {self.cooldown_steps}.")
         if self.trunk.horizon not in (None, self.steps):
-            raise ValueError(f"a {self.trunk.schedule_name} over {self.trunk.horizon} steps cannot give a run of {self.steps}.")
+            raise ValueError(
+                f"a {self.trunk.schedule_name} over {self.trunk.horizon} steps cannot give a run of "
+                f"{self.steps}."
+            )
 
     @property
     def branch_step(self) -> int:

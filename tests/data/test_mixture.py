@@ -28,7 +28,9 @@ def test_any_number_of_rows_has_the_proportions(weights: list[float], rows: int)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(61, 300))
-def test_a_cap_ends_a_domain_and_a_longer_deal_begins_with_the_shorter(cap: int, short: int, long: int) -> None:
+def test_a_cap_ends_a_domain_and_a_longer_deal_begins_with_the_shorter(
+    cap: int, short: int, long: int
+) -> None:
     weights, most = [3.0, 1.0, 1.0], [float(cap), np.inf, np.inf]
     found = deal(weights, most, long)
     counts = np.bincount(found.domain, minlength=3)
@@ -40,7 +42,9 @@ def test_a_cap_ends_a_domain_and_a_longer_deal_begins_with_the_shorter(cap: int,
 
 
 def test_domains_that_may_give_too_little_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"100 rows are needed, but the domains may give 30 .* Raise max_epochs"):
+    with pytest.raises(
+        ValueError, match=r"100 rows are needed, but the domains may give 30 .* Raise max_epochs"
+    ):
         deal([1.0, 1.0], [10.0, 20.0], 100)
 
 
@@ -87,7 +91,9 @@ def test_a_mixture_trains_and_records_its_domains(
     assert any(bytes(row.astype(np.uint8)) in ids.astype(np.uint8).tobytes() for ids in train)
 
 
-def test_a_mixture_that_runs_out_is_refused_at_once(tiny_study: list[str], tiny_corpus: Path, prose: Path) -> None:
+def test_a_mixture_that_runs_out_is_refused_at_once(
+    tiny_study: list[str], tiny_corpus: Path, prose: Path
+) -> None:
     short = mixed(tiny_study, tiny_corpus, prose, "+data.mixture.items.max_epochs=0.01")
     with pytest.raises(PlanError, match=r"rows are needed, but the domains may give .* max_epochs"):
         plan_study([*short, "budget.tokens=[1e6]"])

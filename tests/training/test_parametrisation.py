@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from scaling.models import BASE, FAMILIES, Shape
+from scaling.recipe.parametrisation import Factors, Role, factors, roles
 from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.device import Numerics
-from scaling.recipe.parametrisation import Factors, Role, factors, roles
 from scaling.training.state import LocalState
 
 DATA = DataSpec(corpus="text", vocab=61, fingerprint="0123456789abcdef", context=24)

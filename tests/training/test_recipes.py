@@ -1,4 +1,4 @@
-"""Every registered optimizer and schedule, and batch ramps, under one contract: no bit depends on how it ran."""
+"""Every registered optimizer and schedule, and batch ramps: no bit depends on how a study was run."""
 
 from __future__ import annotations
 
@@ -27,11 +27,18 @@ from tests.training.test_train import StopAfter, Stopped, results
 RECIPES = {
     **{name: [f"optimizer={name}"] for name in OPTIMIZERS},
     **{name: [f"training.schedule={name}"] for name in SCHEDULES if name != "trunk"},
-    **{f"cooldown {name}": [f"training.cooldown_shape={name}", "training.cooldown_floor=0.1"] for name in COOLDOWNS},
+    **{
+        f"cooldown {name}": [f"training.cooldown_shape={name}", "training.cooldown_floor=0.1"]
+        for name in COOLDOWNS
+    },
     "no cooldown": ["optimizer=schedule_free", "training.cooldown=0"],
     "ramp": ["training.batch_ramp=[[400,6],[900,8]]", "training.warmup_tokens=256"],
     "power and a ramp": [
-        *("training.schedule=power", "training.schedule_settings={knee: 500}", "training.batch_ramp=[[700,12]]"),
+        *(
+            "training.schedule=power",
+            "training.schedule_settings={knee: 500}",
+            "training.batch_ramp=[[700,12]]",
+        ),
     ],
     "tau": ["training.tau=0.3"],
 }
@@ -54,7 +61,7 @@ def plan_of(tiny_study: list[str], *overrides: str):  # type: ignore[no-untyped-
 def test_kills_and_shared_trunks_change_no_bit(
     recipe: str, tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A study that is killed again and again, and each budget trained alone, give the bits of an untouched one."""
+    """Killed again and again, or each budget trained alone: the bits of an untouched study."""
     plan = plan_of(tiny_study, *RECIPES[recipe])
     dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
 
@@ -68,7 +75,9 @@ def test_kills_and_shared_trunks_change_no_bit(
             assert record.status == "done"
             assert record.tokens == run.tokens
             assert record.flops == trunk.flops_per_token * run.tokens
-            rows = (tmp_path / "untouched" / trunk.spec.id / run.id / "metrics.jsonl").read_text().splitlines()
+            rows = (
+                (tmp_path / "untouched" / trunk.spec.id / run.id / "metrics.jsonl").read_text().splitlines()
+            )
             if rows:
                 assert json.loads(rows[-1])["tokens"] == run.tokens
     for trunk in plan.trunks:
@@ -133,7 +142,10 @@ def test_optimizers_are_swept_and_their_settings_are_checked(tiny_study: list[st
         (["optimizer=adafactor", "training.parallel=fsdp"], "moments are rows and columns of whole matrices"),
         (["optimizer=sgd", "training.tau=0.1"], "passes through its momentum"),
         (["training.tau=0.1", "training.weight_decay=0.2"], "not both"),
-        (["training.learning_rate=null", "optimizer=sgd"], "no learning rate was measured .* under optimizer 'sgd'"),
+        (
+            ["training.learning_rate=null", "optimizer=sgd"],
+            r"was measured .* under optimizer 'sgd'",
+        ),
         (["training.batch_ramp=[[1,2,3]]"], r"a list of \[tokens seen, sequences from there on\]"),
         (["training.batch_ramp=[[20,8],[10,16]]"], "must ascend"),
     ):

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from scaling.study.spec import RunSpec
 from scaling.recipe.schedules import SCHEDULES
+from scaling.study.spec import RunSpec
 from scaling.training.schedule import run_rate, trunk_rate
 from tests.study.test_spec import TRUNK
 

@@ -15,8 +15,8 @@ from scaling.recipe.optimizers.optimizer import (
 )
 
 _CAPPED = (
-    "its step is the spread of each tensor times the rate, and the rate is capped at 1 / sqrt(step): no factor "
-    "on the rate carries over from one width to another."
+    "its step is the spread of each tensor times the rate, and the rate is capped at 1 / sqrt(step): no "
+    "factor on the rate carries over from one width to another."
 )
 
 
@@ -39,8 +39,8 @@ OPTIMIZER = Optimizer(
     unused=("beta1", "beta2"),
     refused={"mup": _CAPPED, "completep": _CAPPED},
     refused_parallel={
-        "fsdp": "its moments are rows and columns of whole matrices, of which fsdp gives each process a part. "
-        "Use training.parallel=ddp."
+        "fsdp": "its moments are rows and columns of whole matrices, of which fsdp gives each process a "
+        "part. Use training.parallel=ddp."
     },
     torch_class="Adafactor",
 )

@@ -52,7 +52,7 @@ def _by_muon(parameter: Parameter) -> bool:
 
 
 def factors(parametrisation: str, role: Role, shape: Shape) -> Factors:
-    """Factors of a matrix under muP: the spectral norm of an update stays, so the rate goes as 1 / sqrt(width).
+    """Factors of a matrix under muP: an update keeps its spectral norm, so the rate goes as 1 / sqrt(width).
 
     An orthogonalised update of spread 0.2 sqrt(larger side) has a spectral norm that grows as the root of the
     width; muP asks for one that does not, where the sides keep their ratio.
@@ -69,8 +69,8 @@ OPTIMIZER = Optimizer(
     make,
     settings={"momentum": 0.95, "matrix_rate": 1.0, "newton_schulz_steps": 5.0},
     refused={
-        "completep": "its factors of depth were derived for Adam, and no source that we know derives them for "
-        "orthogonalised updates."
+        "completep": "its factors of depth were derived for Adam, and no source that we know derives them "
+        "for orthogonalised updates."
     },
     refused_parallel={
         "fsdp": "it orthogonalises whole matrices, of which fsdp gives each process a part. "

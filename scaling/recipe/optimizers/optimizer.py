@@ -46,8 +46,8 @@ class Optimizer:
     """One registration.
 
     Attributes:
-        make: makes it for the parameters of a model. A group's `factor`, 1 where there is none, multiplies the
-            rate of every step. All that a step depends on must be in its `state_dict`.
+        make: makes it for the parameters of a model. A group's `factor`, 1 where there is none, multiplies
+            the rate of every step. All that a step depends on must be in its `state_dict`.
         settings: its own settings with their defaults; numbers.
         unused: keys of `training` that it has no use for, and that are refused where they are set.
         decoupled: whether a step multiplies the weights by 1 - rate * decay, so that tau has a meaning.
@@ -82,7 +82,8 @@ class Optimizer:
             )
         if parallel in self.refused_parallel:
             raise ValueError(
-                f"training.parallel: {parallel} is not for optimizer {name!r}: {self.refused_parallel[parallel]}"
+                f"training.parallel: {parallel} is not for optimizer {name!r}: "
+                f"{self.refused_parallel[parallel]}"
             )
         if self.torch_class and not hasattr(torch.optim, self.torch_class):
             raise ModuleNotFoundError(

@@ -12,8 +12,8 @@ from scaling.recipe.optimizers.optimizer import Optimizer, OptimizerOptions, Par
 def make(parameters: Sequence[Parameter], options: OptimizerOptions) -> torch.optim.Optimizer:
     """Schedule-free AdamW of the package `schedulefree`.
 
-    Warm-up comes from the schedule, as for every optimizer. With `training.cooldown=0` every budget leaves the
-    trunk as it is; a cooldown lowers the rate on top of the average. Its step is Adam's, and averages of
+    Warm-up comes from the schedule, as for every optimizer. With `training.cooldown=0` every budget leaves
+    the trunk as it is; a cooldown lowers the rate on top of the average. Its step is Adam's, and averages of
     iterates scale as they do: so muP and CompleteP are those of AdamW.
 
     Source: Defazio et al. 2024 (arXiv:2405.15682), algorithm 1.

@@ -15,8 +15,8 @@ from scaling.recipe.optimizers.optimizer import (
 )
 
 _CLIPPED = (
-    "its factors of width hold for plain gradients, and here gradients are clipped by a norm that itself grows "
-    "with the width."
+    "its factors of width hold for plain gradients, and here gradients are clipped by a norm that itself "
+    "grows with the width."
 )
 
 
