@@ -95,8 +95,8 @@ def _open_mixture(options: DataOptions, cache: str | Path) -> Dataset:
     """The domains of a mixture, in one vocabulary: the first's tokenizer serves all."""
     if options.corpus != MIXTURE or not options.mixture:
         raise ValueError(
-            "data.mixture: goes with data=mixture, and that with domains, e.g. 'data.mixture={code: {weight: 0.7, "
-            "corpus: python_source}, prose: {weight: 0.3, corpus: text, paths: [books]}}'; got corpus "
+            "data.mixture: goes with data=mixture, and that with domains, e.g. 'data.mixture={code: {weight: "
+            "0.7, corpus: python_source}, prose: {weight: 0.3, corpus: text, paths: [books]}}'; got corpus "
             f"{options.corpus!r} and {len(options.mixture)} domains."
         )
     opened: list[Dataset] = []

@@ -1,4 +1,4 @@
-"""Several corpora as one: rows are dealt out by weight, and no domain is repeated more often than it may be."""
+"""Several corpora as one: rows are dealt out by weight, and no domain is repeated beyond its cap."""
 
 from __future__ import annotations
 

@@ -394,8 +394,8 @@ def check_set_name(section: str, name: str) -> None:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name.endswith("_se"):
         raise ValueError(
-            f"{section}: {name!r} cannot name a set; use small letters, digits and underscores, not ending in "
-            "_se, as its loss is the column loss_NAME."
+            f"{section}: {name!r} cannot name a set; use small letters, digits and underscores, not ending "
+            "in _se, as its loss is the column loss_NAME."
         )
 
 

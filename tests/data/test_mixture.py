@@ -60,7 +60,7 @@ def prose(tmp_path: Path) -> Path:
 def mixed(tiny_study: list[str], tiny_corpus: Path, prose: Path, *more: str) -> list[str]:
     kept = [line for line in tiny_study if not line.startswith(("data", "model"))]
     domains = (
-        "{items: {weight: 3, paths: ['" + f"{tiny_corpus}/*.txt" + "'], heldout_fraction: 0.2}, "
+        "{lists: {weight: 3, paths: ['" + f"{tiny_corpus}/*.txt" + "'], heldout_fraction: 0.2}, "
         "prose: {weight: 1, paths: ['" + f"{prose}/*.txt" + "'], heldout_fraction: 0.3, max_epochs: 2}}"
     )
     return [*kept, "data=mixture", f"data.mixture={domains}", "data.context=32", "model.params=5e3", *more]
@@ -75,14 +75,14 @@ def test_a_mixture_trains_and_records_its_domains(
     record = max(read_study(plan.folder).done, key=lambda record: record.tokens)
     assert record.data == "mixture"
     domains = record.domains
-    assert domains["items"]["weight"] == 0.75
+    assert domains["lists"]["weight"] == 0.75
     assert sum(one["tokens"] for one in domains.values()) == record.tokens
-    assert abs(domains["items"]["tokens"] - 0.75 * record.tokens) <= 32
+    assert abs(domains["lists"]["tokens"] - 0.75 * record.tokens) <= 32
     assert sum(one["tokens_unique"] for one in domains.values()) == record.tokens_unique
     losses = record.losses
-    assert record.loss == pytest.approx((losses["items"]["loss"] + losses["prose"]["loss"]) / 2)
+    assert record.loss == pytest.approx((losses["lists"]["loss"] + losses["prose"]["loss"]) / 2)
     rows = load_runs(plan.folder).rows
-    assert {"loss_items", "loss_items_se", "loss_prose", "tokens_prose", "weight_prose"} <= set(rows.columns)
+    assert {"loss_lists", "loss_lists_se", "loss_prose", "tokens_prose", "weight_prose"} <= set(rows.columns)
 
     dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
     batches = dataset.batches(32, 4, 0)
@@ -94,7 +94,7 @@ def test_a_mixture_trains_and_records_its_domains(
 def test_a_mixture_that_runs_out_is_refused_at_once(
     tiny_study: list[str], tiny_corpus: Path, prose: Path
 ) -> None:
-    short = mixed(tiny_study, tiny_corpus, prose, "+data.mixture.items.max_epochs=0.01")
+    short = mixed(tiny_study, tiny_corpus, prose, "data.mixture.lists.max_epochs=0.01")
     with pytest.raises(PlanError, match=r"rows are needed, but the domains may give .* max_epochs"):
         plan_study([*short, "budget.tokens=[1e6]"])
 
