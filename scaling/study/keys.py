@@ -42,6 +42,15 @@ def is_key(key: str) -> bool:
     return True
 
 
+def lies_in_dict(key: str) -> bool:
+    """Whether a key of a section is, or is inside of, a dict of the schema, whose entries a person names."""
+    kind: Any = RunConfig
+    names = key.split(".")
+    for name in names[:2]:
+        kind = _inside(kind, name)
+    return len(names) > 1 and typing.get_origin(kind) is dict and names[0] != "rates"
+
+
 def explain_unknown(key: str) -> str:
     """One sentence about a key that the schema does not have, with the nearest one that it has."""
     section, _, name = key.rpartition(".")

@@ -135,7 +135,7 @@ def test_optimizers_are_swept_and_their_settings_are_checked(tiny_study: list[st
     assert {trunk.spec.optimizer for trunk in plan.trunks} == {"adamw", "sgd"}
     for overrides, message in (
         (["optimizer.name=adam"], r"optimizer: no optimizer named 'adam'\. Did you mean 'adamw'\?"),
-        (["optimizer=sgd", "+optimizer.settings.momentom=0.5"], r"did you mean momentum\?"),
+        (["optimizer=sgd", "optimizer.settings.momentom=0.5"], r"did you mean momentum\?"),
         (["optimizer=sgd", "training.beta2=0.9"], r"training\.beta2: optimizer 'sgd' has no use for it"),
         (["optimizer=sgd", "training.parametrisation=mup"], r"mup is not for optimizer 'sgd': its factors"),
         (["optimizer=muon", "training.parametrisation=completep"], "were derived for Adam"),
@@ -225,7 +225,7 @@ def test_the_page_on_optimizers_of_ones_own_works_as_written(
         exec(block, scope)
     plan = plan_of(
         tiny_study,
-        *("optimizer.name=sign_momentum", "+optimizer.settings.momentum=0.8", "training.schedule=halves"),
+        *("optimizer.name=sign_momentum", "optimizer.settings.momentum=0.8", "training.schedule=halves"),
         "training.schedule_settings={every: 512}",
     )
     (trunk,) = plan.trunks
