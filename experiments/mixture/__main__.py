@@ -53,8 +53,8 @@ def main(arguments: list[str]) -> int:
     low, high = np.quantile(again, [0.025, 0.975])
     cost = expected(found).mean() - expected(truth).mean()
     print(
-        f"\nbest weight of steep: {truth:.3f} in closed form, {found:.3f} [{low:.3f}, {high:.3f}] by the mixture "
-        f"law; at the law's weight the loss is {cost:.1e} nats above the least"
+        f"\nbest weight of steep: {truth:.3f} in closed form, {found:.3f} [{low:.3f}, {high:.3f}] by the "
+        f"mixture law; at the law's weight the loss is {cost:.1e} nats above the least"
     )
     return 0
 
@@ -91,7 +91,7 @@ def losses(weight: float, seed: int) -> list[float]:
 
 
 def expected(weight: float) -> Array:
-    """(2,) the memoriser's expected loss in each domain: floor + ignorance * sum_j p_j (1 - p_j)^rows."""
+    """(2,) the memoriser's expected loss by domain: floor + ignorance * sum_j p_j (1 - p_j)^rows."""
     rows = np.array([weight, 1 - weight]) * ROWS
     return np.array(
         [

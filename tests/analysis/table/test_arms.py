@@ -442,9 +442,9 @@ def test_optimizers_and_their_settings_part_the_runs(tmp_path: Path) -> None:
         *(("adamw", ()), ("muon", (("matrix_rate", 1.0), ("momentum", 0.95)))),
         ("muon", (("matrix_rate", 1.0), ("momentum", 0.8))),
     ]
-    for width, tokens, (optimizer, settings) in product(WIDTHS, (100_000, 250_000, 630_000), recipes):
+    for width, tokens, (optimizer, own) in product(WIDTHS, (100_000, 250_000, 630_000), recipes):
         plain = run_spec(width, tokens, 0.1)
-        spec = replace(plain, trunk=replace(plain.trunk, optimizer=optimizer, optimizer_settings=settings))
+        spec = replace(plain, trunk=replace(plain.trunk, optimizer=optimizer, optimizer_settings=own))
         tau = 1 / (0.01 * 0.1 * spec.steps)
         content = json.loads(json.dumps(spec.to_dict()))
         record = make_record(width, tokens, spec=content, run_id=spec.id, tau=tau)
