@@ -112,7 +112,7 @@ def best_weight(mean: Array) -> float:
     Args:
         mean: (weights, 2) losses.
 
-    Source: Ye et al. 2024 (arXiv:2403.16952), equation 1: L_i = c_i + k_i exp(t_i r_i), fitted to each domain.
+    Source: Ye et al. 2024 (arXiv:2403.16952), equation 1: L_i = c_i + k_i exp(t_i r_i).
     """
     shares = np.array([WEIGHTS, 1 - np.array(WEIGHTS)]).T
     laws = [
