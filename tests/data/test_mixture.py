@@ -103,7 +103,7 @@ def test_further_held_out_sets_have_a_loss_each_and_later_ones_are_scored(
     tiny_study: list[str], prose: Path
 ) -> None:
     held = "data.heldout={prose: {paths: ['" + f"{prose}/*.txt" + "']}}"
-    tiny = [*tiny_study, "model.params=5e3", "budget.tokens=[2e3]"]
+    tiny = [*tiny_study, "model.params=5e3", "budget.tokens=[2e3]", "training.evaluation_tokens=131072"]
     plain, plan = plan_study(tiny), plan_study([*tiny, held])
     assert plan.trunks[0].spec.id == plain.trunks[0].spec.id  # the weights are the same
     assert plan.runs[0][1].id != plain.runs[0][1].id

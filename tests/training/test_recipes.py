@@ -89,7 +89,7 @@ def test_kills_and_shared_trunks_change_no_bit(
     for trunk in plan.trunks:
         while True:
             try:
-                train(trunk, "stopped", StopAfter(int(rng.integers(3, 30))))
+                train(trunk, "stopped", StopAfter(int(rng.integers(2, 14))))
                 break
             except Stopped:
                 stops += 1
