@@ -36,6 +36,7 @@ def export(finished: Finished, folder: Path) -> list[Path]:
         ModuleNotFoundError: without the `safetensors` package.
     """
     record = finished.record
+    trunk = finished.spec.trunk
     shape = Shape(record.width, record.depth)
     state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
     config = {
@@ -44,6 +45,7 @@ def export(finished: Finished, folder: Path) -> list[Path]:
         "objective": record.objective,
         "width": record.width,
         "depth": record.depth,
+        **dict(trunk.sizes),
         "vocab": record.vocab,
         "context": record.context,
         "params": record.params,
@@ -55,7 +57,7 @@ def export(finished: Finished, folder: Path) -> list[Path]:
     }
     tokenizer = finished.subject.dataset.tokenizer
     written = _write(folder, state, config, tokenizer)
-    if record.family == "decoder":
+    if record.family == "decoder" and not trunk.sizes:  # with options it is no GPT-NeoX any more
         config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
         written += _write(folder / "transformers", neox.to_weights(state, shape), config, tokenizer)
     return written

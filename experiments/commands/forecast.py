@@ -23,16 +23,17 @@ from experiments.commands.source import (
     add_table,
     bootstrap_of,
     describe_table,
-    load_extensions,
     read_table,
 )
 from experiments.terminal import wrapped
+from scaling.study.extensions import load_extensions
 
 
 def main(arguments: list[str]) -> int:
     asked = parser_of().parse_args(arguments)
     check(asked)
-    load_extensions(asked.extension)
+    if asked.extension or asked.law:
+        load_extensions(asked.extension)
     runs = read_table(asked)
     if asked.score:
         if not asked.json:

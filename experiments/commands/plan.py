@@ -113,7 +113,7 @@ def _table(expected: Estimate) -> str:
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
             *([Column("optimizer", optimizers, rank=2, left=True)] if len(set(optimizers)) > 1 else []),
-            Column("shape", [f"{t.spec.width}x{t.spec.depth}" for t, _, _, _ in rows], rank=2, left=True),
+            Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
             Column("N", [readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),

@@ -11,6 +11,7 @@ from typing import Literal
 from scaling.data.corpora import open_dataset, open_heldout
 from scaling.records.record import RECORD_FILE, RunRecord
 from scaling.records.storage import LockedError, latest_attempt, record_failure
+from scaling.study.extensions import check_extensions, load_extensions
 from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Observer
@@ -47,6 +48,7 @@ class TrunkJob:
     parallel: str = "none"
     reuse: bool = False
     on_change: OnChange = "refuse"
+    extensions: tuple[str, ...] = ()  # files that register what the trunk uses
 
     @property
     def id(self) -> str:
@@ -63,7 +65,13 @@ class TrunkJob:
         return all((self.home / run.id / RECORD_FILE).exists() for run in self.trunk.runs)
 
     def train(self, observer: Observer) -> list[RunRecord]:
-        """Train the trunk; see `train_trunk` for what it raises, and `open_dataset`."""
+        """Train the trunk; see `train_trunk` for what it raises, and `open_dataset`.
+
+        Raises:
+            ValueError: where an extension has changed since the trunk was planned.
+        """
+        load_extensions(self.extensions)
+        check_extensions(self.trunk.spec.extensions, f"trunk {self.id}")
         dataset = open_dataset(self.trunk.spec.data, self.cache)
         sets = self.trunk.heldout
         return train_trunk(

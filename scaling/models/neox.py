@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scaling.models.blocks import heads_for
-from scaling.models.family import Shape
+from scaling.models.sizes import Shape
 
 
 def to_config(shape: Shape, vocab: int, context: int, end: int | None = None) -> dict[str, Any]:

@@ -77,6 +77,7 @@ class RunRecord:
     losses: dict[str, dict[str, float]] = field(default_factory=dict)  # held-out set → loss, loss_se, …
     domains: dict[str, dict[str, float]] = field(default_factory=dict)  # of a mixture → weight, tokens, …
     tau: float | None = None  # share of the run over which weights are an average; see `Trunk.tau`
+    params_active: int | None = None  # of `params`, where a token goes through fewer
     reason: str | None = None  # why and at which step a run diverged
     versions: dict[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete

@@ -34,6 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
+from scaling.study.extensions import load_extensions
 from scaling.study.keys import explain_unknown, is_key, lies_in_dict, sections
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
@@ -41,6 +42,7 @@ PRIVATE = (
     "hydra._internal.callbacks:Callbacks",
     "hydra._internal.config_loader_impl:ConfigLoaderImpl._apply_overrides_to_config",
     "hydra._internal.config_repository:ConfigRepository.initialize_sources",
+    "hydra._internal.config_repository:ConfigRepository.load_config",
     "hydra._internal.core_plugins.basic_sweeper:BasicSweeper.split_arguments",
     "hydra._internal.core_plugins.bash_completion:BashCompletion._query",
     "hydra._internal.hydra:Hydra.format_config_groups",
@@ -80,6 +82,7 @@ class Composition:
     shared: DictConfig
     sources: Sources = field(default_factory=Sources)
     axes: tuple[Axis, ...] = ()  # of a search: the one job is what all its trials share
+    extensions: tuple[str, ...] = ()  # absolute paths of the files that were loaded for it
 
     @property
     def launcher(self) -> dict[str, Any]:
@@ -152,8 +155,46 @@ def compose_study(overrides: Sequence[str], sources: Sources | None = None) -> C
     """
     overrides, sources = _with_files(overrides, sources or Sources.here())
     with _hydra(sources):
+        extensions = _load_extensions(overrides, sources)
         sweep = _split(overrides, sources)
-        return Composition(_compose_jobs(sweep.batch, sources), sweep.shared, sources, sweep.axes)
+        jobs = _compose_jobs(sweep.batch, sources)
+        return Composition(jobs, sweep.shared, sources, sweep.axes, extensions)
+
+
+def _load_extensions(overrides: Sequence[str], sources: Sources) -> tuple[str, ...]:
+    """Load the extensions that a study and its overrides name, so that what they register can be asked for.
+
+    Read from the files as they are: only then is it known which keys there are.
+
+    Raises:
+        PlanError: for one that is missing or broken.
+    """
+    parsed = _parse(overrides)
+    said = [o for o in parsed if o.key_or_group == "extensions"]
+    names = [sources.name]
+    names += [
+        f"study/{o.value()}" for o in parsed if o.key_or_group == "study" and isinstance(o.value(), str)
+    ]
+    asked: Any = []
+    folders: list[Path] = []
+    for name in names:
+        found = GlobalHydra.instance().config_loader().repository.load_config(name)  # type: ignore[attr-defined]
+        if found is not None and OmegaConf.is_dict(found.config) and "extensions" in found.config:
+            asked = OmegaConf.to_container(found.config)["extensions"]  # type: ignore[call-overload,index]
+            folders = [Path(found.path.removeprefix("file://")).parent]
+    if said:
+        asked, folders = said[-1].value(), []
+    asked = [asked] if isinstance(asked, str) else asked or []
+    if not isinstance(asked, list) or not all(isinstance(file, str) for file in asked):
+        raise PlanError(
+            f"extensions: a list of files is needed, e.g. extensions=[./my_model.py]; got {asked!r}."
+        )
+    try:
+        loaded = load_extensions(asked, folders)
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+    register()
+    return loaded
 
 
 def _compose_jobs(batch: Sequence[Overrides], sources: Sources) -> tuple[Job, ...]:
@@ -394,6 +435,7 @@ def show_config(
     """
     overrides, sources = _with_files(overrides, sources)
     with _hydra(sources):
+        _load_extensions(overrides, sources)
         sweep = _split(overrides, sources)
         first = sweep.batch[0]
         number = len(sweep.batch)
@@ -414,6 +456,7 @@ def show_info(overrides: Sequence[str], sources: Sources, kind: str) -> None:
     """
     overrides, sources = _with_files(overrides, sources)
     with _hydra(sources):
+        _load_extensions(overrides, sources)
         _split(overrides, sources)
         fixed = [str(o.input_line) for o in _parse(overrides) if not o.is_sweep_override()]
         GlobalHydra.instance().hydra.show_info(kind, sources.name, fixed)  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Any
 
-from scaling.study.config import RunConfig
+from scaling.study.config import RunConfig, schema
 
 SAME = {  # other people's names for ours
     "batch": "training.sequences",
@@ -34,7 +34,7 @@ def sections() -> frozenset[str]:
 
 def is_key(key: str) -> bool:
     """Whether the schema has this dotted key."""
-    kind: Any = RunConfig
+    kind: Any = schema()
     for name in key.split("."):
         kind = _inside(kind, name)
         if kind is None:
@@ -88,10 +88,15 @@ def nearest(key: str) -> str | None:
     return None
 
 
-@cache
 def all_keys() -> tuple[str, ...]:
     """Every key of the schema that has a name of its own, sections included."""
-    return tuple(_walk(RunConfig, ""))
+    kind: Any = schema()
+    return _all_keys(kind)
+
+
+@cache
+def _all_keys(kind: type) -> tuple[str, ...]:
+    return tuple(_walk(kind, ""))
 
 
 def _walk(kind: type, prefix: str) -> Iterator[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from scaling.registry import Registry
 from scaling.study.config import RateRule
 
+RATES: Registry[RateRule] = Registry("learning-rate rule", "rates")  # of families from outside, by family
 PARAMS, TOKENS, BATCH = 1e5, 1e6, 1024  # where a rule's `rate` holds
 ANY = "any"  # the rule of families that have none of their own
 
@@ -27,7 +29,7 @@ def default_learning_rate(
     Raises:
         ValueError: for a family without a rule under this optimizer.
     """
-    rule = rules.get(rule_name(family, optimizer), rules.get(rule_name(ANY, optimizer)))
+    rule = _rule(rules, family, optimizer)
     if rule is None:
         under = "" if optimizer == "adamw" else f" under optimizer {optimizer!r}"
         raise ValueError(
@@ -52,9 +54,14 @@ def rule_through(
     optimizer: str = "adamw",
 ) -> RateRule:
     """The rule of a family, moved to give `rate` there; where there is none, the same rate everywhere."""
-    known = rules.get(rule_name(family, optimizer), rules.get(rule_name(ANY, optimizer)))
-    rule = known or RateRule(rate, 0.0)
+    rule = _rule(rules, family, optimizer) or RateRule(rate, 0.0)
     return replace(rule, rate=rate / _factor(rule, params, tokens, batch_tokens))
+
+
+def _rule(rules: Mapping[str, RateRule], family: str, optimizer: str) -> RateRule | None:
+    """What the config says of a family, else what was registered for it, else what holds for any."""
+    own = rule_name(family, optimizer)
+    return rules.get(own) or RATES.get(own) or rules.get(rule_name(ANY, optimizer))
 
 
 def _factor(rule: RateRule, params: int, tokens: float, batch_tokens: int) -> float:

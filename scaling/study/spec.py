@@ -63,6 +63,8 @@ class TrunkSpec:
     schedule_settings: Settings = ()  # all of them; of a cosine, none at the defaults
     batch_ramp: Ramp = ()  # (step, sequences of every batch from there on)
     tau_asked: float | str | None = None  # what the weight decay was chosen by
+    sizes: tuple[tuple[str, int | float | bool | str], ...] = ()  # beside width and depth, by name
+    extensions: tuple[str, ...] = ()  # `module digest` of what it uses from outside this package
 
     @property
     def batch_tokens(self) -> int:
@@ -81,6 +83,11 @@ class TrunkSpec:
     def tokens(self, steps: int) -> int:
         """Tokens in `steps` batches; where rows differ in length, as many as are expected."""
         return round(self.batch_sizes.rows(steps) * (self.data.row_tokens or self.data.context))
+
+    @property
+    def shape(self) -> str:
+        """In words."""
+        return " ".join([f"{self.width}x{self.depth}", *(f"{name}={value}" for name, value in self.sizes)])
 
     @cached_property
     def id(self) -> str:
@@ -163,6 +170,7 @@ class Trunk:
     objective: str
     params_encoder: int | None = None
     params_decoder: int | None = None
+    params_active: int | None = None
     curve_steps: tuple[int, ...] = ()  # where the trunk's held-out curve is measured
     curve_tokens: int = 0
     heldout: tuple[tuple[str, DataOptions], ...] = ()  # more sets that its runs are judged by, by name
@@ -219,6 +227,7 @@ class Trunk:
             "params_total": self.params_total,
             "params_encoder": self.params_encoder,
             "params_decoder": self.params_decoder,
+            "params_active": self.params_active,
             "learning_rate": spec.learning_rate,
             "batch_tokens": run.batch_tokens,
             "tau": self.tau(run),
@@ -264,6 +273,6 @@ _LATER = frozenset(
     {
         *("settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"),
         *("id_paths", "optimizer", "optimizer_settings", "schedule", "schedule_settings", "batch_ramp"),
-        *("tau_asked", "cooldown_shape", "cooldown_floor", "heldout", "mixture"),
+        *("tau_asked", "cooldown_shape", "cooldown_floor", "heldout", "mixture", "sizes", "extensions"),
     }
 )

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from scaling.data.truth.sources import SOURCES
-from scaling.models import Family, get_family
+from scaling.models import FAMILIES, Family, get_family
 from scaling.recipe.optimizers import OPTIMIZERS
 from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import ACCEPTED, CODE
@@ -81,6 +81,8 @@ def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:
 
 def _module(family: Family) -> str:
     """The module of a family: the one that has it as FAMILY, else the one that its models are built in."""
+    if FAMILIES.origin(family.name):
+        return FAMILIES.origin(family.name)
     for name, module in list(sys.modules.items()):
         if getattr(module, "__dict__", {}).get("FAMILY") is family:
             return name

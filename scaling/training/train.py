@@ -25,8 +25,7 @@ import torch
 
 from scaling.data.dataset import Dataset
 from scaling.data.layout import Batch, Ids
-from scaling.models import Shape
-from scaling.models.counting import check_counts
+from scaling.models import check_counts, shape_of
 from scaling.records.record import ACCEPTED, RunRecord
 from scaling.records.storage import (
     FRESH,
@@ -220,7 +219,8 @@ class _Attempt:
     def state(self) -> TrainState:
         """Made when the first step is to be trained: all may be there to reuse."""
         spec = self.trunk.spec
-        check_counts(spec.family, Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
+        shape = shape_of(spec.family, spec.width, spec.depth, spec.sizes)
+        check_counts(spec.family, shape, spec.data.vocab, spec.data.context)
         state = self.open_state()
         if spec.origin:
             go_on_from(spec, self.folder.parent.parent, state)
@@ -381,7 +381,7 @@ class _Attempt:
             tokens_unique=self.batches.tokens_unique(run.steps),
             epochs=self.batches.epochs(run.steps),
             flops=self.trunk.flops_per_token * tokens,
-            flops_6nd=6.0 * self.trunk.params * tokens,
+            flops_6nd=6.0 * (self.trunk.params_active or self.trunk.params) * tokens,
             loss=found.loss if found else None,
             loss_se=found.loss_se if found else None,
             bits_per_byte=found.bits_per_byte if found else None,
