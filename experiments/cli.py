@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from experiments.terminal import printable
 
@@ -23,6 +23,8 @@ VERBS = {
     "sample": "text, filled masks or a translation from a finished run",
     "export": "a finished run as safetensors; a decoder for transformers too",
     "verify": "published numbers computed again here, as a table",
+    "doctor": "what this machine offers: device, precision, caches, packages; what to do where it lacks",
+    "clean": "old checkpoints, stale token caches, what was set aside: shown, then deleted when told to",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
 INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
@@ -97,11 +99,16 @@ def version() -> str:
     try:
         return installed("scaling-harness")
     except PackageNotFoundError:
-        import tomllib
-        from pathlib import Path
+        return str(project()["version"])
 
-        text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
-        return str(tomllib.loads(text)["project"]["version"])
+
+def project() -> dict[str, Any]:
+    """What the pyproject.toml of a checkout says of the package."""
+    import tomllib
+    from pathlib import Path
+
+    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    return dict(tomllib.loads(text)["project"])
 
 
 def usage() -> str:

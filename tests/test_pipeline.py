@@ -241,7 +241,7 @@ def test_a_time_limit_saves_and_the_same_command_goes_on(
 ) -> None:
     long = [*tiny_study, "model.params=5e3", "budget.tokens=[6e4]"]
     assert main(["run", *long, "max_hours=1e-5"]) == 1
-    assert "max_hours=1e-05 are over; everything is saved." in capsys.readouterr().out
+    assert "reached max_hours=1e-05; progress is saved." in capsys.readouterr().out
     assert not read_study(tmp_path / "runs" / "tiny").records
     assert main(["run", *long]) == 0
     (record,) = read_study(tmp_path / "runs" / "tiny").records

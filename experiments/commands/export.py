@@ -12,7 +12,7 @@ from experiments.trained import add_run, open_run
 from scaling.capability.finished import Finished
 from scaling.data.tokenizer import END_NAME, Tokenizer
 from scaling.models import Shape, neox
-from scaling.records.storage import make_folder, write_atomic, write_json
+from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"  # as `transformers` names them
@@ -59,7 +59,9 @@ def export(finished: Finished, folder: Path) -> list[Path]:
     written = _write(folder, state, config, tokenizer)
     if record.family == "decoder" and not trunk.sizes:  # with options it is no GPT-NeoX any more
         config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
-        written += _write(folder / "transformers", neox.to_weights(state, shape), config, tokenizer)
+        written += _write(
+            own_folder(folder, "transformers"), neox.to_weights(state, shape), config, tokenizer
+        )
     return written
 
 

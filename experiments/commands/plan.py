@@ -95,6 +95,7 @@ def describe(expected: Estimate) -> str:
             f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
             f"about {total} ({least} to {most}) on {one.device}: "
             f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
+            *expected.crowded(),
             *by_compiler(expected.numerics),
             *(f"\n{line}" for line in tau_drifts(plan)),
         ]

@@ -12,6 +12,7 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.laws import law_names
 from analysis.table import RunTable, load_runs
+from analysis.table.runtable import say_count
 from experiments.terminal import printable, wrapped
 from scaling.study.extensions import load_extensions
 
@@ -169,9 +170,7 @@ def describe_table(table: RunTable, parts: Iterable[RunTable] = ()) -> str:
     """
     whole = [table, *parts]
     counts = ", ".join(
-        f"{number:,} {'set aside' if what == 'quarantined' else what}"
-        for what, number in table.counts.items()
-        if number or what == "used"
+        f"{number:,} {say_count(what)}" for what, number in table.counts.items() if number or what == "used"
     )
     lines = [f"{printable(table.source)}: {counts}"]
     lines += [f"columns: {table.mapping()}"] if table.mapping() else []

@@ -23,6 +23,9 @@ TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed a
 PASSING = (OSError, RuntimeError, MemoryError)  # failures that another try may not meet again
 
 
+Kind = Literal["done", "held", "refused", "stopped", "failed", "lost"]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended: done, held (by another process), stopped or failed. Lost: nothing was heard of it.
@@ -30,7 +33,7 @@ class Outcome:
     Refused: it was begun by other code or in other arithmetic; another try cannot help.
     """
 
-    kind: Literal["done", "held", "refused", "stopped", "failed", "lost"]
+    kind: Kind
     why: str = ""
     again: bool = False  # whether another try may help
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -40,11 +40,18 @@ class LocalLauncher:
 def train_here(jobs: Sequence[TrunkJob], observer: Observer) -> None:
     """Train one after the other in this process. A trunk that fails has noted it, and the next one starts.
 
+    What another try may help gets one after all others.
+
     Raises:
         Stopped: when asked to stop.
     """
-    for job in jobs:
-        _report(job, job.run(observer))
+    waiting = deque((job, 1) for job in jobs)
+    while waiting:
+        job, attempt = waiting.popleft()
+        outcome = job.run(observer)
+        _report(job, outcome, f" (try {attempt})" if outcome.again else "")
+        if outcome.again and attempt < TRIES:
+            waiting.append((job, attempt + 1))
 
 
 def train_in_processes(jobs: Sequence[TrunkJob], places: Sequence[str], observer: Observer) -> None:

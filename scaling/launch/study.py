@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
+from scaling.records.reading import LARGEST_PLAN, read_json
 from scaling.records.record import CODE, PLAN_FILE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import (
     Lock,
@@ -229,8 +230,9 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
             body["runs"] = [*(row for row in earlier if row["run_id"] not in fresh), *body["runs"]]
             write_json(path, body)
     except OSError as error:
+        where = f"{error.filename} " if error.errno in (errno.ELOOP, errno.EINVAL) else ""
         raise OSError(
-            f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
+            f"runs folder {plan.folder} cannot be written: {where}{error.strerror or error}. "
             "Choose another with runs=FOLDER."
         ) from error
 
@@ -238,12 +240,12 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
 def _planned_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a plan that is there already. A damaged one is set aside."""
     try:
-        rows = [dict(row) for row in json.loads(path.read_bytes())["runs"]]
+        rows = [dict(row) for row in read_json(path, LARGEST_PLAN)["runs"]]
         return [row for row in rows if isinstance(row["run_id"], str)]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        quarantine(path, f"unreadable plan: {error!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        quarantine(path.parent.resolve() / path.name, f"unreadable plan: {error!r}")
         return []
 
 

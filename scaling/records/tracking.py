@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from scaling.records.storage import make_folder
+from scaling.records.storage import own_folder
 
 Mode = Literal["auto", "offline", "online", "off"]
 
@@ -52,17 +52,17 @@ def open_tracker(
     if mode not in ("auto", "offline", "online", "off"):
         raise ValueError(f"tracking: is one of auto, offline, online, off; got {mode!r}.")
     if mode == "auto":
-        mode = _auto()
+        mode, _ = resolve_auto()
     return Tracker(mode, study=study, folder=Path(folder), project=project, entity=entity)
 
 
-def _auto() -> Mode:
+def resolve_auto() -> tuple[Mode, str]:
+    """What `auto` means here, and why; opens no connection."""
     said = os.environ.get("WANDB_MODE", "")
-    if said in ("online", "offline"):
-        return "online" if said == "online" else "offline"
-    if said == "disabled":
-        return "off"
-    return "online" if _logged_in() else "offline"
+    modes: dict[str, Mode] = {"online": "online", "offline": "offline", "disabled": "off"}
+    if said in modes:
+        return modes[said], f"WANDB_MODE={said}"
+    return ("online", "logged in") if _logged_in() else ("offline", "not logged in")
 
 
 def _logged_in() -> bool:
@@ -163,7 +163,7 @@ class Tracker:
 
     def init(self, about: Mapping[str, Any]) -> Any:
         """`wandb.init` on the thread: online if that was asked and works, else offline."""
-        cache = str(make_folder(self._folder / "wandb" / "cache"))
+        cache = str(own_folder(own_folder(self._folder, "wandb"), "cache"))
         for variable, value in {
             "WANDB_CACHE_DIR": cache,  # otherwise the home folder, which may be full or read-only
             "WANDB_DATA_DIR": cache,

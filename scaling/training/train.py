@@ -35,6 +35,7 @@ from scaling.records.storage import (
     load_record,
     make_folder,
     new_attempt,
+    own_folder,
     peek_checkpoint,
     record_failure,
     remove_folder,
@@ -265,7 +266,7 @@ class _Attempt:
 
     def _reach_again(self, run: RunSpec) -> float:
         """Bring the state to a branch that the trunk has passed, and leave the trunk's folder as it is."""
-        folder = make_folder(make_folder(safe_child(self.folder, run.id)) / WAY)
+        folder = own_folder(make_folder(safe_child(self.folder, run.id)), WAY)
         way = self._segment(folder, run.id, lambda step: trunk_rate(self.trunk.spec, step), silent=True)
         with way.log:
             if not way.resume(at_most=run.branch_step):

@@ -55,7 +55,8 @@ def test_the_plan_prints_it(
     grid: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "scaling.launch.estimate.time_steps", lambda trunks, *_: [StepTime(1e-3, 1e-3, 2e-3)] * len(trunks)
+        "scaling.launch.estimate.time_steps",
+        lambda trunks, *_: ([StepTime(1e-3, 1e-3, 2e-3)] * len(trunks), None),
     )
     assert main(["plan", *grid]) == 0
     assert "on cpu: 1 trunk at a time, 1 thread each" in capsys.readouterr().out
