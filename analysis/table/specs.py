@@ -43,8 +43,8 @@ _OPTIONS: dict[str, Any] = {
 def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Flatten specs: one column a setting that the records have no column for, None where a spec lacks it.
 
-    Sizes of a model beside width and depth are columns of their own. Settings of the data carry the prefix `data_`; lists and dicts become JSON. `continued` says whether a run
-    went on from the state of another.
+    Sizes of a model beside width and depth are columns of their own. Settings of the data carry the prefix
+    `data_`; lists and dicts become JSON. `continued` says whether a run went on from the state of another.
     """
     flat = [_flatten(spec) if spec else {} for spec in specs]
     names = dict.fromkeys(name for settings in flat for name in settings)

@@ -16,9 +16,14 @@ class BatchSizes:
     ramp: Ramp = ()
 
     def __post_init__(self) -> None:
+        if min(self.all) < 1:
+            raise ValueError(f"sequences: must be at least 1; got {min(self.all)}.")
         steps = [0, *(step for step, _ in self.ramp)]
-        if any(a >= b for a, b in pairwise(steps)) or min(self.all) < 1:
-            raise ValueError(f"a ramp takes steps above 0 that ascend, and rows above 0; got {self.ramp}.")
+        if any(a >= b for a, b in pairwise(steps)):
+            raise ValueError(
+                f"training.batch_ramp: its stages begin at steps {steps}, which must ascend; are two of them "
+                "within one batch?"
+            )
 
     @property
     def all(self) -> tuple[int, ...]:

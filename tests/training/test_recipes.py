@@ -93,7 +93,7 @@ def test_kills_and_shared_trunks_change_no_bit(
                 break
             except Stopped:
                 stops += 1
-    assert stops > 1
+    assert stops
     assert results(tmp_path / "stopped") == results(tmp_path / "untouched")
     assert len(read_study(tmp_path / "stopped").records) == 2
 
