@@ -17,6 +17,7 @@ from scaling.recipe.cooldown import COOLDOWNS
 from scaling.recipe.optimizers import OPTIMIZERS, OptimizerOptions
 from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import read_study
+from scaling.registry import forget
 from scaling.study.plan import PlanError, plan_study
 from scaling.study.tau import tau_drifts
 from scaling.training import segment
@@ -213,25 +214,22 @@ def test_a_drift_of_tau_is_warned_about(tiny_study: list[str]) -> None:
     assert tau_drifts(plan_of(tiny_study, "budget.tokens=[1280,12800]", "training.tau=rule")) == []
 
 
-def test_the_page_on_optimizers_of_ones_own_works_as_written(
-    tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_page_on_optimizers_of_ones_own_works_as_written(tiny_study: list[str], tmp_path: Path) -> None:
     """The optimizer and the schedule of docs/your-optimizer.md train, and a resume gives the same bits."""
     page = (Path(__file__).parents[2] / "docs" / "your-optimizer.md").read_text()
-    for registry in (OPTIMIZERS, SCHEDULES):
-        monkeypatch.setattr(registry, "_values", dict(registry._values))
-    scope: dict[str, object] = {"__name__": "my_recipes"}
-    for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
-        exec(block, scope)
+    file = tmp_path / "my_recipe.py"
+    file.write_text("\n\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)))
     plan = plan_of(
         tiny_study,
-        *("optimizer.name=sign_momentum", "optimizer.settings.momentum=0.8", "training.schedule=halves"),
-        "training.schedule_settings={every: 512}",
+        *(f"extensions=[{file}]", "optimizer.name=sign_momentum", "optimizer.settings.momentum=0.8"),
+        *("training.schedule=halves", "training.schedule_settings={every: 512}"),
     )
     (trunk,) = plan.trunks
+    assert any(line.startswith("my_recipe ") for line in trunk.spec.extensions)
     dataset = open_dataset(trunk.spec.data, plan.config.cache)
     once = train_trunk(trunk, dataset, tmp_path / "once", study="tiny", threads=1)
     for runs in (trunk.runs[:1], trunk.runs):
         twice = train_trunk(replace(trunk, runs=runs), dataset, tmp_path / "twice", study="tiny", threads=1)
     assert [record.loss for record in once] == [record.loss for record in twice]
     assert once[0].schedule == "halves"
+    forget("my_recipe")
