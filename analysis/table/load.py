@@ -29,7 +29,8 @@ from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
-_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions", "losses", "domains"))
+_APART = ("spec", "versions", "losses", "domains", "tau")  # see `spec_columns` and `set_columns`
+_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in _APART)
 
 
 def load_runs(

@@ -38,7 +38,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         microbatch micro_batch micro_batch_size grad_accum gradient_accumulation_steps
         seconds runtime duration elapsed hours minutes wall_time wall_clock walltime time timestamp date
         created created_at updated started start_time finished end_time
-        evaluation_tokens precision_asked origin start tau"""
+        evaluation_tokens precision_asked origin start decay_tau"""
     )
     # What a spec says of its data is part of `data_fingerprint`, or of the unique tokens.
     | _words(

@@ -55,10 +55,14 @@ def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def set_columns(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
-    """One column a number of each held-out set and domain: `loss_code`, `loss_code_se`, `tokens_code`, …"""
+    """One column a number of each held-out set and domain: `loss_code`, `loss_code_se`, `tokens_code`, …
+
+    `decay_tau` is tau, where there is any: strangers mean many things by that letter.
+    """
     flat = [
         {_set_column(name, key): value for name, one in record.losses.items() for key, value in one.items()}
         | {f"{key}_{name}": value for name, one in record.domains.items() for key, value in one.items()}
+        | ({} if record.tau is None else {"decay_tau": record.tau})
         for record in records
     ]
     names = dict.fromkeys(name for numbers in flat for name in numbers)

@@ -248,8 +248,8 @@ class BudgetConfig:
 class TauRule:
     """The best tau as a power law of tokens per parameter, for `training.tau=rule`."""
 
-    tau: float = 1.084  # at one token a parameter
-    exponent: float = -0.527
+    tau: float = 7.3  # at one token a parameter: experiments/decay, with the exponent of the source
+    exponent: float = -0.527  # Bergsma et al. 2025 (arXiv:2505.13738)
 
     def __post_init__(self) -> None:
         _positive("training.tau_rule", self, ("tau",))
