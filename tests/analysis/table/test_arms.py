@@ -449,10 +449,13 @@ def test_optimizers_and_their_settings_part_the_runs(tmp_path: Path) -> None:
         content = json.loads(json.dumps(spec.to_dict()))
         record = make_record(width, tokens, spec=content, run_id=spec.id, tau=tau)
         write_record(tmp_path / "recipes", replace(record, trunk_id=spec.trunk.id))
-    found = arms(load_runs(tmp_path / "recipes").rows)
+    rows = load_runs(tmp_path / "recipes").rows
+    assert {"optimizer", "optimizer_matrix_rate", "decay_tau"} <= set(rows.columns)
+    found = arms(rows)
     assert len(found.parts) == 3
-    assert set(found.keys) == {"optimizer", "optimizer_momentum"}
-    assert any("optimizer muon" in label and "momentum 0.8" in label for label in found.parts)
+    assert found.keys == ("optimizer_momentum",)  # which says whose it is
+    two = arms(rows[rows["optimizer_momentum"] != 0.8].reset_index(drop=True))
+    assert list(two.parts) == ["decoder, optimizer adamw", "decoder, optimizer muon"]
 
 
 def run_spec(width: int, tokens: int, decay: float) -> RunSpec:
