@@ -10,11 +10,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
+from experiments.extras import explain_missing
 from experiments.terminal import printable
 
 VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
+    "new": "a study file of your own, to edit: conf/study/NAME.yaml",
     "status": "done, diverged, failed and missing runs, and why",
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
@@ -71,7 +73,12 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
         return command()
     except BrokenPipeError:
         return 0
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        if os.environ.get("SCALING_TRACEBACK"):
+            raise
+        print(f"scaling {verb}: {printable(explain_missing(error))}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
         if os.environ.get("SCALING_TRACEBACK"):
             raise
         print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)

@@ -60,7 +60,7 @@ class TimeLeft:
         self.train(trunk, self.left.get(trunk, 0.0), now)
 
     def range(self, now: float) -> tuple[float, float]:
-        """Return the least and the most time left [s]; both are one number once a tenth of the work is done."""
+        """Return the least and the most time left [s]; they are one once a tenth of the work is done."""
         planned = self._planned()
         least, most = (planned * factor for factor in self.spread)
         if self.begin is None or self.begin[1] <= planned:

@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from experiments.estimate import headline, unaffordable
 from experiments.eta import TimeLeft
-from experiments.terminal import duration, plural, printable
+from experiments.terminal import duration, printable
 from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan
@@ -54,13 +55,13 @@ class StudyProgress(StudyObserver):
         self.left = TimeLeft(
             dict(zip(ids, estimate.seconds, strict=True)), estimate.share.workers, estimate.spread
         )
-        if len(plan.trunks) < len(self.plan.trunks):
-            print(
-                f"{plan.name}: max_flops={plan.config.max_flops:.3g} pays for {len(plan.runs)} of "
-                f"{plural(len(self.plan.runs), 'run')}; the others stay missing."
-            )
-        for line in [*estimate.there_already(), *estimate.crowded()]:
-            print(f"{plan.name}: {line}")
+        for line in (
+            headline(estimate),
+            *unaffordable(self.plan, plan),
+            *estimate.there_already(),
+            *estimate.crowded(),
+        ):
+            print(line, flush=True)  # before the first step, also into a pipe
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
@@ -120,7 +121,7 @@ class StudyProgress(StudyObserver):
             print(f"    {self._times()}", flush=True)
 
     def error(self) -> list[str]:
-        """A line on how far off the time left was, as it stood at a tenth of the work, once all is trained."""
+        """A line on how far off the time left was at a tenth of the work, once all is trained."""
         if self.left.said is None or not self.ended or self.left.said[0] >= self.ended:
             return []
         then, said = self.left.said

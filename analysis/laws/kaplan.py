@@ -70,7 +70,7 @@ class Kaplan(CoupledByBeta):
 class KaplanForm(JetForm):
     """theta = (log_A, log_B, alpha, beta) of the coupled surface with k = 1/beta and no floor."""
 
-    names = ("log_A", "log_B", "alpha", "beta")
+    names: tuple[str, ...] = ("log_A", "log_B", "alpha", "beta")
     lower = np.array([LOG_ZERO] * 2 + [SMALLEST] * 2)
     upper = np.array([LOG_LARGE] * 2 + [EXPONENTS[1]] * 2)
     shares = (1.0, 0.3, 0.6)  # of the exponents of an additive law, to start from

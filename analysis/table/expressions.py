@@ -155,7 +155,7 @@ def _factor_of(root: Node) -> float:
     kinds = [part.kind for part in root.parts]
     if root.kind != "*" or sorted(kinds) != ["column", "number"]:
         return 0.0
-    return float(root.parts[kinds.index("number")].value)  # type: ignore[arg-type]
+    return float(root.parts[kinds.index("number")].value)
 
 
 def _arithmetic(node: Node, columns: Mapping[str, Array]) -> Any:

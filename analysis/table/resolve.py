@@ -142,9 +142,9 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
     said.append(f"columns={typed!r} in Python, or a YAML file of `ours: theirs` lines;")
     said.append("an expression brings other units in: params=NAME*1e6, loss=log(NAME).")
     if "flops" in found.origins and "params" in missing:
-        theirs = found.origins["flops"]
+        origin = found.origins["flops"]
         said.append(
-            f"For a law of compute alone, name it: --columns {_typed('flops', theirs.expression.text)}."
+            f"For a law of compute alone, name it: --columns {_typed('flops', origin.expression.text)}."
         )
     elif "loss" in found.origins and len(missing) > ("params" not in found.origins):
         known = [name for name in ("params", "tokens") if name in found.origins]

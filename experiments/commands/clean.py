@@ -1,4 +1,4 @@
-"""`scaling clean [FOLDER]`: shows what a runs folder or the token cache can spare, and deletes it when told to.
+"""`scaling clean [FOLDER]`: shows what a runs folder or the token cache can spare; deletes when told to.
 
 Records, specs and logs always stay, and so does the newest whole checkpoint of every trunk and run: a wider
 command goes on from it, and `evaluate`, `sample` and `export` read it. Links are never followed.

@@ -82,7 +82,9 @@ def installed() -> dict[str, list[Finding]]:
     for extra, needed in sorted(_requirements().items()):
         todo = f"pip install 'scaling-harness[{extra}]'"
         state: Literal["note", "wrong"] = "wrong" if extra == "train" else "note"
-        missing, old, there = [], [], []
+        missing: list[str] = []
+        old: list[str] = []
+        there: list[str] = []
         for one in needed:
             try:
                 has = metadata.version(one.name)
@@ -151,7 +153,7 @@ def _threads() -> Finding:
     crowd = find_crowd()
     if crowd:
         return Finding("threads", f"{says}; load {crowd.load:.1f}", "note",
-                       "others want the machine: times of a plan hold for now only, and training waits")  # fmt: skip
+                       "others want the machine: what a plan says of time holds for now only")  # fmt: skip
     quota = _quota()
     if quota is not None and quota < cores - 0.01:
         return Finding("threads", f"{says}; the container may use {quota:.2g} of them", "wrong",
@@ -181,7 +183,7 @@ def _compiler() -> Finding:
     if found:
         return Finding("compiler", f"{found}: long trunks of small models go through torch.compile")
     return Finding("compiler", "none: no step is compiled", "note",
-                   "a C++ compiler (g++) makes steps of long trunks a twentieth to a quarter faster")  # fmt: skip
+                   "g++ makes steps of long trunks a twentieth to a quarter faster")  # fmt: skip
 
 
 def _folder(name: str, path: Path, says: str) -> Finding:

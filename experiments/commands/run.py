@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,10 @@ from experiments.progress import StudyProgress
 from experiments.terminal import duration, plural, printable, spell_out_controls
 from scaling.launch.search import SearchResult, Train, run_search
 from scaling.launch.study import StudyResult, run_study
+from scaling.launch.tensorboard import FOLDER
+from scaling.records.tracking import sync_command, waiting_runs
 from scaling.study.axes import say
+from scaling.study.config import Tracking
 from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
 from scaling.training.parallel import process_group
@@ -129,6 +133,7 @@ def report(result: StudyResult, planning: float, eta: Sequence[str] = ()) -> lis
             + (f": {took / said - 1:+.0%}" if said else ""),
             *eta,
             *(f"reused from study {other}: {plural(runs, 'run')}" for other, runs in result.reused.items()),
+            *watched(plan),
         ]
     if result.nothing_to_train:
         lines += made_by(result.records)
@@ -148,6 +153,18 @@ def report(result: StudyResult, planning: float, eta: Sequence[str] = ()) -> lis
             f"next: the same command again trains what is missing; scaling status {plan.folder}",
         ]
     return [*lines, f"next: scaling report {plan.folder}"]
+
+
+def watched(plan: Plan) -> list[str]:
+    """Where to look at the study with W&B or TensorBoard: what waits to be sent, or which folder to open."""
+    if plan.config.tracking is Tracking.tensorboard:
+        return [f"watch it: tensorboard --logdir {shlex.quote(str(plan.folder / FOLDER))}"]
+    waiting = waiting_runs(plan.folder)
+    if not waiting or plan.config.tracking is Tracking.off:
+        return []
+    return [
+        f"W&B: {plural(waiting, 'run')} {'waits' if waiting == 1 else 'wait'}: {sync_command(plan.folder)}"
+    ]
 
 
 def describe_last(result: SearchResult) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
+from scaling.launch.tensorboard import TensorBoard
 from scaling.records.reading import LARGEST_PLAN, read_json
 from scaling.records.record import CODE, PLAN_FILE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import (
@@ -28,6 +30,7 @@ from scaling.records.storage import (
     write_json,
 )
 from scaling.records.tracking import open_tracker
+from scaling.study.config import Tracking
 from scaling.study.plan import Plan
 from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
@@ -250,20 +253,34 @@ def _planned_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
-    """Train, with a mirror in W&B; whether `max_hours` ended it."""
+    """Train, and show it where `tracking` says; whether `max_hours` ended it."""
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
-    tracker = open_tracker(config.tracking.value, study=plan.name, folder=plan.folder, project=config.project)
-    write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
     begin = time.monotonic()
-    with tracker, after(limit):
+    with _viewer(plan) as viewer, after(limit):
+        write_atomic(
+            plan.folder / "multirun.yaml", plan.composition.to_yaml().encode()
+        )  # as Hydra leaves one
         try:
-            launch(plan, expected.share, Observers(observer, Mirror(tracker)), on_change)
+            launch(plan, expected.share, Observers(observer, viewer), on_change)
         except Stopped:
             if limit is None or time.monotonic() - begin < limit:
                 raise
             return True
     return False
+
+
+@contextmanager
+def _viewer(plan: Plan) -> Iterator[Observer]:
+    config = plan.config
+    if config.tracking is Tracking.tensorboard:
+        yield TensorBoard(plan.folder, plan.trunks)
+        return
+    mode = config.tracking.value
+    with open_tracker(
+        mode, study=plan.name, folder=plan.folder, project=config.project, entity=config.entity
+    ) as tracker:
+        yield Mirror(tracker, plan.trunks)
 
 
 @dataclass

@@ -7,7 +7,6 @@ release of Hydra moves any of it.
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +34,12 @@ from omegaconf.errors import OmegaConfBaseException
 from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
 from scaling.study.extensions import load_extensions
+<<<<<<< HEAD
 from scaling.study.keys import explain_unknown, is_key, lies_in_dict, sections
+=======
+from scaling.study.keys import choices, explain_unknown, is_key, sections
+from scaling.study.mistakes import explain
+>>>>>>> main
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
 PRIVATE = (
@@ -209,7 +213,7 @@ def _compose_jobs(batch: Sequence[Overrides], sources: Sources) -> tuple[Job, ..
         try:
             jobs[job] = composer.compose(job)
         except (*EXPECTED, ValueError) as error:
-            problems.setdefault(_explain(error), []).append(job)
+            problems.setdefault(explain(error), []).append(job)
     if problems:
         raise PlanError(report_problems(problems, batch))
     return tuple(Job(job, config) for job, config in jobs.items())
@@ -233,7 +237,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise PlanError(_explain(error)) from error
+        raise PlanError(explain(error)) from error
 
 
 def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], Sources]:
@@ -296,7 +300,7 @@ def _split(overrides: Sequence[str], sources: Sources) -> _Sweep:
         shared = compose(sources.name, fixed, return_hydra_config=True)
     except EXPECTED as error:
         _refuse_unknown(parsed, None)
-        raise PlanError(_explain(error)) from error
+        raise PlanError(explain(error)) from error
     sweeper = OmegaConf.to_container(shared.hydra.sweeper, resolve=True)
     assert isinstance(sweeper, dict)
     swept = [f"{key}={_swept(value)}" for key, value in (sweeper.get("params") or {}).items()]
@@ -445,7 +449,7 @@ def show_config(
         try:
             GlobalHydra.instance().hydra.show_cfg(sources.name, list(first), kind, package, resolve)  # type: ignore[union-attr]
         except EXPECTED as error:
-            raise PlanError(_explain(error)) from error
+            raise PlanError(explain(error)) from error
 
 
 def show_info(overrides: Sequence[str], sources: Sources, kind: str) -> None:
@@ -495,7 +499,12 @@ def complete(line: str) -> list[str]:
 
     with _hydra(Sources.here()):
         plugin = BashCompletion(GlobalHydra.instance().config_loader())
-        return sorted(plugin._query(config_name="config", line=line))
+        found = plugin._query(config_name="config", line=line)
+    key, equals, begun = line.rpartition(" ")[2].partition("=")
+    *before, last = begun.split(",")  # of a comma list, the last one is still being typed
+    start = f"{key}={''.join(f'{value},' for value in before)}"
+    listed = [f"{start}{value}" for value in choices(key) if value.startswith(last)] if equals else []
+    return sorted({*found, *listed})
 
 
 class Composer:
@@ -562,29 +571,6 @@ def _plain(override: Override) -> bool:
 
 def _field(override: Override) -> str:
     return override.key_or_group.partition(".")[0]
-
-
-_UNKNOWN = re.compile(r"Key '[^']*' not in '\w+'\s+full_key: (\S+)[\s\S]*")
-_ADVICE = re.compile(r"\n?To append to your [^\n]*")  # Hydra's, to prefix +: with it a typo was ignored
-
-
-def _explain(error: Exception) -> str:
-    """The message that says what is wrong: Hydra wraps it, sometimes twice."""
-    inner: BaseException = error
-    while inner.__cause__ is not None:
-        inner = inner.__cause__
-    text = str(inner).strip()
-    outer = str(error).strip()
-    if text not in outer and outer:
-        text = f"{outer}\n{text}"
-    text = _ADVICE.sub("", text)
-    unknown = _UNKNOWN.search(text)
-    if unknown is None or unknown[1].startswith("hydra."):
-        return text
-    where = text[: unknown.start()].replace("ConfigKeyError raised while composing config:", "").strip()
-    headless = unknown[1] == "study"  # the whole file was taken for what is below `study`
-    said = "begin the file with the line # @package _global_" if headless else explain_unknown(unknown[1])
-    return f"{where} {said}".strip()
 
 
 def _shared(jobs: Sequence[Overrides]) -> set[str]:

@@ -79,12 +79,16 @@ class Parallel(Enum):
 
 
 class Tracking(Enum):
-    """The W&B mirror. `auto` is online where the user is logged in, else offline."""
+    """Where to watch a study: a W&B mirror, or TensorBoard's files.
+
+    `auto` is W&B as WANDB_MODE says; without it online where the user is logged in, else offline.
+    """
 
     auto = "auto"
     offline = "offline"
     online = "online"
     off = "off"
+    tensorboard = "tensorboard"
 
 
 @dataclass
@@ -402,7 +406,8 @@ class RunConfig:
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run
     extensions: list[str] = field(default_factory=list)  # files that register what is used: [./my_model.py]
     tracking: Tracking = Tracking.auto
-    project: str = "scaling"  # W&B project
+    project: str | None = None  # of W&B; null: WANDB_PROJECT, else `scaling`
+    entity: str | None = None  # of W&B; null: WANDB_ENTITY, else the user's own
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -6,6 +6,7 @@ import difflib
 import typing
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from enum import Enum
 from functools import cache
 from typing import Any
 
@@ -42,6 +43,7 @@ def is_key(key: str) -> bool:
     return True
 
 
+<<<<<<< HEAD
 def lies_in_dict(key: str) -> bool:
     """Whether a key of a section is, or is inside of, a dict of the schema, whose entries a person names."""
     kind: Any = RunConfig
@@ -49,6 +51,22 @@ def lies_in_dict(key: str) -> bool:
     for name in names[:2]:
         kind = _inside(kind, name)
     return len(names) > 1 and typing.get_origin(kind) is dict and names[0] != "rates"
+=======
+def choices(key: str) -> list[str]:
+    """The values that a key can have where there are only a few: of an Enum, or true and false; else none."""
+    whole: Any = RunConfig
+    for name in key.split("."):
+        whole = _inside(whole, name)
+    found: list[str] = []
+    for kind in (whole, *typing.get_args(whole)):  # an optional one is a union with None
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [member.name for member in kind]
+        elif kind is bool:
+            found += ["true", "false"]
+        elif kind is type(None):
+            found.append("null")
+    return found if len(found) > 1 else []
+>>>>>>> main
 
 
 def explain_unknown(key: str) -> str:

@@ -51,7 +51,7 @@ def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fits start from the coarse grid of replicates and leave plateaus soon: the search is tested elsewhere."""
+    """Fits start from the coarse grid of replicates and leave plateaus soon: commands are tested here."""
     form = Recipe.form
 
     def coarse(recipe: Recipe, data: Data) -> Form:

@@ -74,6 +74,10 @@ def test_max_flops_pays_for_the_cheapest_trunks(grid: list[str], capsys: pytest.
     assert len(kept.trunks) == 2
     StudyProgress(asked).started(estimate(kept))
     assert "pays for 6 of 9 runs; the others stay missing" in capsys.readouterr().out
+    assert main(["plan", *grid, f"max_flops={costs[0] + costs[1]}"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{asked.name}: {costs[0] + costs[1]:.2e} FLOP, about ")
+    assert "pays for 6 of 9 runs; the others stay missing" in said
     assert {t.spec.id for t in kept.trunks} < {t.spec.id for t in plan.trunks}
     with pytest.raises(ValueError, match=r"max_flops: the cheapest trunk takes .* FLOP; got 1\.00e\+00"):
         plan_study([*grid, "max_flops=1"]).affordable()

@@ -1,4 +1,4 @@
-"""The time left: from the plan at first, from the pace of training later, and never from what starting took."""
+"""The time left: from the plan at first, from the pace of training later, never from what starting took."""
 
 from __future__ import annotations
 

@@ -210,8 +210,8 @@ def refuse_link(path: str | Path) -> None:
     if os.path.islink(path):
         raise OSError(
             errno.ELOOP,
-            "is a symbolic link, and nothing is written through one; remove it, or put a copy of what it leads "
-            "to in its place",
+            "is a symbolic link, and nothing is written through one; remove it, or put a copy of what it "
+            "leads to in its place",
             str(path),
         )
 

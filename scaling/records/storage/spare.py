@@ -56,7 +56,7 @@ def find_set_aside(study: StudyRecords) -> Iterator[Spare]:
 
 
 def freed(spares: Iterable[Spare]) -> int:
-    """Return what removing them frees [bytes]: a file that other studies share lives on under its other names."""
+    """Return what removing them frees [bytes]; a file that other studies share lives on under other names."""
     spares = list(spares)
     found = Counter((s.status.st_dev, s.status.st_ino) for s in spares)
     inodes = {(s.status.st_dev, s.status.st_ino): s.status for s in spares}
