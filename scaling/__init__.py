@@ -63,17 +63,10 @@ def register(thing: T, name: str | None = None) -> T:
     """Offer a thing everywhere that a thing of its type can be named; usable as a decorator of a class.
 
     A `Family`, `Corpus`, `Task` or `Objective` has its name; a class derived from `Truth` (a generated
-<<<<<<< HEAD
     corpus) is named as the class, a `RateRule` by the family that it is for. An `Optimizer` and a `Schedule`
     take a name. Laws are registered by `analysis.register`, in the same file if you like: this package never
-    looks at analysis. A launcher needs no registration: `hydra.launcher._target_`
-    names its class, also one in an extension file.
-=======
-    corpus) is named as the class, a `RateRule` by the family that it is for. Optimizers and schedules have
-    registries of their own, which this finds. Laws are registered by `analysis.register`, in the same file
-    if you like: this package never looks at analysis. A launcher needs no registration:
-    `hydra.launcher._target_` names its class, also one in an extension file.
->>>>>>> main
+    looks at analysis. A launcher needs no registration: `hydra.launcher._target_` names its class, also one
+    in an extension file.
 
     Put the call into a file, and name the file in the study: `extensions: [./my_model.py]`.
 

@@ -79,17 +79,13 @@ def to_dict(expected: Estimate) -> dict[str, object]:
     shared = {run_id: study for found in expected.found for run_id, study in found.shared.items()}
     body = plan.to_dict()
     rows = [{**row, **known[row["trunk_id"]], "shared": shared.get(row["run_id"])} for row in body["runs"]]
-<<<<<<< HEAD
-    return {**body, "runs": rows, "warnings": tau_drifts(plan)}
-=======
     median, least, most = astuple(expected.wall)
     totals = {
         "flops": sum(trunk.flops for trunk in plan.trunks),
         "seconds": {"median": median, "least": least, "most": most},
         "max_flops": plan.config.max_flops,
     }
-    return {**totals, **body, "runs": rows}
->>>>>>> main
+    return {**totals, **body, "runs": rows, "warnings": tau_drifts(plan)}
 
 
 def describe(expected: Estimate, asked: Plan) -> str:
@@ -114,19 +110,7 @@ def describe(expected: Estimate, asked: Plan) -> str:
             *by_compiler(expected.numerics),
             "",
             _table(expected),
-<<<<<<< HEAD
-            "",
-            f"{plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}: {shared:.2e} FLOP, "
-            f"{shared / separate:.0%} of what separate runs would take",
-            *expected.there_already(),
-            f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
-            f"about {total} ({least} to {most}) on {one.device}: "
-            f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
-            *expected.crowded(),
-            *by_compiler(expected.numerics),
             *(f"\n{line}" for line in tau_drifts(plan)),
-=======
->>>>>>> main
         ]
     )
 

@@ -34,12 +34,8 @@ from omegaconf.errors import OmegaConfBaseException
 from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
 from scaling.study.extensions import load_extensions
-<<<<<<< HEAD
-from scaling.study.keys import explain_unknown, is_key, lies_in_dict, sections
-=======
-from scaling.study.keys import choices, explain_unknown, is_key, sections
+from scaling.study.keys import choices, explain_unknown, is_key, lies_in_dict, sections
 from scaling.study.mistakes import explain
->>>>>>> main
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
 PRIVATE = (

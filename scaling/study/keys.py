@@ -43,7 +43,6 @@ def is_key(key: str) -> bool:
     return True
 
 
-<<<<<<< HEAD
 def lies_in_dict(key: str) -> bool:
     """Whether a key of a section is, or is inside of, a dict of the schema, whose entries a person names."""
     kind: Any = RunConfig
@@ -51,7 +50,8 @@ def lies_in_dict(key: str) -> bool:
     for name in names[:2]:
         kind = _inside(kind, name)
     return len(names) > 1 and typing.get_origin(kind) is dict and names[0] != "rates"
-=======
+
+
 def choices(key: str) -> list[str]:
     """The values that a key can have where there are only a few: of an Enum, or true and false; else none."""
     whole: Any = RunConfig
@@ -66,7 +66,6 @@ def choices(key: str) -> list[str]:
         elif kind is type(None):
             found.append("null")
     return found if len(found) > 1 else []
->>>>>>> main
 
 
 def explain_unknown(key: str) -> str:
