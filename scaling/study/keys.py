@@ -25,6 +25,12 @@ SAME = {  # other people's names for ours
     "seq_len": "data.context",
     "vocab_size": "data.vocab",
 }
+# Names of registries, as completion shows them: to look them up there would import PyTorch. A test compares.
+NAMED = {
+    "training.schedule": ("trunk", "cosine", "linear", "inverse_sqrt", "power"),
+    "training.cooldown_shape": ("sqrt", "linear", "cosine"),
+    "optimizer.name": ("adamw", "muon", "sgd", "adafactor", "schedule_free"),
+}
 REPEATS = ("repeat", "repeats", "repeat_num", "seeds", "num_seeds", "n_seeds", "replicates", "trial")
 
 
@@ -54,6 +60,8 @@ def lies_in_dict(key: str) -> bool:
 
 def choices(key: str) -> list[str]:
     """The values that a key can have where there are only a few: of an Enum, or true and false; else none."""
+    if key in NAMED:
+        return list(NAMED[key])
     whole: Any = RunConfig
     for name in key.split("."):
         whole = _inside(whole, name)

@@ -18,6 +18,7 @@ from scaling.recipe.optimizers import OPTIMIZERS, OptimizerOptions
 from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import read_study
 from scaling.registry import forget
+from scaling.study.keys import NAMED
 from scaling.study.plan import PlanError, plan_study
 from scaling.study.tau import tau_drifts
 from scaling.training import segment
@@ -129,6 +130,15 @@ def test_an_optimizer_has_its_config_and_is_part_of_the_id(name: str, tiny_study
     assert spec.optimizer == name
     assert dict(spec.optimizer_settings) == dict(OPTIMIZERS[name].settings)
     assert (spec.identity().get("optimizer") is None) == (name == "adamw")
+
+
+def test_completion_knows_every_name() -> None:
+    known = {
+        "training.schedule": SCHEDULES,
+        "training.cooldown_shape": COOLDOWNS,
+        "optimizer.name": OPTIMIZERS,
+    }
+    assert {key: list(registry) for key, registry in known.items()} == {k: list(v) for k, v in NAMED.items()}
 
 
 def test_optimizers_are_swept_and_their_settings_are_checked(tiny_study: list[str]) -> None:
