@@ -17,6 +17,7 @@ from analysis.table.checkpoints import Choice
 from analysis.table.code import code_columns, code_notes, code_warnings
 from analysis.table.columns import COUNTS, QUANTITIES
 from analysis.table.conditions import Conditions, filter_rows, flagged_notes
+from analysis.table.losses import take_loss
 from analysis.table.mapping import Columns, Origin
 from analysis.table.raw import Raw, escape_controls
 from analysis.table.resolve import resolve
@@ -74,8 +75,6 @@ def load_runs(
         raw = read_wandb(str(source))
         escape_controls(raw)
     elif path.is_dir():
-        if columns is not None:
-            raise ValueError(f"{path}: a runs folder names its own columns; leave the column mapping out.")
         study = read_study(path)
         if checkpoints is not None:
             raise ValueError(f"{path}: a runs folder holds finished runs only; leave --checkpoints out.")
@@ -84,7 +83,8 @@ def load_runs(
         table = _table(raw, origins, study.name, external=False)
         warnings = code_warnings([r for r in study.done if r.run_id in set(table["run_id"])])
         table = replace(table, warnings=(*table.warnings, *warnings))
-        return add_scores(replace(table, question=_question(path)), study)
+        table = add_scores(replace(table, question=_question(path)), study)
+        return table if columns is None else take_loss(table, columns)
     elif path.is_file():
         raw = read_file(path)
         if raw.chart:

@@ -117,5 +117,14 @@ def test_further_held_out_sets_have_a_loss_each_and_later_ones_are_scored(
     assert scores.failures == {}
     rows = load_runs(plan.folder).rows
     assert rows["loss_again"].iloc[0] == pytest.approx(rows["loss_prose"].iloc[0], rel=1e-6)
+    by_prose = load_runs(plan.folder, "loss=loss_prose")
+    assert by_prose.rows["loss"].tolist() == rows["loss_prose"].tolist()
+    assert "loss is loss_prose" in by_prose.notes
+    for mapping, message in (
+        ("loss=loss_code", "It has loss_prose, loss_again"),
+        ("params=N", "its own columns"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_runs(plan.folder, mapping)
     with pytest.raises(PlanError, match=r"data\.heldout: 'Prose' cannot name a set"):
         plan_study([*tiny, held.replace("prose:", "Prose:", 1)])
