@@ -47,19 +47,20 @@ def believed_ends(free: Array, z: Array, y: Array, chance: float) -> tuple[Array
     low = np.maximum(chance + FLOORS, 0.0)
     top, floor = (v.ravel() for v in np.meshgrid(tops, low, indexing="ij"))
     top, floor = np.append(free[0] + chance, top), np.append(chance, floor)
+    floor = np.minimum(floor, top)  # of a task at which all score below guessing
     theta = np.column_stack([top - floor, np.full(len(top), free[1]), np.full(len(top), free[2])])
-    grid = [
-        _best_sigmoid(z, y, np.ones((1, len(y))), at, height)[0]
-        for at, height in zip(floor[1:], theta[1:, 0], strict=True)
-    ]
-    theta[1:, 1:] = np.array(grid)[:, 1:]
+    steep, middle, share = _grid(z)
+    height = theta[:, :1]
+    miss = height * share.sum(axis=1) * floor[:, None] - height * (share @ y)  # (G, cells)
+    cell = np.argmin(height**2 * (share * share).sum(axis=1) + 2 * miss, axis=1)[1:]
+    theta[1:, 1:] = np.column_stack([np.log(steep[cell]), middle[cell]])
     held = np.array([False, True, True])
     theta = polish(lambda t: sigmoid(t, z, floor[:, None]), theta, y, np.ones((len(theta), len(y))), held)
     rss = ((y - sigmoid(theta, z, floor[:, None])[0]) ** 2).sum(axis=1)
     prior = np.append(1.0, np.tile(FLOOR_PRIOR, len(tops)))
     log_weight = np.log(prior) - (len(y) - 2) / 2 * np.log(np.maximum(rss, 1e-24))
-    share = np.exp(log_weight - log_weight.max())
-    return theta, floor, share / share.sum()
+    believed = np.exp(log_weight - log_weight.max())
+    return theta, floor, believed / believed.sum()
 
 
 def sigmoid(theta: Array, z: Array, chance: float | Array) -> tuple[Array, Array]:
@@ -80,15 +81,18 @@ def _exponential(theta: Array, z: Array) -> tuple[Array, Array]:
     return level + height * decay, np.stack([decay, -height * decay * u, np.ones_like(decay)], axis=2)
 
 
-def _best_sigmoid(z: Array, y: Array, weight: Array, chance: float, held: float | None = None) -> Array:
-    """The best cell of the grid for each replicate, the height in closed form unless it is held."""
+def _grid(z: Array) -> tuple[Array, Array, Array]:
+    """Steepness, middle (cells,) and sigmoid (cells, n) of every cell of the grid."""
     steep, middle = (v.ravel() for v in np.meshgrid(STEEPNESS, MIDDLES))
-    share = 1 / (1 + np.exp(np.clip(steep[:, None] * (z - middle[:, None]), -700, 700)))  # (cells, n)
+    return steep, middle, 1 / (1 + np.exp(np.clip(steep[:, None] * (z - middle[:, None]), -700, 700)))
+
+
+def _best_sigmoid(z: Array, y: Array, weight: Array, chance: float) -> Array:
+    """The best cell of the grid for each replicate, the height in closed form."""
+    steep, middle, share = _grid(z)
     top = weight @ (share * (y - chance)).T
     bottom = weight @ (share * share).T
     height = np.clip(top / np.maximum(bottom, 1e-300), 1e-6, 1 - chance)
-    if held is not None:
-        height = np.full_like(height, held)
     error = height * (height * bottom - 2 * top)
     cell = np.argmin(error, axis=1)
     rows = np.arange(len(weight))
