@@ -66,6 +66,9 @@ def roll(
         except FitError as error:  # this cut leaves too little; the next may be smaller
             reason = str(error)
             continue
+        if before <= max(len(fit.theta) for fit in fits.values()):  # each passes through its runs
+            reason = f"{before} runs before the cut leave nothing over"
+            continue
         pairs = {law: _forecast(fit, ahead) for law, fit in fits.items()}
         found[before] = Cut(
             before,
