@@ -490,7 +490,7 @@ def complete(line: str) -> list[str]:
     *before, last = begun.split(",")  # of a comma list, the last one is still being typed
     start = f"{key}={''.join(f'{value},' for value in before)}"
     listed = [f"{start}{value}" for value in choices(key) if value.startswith(last)] if equals else []
-    return sorted({*found, *listed})
+    return listed or sorted(found)  # Hydra knows of the value that is set, and names it as Python does
 
 
 class Composer:
