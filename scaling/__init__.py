@@ -5,7 +5,8 @@
     8
 
 `register` offers what you bring (a family, corpus, task, objective, …), `run_study` trains a study, from a
-notebook too. Everything is imported when it is first used: `import scaling` itself takes no time.
+notebook too, and `open_run` records a run of a program of yours. Everything is imported when it is first
+used: `import scaling` itself takes no time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from scaling.models.family import Family
     from scaling.models.sizes import Counts, Shape
     from scaling.study.config import RateRule
+    from scaling.trainers.imported import OpenRun, open_run
     from scaling.training.objectives import Objective
 
 _HOMES = {
@@ -29,10 +31,12 @@ _HOMES = {
     "Counts": "scaling.models.sizes",
     "Family": "scaling.models.family",
     "Objective": "scaling.training.objectives",
+    "OpenRun": "scaling.trainers.imported",
     "RateRule": "scaling.study.config",
     "Shape": "scaling.models.sizes",
     "Task": "scaling.capability.tasks",
     "Truth": "scaling.data.truth.law",
+    "open_run": "scaling.trainers.imported",
     "run_study": "scaling.api",
 }
 __all__ = [
@@ -40,10 +44,12 @@ __all__ = [
     "Counts",
     "Family",
     "Objective",
+    "OpenRun",
     "RateRule",
     "Shape",
     "Task",
     "Truth",
+    "open_run",
     "register",
     "run_study",
 ]

@@ -29,7 +29,7 @@ from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
-_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions"))
+_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions", "params_active"))
 
 
 def load_runs(
@@ -81,7 +81,8 @@ def load_runs(
         origins = {name: Origin.of(name) for name in _RECORD}
         raw = filter_rows(_from_study(study), origins, where, drop)
         table = _table(raw, origins, study.name, external=False)
-        warnings = code_warnings([r for r in study.done if r.run_id in set(table["run_id"])])
+        kept = set(table["run_id"])
+        warnings = code_warnings([r for r in study.done if r.run_id in kept])
         table = replace(table, warnings=(*table.warnings, *warnings))
         return add_scores(replace(table, question=_question(path)), study)
     elif path.is_file():
@@ -122,6 +123,8 @@ def _from_study(study: StudyRecords) -> Raw:
     columns = zip(*map(attrgetter(*_RECORD), done), strict=True) if done else ([] for _ in _RECORD)
     raw = Raw(str(study.folder), dict(zip(_RECORD, map(list, columns), strict=True)), [])
     raw.columns.update(spec_columns([r.spec for r in done]))
+    if any(r.params_active is not None for r in done):
+        raw.columns["params_active"] = [r.params_active for r in done]
     raw.columns.update(code_columns(done))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]

@@ -10,7 +10,7 @@ from torch import nn
 
 from scaling.data.corpora import open_dataset, reopen_dataset
 from scaling.data.dataset import Dataset
-from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
+from scaling.records.record import PROGRAM, RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
 from scaling.study.extensions import check_extensions, load_extensions
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
@@ -63,18 +63,19 @@ def open_finished(
     check_extensions(spec.trunk.extensions, f"run {record.run_id}")
     dataset = dataset or open_corpus_of(spec.trunk.data, cache)
     found = load_checkpoint(folder, read_checkpoint)
-    if found is None or found[0] != record.steps:
+    if found is None or found[0] != spec.steps:
         raise FileNotFoundError(
-            f"{folder}: no whole checkpoint of step {record.steps}; its weights are gone. Train it again in "
+            f"{folder}: no whole checkpoint of step {spec.steps}; its weights are gone. Train it again in "
             "another study."
         )
     model = build_model(spec.trunk)
     model.load_state_dict(found[1]["model"])
     model = model.to(device).eval()
-    set_arithmetic(model, Numerics(device, record.precision, record.threads).compute_dtype)
+    set_arithmetic(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
+    context, rate = spec.trunk.data.context, spec.trunk.learning_rate
     if not hasattr(model, "context"):
-        model.context = spec.trunk.data.context  # type: ignore[assignment]
-    subject = Subject(model, record.objective, record.context, dataset, record.learning_rate, device)
+        model.context = context  # type: ignore[assignment]
+    subject = Subject(model, record.objective, context, dataset, rate, device)
     return Finished(folder, record, spec, subject)
 
 
@@ -100,7 +101,16 @@ def read_done(folder: Path) -> RunRecord:
 
 
 def read_spec(record: RunRecord) -> RunSpec:
-    """The decided run, out of the plain data that its record holds."""
+    """The decided run, out of the plain data that its record holds.
+
+    Raises:
+        ValueError: for a run that another program has trained.
+    """
+    if PROGRAM in record.versions:
+        raise ValueError(
+            f"run {record.run_id} was trained by another program ({record.versions[PROGRAM]}): its model is "
+            "not known here, only its losses are. Measure it with that program."
+        )
     run: dict[str, Any] = dict(record.spec)
     trunk: dict[str, Any] = dict(run.pop("trunk"))
     data: dict[str, Any] = dict(trunk.pop("data"))

@@ -21,6 +21,7 @@ from scaling.records.reading import LARGEST_PLAN, read_json
 from scaling.records.record import RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, LockedError, make_folder, quarantine, write_atomic, write_json
 from scaling.study.axes import Axis
+from scaling.study.command import CommandTrunk
 from scaling.study.decide import rate_params
 from scaling.study.plan import Plan, plan_jobs
 from scaling.study.rates import rule_through
@@ -180,7 +181,7 @@ def _search(
         tell(result)
         if last.timed_out:
             break
-    if result.best is not None:
+    if result.best is not None and not any(isinstance(trunk, CommandTrunk) for trunk in plan.trunks):
         write_atomic(plan.folder / FOUND_RATES, describe_rates(result).encode())
     return result
 
@@ -288,6 +289,10 @@ def describe_rates(result: SearchResult) -> str:
     assert best is not None
     record, config = best.record, result.plan.config
     assert record is not None
+    assert record.vocab
+    assert record.context
+    assert record.learning_rate
+    assert record.batch_tokens
     params = rate_params(config, record.params, record.vocab, record.context)
     rule = rule_through(
         record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens

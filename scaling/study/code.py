@@ -49,7 +49,12 @@ WATCHING = frozenset(
             "scaling.models.neox",
             "scaling.training.reuse",
         ),
-        *("scaling.training.observer", "scaling.training.provenance", "scaling.training.stop"),
+        *(
+            "scaling.training.contract",
+            "scaling.training.observer",
+            "scaling.training.provenance",
+            "scaling.training.stop",
+        ),
         "scaling.training.throughput",
     }
 )

@@ -53,6 +53,11 @@ PRIVATE = (
 )
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination of the comma lists
 SEARCH = "scaling.launch.search.Search"
+TEXTS = (  # keys whose values are text as it stands, and not Hydra's grammar
+    *("trainer.command", "trainer.params", "trainer.flops", "trainer.resume"),
+    *("trainer.fields.", "trainer.formulas."),
+)
+OPEN = ("trainer.names.", "trainer.formulas.", "trainer.fields.", "data.settings.")
 GRID_KEYS = {"_target_", "max_batch_size", "params"}
 
 Overrides = tuple[str, ...]
@@ -231,9 +236,29 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         PlanError: for what is no override.
     """
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create().parse_overrides(list(map(_quoted, overrides)))
     except HydraException as error:
         raise PlanError(explain(error)) from error
+
+
+def _quoted(line: str) -> str:
+    """Quote what is plain text, and let keys of the user's own be set as any other.
+
+    So a command needs no second pair of quotes for Hydra's grammar, and `trainer.names.x=1` no plus sign.
+    """
+    key, equals, value = line.partition("=")
+    name = key.lstrip("+")
+    if not equals or name.startswith("~"):
+        return line
+    if f"{name}.".startswith(OPEN):
+        key = f"++{name}"
+    if name.startswith(TEXTS) and value[:1] not in ("'", '"') and value not in ("", "null"):
+        value = _quote(value)
+    return f"{key}={value}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], Sources]:
@@ -408,7 +433,7 @@ def _written(value: Any) -> str:
                 return value
         except HydraException:
             pass
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return _quote(value)
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 

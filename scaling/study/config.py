@@ -120,16 +120,20 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         by_shape = self.width is not None or self.depth is not None
-        if (self.params is None) != by_shape or (self.width is None) != (self.depth is None):
-            asked = {"params": self.params, "width": self.width, "depth": self.depth}
-            raise ValueError(
-                f"model: give either params, or both width and depth; got {asked}. "
-                "On the command line: model.params=1e5, or model.params=null model.width=64 model.depth=3."
-            )
+        if (self.params is not None and by_shape) or (self.width is None) != (self.depth is None):
+            raise self.no_size()
         for key in ("width", "depth", "heads", "kv_heads", "experts", "top_k"):
             value = getattr(self, key)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"model.{key}: at least 1; got {value}.")
+
+    def no_size(self) -> ValueError:
+        """Return the error for what is not one size."""
+        asked = {"params": self.params, "width": self.width, "depth": self.depth}
+        return ValueError(
+            f"model: give either params, or both width and depth; got {asked}. "
+            "On the command line: model.params=1e5, or model.params=null model.width=64 model.depth=3."
+        )
 
     def sizes(self) -> dict[str, Any]:
         """What was asked beside family, size and shape, as plain values."""
@@ -257,6 +261,39 @@ class TrainingConfig:
 
 
 @dataclass
+class TrainerConfig:
+    """Who trains: the built-in loop, or a command of yours; see docs/your-trainer.md."""
+
+    kind: str = "builtin"
+    command: str | None = None  # a template: python train.py --n_layer={depth} --max_iters={steps} …
+    result: str = "result.json"  # that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
+    fields: dict[str, str] = field(default_factory=dict)  # of the result: loss: val_loss, params: n_params, …
+    params: str | None = None  # N, a formula: 12*depth*width**2
+    flops: str | None = None  # training FLOPs of a run, a formula; null: 6 N D
+    names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
+    formulas: dict[str, str] = field(default_factory=dict)  # likewise, arithmetic on names: heads: width/64
+    ladder: list[Any] = field(default_factory=list)  # shapes: [{width: 64, depth: 2, heads: 4}, …]
+    branches: bool = False  # one command trains a trunk: {steps} is a list, and the result has a row for each
+    checkpoint: str | None = None  # file or pattern in {folder} that says there is something to go on from
+    resume: str | None = None  # more arguments then, e.g. --init_from=resume
+    timeout: float | None = None  # seconds of one try
+    environment: list[str] = field(default_factory=list)  # secrets that it may see: WANDB_API_KEY, HF_TOKEN
+
+    def __post_init__(self) -> None:
+        _positive("trainer", self, ("timeout",))
+        set_without_use = [key for key in ("command", "params", "flops", "resume") if getattr(self, key)]
+        if self.kind == "builtin" and set_without_use:
+            raise ValueError(
+                f"trainer.{set_without_use[0]}: the built-in trainer has no use for it; add trainer=command."
+            )
+        for rung in self.ladder:
+            if not isinstance(rung, dict) or not rung:
+                raise ValueError(
+                    f"trainer.ladder: each rung is a shape, e.g. {{width: 64, depth: 2}}; got {rung!r}."
+                )
+
+
+@dataclass
 class RateRule:
     """Peak learning rate of a family as a power law; see `scaling.study.rates`."""
 
@@ -277,6 +314,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     budget: BudgetConfig = MISSING
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
     rates: dict[str, RateRule] = field(default_factory=dict)  # conf/rates/<name>.yaml, by family
     runs: str = "runs"
     cache: str = "~/.cache/scaling"

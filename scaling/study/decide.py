@@ -204,7 +204,8 @@ def _shape(model: ModelConfig) -> Shape:
     family, sizes = get_family(model.family), model.sizes()
     if model.width is not None and model.depth is not None:
         return family.shape(model.width, model.depth, **sizes)
-    assert model.params is not None  # ModelConfig has checked
+    if model.params is None:  # only a command may find its own
+        raise model.no_size()
     return _shape_for(family, model.params, tuple(sorted(sizes.items())))
 
 

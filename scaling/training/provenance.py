@@ -75,10 +75,19 @@ def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:
     )
 
 
+_modules: dict[int, tuple[Family, str]] = {}  # a plan asks for every trunk, and a thousand modules are loaded
+
+
 def _module(family: Family) -> str:
     """The module of a family: the one that has it as FAMILY, else the one that its models are built in."""
-    if FAMILIES.origin(family.name):
-        return FAMILIES.origin(family.name)
+    known, name = _modules.get(id(family), (None, ""))
+    if known is not family:
+        name = FAMILIES.origin(family.name) or _find_module(family)
+        _modules[id(family)] = family, name
+    return name
+
+
+def _find_module(family: Family) -> str:
     for name, module in list(sys.modules.items()):
         if getattr(module, "__dict__", {}).get("FAMILY") is family:
             return name

@@ -92,7 +92,7 @@ def append(text: str) -> str:
     [
         ("models/lstm.py", {"scaling.models.lstm"}),
         ("models/encoder_decoder.py", {"scaling.models.encoder_decoder"}),
-        ("models/transformer.py", {"scaling.models.decoder", "scaling.models.masked"}),
+        ("models/transformer.py", {f"scaling.models.{name}" for name in ("decoder", "masked", "moe")}),
         ("models/blocks.py", set(FAMILY_MODULES.values())),
         ("training/optim.py", {"scaling.training.optim"}),
         ("training/schedule.py", {"scaling.training.schedule"}),

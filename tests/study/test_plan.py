@@ -93,7 +93,7 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
     [
         (["model.params=3e3,5e3"], r"1 of 2 jobs cannot be decided; nothing was trained\."),
         (["model.params=3e3"], r"no shape within 15% of 3,000 parameters; the nearest is 4,774"),
-        (["model.family=lstn"], r"unknown family 'lstn'; known families: "),
+        (["model.family=lstn"], r"no family named 'lstn'\. Did you mean 'lstm'\? There are "),
         (
             ["budget.compute=1e9"],
             r"budget: give exactly one of tokens.*\n.*take one back with.*budget\.compute=null",
