@@ -84,9 +84,8 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
         "data_fingerprint": record.data_fingerprint,
     }
     tokenizer = finished.subject.dataset.tokenizer
-    to_transformers = (
-        record.family == "decoder" and not trunk.sizes
-    )  # with options it is no GPT-NeoX any more
+    # With options a decoder is no GPT-NeoX any more.
+    to_transformers = record.family == "decoder" and not trunk.sizes
     folders = [folder, *([folder / "transformers"] if to_transformers else [])]
     _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
     written = _write(folder, state, config, tokenizer, context)
