@@ -13,6 +13,8 @@ EXTRAS = {  # package as it is imported → extra
     "datasets": "huggingface",
     "safetensors": "export",
     "transformers": "export",
+    "accelerate": "hf-trainer",
+    "lightning": "lightning",
     "sacrebleu": "tasks",
     "lm_eval": "eval",
     "submitit": "slurm",
