@@ -97,8 +97,6 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, float) and math.isnan(value):
-        return None
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value
