@@ -20,6 +20,7 @@ EXTRAS = {  # package as it is imported → extra
     "submitit": "slurm",
     "ray": "ray",
     "optuna": "search",
+    "schedulefree": "schedulefree",
     "hydra_plugins": "joblib",
     "tensorboard": "tensorboard",
 }

@@ -296,7 +296,7 @@ def _cache(member: Member) -> str | None:
     (tokens,) = member.inputs()
     state, pieces = None, []
     with torch.no_grad():
-        for piece in tokens.split([5, 1, CONTEXT - 6], dim=1):
+        for piece in torch.split(tokens, [5, 1, CONTEXT - 6], dim=1):
             logits, state = model.extend(piece, state)
             pieces.append(logits)
         if not torch.allclose(torch.cat(pieces, dim=1), model(tokens), rtol=1e-4, atol=1e-5):

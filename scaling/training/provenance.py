@@ -20,6 +20,8 @@ import torch
 
 from scaling.data.truth.sources import SOURCES
 from scaling.models import FAMILIES, Family, get_family
+from scaling.recipe.optimizers import OPTIMIZERS
+from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import ACCEPTED, CODE
 from scaling.records.storage import checkpoint_steps, history
 from scaling.study.code import code_versions, run_roots
@@ -71,6 +73,8 @@ def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:
             corpus=spec.data.corpus,
             source=source.__module__ if source else None,
             sharded=parallel != "none",
+            optimizer=OPTIMIZERS[spec.optimizer].make.__module__,
+            share=SCHEDULES[spec.schedule_name].share.__module__,
         )
     )
 
