@@ -84,11 +84,15 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         ]
     elif isinstance(value, Mapping):
         inner = value.items()
-    elif isinstance(value, tuple) and value and all(isinstance(x, tuple) and len(x) == 2 for x in value):
+    elif isinstance(value, tuple) and value and all(_named(item) for item in value):
         inner = value  # settings of a spec are pairs, which can be hashed
     else:
         return {name: _plain(value)}
     return {key: item for part, held in inner for key, item in _flat(f"{name}_{part}", held).items()}
+
+
+def _named(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
 
 
 def _plain(value: Any) -> Any:

@@ -40,7 +40,10 @@ def test_a_narrow_window_drops_the_least_column_and_says_so() -> None:
         ("scaling run training.schedule=t", ["training.schedule=trunk"]),
         ("scaling run study=demo training.precision=b", ["training.precision=bfloat16"]),
         ("scaling run training.schedule=trunk,c", ["training.schedule=trunk,cosine"]),
-        ("scaling run training.precision=", [f"training.precision={p}" for p in ("auto", "float32", "bfloat16")]),
+        (
+            "scaling run training.precision=",
+            ["training.precision=auto", "training.precision=float32", "training.precision=bfloat16"],
+        ),
         ("scaling run reuse=f", ["reuse=false"]),
         ("scaling run training.compile=n", ["training.compile=null"]),
     ],
