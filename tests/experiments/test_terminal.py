@@ -34,7 +34,7 @@ def test_a_narrow_window_drops_the_least_column_and_says_so() -> None:
     ("line", "expected"),
     [
         ("scaling r", ["run", "report"]),
-        ("scaling run study=de", ["study=demo"]),
+        ("scaling run study=dem", ["study=demo"]),
         ("scaling plan training.cl", ["training.clip="]),
         ("scaling status ru", []),
         ("scaling run training.schedule=t", ["training.schedule=trunk"]),
