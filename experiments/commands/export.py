@@ -64,17 +64,18 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
 
     record = finished.record
     trunk = finished.spec.trunk
-    shape = Shape(record.width, record.depth)
+    shape, context = Shape(trunk.width, trunk.depth), trunk.data.context
+    vocab = trunk.data.vocab
     state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
     config = {
         "format": FORMAT,
         "family": record.family,
         "objective": record.objective,
-        "width": record.width,
-        "depth": record.depth,
+        "width": shape.width,
+        "depth": shape.depth,
         **dict(trunk.sizes),
-        "vocab": record.vocab,
-        "context": record.context,
+        "vocab": vocab,
+        "context": context,
         "params": record.params,
         "tokens": record.tokens,
         "loss": record.loss,
@@ -88,11 +89,11 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
     )  # with options it is no GPT-NeoX any more
     folders = [folder, *([folder / "transformers"] if to_transformers else [])]
     _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
-    written = _write(folder, state, config, tokenizer, record.context)
+    written = _write(folder, state, config, tokenizer, context)
     if to_transformers:
         place = own_folder(folder, "transformers")
-        config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
-        written += _write(place, neox.to_weights(state, shape), config, tokenizer, record.context)
+        config = neox.to_config(shape, vocab, context, tokenizer.end if tokenizer else None)
+        written += _write(place, neox.to_weights(state, shape), config, tokenizer, context)
     return written
 
 

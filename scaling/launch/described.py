@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
@@ -35,7 +36,7 @@ def describe_all(trunks: Iterable[Trunk]) -> dict[str, Described]:
         recipe = _recipe(spec)
         for run in trunk.runs:
             known = {**recipe, **_decided(trunk, run.id), "kind": "run", "tokens": run.tokens}
-            config = {**known, "flops": trunk.flops_per_token * run.tokens}
+            config = {**known, "flops": _plain(trunk.flops_per_token * run.tokens)}
             found[run.id] = Described("run", config, steps[run.id])
         tokens = spec.tokens(trunk.last_step)
         whole = {
@@ -45,7 +46,7 @@ def describe_all(trunks: Iterable[Trunk]) -> dict[str, Described]:
             "steps": trunk.last_step,
             "cooldown_steps": 0,
             "tokens": tokens,
-            "flops": trunk.flops_per_token * tokens,
+            "flops": _plain(trunk.flops_per_token * tokens),
         }
         found[spec.id] = Described("trunk", whole, steps[spec.id])
     return found
@@ -53,7 +54,7 @@ def describe_all(trunks: Iterable[Trunk]) -> dict[str, Described]:
 
 def _decided(trunk: Trunk, run_id: str) -> dict[str, Any]:
     run = next(run for run in trunk.runs if run.id == run_id)
-    known = {key: value for key, value in trunk.decided(run).items() if key != "spec"}
+    known = {key: _plain(value) for key, value in trunk.decided(run).items() if key != "spec"}
     return {**known, "evaluation_tokens": run.evaluation_tokens}
 
 
@@ -86,6 +87,8 @@ def _plain(value: Any) -> Any:
     """A value that JSON has."""
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, float) and math.isnan(value):
+        return None
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value

@@ -121,8 +121,13 @@ def _find(file: Path, folders: Sequence[Path]) -> Path:
     raise ValueError(f"extension {file}: no such file; looked for {looked}.")
 
 
+def module_of(path: str | Path) -> str:
+    """The name of the module that an extension file is."""
+    return re.sub(r"\W", "_", Path(path).stem)
+
+
 def _load_file(path: Path) -> None:
-    name = re.sub(r"\W", "_", path.stem)
+    name = module_of(path)
     known = _loaded.get(name)
     if known is not None and known.path == str(path):
         code.forget_files()
