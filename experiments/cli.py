@@ -18,6 +18,7 @@ VERBS = {
     "run": "train what has no record yet",
     "new": "a study file of your own, to edit: conf/study/NAME.yaml",
     "status": "done, diverged, failed and missing runs, and why",
+    "check": "whether a family of yours keeps the contract that its runs rely on",
     "import": "records from a table of runs that other programs have made",
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",

@@ -193,6 +193,8 @@ def fit_ensemble(
         FitError: when the runs determine none of the laws, or cannot rank them.
     """
     robust, bootstrap = robust or Robust(), bootstrap or Bootstrap()
-    ranking = rank_laws(runs, laws, cuts=cuts, robust=robust)
-    fits = tuple(fit_runs(runs, Recipe(law, robust), bootstrap) for law in ranking["law"])
-    return Ensemble(fits, ranking, ranking["weight"].to_numpy(), bootstrap.level)
+    names = laws or ENSEMBLE[tuple(runs.inputs)]
+    fits = {law: fit_runs(runs, Recipe(law, robust), bootstrap) for law in names}
+    ranking = rank_laws(runs, names, cuts=cuts, robust=robust, fits=fits)
+    ordered = tuple(fits[law] for law in ranking["law"])
+    return Ensemble(ordered, ranking, ranking["weight"].to_numpy(), bootstrap.level)

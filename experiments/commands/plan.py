@@ -18,6 +18,7 @@ from scaling.study.cost import trunk_seconds
 from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
 from scaling.study.spec import readable
+from scaling.study.tau import tau_drifts
 from scaling.training.device import Numerics
 
 
@@ -104,7 +105,7 @@ def to_dict(expected: Estimate) -> dict[str, object]:
         "seconds": {"median": _known(median), "least": _known(least), "most": _known(most)},
         "max_flops": plan.config.max_flops,
     }
-    return {**totals, **body, "runs": rows}
+    return {**totals, **body, "runs": rows, "warnings": tau_drifts(plan)}
 
 
 def describe(expected: Estimate, asked: Plan) -> str:
@@ -129,6 +130,7 @@ def describe(expected: Estimate, asked: Plan) -> str:
             *by_compiler(expected.numerics),
             "",
             _table(expected),
+            *(f"\n{line}" for line in tau_drifts(plan)),
         ]
     )
 
@@ -140,15 +142,18 @@ def _table(expected: Estimate) -> str:
         for trunk, time, chosen in zip(expected.plan.trunks, expected.times, expected.numerics, strict=True)
         for run in trunk.runs
     ]
+    optimizers = [trunk.spec.optimizer for trunk, _, _, _ in rows]
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
+            *([Column("optimizer", optimizers, rank=2, left=True)] if len(set(optimizers)) > 1 else []),
             Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
             Column("N", ["?" if math.isnan(t.params) else readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [_number(t.flops_per_token * r.tokens, ".2e") for t, r, _, _ in rows]),
             Column("D/N", [_number(r.tokens / t.params, ".3g") for t, r, _, _ in rows]),
             Column("rate", [_number(t.spec.learning_rate, ".3g") for t, _, _, _ in rows], rank=1),
+            Column("tau", [_number(t.tau(r) or math.nan, ".2g") for t, r, _, _ in rows], rank=5),
             Column("seed", [str(t.spec.seed) for t, _, _, _ in rows], rank=4),
             Column("steps", [str(r.steps) for _, r, _, _ in rows], rank=5),
             Column("precision", [a.precision for _, _, _, a in rows], rank=6, left=True),

@@ -87,6 +87,11 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
     spec = decided.trunk
     assert run.params_matmul
     assert run.params_total
+    if spec.batch_ramp:
+        raise ValueError(
+            f"run {run.run_id} was trained on a batch ramp, {spec.batch_ramp}: its rows cannot be counted in "
+            "batches of one size. Branch off runs without training.batch_ramp."
+        )
     sequences = spec.sequences * factor
     start, more = decided.steps / factor, tokens / (spec.batch_tokens * factor)
     if sequences < 1 or any(count % 1 for count in (sequences, start, more)):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scaling.data.corpora import open_dataset
+from scaling.data.corpora import open_dataset, open_heldout
 from scaling.records.record import RECORD_FILE, RunRecord
 from scaling.records.storage import LockedError, latest_attempt, record_failure
 from scaling.study.command import CommandTrunk
@@ -77,10 +77,13 @@ class TrunkJob:
         """
         load_extensions(self.extensions)
         check_extensions(self.trunk.spec.extensions, f"trunk {self.id}")
+        dataset = open_dataset(self.trunk.spec.data, self.cache)
+        sets = self.trunk.heldout
         return train_trunk(
             self.trunk,
-            open_dataset(self.trunk.spec.data, self.cache),
+            dataset,
             self.folder,
+            heldout=open_heldout(sets, dataset, self.cache) if sets else {},
             study=self.study,
             device=self.device,
             threads=self.threads,

@@ -24,7 +24,7 @@ from scaling.study.axes import Axis
 from scaling.study.command import CommandTrunk
 from scaling.study.decide import rate_params
 from scaling.study.plan import Plan, plan_jobs
-from scaling.study.rates import rule_through
+from scaling.study.rates import rule_name, rule_through
 from scaling.study.sources import FOUND_RATES
 
 if TYPE_CHECKING:
@@ -294,10 +294,12 @@ def describe_rates(result: SearchResult) -> str:
     assert record.learning_rate
     assert record.batch_tokens
     params = rate_params(config, record.params, record.vocab, record.context)
+    optimizer = config.optimizer.name
     rule = rule_through(
-        record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens
+        *(record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens),
+        optimizer,
     )
-    rules = {**config.rates, record.family: rule}
+    rules = {**config.rates, rule_name(record.family, optimizer): rule}
     lines = [
         f"# The best of {len(result.trials)} trials of study {result.plan.name}: loss {record.loss:.4f} with",
         f"# {' '.join(f'{key}={value}' for key, value in best.values.items())}",

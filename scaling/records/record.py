@@ -80,6 +80,9 @@ class RunRecord:
     finished: str
     params_encoder: int | None = None  # of `params`, where a family has two sides (Ghorbani)
     params_decoder: int | None = None
+    losses: dict[str, dict[str, float]] = field(default_factory=dict)  # held-out set → loss, loss_se, …
+    domains: dict[str, dict[str, float]] = field(default_factory=dict)  # of a mixture → weight, tokens, …
+    tau: float | None = None  # share of the run over which weights are an average; see `Trunk.tau`
     params_active: int | None = None  # of `params`, where a token goes through fewer
     reason: str | None = None  # why and at which step a run diverged
     versions: dict[str, str] = field(default_factory=dict)

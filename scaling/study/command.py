@@ -135,6 +135,10 @@ class CommandTrunk(Trunk):
         }
         return {**dict(spec.known), **(listed if spec.branches else {}), **places}
 
+    def tau(self, run: RunSpec) -> float | None:
+        """None: what a command does with rate and decay is not known."""
+        return None
+
     def flops_of(self, params: float, tokens: int) -> float:
         """Training FLOPs of a run."""
         spec = cast(CommandSpec, self.spec)
@@ -409,7 +413,7 @@ def _trunk(config: RunConfig, rung: Mapping[str, Any], params: int | None, budge
     for tokens in budgets:
         steps = max(1, round(tokens / batch))
         seen = tokens if "tokens" in told else steps * batch
-        runs.append(CommandRun(spec, steps, 0, 0, seen))
+        runs.append(CommandRun(spec, steps, 0, 0, seen=seen))
     size = cast(int, math.nan if params is None else params)
     trunk = CommandTrunk(spec, tuple(runs), size, size, size, math.nan, UNSTATED)
     total = sum(trunk.flops_of(size, run.tokens) for run in runs)

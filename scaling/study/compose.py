@@ -34,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
 from scaling.study.extensions import load_extensions
-from scaling.study.keys import choices, explain_unknown, is_key, sections
+from scaling.study.keys import choices, explain_unknown, is_key, lies_in_dict, sections
 from scaling.study.mistakes import explain
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
@@ -273,7 +273,7 @@ def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], 
     for o in parsed:
         file = _named_file(o, Path(runs), sources)
         if file is None:
-            lines.append(str(o.input_line))
+            lines.append(_opened(o))
             continue
         name, path = file
         if not path.is_file():
@@ -281,6 +281,16 @@ def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], 
         sources = sources.with_file(o.key_or_group, name, path)
         lines.append(f"{o.get_key_element()}={_written(name)}")
     return lines, sources
+
+
+def _opened(override: Override) -> str:
+    """The override, such that it may name an entry that a dict of the schema does not have yet.
+
+    Hydra asks for `++` there, and elsewhere refuses it only by the schema.
+    """
+    line = str(override.input_line)
+    change = override.type is OverrideType.CHANGE
+    return f"++{line}" if change and lies_in_dict(override.key_or_group) else line
 
 
 def _named_file(override: Override, runs: Path, sources: Sources) -> tuple[str, Path] | None:

@@ -90,7 +90,10 @@ class Plan:
                 "params": _known(trunk.params),
                 "tokens": run.tokens,
                 "flops": _known(trunk.flops_per_token * run.tokens),
+                "optimizer": trunk.spec.optimizer,
                 "learning_rate": _known(trunk.spec.learning_rate),
+                "weight_decay": _known(trunk.spec.weight_decay),
+                "tau": trunk.tau(run),
                 "seed": trunk.spec.seed,
             }
             for trunk, run in self.runs
@@ -157,7 +160,7 @@ def _decide(jobs: Sequence[Job]) -> dict[Overrides, list[Trunk]]:
             trunks[job.overrides] = TRAINERS[job.config.trainer.kind](job.config, opened)
         except _Unopened as error:
             problems.setdefault(str(error.__cause__), []).append(job.overrides)
-        except ValueError as error:
+        except (ValueError, ImportError) as error:
             problems.setdefault(str(error), []).append(job.overrides)
     if problems:
         raise PlanError(report_problems(problems, [job.overrides for job in jobs]))

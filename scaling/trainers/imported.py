@@ -66,7 +66,7 @@ def open_run(
     """Open a run of your own program; a context manager.
 
         >>> import scaling
-        >>> with scaling.open_run("runs/mine", arm="mamba", params=1.2e6) as run:  # doctest: +SKIP
+        >>> with scaling.open_run("runs/mine", arm="mamba", params=1.2e6, lr=1e-3) as run:  # doctest: +SKIP
         ...     if not run.done:
         ...         run.log(tokens=4096, train_loss=5.1)
         ...         run.finish(loss=4.2, loss_se=0.01)

@@ -15,8 +15,8 @@ class RecordCallback(Callback):  # type: ignore[misc]  # no types without the ex
     """Records one run of a `Trainer`: its curve, and in the end its held-out loss.
 
         >>> from scaling.trainers.lightning import RecordCallback  # doctest: +SKIP
-        >>> asked = {"arm": "mamba", "params": 1.2e6, "tokens_per_batch": 8192}
-        >>> record = RecordCallback("runs/mine", **asked)  # doctest: +SKIP
+        >>> settings = {"arm": "mamba", "params": 1.2e6, "tokens_per_batch": 8192}
+        >>> record = RecordCallback("runs/mine", **settings)  # doctest: +SKIP
         >>> trainer = lightning.Trainer(…, callbacks=[record])  # doctest: +SKIP
         >>> trainer.fit(model, train_loader, val_loader)  # doctest: +SKIP
 

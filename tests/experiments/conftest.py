@@ -51,13 +51,12 @@ def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fits start from the coarse grid of replicates and leave plateaus soon: commands are tested here."""
+    """Fits start from the coarse grid of replicates: the commands are tested, not the search."""
     form = Recipe.form
 
     def coarse(recipe: Recipe, data: Data) -> Form:
         found = form(recipe, data)
         starts = found.starts
-        found.patience = 100
         found.starts = lambda weights, log_loss, thorough: starts(weights, log_loss, False)  # type: ignore[method-assign]
         return found
 

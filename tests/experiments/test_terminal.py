@@ -37,7 +37,7 @@ def test_a_narrow_window_drops_the_least_column_and_says_so() -> None:
         ("scaling run study=de", ["study=demo"]),
         ("scaling plan training.cl", ["training.clip="]),
         ("scaling status ru", []),
-        ("scaling run training.schedule=", ["training.schedule=cosine", "training.schedule=trunk"]),
+        ("scaling run training.schedule=t", ["training.schedule=trunk"]),
         ("scaling run training.precision=bf", []),
         ("scaling run study=demo training.precision=b", ["training.precision=bfloat16"]),
         ("scaling run training.schedule=trunk,c", ["training.schedule=trunk,cosine"]),
