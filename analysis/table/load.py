@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.table.cells import read_numbers
 from analysis.table.checkpoints import Choice
 from analysis.table.code import code_columns, code_notes, code_warnings
-from analysis.table.columns import COUNTS, QUANTITIES
+from analysis.table.columns import COUNTS, LAW_INPUTS, QUANTITIES
 from analysis.table.conditions import Conditions, filter_rows, flagged_notes
 from analysis.table.losses import take_loss
 from analysis.table.mapping import Columns, Origin
@@ -201,7 +201,7 @@ def _assemble(
     for name, values in screened.numbers.items():
         data[name] = _whole(values[keep]) if name in COUNTS else values[keep]
     _complete(data, [raw.labels[i].replace(" ", "-") for i in keep], notes)
-    table = pd.DataFrame({name: data[name] for name in (*_RECORD, "x") if name in data})
+    table = pd.DataFrame({name: data[name] for name in (*_RECORD, "x", *LAW_INPUTS) if name in data})
     # An expression over one column says all that the column says; one over several does not.
     read = [origin.expression.columns for origin in origins.values()]
     used = {names[0] for names in read if len(names) == 1} | set(raw.index_columns)

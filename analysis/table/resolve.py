@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.table.columns import FLAGS, KNOWN, means, plain, without_embedding
+from analysis.table.columns import FLAGS, KNOWN, OWN_INPUTS, means, plain, without_embedding
 from analysis.table.mapping import Columns, Origin, describe, parse_columns
 from analysis.table.raw import Raw
 from analysis.table.suggest import Offer, same_numbers, suggest, why_not
@@ -105,7 +105,8 @@ def _missing(origins: Mapping[str, Origin], given: Mapping[str, Origin], raw: Ra
     """What a fit still needs: a loss, and something that it is a function of."""
     have = set(origins)
     missing = [] if "loss" in have else ["loss"]
-    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have:
+    own = bool(set(OWN_INPUTS) & set(given))
+    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have or own:
         return missing
     if "flops" in have:  # (C, loss) is a compute frontier, if no column could be N or D
         taken = _taken(origins)
