@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.trained import add_run, open_run
 from scaling.records.record import RECORD_FILE
 from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
@@ -28,11 +29,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scaling export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", metavar="RUN", help="a finished run's folder or id; or a study's folder")
+    add_run(parser)
     parser.add_argument("--to", required=True, metavar="PATH", help="a folder; of a study: a .csv file")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-    parser.add_argument("--cache", default="~/.cache/scaling", help="token files (default ~/.cache/scaling)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
     asked = parser.parse_args(arguments)
     to = Path(asked.to)
     if to.suffix == ".csv":
@@ -46,8 +45,6 @@ def main(arguments: list[str]) -> int:
             f"{asked.run}: no finished run. Name a run's folder, runs/STUDY/TRUNK/RUN, or its id; the logged "
             "rows of a study go to a table: --to metrics.csv."
         )
-    from experiments.trained import open_run  # PyTorch takes seconds to import: help does without
-
     for path in export(open_run(asked), to, overwrite=asked.overwrite):
         print(path)
     return 0
@@ -84,9 +81,8 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
         "data_fingerprint": record.data_fingerprint,
     }
     tokenizer = finished.subject.dataset.tokenizer
-    to_transformers = (
-        record.family == "decoder" and not trunk.sizes
-    )  # with options it is no GPT-NeoX any more
+    # With options a decoder is no GPT-NeoX any more.
+    to_transformers = record.family == "decoder" and not trunk.sizes
     folders = [folder, *([folder / "transformers"] if to_transformers else [])]
     _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
     written = _write(folder, state, config, tokenizer, context)

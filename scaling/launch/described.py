@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from scaling.study.command import CommandSpec
 from scaling.study.spec import Trunk, TrunkSpec
 from scaling.training.observer import Kind
 
@@ -59,8 +60,15 @@ def _decided(trunk: Trunk, run_id: str) -> dict[str, Any]:
 
 
 def _recipe(spec: TrunkSpec) -> dict[str, Any]:
-    """Every field of a spec at the top level; those of the data with `data_` in front."""
+    """Every field of a spec at the top level; those of the data with `data_` in front.
+
+    Of a command: what it is told.
+    """
     flat: dict[str, Any] = {}
+    if isinstance(spec, CommandSpec):
+        for name, value in spec.to_dict().items():
+            flat |= _flat(RENAMED.get(name, name), value)
+        return flat
     for field in fields(spec):
         value = getattr(spec, field.name)
         name = RENAMED.get(field.name, field.name)
@@ -76,19 +84,23 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
         ]
     elif isinstance(value, Mapping):
         inner = value.items()
-    elif isinstance(value, tuple) and value and all(isinstance(x, tuple) and len(x) == 2 for x in value):
+    elif isinstance(value, tuple) and value and all(_named(item) for item in value):
         inner = value  # settings of a spec are pairs, which can be hashed
     else:
         return {name: _plain(value)}
     return {key: item for part, held in inner for key, item in _flat(f"{name}_{part}", held).items()}
 
 
+def _named(item: Any) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)
+
+
 def _plain(value: Any) -> Any:
-    """A value that JSON has."""
+    """A value that JSON has; None for what only a result will tell."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, float) and math.isnan(value):
-        return None
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
     return value

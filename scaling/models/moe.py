@@ -60,6 +60,8 @@ class Experts(nn.Module):
     def _imbalance(self, chances: Tensor, chosen: Tensor) -> Tensor:
         """experts x sum over experts of (part of the choices) x (mean chance): 1 where all are used alike.
 
+        Of the rows that are computed at once: a microbatch, or the share of one of several processes.
+
         Source: Fedus et al. 2021 (arXiv:2101.03961), equation 4.
         """
         experts = chances.shape[1]

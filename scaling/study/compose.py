@@ -183,7 +183,10 @@ def _load_extensions(overrides: Sequence[str], sources: Sources) -> tuple[str, .
     asked: Any = []
     folders: list[Path] = []
     for name in names:
-        found = GlobalHydra.instance().config_loader().repository.load_config(name)  # type: ignore[attr-defined]
+        try:
+            found = GlobalHydra.instance().config_loader().repository.load_config(name)  # type: ignore[attr-defined]
+        except EXPECTED as error:
+            raise PlanError(explain(error)) from error
         if found is not None and OmegaConf.is_dict(found.config) and "extensions" in found.config:
             asked = OmegaConf.to_container(found.config)["extensions"]  # type: ignore[call-overload,index]
             folders = [Path(found.path.removeprefix("file://")).parent]
@@ -525,7 +528,7 @@ def complete(line: str) -> list[str]:
     *before, last = begun.split(",")  # of a comma list, the last one is still being typed
     start = f"{key}={''.join(f'{value},' for value in before)}"
     listed = [f"{start}{value}" for value in choices(key) if value.startswith(last)] if equals else []
-    return sorted({*found, *listed})
+    return listed or sorted(found)  # Hydra knows of the value that is set, and names it as Python does
 
 
 class Composer:

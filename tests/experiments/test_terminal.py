@@ -34,13 +34,16 @@ def test_a_narrow_window_drops_the_least_column_and_says_so() -> None:
     ("line", "expected"),
     [
         ("scaling r", ["run", "report"]),
-        ("scaling run study=de", ["study=demo"]),
+        ("scaling run study=dem", ["study=demo"]),
         ("scaling plan training.cl", ["training.clip="]),
         ("scaling status ru", []),
         ("scaling run training.schedule=t", ["training.schedule=trunk"]),
-        ("scaling run training.precision=bf", []),
         ("scaling run study=demo training.precision=b", ["training.precision=bfloat16"]),
         ("scaling run training.schedule=trunk,c", ["training.schedule=trunk,cosine"]),
+        (
+            "scaling run training.precision=",
+            ["training.precision=auto", "training.precision=float32", "training.precision=bfloat16"],
+        ),
         ("scaling run reuse=f", ["reuse=false"]),
         ("scaling run training.compile=n", ["training.compile=null"]),
     ],

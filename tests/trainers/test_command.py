@@ -82,7 +82,7 @@ def test_a_sweep_is_planned_run_fitted_and_not_run_again(
 
 
 def test_a_name_of_ones_own_parts_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    more = ["trainer.names.optimizer=adamw,muon", "trainer.formulas.embd=width/2*2", "workers=2"]
+    more = ["trainer.names.optimizer=adamw,muon", "trainer.formulas.embd=width/2*2"]
     command = COMMAND.replace("{width}", "{embd}") + " --optimizer={optimizer}"
     assert run(tmp_path, *more, command=command) == 0
     table = load_runs(tmp_path / "runs" / "mine")

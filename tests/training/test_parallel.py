@@ -141,7 +141,9 @@ def test_a_trunk_goes_on_at_any_number_of_processes(case: Case, tmp_path: Path) 
 def test_every_family_takes_the_steps_of_one_process(tiny_study: list[str]) -> None:
     cases = []
     for family in FAMILIES:
-        plan = plan_study([*tiny_study, f"model.family={family}", "training.learning_rate=1e-3"])
+        # How evenly experts are used is a matter of the rows that are computed at once.
+        own = ["model.balance=0"] if family == "moe" else []
+        plan = plan_study([*tiny_study, f"model.family={family}", "training.learning_rate=1e-3", *own])
         dataset = open_dataset(plan.trunks[0].spec.data, plan.config.cache)
         spec = plan.trunks[0].spec
         rows = dataset.batches(spec.data.context, spec.sequences, spec.seed)
