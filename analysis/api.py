@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +19,7 @@ from analysis.forecast.predict import (
 )
 from analysis.laws.registry import ENSEMBLE
 from analysis.report.write import write_report
-from analysis.sweeps.families import FamilyComparison, compare_families
+from analysis.sweeps.compare import Comparison, compare_arms
 from analysis.table import RunTable, load_runs, split_comparable
 
 Table = RunTable | pd.DataFrame | str | Path
@@ -114,25 +114,44 @@ def forecast(
 
 def compare(
     runs: Table,
-    by: str = "family",
+    by: str | Sequence[str] = "family",
     baseline: str | None = None,
     *,
-    resamples: int = 200,
+    at: float | Sequence[float] = (),
+    per: str = "compute",
+    floor: float | None = None,
+    resamples: int = 400,
     seed: int = 0,
     level: float = 0.95,
-) -> FamilyComparison:
-    """Compare the arms that a column tells apart: one floor, laws of their own, and compute multipliers.
+) -> Comparison:
+    """Compare the arms that columns tell apart: how much compute does each save over the baseline?
+
+    Args:
+        by: the columns; every other setting must be the same in all arms.
+        baseline: value of the column, by default that of the first run.
+        at: computes asked about [FLOP]; by default ten times the largest.
+        per: compute, or time where throughputs are recorded.
+        floor: E [nats/token], where it is to be pinned.
 
     Raises:
-        ValueError: for a column that is absent or has one value.
-        FitError: for an arm with fewer than three sizes or budgets.
+        ValueError: for a column that is absent or has one value, or arms that differ elsewhere.
+        FitError: for arms that share neither three budgets nor a grid of N and D.
+
+    Example:
+        >>> print(compare("runs/muon", by="optimizer", baseline="adamw", at=1e21))
     """
-    table = _table(runs)
-    if by not in table:
-        raise ValueError(f"by: the table has no column {by!r}; it has {', '.join(map(str, table.rows))}.")
-    reference = str(table[by].iloc[0]) if baseline is None else baseline
-    return compare_families(
-        table.rows, by=by, reference=reference, resamples=resamples, seed=seed, level=level
+    names = [by] if isinstance(by, str) else list(by)
+    targets = [at] if isinstance(at, int | float) else list(at)
+    return compare_arms(
+        _table(runs),
+        names,
+        baseline,
+        at=targets,
+        per=per,
+        floor=floor,
+        resamples=resamples,
+        seed=seed,
+        level=level,
     )
 
 

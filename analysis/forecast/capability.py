@@ -14,8 +14,8 @@ from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit
 from analysis.fitting.flat import fit_loss_surface, fit_power_law
+from analysis.fitting.interval import Interval
 from analysis.fitting.runs import FitError
-from analysis.forecast.interval import Interval
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure
 from analysis.forecast.select import Ensemble, noise
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array

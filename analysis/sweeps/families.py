@@ -31,6 +31,8 @@ class EqualityTest:
     resamples: int
 
     def __str__(self) -> str:
+        if not self.resamples:
+            return f"{self.what}: F {self.F:.2f}, not tested"
         verdict = "rejected" if self.p < 0.05 else "not rejected"
         return f"{self.what}: {verdict} (F {self.F:.2f}, p {self.p:.3f} of {self.resamples})"
 
@@ -92,8 +94,8 @@ def compare_families(
     full = JointSurface(runs, shared=("E",), coupled=coupled)
     rng = np.random.default_rng(seed)
     theta, left = full.fit(runs.loss)
-    floor = _test("one floor", runs, full, JointSurface(runs, (), coupled), resamples, rng)
-    exponents = _test(
+    floor = equality_test("one floor", runs, full, JointSurface(runs, (), coupled), resamples, rng)
+    exponents = equality_test(
         "equal exponents", runs, JointSurface(runs, ("E", "alpha", "beta"), coupled), full, resamples, rng
     )
     laws = full.laws(theta)
@@ -117,7 +119,7 @@ def compare_families(
     )
 
 
-def _test(
+def equality_test(
     what: str,
     runs: ArmRuns,
     simple: JointSurface,

@@ -83,7 +83,9 @@ class ArmRuns:
         return weights
 
 
-def pair_trunks(trunk: NDArray[np.int64], family: NDArray[np.int64], table: pd.DataFrame) -> NDArray[np.int64]:
+def pair_trunks(
+    trunk: NDArray[np.int64], family: NDArray[np.int64], table: pd.DataFrame
+) -> NDArray[np.int64]:
     """Number the trunks (n,) so that those of different families at one size, seed and budgets share one.
 
     The k-th smallest size of one family goes with the k-th of another within `SAME_SIZE`; the same holds for
@@ -107,8 +109,11 @@ def pair_trunks(trunk: NDArray[np.int64], family: NDArray[np.int64], table: pd.D
 class JointSurface:
     """Which coefficients families share; fits them all by least squares of log residuals."""
 
-    def __init__(self, runs: ArmRuns, shared: Sequence[str], coupled: bool) -> None:
+    def __init__(
+        self, runs: ArmRuns, shared: Sequence[str], coupled: bool, log_floor: float | None = None
+    ) -> None:
         self.runs = runs
+        self.log_floor = log_floor  # of a shared E that is held
         self.coupled = coupled
         count = len(runs.names)
         self.places: dict[str, NDArray[np.int64]] = {}
@@ -168,6 +173,7 @@ class JointSurface:
         found: dict[str, Surface] = {}
         for i, name in enumerate(self.runs.names):
             E, A, B, alpha, beta = (float(np.exp(theta[self.places[n][i]])) for n in self.places)
+            E = E if self.log_floor is None else math.exp(self.log_floor)
             found[name] = JOINT(
                 E=E,
                 A=A * exp_or_inf(alpha * shift_x),
@@ -190,7 +196,7 @@ class JointSurface:
         log_A = at["A"] - np.exp(np.minimum(at["alpha"], LARGEST)) * self.x
         log_B = at["B"] - np.exp(np.minimum(at["beta"], LARGEST)) * self.y
         k = np.exp(np.minimum(theta[..., -1:], 4.0)) if self.coupled else np.ones(1)
-        return at["E"], log_A, log_B, k
+        return at["E"] if self.log_floor is None else np.full_like(at["E"], self.log_floor), log_A, log_B, k
 
     def _slopes(self, theta: Array) -> Array:
         """(…, n, p): derivatives of `_log_loss`."""
@@ -201,7 +207,7 @@ class JointSurface:
         part_A, part_B = (1 - of_floor) * of_A, (1 - of_floor) * (1 - of_A)
         i = self.runs.family
         by_name = {
-            "E": of_floor,
+            "E": of_floor if self.log_floor is None else np.zeros_like(of_floor),
             "A": part_A,
             "B": part_B,
             "alpha": -part_A * np.exp(theta[..., self.places["alpha"][i]]) * self.x,
