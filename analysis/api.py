@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.runs import Runs
+from analysis.forecast.advise import Advice, advise_runs
 from analysis.forecast.findings import Findings, Question, fit_study, inputs_of, runs_of
 from analysis.forecast.predict import (
     RunForecast,
@@ -149,6 +151,49 @@ def compare(
         at=targets,
         per=per,
         floor=floor,
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+
+
+def advise(
+    runs: Table,
+    *,
+    compute: float,
+    spend: float | None = None,
+    trunks: Mapping[float, float] | None = None,
+    tolerance: float = 0.005,
+    resamples: int = 200,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Advice:
+    """Choose the runs to train next, by the expected fall of regret per FLOP at a target.
+
+    Args:
+        compute: budget 6 N D [FLOP] whose best size is wanted.
+        spend: FLOPs for the runs together; by default a quarter of what the table's largest took.
+        trunks: size → tokens up to which a constant-rate trunk of it can be resumed, at the price of what is
+            added.
+        tolerance: expected share of the target's compute wasted, at which to stop.
+
+    Raises:
+        ValueError: for a table of several recipes.
+        FitError: for runs that determine no law of N and D.
+
+    Example:
+        >>> print(advise("runs/muon", compute=1e15, spend=4e12))
+    """
+    parts = split_comparable(_table(runs))
+    if len(parts) > 1:
+        raise ValueError(f"advice is for one recipe; the table has {', '.join(map(repr, parts))}.")
+    found = Runs.of_table(next(iter(parts.values())), ("N", "D"))
+    return advise_runs(
+        found,
+        compute,
+        spend,
+        trunks=trunks,
+        tolerance=tolerance,
         resamples=resamples,
         seed=seed,
         level=level,

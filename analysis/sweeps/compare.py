@@ -52,7 +52,7 @@ class Comparison:
         false = 100 * (1 - self.level ** len(p))
         return (
             f"{len(p)} arms are compared, each with {100 * self.level:g} % intervals: if none differed, one "
-            f"or more would seem to in up to {false:.0f} % of such studies. Holm's p of no difference: {said}."
+            f"or more would seem to in up to {false:.0f} % of studies. Holm's p of no difference: {said}."
         )
 
     def __str__(self) -> str:
