@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.advise import Advice, advise_runs, expected_regret
+from analysis.forecast.advise import Advice, advise_runs
+from analysis.forecast.belief import expected_regret
 from analysis.forecast.regret import deadweight
 from analysis.laws.chinchilla import Chinchilla
 
