@@ -22,6 +22,7 @@ VERBS = {
     "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
     "compare": "which recipe scales better, and whether its lead survives at scale",
     "next": "the runs to train next for a budget, as a study; when to stop; what it costs elsewhere",
+    "watch": "where a run in flight will end, and an alarm where it leaves its course",
     "sample": "text, filled masks or a translation from a finished run",
     "export": "a finished run as safetensors; a decoder for transformers too",
     "verify": "published numbers computed again here, as a table",

@@ -98,8 +98,8 @@ def advise_runs(
     with loss y moves every draw f by K (y - f_j), K = Cov(f, f_j) / (Var f_j + sigma^2), sigma the scatter of
     runs about the law; its value is the mean over y of how far the least expected regret falls. The best is
     taken at its mean loss, its spread is taken off the draws, and the next is chosen. Gain per FLOP alone
-    buys many cheap runs and can leave no money for the one that tells, so plans by gain, by gain per root of cost
-    and by gain per FLOP are made, and the one that is expected to waste least in the end is returned.
+    buys many cheap runs and can leave no money for the one that tells, so plans by gain, by gain per root of
+    cost and by gain per FLOP are made, and the one that is expected to waste least in the end is returned.
 
     Args:
         compute: the budget 6 N D [FLOP] whose best size is wanted.
