@@ -20,6 +20,7 @@ VERBS = {
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
     "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
+    "forecasts": "every registered forecast: what was said, what came, and how they did together",
     "compare": "which recipe scales better, and whether its lead survives at scale",
     "next": "the runs to train next for a budget, as a study; when to stop; what it costs elsewhere",
     "watch": "where a run in flight will end, and an alarm where it leaves its course",

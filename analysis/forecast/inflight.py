@@ -19,6 +19,7 @@ FEWEST = 4  # finished curves, for a spread and a line over them
 FLOORS = 12  # values of E on each of three grids, ever finer
 HIGHEST = 0.98  # of the least loss, the largest of them
 EARLY = 0.05  # share of a run before which its curve is warm-up
+SMALL = 1e-3  # relative: below it no step and no drift is worth an alarm
 FALSE_ALARM = 0.01  # chance that a clean run raises one at a look
 
 
@@ -278,12 +279,14 @@ def _alarms(
     steps, jumps = np.diff(others, axis=1), np.diff(mine)
     free = (n - 1) * steps.shape[1]
     limit = float(np.sqrt((steps**2).mean())) * float(special.stdtrit(free, 1 - chance / 4 / (K - 1)))
+    limit = max(limit, SMALL)
     for k in np.flatnonzero(np.abs(jumps) > limit)[:1]:
         alarms.append(Alarm("spike", float(x[k + 1] * run.end), float(jumps[k]), limit))
     third = max(1, K // 3)
     drifts = others[:, -third:].mean(axis=1) - others[:, :-third].mean(axis=1)
     drift = float(mine[-third:].mean() - mine[:-third].mean())
     limit = wide * float(np.sqrt((drifts**2).mean()) * special.stdtrit(n - 1, 1 - chance / 4))
+    limit = max(limit, SMALL)
     if abs(drift) > limit:
         alarms.append(Alarm("drift", float(x[-third] * run.end), drift, limit))
     return tuple(alarms)

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from analysis.forecast.register import write_registered
 from analysis.sweeps.compare import WAYS, Comparison, compare_arms
 from analysis.table import RunTable
 from analysis.table.arms import arms
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--resamples", type=int, default=400, help="bootstrap replicates (default 400)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .svg or .pdf")
+    parser.add_argument("--register", type=Path, metavar="FILE", help="put the projections in writing")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     table = read_table(asked)
@@ -48,6 +50,8 @@ def main(arguments: list[str]) -> int:
         seed=asked.seed,
         level=asked.level,
     )
+    if asked.register:
+        write_registered("comparison", {"comparison": found.to_dict()}, table, asked.register)
     if asked.figure:
         _draw(found, asked.figure)
     if asked.json:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.forecast.inflight import FALSE_ALARM, Curve, Watch, curves_of, watch
+from analysis.forecast.register import write_registered
 from analysis.table import load_curves, load_runs
 from analysis.table.cells import read_numbers
 from analysis.table.columns import means
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--every", type=float, default=60, metavar="SECONDS", help="between looks (default 60)"
     )
+    parser.add_argument("--register", type=Path, metavar="FILE", help="put this look's forecast in writing")
     parser.add_argument("--json", action="store_true", help="one JSON object a look on standard output")
     asked = parser.parse_args(arguments)
     for name in ("level", "false_alarm"):
@@ -58,6 +60,10 @@ def main(arguments: list[str]) -> int:
             run, [c for c in finished if c.name != run.name], level=asked.level, false_alarm=asked.false_alarm
         )
         show(found, asked.json)
+        if asked.register:
+            body = {"watch": {**found.to_dict(), "end": run.end}}
+            write_registered("watch", body, load_runs(asked.against), asked.register)
+            asked.register = None
         if found.alarms or not asked.follow or run.tokens[-1] >= run.end:
             return 1 if found.alarms else 0
         time.sleep(asked.every)
