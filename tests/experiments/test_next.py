@@ -29,8 +29,13 @@ def test_a_study_is_written_that_can_be_planned(
     assert told["files"][0] == str(to)
     assert told["price"]["basis"] == "assumed"
     assert told["cost"] <= told["spend"]
-    usual = [f"runs={tmp_path}/runs", f"cache={tmp_path}/cache", f"data.paths=[{tiny_corpus}/*.txt]"]
-    assert main(["plan", f"study={to}", *usual, "data=text", "data.vocab=256", "--json"]) == 0
+    usual = [
+        f"runs={tmp_path}/runs",
+        f"cache={tmp_path}/cache",
+        f"data.paths=[{tiny_corpus}/*.txt]",
+        "data.vocab=256",
+    ]
+    assert main(["plan", f"study={to}", *usual, "data=text", "data.heldout_fraction=0.2", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     sizes = {run["N"] for run in told["runs"]}
     planned = [run["params"] for run in plan["runs"]]
