@@ -10,16 +10,8 @@ import pandas as pd
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.runs import Runs
 from analysis.forecast.advise import Advice, advise_runs
-from analysis.forecast.findings import Findings, Question, fit_study, inputs_of, runs_of
-from analysis.forecast.predict import (
-    RunForecast,
-    best_of,
-    compute_warnings,
-    fit_basis,
-    forecast_budget,
-    forecast_run,
-)
-from analysis.laws.registry import ENSEMBLE
+from analysis.forecast.findings import Findings, Question, fit_study
+from analysis.forecast.predict import RunForecast, forecast_table
 from analysis.report.write import write_report
 from analysis.sweeps.compare import Comparison, compare_arms
 from analysis.table import RunTable, load_runs, split_comparable
@@ -101,16 +93,7 @@ def forecast(
     bootstrap = Bootstrap("bayes", resamples, seed, level)
     found = Forecasts()
     for label, part in split_comparable(_table(runs)).items():
-        names = laws or ENSEMBLE[inputs_of(part)]
-        fitted = runs_of(part, names)
-        basis, warnings = fit_basis(fitted, names, bootstrap)
-        others = dict(at or {})
-        if compute is not None and {"N", "D"} <= set(best_of(basis).law.inputs):
-            warnings += compute_warnings(fitted)
-            found[label] = forecast_budget(basis, compute, others, warnings=warnings, seed=seed)
-        else:
-            known = {"C": compute, **others} if compute is not None else others
-            found[label] = forecast_run(basis, known, warnings=warnings, seed=seed)
+        found[label], _ = forecast_table(part, laws, at=at or {}, compute=compute, bootstrap=bootstrap)
     return found
 
 

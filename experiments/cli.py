@@ -8,13 +8,15 @@ import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from experiments.extras import explain_missing
 from experiments.terminal import printable
 
 VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
+    "new": "a study file of your own, to edit: conf/study/NAME.yaml",
     "status": "done, diverged, failed and missing runs, and why",
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
@@ -27,6 +29,8 @@ VERBS = {
     "sample": "text, filled masks or a translation from a finished run",
     "export": "a finished run as safetensors; a decoder for transformers too",
     "verify": "published numbers computed again here, as a table",
+    "doctor": "what this machine offers: device, precision, caches, packages; what to do where it lacks",
+    "clean": "old checkpoints, stale token caches, what was set aside: shown, then deleted when told to",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
 INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
@@ -73,7 +77,12 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
         return command()
     except BrokenPipeError:
         return 0
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        if os.environ.get("SCALING_TRACEBACK"):
+            raise
+        print(f"scaling {verb}: {printable(explain_missing(error))}", file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:
         if os.environ.get("SCALING_TRACEBACK"):
             raise
         print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)
@@ -101,11 +110,16 @@ def version() -> str:
     try:
         return installed("scaling-harness")
     except PackageNotFoundError:
-        import tomllib
-        from pathlib import Path
+        return str(project()["version"])
 
-        text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
-        return str(tomllib.loads(text)["project"]["version"])
+
+def project() -> dict[str, Any]:
+    """What the pyproject.toml of a checkout says of the package."""
+    import tomllib
+    from pathlib import Path
+
+    text = Path(__file__).parents[1].joinpath("pyproject.toml").read_text()
+    return dict(tomllib.loads(text)["project"])
 
 
 def usage() -> str:

@@ -10,27 +10,31 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from experiments.terminal import duration
+from experiments.estimate import headline, unaffordable
+from experiments.eta import TimeLeft
+from experiments.terminal import duration, printable
 from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan
 from scaling.study.spec import RunSpec, Trunk, readable
 from scaling.training.observer import Kind
 
+SHORTEST = 1.0  # seconds of what was left at a tenth of the work; below, how far off it was says nothing
+REFRESH = 0.1  # seconds between two looks at the bar
+
 
 class StudyProgress(StudyObserver):
-    """Counts planned seconds, so that a step of a large model moves the bar as far as it takes.
-
-    The time left is what is left of the plan, scaled by how the plan has held so far.
-    """
+    """Counts planned seconds, so that a step of a large model moves the bar as far as it takes."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan  # as asked; `started` says which part is affordable
         self.runs: dict[str, tuple[Trunk, RunSpec]] = {}
+        self.trunks: dict[str, Trunk] = {}
         self.step_seconds: dict[str, float] = {}
         self.reached: dict[str, int] = {}
-        self.done, self.total, self.passed = 0, 0.0, 0.0
-        self.begin = time.monotonic()
+        self.done = 0
+        self.left = TimeLeft({}, 1, (1.0, 1.0))
+        self.begin, self.shown, self.ended = time.monotonic(), 0.0, 0.0
         self.console = Console()
         self.bar: Progress | None = None
         self.task = TaskID(0)
@@ -39,6 +43,7 @@ class StudyProgress(StudyObserver):
         plan = estimate.plan
         self.begin = time.monotonic()
         self.runs = {run.id: (trunk, run) for trunk, run in plan.runs}
+        self.trunks = {trunk.spec.id: trunk for trunk in plan.trunks}
         self.reached = {run.id: run.branch_step for _, run in plan.runs}
         self.step_seconds = {
             id: step.median
@@ -46,22 +51,26 @@ class StudyProgress(StudyObserver):
             for id in (trunk.spec.id, *(run.id for run in trunk.runs))
         }
         self.done = sum(len(found.done) for found in estimate.found)
-        self.total = sum(estimate.seconds)
-        if len(plan.trunks) < len(self.plan.trunks):
-            print(
-                f"{plan.name}: max_flops={plan.config.max_flops:.3g} pays for {len(plan.runs)} of "
-                f"{len(self.plan.runs)} runs; the others stay missing."
-            )
-        for line in estimate.there_already():
-            print(f"{plan.name}: {line}")
+        ids = [trunk.spec.id for trunk in plan.trunks]
+        self.left = TimeLeft(
+            dict(zip(ids, estimate.seconds, strict=True)), estimate.share.workers, estimate.spread
+        )
+        for line in (
+            headline(estimate),
+            *unaffordable(self.plan, plan),
+            *estimate.there_already(),
+            *estimate.crowded(),
+        ):
+            print(line, flush=True)  # before the first step, also into a pipe
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
-            self.task = self.bar.add_task("starting", total=self.total)
+            self.task = self.bar.add_task("starting", total=self.left.total)
             self.bar.start()
 
     def trained(self) -> None:
         self._stop()
+        self.ended = time.monotonic()
         if self.plan.config.tasks:
             print(f"{self.plan.name}: measuring {', '.join(self.plan.config.tasks)} …", flush=True)
 
@@ -83,17 +92,20 @@ class StudyProgress(StudyObserver):
     def logged(self, id: str, row: Mapping[str, Any]) -> None:
         if "train_loss" in row:
             self._reach(id, int(row["step"]))
-            self._show(id)
+        elif id in self.trunks:
+            self._evaluated(id, self.trunks[id].curve_tokens)
+        self._show(id)
 
     def closed(self, id: str, summary: Mapping[str, Any]) -> None:
-        if id not in self.runs:  # a trunk
+        if id not in self.runs:
+            self.left.end(id, time.monotonic())
             return
         self.done += 1
         trunk, run = self.runs[id]
         ours = summary["study"] == self.plan.name
         if ours:
             self._reach(id, run.steps)
-            self.passed += self.step_seconds[id] * run.evaluation_tokens / trunk.spec.batch_tokens / 3
+            self._evaluated(id, run.evaluation_tokens)
         if summary["status"] == "done":
             result = f"loss {summary['loss']:.4f} ± {summary['loss_se']:.4f}"
         else:
@@ -101,25 +113,48 @@ class StudyProgress(StudyObserver):
         what = f"{trunk.spec.family} N {readable(trunk.params):>5}  D {readable(run.tokens):>5}"
         self.console.print(
             f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}"
-            + ("" if ours else f"  (from study {summary['study']})"),
+            + ("" if ours else f"  (from study {printable(str(summary['study']))})"),
             markup=False,
             highlight=False,
         )
         if self.bar is None:
             print(f"    {self._times()}", flush=True)
 
+    def error(self) -> list[str]:
+        """A line on how far off the time left was at a tenth of the work, once all is trained."""
+        if self.left.said is None or not self.ended or self.left.said[0] >= self.ended:
+            return []
+        then, said = self.left.said
+        took = self.ended - then
+        if took < SHORTEST:
+            return []
+        return [
+            f"time left at a tenth of the work: {duration(said)} estimated, {duration(took)} taken"
+            f" ({said / took - 1:+.0%})"
+        ]
+
     def _reach(self, id: str, step: int) -> None:
         """Not every step is told of, and a resumed trunk starts in the middle."""
-        self.passed += (step - self.reached.get(id, step - 1)) * self.step_seconds[id]
+        self._train(id, (step - self.reached.get(id, step - 1)) * self.step_seconds[id])
         self.reached[id] = step
 
+    def _evaluated(self, id: str, tokens: int) -> None:
+        """A forward pass is a third of a step."""
+        trunk = self.trunks[id] if id in self.trunks else self.runs[id][0]
+        self._train(id, self.step_seconds[id] * tokens / trunk.spec.batch_tokens / 3)
+
+    def _train(self, id: str, seconds: float) -> None:
+        trunk = id if id in self.trunks else self.runs[id][0].spec.id
+        self.left.train(trunk, seconds, time.monotonic())
+
     def _show(self, id: str) -> None:
-        if self.bar:
-            self.bar.update(self.task, completed=self.passed, description=f"{self._times()}  {id}")
+        now = time.monotonic()
+        if self.bar and now - self.shown > REFRESH:
+            self.shown = now
+            self.bar.update(self.task, completed=self.left.passed, description=f"{self._times()}  {id}")
 
     def _times(self) -> str:
-        elapsed = time.monotonic() - self.begin
-        if self.passed <= 0:
-            return f"{duration(elapsed)} so far"
-        left = max(self.total - self.passed, 0) * elapsed / self.passed
-        return f"{duration(elapsed)} so far, about {duration(left)} left"
+        now = time.monotonic()
+        least, most = map(duration, self.left.range(now))
+        left = f"about {least}" if least == most else f"{least} to {most}"
+        return f"{duration(now - self.begin)} so far, {left} left"

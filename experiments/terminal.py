@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import textwrap
@@ -63,6 +64,31 @@ def wrapped(text: str) -> str:
 def plural(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+class _Plain(logging.Formatter):
+    """The message alone, fit for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def spell_out_controls() -> None:
+    """Have warnings printed with control characters as escapes: what lies in a runs folder names files."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Plain("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+def size(count: float) -> str:
+    """512 B, 3.1 kB, 48 MB, 1.2 TB: powers of a thousand."""
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        count /= 1000
+        if count < 999.5 or unit == "TB":
+            break
+    return f"{count:.2g} {unit}" if count < 9.95 else f"{count:.0f} {unit}"
 
 
 def printable(text: str) -> str:

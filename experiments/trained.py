@@ -7,6 +7,7 @@ from pathlib import Path
 
 from scaling.capability.finished import CACHE, Finished, open_finished
 from scaling.records.record import RECORD_FILE
+from scaling.study.extensions import load_extensions
 
 RUNS = "runs"
 
@@ -14,8 +15,21 @@ RUNS = "runs"
 def add_run(parser: argparse.ArgumentParser) -> None:
     """The arguments that `open_run` reads."""
     parser.add_argument("run", metavar="RUN", help=f"a finished run's folder, or its id under {RUNS}/")
+    add_extension(parser)
     parser.add_argument("--cache", default=CACHE, help=f"token files (default {CACHE})")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
+
+
+def add_extension(parser: argparse.ArgumentParser) -> None:
+    """The files that register what runs from outside this package are made by."""
+    parser.add_argument(
+        "--extension",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FILE.py",
+        help="a Python file that registers the family of the run; it is run",
+    )
 
 
 def open_run(asked: argparse.Namespace) -> Finished:
@@ -25,6 +39,7 @@ def open_run(asked: argparse.Namespace) -> Finished:
         FileNotFoundError: for a name that is no run's, or weights that are gone.
         ValueError: for a run that is not done, or a corpus that has changed.
     """
+    load_extensions(asked.extension)
     return open_finished(find_run(asked.run), cache=asked.cache, device=asked.device)
 
 

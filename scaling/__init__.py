@@ -1,1 +1,91 @@
-"""From a question to records: studies, data, models, training."""
+"""From a question to records: studies, data, models, training.
+
+    >>> import scaling
+    >>> scaling.Shape(width=64, depth=2, experts=8).experts
+    8
+
+`register` offers what you bring (a family, corpus, task, objective, …), `run_study` trains a study, from a
+notebook too. Everything is imported when it is first used: `import scaling` itself takes no time.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from scaling.api import run_study
+    from scaling.capability.tasks import Task
+    from scaling.data.corpora import Corpus
+    from scaling.data.truth.law import Truth
+    from scaling.models.family import Family
+    from scaling.models.sizes import Counts, Shape
+    from scaling.study.config import RateRule
+    from scaling.training.objectives import Objective
+
+_HOMES = {
+    "Corpus": "scaling.data.corpora",
+    "Counts": "scaling.models.sizes",
+    "Family": "scaling.models.family",
+    "Objective": "scaling.training.objectives",
+    "RateRule": "scaling.study.config",
+    "Shape": "scaling.models.sizes",
+    "Task": "scaling.capability.tasks",
+    "Truth": "scaling.data.truth.law",
+    "run_study": "scaling.api",
+}
+__all__ = [
+    "Corpus",
+    "Counts",
+    "Family",
+    "Objective",
+    "RateRule",
+    "Shape",
+    "Task",
+    "Truth",
+    "register",
+    "run_study",
+]
+
+T = TypeVar("T")
+
+
+def register(thing: T, name: str | None = None) -> T:
+    """Offer a thing everywhere that a thing of its type can be named; usable as a decorator of a class.
+
+    A `Family`, `Corpus`, `Task` or `Objective` has its name; a class derived from `Truth` (a generated
+    corpus) is named as the class, a `RateRule` by the family that it is for. Optimizers and schedules have
+    registries of their own, which this finds. Laws are registered by `analysis.register`, in the same file
+    if you like: this package never looks at analysis. A launcher needs no registration:
+    `hydra.launcher._target_` names its class, also one in an extension file.
+
+    Put the call into a file, and name the file in the study: `extensions: [./my_model.py]`.
+
+    Args:
+        name: where it has none of its own, or another is wanted.
+
+    Returns:
+        The thing.
+
+    Raises:
+        TypeError: for a thing of no registrable type, or without a name.
+        ValueError: for a name that another thing has.
+
+    >>> import scaling
+    >>> rule = scaling.register(scaling.RateRule(rate=0.01, params_exponent=0.3), name="gru")
+    """
+    from scaling.registry import file_under
+
+    file_under(thing, name, str(sys._getframe(1).f_globals.get("__name__", "")))
+    return thing
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'scaling' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    # Each process that a test starts would compile PyTorch and pandas anew, ten seconds every time.
+    cache = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = cache
+    sys.dont_write_bytecode = False
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"  # before NumPy or PyTorch is imported
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("WANDB_MODE", "offline")
-
-from pathlib import Path  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,8 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
     monkeypatch.setattr("scaling.training.state.LocalState.train_step", None)  # what would train, fails
     code, out, _ = say(capsys, "plan", *part)
     assert code == 0
-    assert "shared with study tiny: 4 of 4 runs\nwhat is left: about 0.0 s" in out
+    assert re.match(r"part: [\d.e+]+ FLOP, about 0\.0 s \(.*\) for what is left: 4 runs on 2 trunks\n", out)
+    assert "shared with study tiny: 4 of 4 runs\n" in out
     assert "shared with study" not in say(capsys, "plan", *part, "reuse=false")[1]
     code, out, _ = say(capsys, "plan", *part, "--json")
     assert {row["shared"] for row in json.loads(out)["runs"]} == {"tiny"}
@@ -241,7 +243,7 @@ def test_a_time_limit_saves_and_the_same_command_goes_on(
 ) -> None:
     long = [*tiny_study, "model.params=5e3", "budget.tokens=[6e4]"]
     assert main(["run", *long, "max_hours=1e-5"]) == 1
-    assert "max_hours=1e-05 are over; everything is saved." in capsys.readouterr().out
+    assert "reached max_hours=1e-05; progress is saved." in capsys.readouterr().out
     assert not read_study(tmp_path / "runs" / "tiny").records
     assert main(["run", *long]) == 0
     (record,) = read_study(tmp_path / "runs" / "tiny").records

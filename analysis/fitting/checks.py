@@ -15,6 +15,7 @@ from analysis.laws.law import Array
 
 FEW_TRUNKS = 6
 OPTIONAL = ("U",)  # inputs that may be the same in every run
+EXACT = 1e-8  # relative residuals below which losses are no measurements
 FAR = 10.0  # robust standard deviations at which a run is an outlier
 GAP = 100.0  # factor between neighbouring values that suggests two units
 MINORITY = 0.3  # largest share of the runs that is suspected of another unit
@@ -137,6 +138,14 @@ def doubts_about_fit(
                     f"--profile {loose[0]} shows how flat the objective is.",
                 )
             )
+    if len(theta_draws) and len(residuals) > len(form.names) and float(np.abs(residuals).max()) < EXACT:
+        doubts.append(
+            FitWarning(
+                "exact",
+                f"the law goes through all {len(residuals)} runs without any error: losses look computed, "
+                "not measured. Intervals have no width and say nothing of what measured runs would.",
+            )
+        )
     typical = 1.4826 * float(np.median(np.abs(residuals)))
     far = np.abs(residuals) > max(FAR * typical, 1e-9)
     count = int(far.sum())

@@ -20,6 +20,7 @@ from analysis.laws.law import Array
 
 STEP = 1e-5  # of a coordinate, for central differences of a function of the law
 WALKED = np.geomspace(8, 1e4, 12)  # standard errors from the estimate, where runs hardly say anything
+BEYOND = 9.0  # times the threshold, at which a value is excluded beyond doubt and the walk ends
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,10 @@ def profile(fit: Fit, parameter: str, *, points: int = 41, level: float | None =
     reach = np.concatenate([np.linspace(0, 6, points // 2 + 1)[1:], WALKED]) * axis.spread
     grid = np.concatenate([axis.centre - reach, [axis.centre], axis.centre + reach])
     grid = np.unique(np.clip(grid, axis.low, axis.high))
-    statistic = np.maximum(2 * (_held_objective(fit, parameter, axis, grid) - _objective(fit)) * ratio, 0.0)
+    enough = _objective(fit) + BEYOND * threshold / (2 * ratio)
+    held = _held_objective(fit, parameter, axis, grid, enough)
+    grid, held = grid[np.isfinite(held)], held[np.isfinite(held)]
+    statistic = np.maximum(2 * (held - _objective(fit)) * ratio, 0.0)
     low, high = _crossings(grid, statistic, axis.centre, threshold)
     ends = (
         axis.limits[0] if np.isnan(low) else axis.plain(low),
@@ -229,10 +233,13 @@ def _covariance(fit: Fit) -> Array:
     return np.asarray(covariance)
 
 
-def _held_objective(fit: Fit, parameter: str, axis: _Axis, grid: Array) -> Array:
-    """The least objective with the parameter held at each value of the grid, walking from the estimate."""
+def _held_objective(fit: Fit, parameter: str, axis: _Axis, grid: Array, enough: float) -> Array:
+    """The least objective with the parameter held at each value of the grid, walking from the estimate.
+
+    A side's walk ends at the first objective above `enough`; what lies beyond is NaN.
+    """
     weights, log_loss = fit.runs.relative_weights[None], fit.data.log_loss[None]
-    out = np.empty(len(grid))
+    out = np.full(len(grid), np.nan)
     start = int(np.argmin(np.abs(grid - axis.centre)))
     for walk in (range(start, len(grid)), range(start, -1, -1)):
         full = fit.form.full(fit.theta[None])
@@ -243,6 +250,8 @@ def _held_objective(fit: Fit, parameter: str, axis: _Axis, grid: Array) -> Array
                 theta = minimise(held, theta, weights, log_loss, robust, fit.recipe.space).theta
             full = held.full(theta)
             out[i] = objective(held, theta, weights, log_loss, fit.recipe.robust, fit.recipe.space)[0]
+            if out[i] > enough:
+                break
     return out
 
 

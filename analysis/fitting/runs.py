@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -42,9 +43,14 @@ class Runs:
         """
         missing = [name for name in map(called, inputs) if not table.has_numbers(name)]
         if missing:
+            known = [table.columns.get(n, n).strip("'") for n in ("tokens", "params", "flops") if n in table]
+            if missing == ["x"] and known:
+                typed = " or ".join(f"--columns {shlex.quote(f'x={name}')}" for name in known)
+                how = f"Its one input may be any column: {typed}."
+            else:
+                how = f"If a column holds it under another name, map it: --columns {missing[0]}=NAME."
             raise FitError(
-                f"the table has no {' and no '.join(missing)} in numbers, which the law needs. If a column "
-                f"holds it under another name, map it: --columns {missing[0]}=NAME."
+                f"the table has no {' and no '.join(missing)} in numbers, which the law needs. {how}"
             )
         values = {name: table.numbers(called(name)) for name in inputs}
         flops = table.numbers("flops") if "flops" in table and "x" not in inputs else None

@@ -20,6 +20,7 @@ from analysis.fitting.runs import Runs, called
 from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.along import Slice, pareto_places, slices_of
 from analysis.forecast.isoflop import Comparison, compare_approaches
+from analysis.forecast.names import name_warnings
 from analysis.forecast.select import (
     ALONE,
     Ensemble,
@@ -170,7 +171,8 @@ class _Maker:
         except FitError as error:
             self.refusals.append(f"{law}: {error}")
             return
-        self.fits[law] = replace(fit, warnings=(*_tested(fit), *pin_warnings(fit), *fit.warnings))
+        doubts = (*_tested(fit), *name_warnings(fit, self.table), *pin_warnings(fit), *fit.warnings)
+        self.fits[law] = replace(fit, warnings=doubts)
         if question.holdout == 0:
             return
         try:

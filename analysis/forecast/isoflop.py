@@ -141,17 +141,17 @@ def approach_1(
     B = len(slices.compute)
     groups = int(slices.group.max()) + 1
     drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=resamples)
-    counts = np.concatenate([np.ones((1, groups), dtype=np.int64), drawn])[:, slices.group]
-    best_n, best_d = (np.full((len(counts), B), np.nan) for _ in range(2))
+    among = np.concatenate([np.ones((1, groups), dtype=bool), drawn > 0])  # (1 + R, trunks)
+    best_n, best_d = (np.full((len(among), B), np.nan) for _ in range(2))
     kept = np.zeros(B, dtype=bool)
     for budget in range(B):
         points = slices.at(budget)
-        loss = np.where(counts[:, points] > 0, slices.loss[points], np.inf)
-        winner = np.argmin(loss, axis=1)
-        kept[budget] = edges or slices.N[points[0]] < slices.N[points[winner[0]]] < slices.N[points[-1]]
-        drawn_any = np.isfinite(loss.min(axis=1))
-        best_n[drawn_any, budget] = np.log(slices.N[points][winner[drawn_any]])
-        best_d[drawn_any, budget] = np.log(slices.D[points][winner[drawn_any]])
+        ranked = points[np.argsort(slices.loss[points], kind="stable")]
+        drawn_of = among[:, slices.group[ranked]]  # (1 + R, points), best first
+        winner, drawn_any = ranked[drawn_of.argmax(axis=1)], drawn_of.any(axis=1)
+        kept[budget] = edges or slices.N[points[0]] < slices.N[winner[0]] < slices.N[points[-1]]
+        best_n[drawn_any, budget] = np.log(slices.N[winner[drawn_any]])
+        best_d[drawn_any, budget] = np.log(slices.D[winner[drawn_any]])
     _need_two(kept)
     best = np.unique(best_n[0, kept])
     if len(best) == 1:

@@ -15,9 +15,11 @@ from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.interval import Interval
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
+from analysis.forecast.findings import inputs_of, runs_of
 from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 from analysis.laws.registry import ENSEMBLE
+from analysis.table import RunTable
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
 UNEVEN = 1.5  # ratio of counted to 6 N D compute worth a word
@@ -106,6 +108,36 @@ def fit_basis(
     fit = fit_runs(runs, Recipe(laws[0], robust_for(runs)), bootstrap)
     message = f"intervals assume that the {laws[0]} law is the true form: {reason.rstrip('.')}."
     return fit, (FitWarning("one-form", message),)
+
+
+def forecast_table(
+    table: RunTable,
+    laws: Sequence[str] = (),
+    *,
+    at: Mapping[str, float],
+    compute: float | None = None,
+    bootstrap: Bootstrap,
+) -> tuple[RunForecast, Ensemble | Fit]:
+    """Forecast a run from one arm: at inputs of the law, or the best of a budget; and what it rests on.
+
+    Args:
+        laws: by name; by default the registry's for the columns of the table.
+        at: inputs of the law by letter; beside a budget, those that are not N and D.
+        compute: a budget [FLOP], or the C of a frontier.
+
+    Raises:
+        ValueError: where inputs of the law are missing, or it has no finite optimum.
+        FitError: when the runs determine no law.
+    """
+    names = laws or ENSEMBLE[inputs_of(table)]
+    runs = runs_of(table, names)
+    basis, warnings = fit_basis(runs, names, bootstrap)
+    seed = bootstrap.seed
+    if compute is not None and {"N", "D"} <= set(best_of(basis).law.inputs):
+        warnings += compute_warnings(runs)
+        return forecast_budget(basis, compute, at, warnings=warnings, seed=seed), basis
+    known = at if compute is None else {"C": compute, **at}
+    return forecast_run(basis, known, warnings=warnings, seed=seed), basis
 
 
 def forecast_run(

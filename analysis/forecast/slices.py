@@ -171,7 +171,8 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
     for each in bundles:
         inside = np.flatnonzero((grid >= each.log_c[0] - 1e-9) & (grid <= each.log_c[-1] + 1e-9))
         at = np.clip(grid[inside], each.log_c[0], each.log_c[-1])
-        D, loss = (np.exp(PchipInterpolator(each.log_c, y)(at)) for y in (each.log_d, each.log_loss))
+        both = PchipInterpolator(each.log_c, np.stack([each.log_d, each.log_loss], axis=1))
+        D, loss = np.exp(both(at)).swapaxes(0, 1)
         budget, N, group = np.broadcast_arrays(inside[:, None], each.N, each.group)
         points.append(np.stack([budget, N, D, loss, group]).transpose(0, 2, 1).reshape(5, -1))
     table = np.concatenate(points, axis=1)

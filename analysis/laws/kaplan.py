@@ -23,29 +23,17 @@ SMALLEST = 5e-3  # of an exponent: of a smaller one, Nc is more than a float hol
 
 
 @dataclass(frozen=True)
-class Kaplan(Law):
-    """L = [(Nc/N)^(alpha/beta) + Dc/D]^beta: no floor, so exponents do not compare with laws that have one.
+class CoupledByBeta(Law):
+    """A coupled surface with k = 1/beta, A = Nc^alpha and B = Dc^beta."""
 
-    It is the coupled surface with E = 0, k = 1/beta, A = Nc^alpha and B = Dc^beta.
-
-    Source: Kaplan et al. 2020 (arXiv:2001.08361) eq. 1.5.
-    """
-
-    Nc: float
-    Dc: float
-    alpha: float
-    beta: float
-
-    name: ClassVar[str] = "kaplan"
     inputs: ClassVar[tuple[str, ...]] = ("N", "D")
-    formula: ClassVar[str] = "L = [(Nc/N)^(alpha/beta) + Dc/D]^beta"
     wider: ClassVar[str | None] = "coupled"
 
     @property
     def coupled(self) -> Coupled:
         """The same surface in the coupled form."""
-        A, B = self.Nc**self.alpha, self.Dc**self.beta
-        return Coupled(E=0.0, A=A, B=B, alpha=self.alpha, beta=self.beta, k=1 / self.beta)
+        Nc, Dc, alpha, beta = (self.parameters[name] for name in ("Nc", "Dc", "alpha", "beta"))
+        return Coupled(self.parameters.get("E", 0.0), Nc**alpha, Dc**beta, alpha, beta, 1 / beta)
 
     @property
     def growth(self) -> float:
@@ -58,6 +46,22 @@ class Kaplan(Law):
     def optimum(self, C: float, **others: float) -> Optimum:
         return self.coupled.optimum(C)
 
+
+@dataclass(frozen=True)
+class Kaplan(CoupledByBeta):
+    """L = [(Nc/N)^(alpha/beta) + Dc/D]^beta: no floor, so exponents do not compare with laws that have one.
+
+    Source: Kaplan et al. 2020 (arXiv:2001.08361) eq. 1.5.
+    """
+
+    Nc: float
+    Dc: float
+    alpha: float
+    beta: float
+
+    name: ClassVar[str] = "kaplan"
+    formula: ClassVar[str] = "L = [(Nc/N)^(alpha/beta) + Dc/D]^beta"
+
     @classmethod
     def form(cls, data: Data, pins: Pins) -> LawForm:
         return KaplanForm(cls, data)
@@ -66,9 +70,10 @@ class Kaplan(Law):
 class KaplanForm(JetForm):
     """theta = (log_A, log_B, alpha, beta) of the coupled surface with k = 1/beta and no floor."""
 
-    names = ("log_A", "log_B", "alpha", "beta")
+    names: tuple[str, ...] = ("log_A", "log_B", "alpha", "beta")
     lower = np.array([LOG_ZERO] * 2 + [SMALLEST] * 2)
     upper = np.array([LOG_LARGE] * 2 + [EXPONENTS[1]] * 2)
+    shares = (1.0, 0.3, 0.6)  # of the exponents of an additive law, to start from
 
     def jet(self, a: Jet, b: Jet, alpha: Jet, beta: Jet) -> Jet:  # type: ignore[override]
         k = jet.exp(-jet.log(beta))
@@ -76,9 +81,10 @@ class KaplanForm(JetForm):
         return jet.logaddexp(k * by_size, k * by_data) * beta
 
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
-        additive = PowerSum(Chinchilla, self.data, offset=False).starts(weights, log_loss, thorough)
-        small = additive * np.array([1.0, 1.0, 0.3, 0.3])
-        candidates = [*additive, *small, *(additive * np.array([1.0, 1.0, 0.6, 0.6]))]
+        offset = self.floor in self.names
+        additive = PowerSum(Chinchilla, self.data, offset=offset).starts(weights, log_loss, thorough)
+        scaled = [np.array([1.0] * (len(self.names) - 2) + [share, share]) for share in self.shares]
+        candidates = [start for scale in scaled for start in additive * scale]
         return self._screen(candidates, weights, log_loss, 3 if thorough else 1)
 
     @cached_property

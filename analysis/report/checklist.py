@@ -14,6 +14,7 @@ from analysis.fitting.fit import Fit
 from analysis.forecast.findings import Findings
 from analysis.report.content import count, distinct, span
 from analysis.table import RunTable
+from analysis.table.runtable import say_count
 
 NO_LAW = "no law could be fitted"
 _VARIABLES = {
@@ -93,7 +94,7 @@ def _training(table: RunTable) -> dict[str, str]:
 
 def _collection(table: RunTable) -> dict[str, str]:
     counts = table.counts
-    left_out = ", ".join(f"{n:,} {kind}" for kind, n in counts.items() if kind != "used")
+    left_out = ", ".join(f"{n:,} {say_count(kind)}" for kind, n in counts.items() if kind != "used")
     noise = "not stated"
     if table.has_numbers("loss_se") and table["loss_se"].notna().any():
         noise = f"standard error {span(table, 'loss_se')} nats/token of the held-out set"

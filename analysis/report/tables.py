@@ -14,6 +14,7 @@ from analysis.report.figures.axes import others_of
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say
 from analysis.table import RunTable
+from analysis.table.runtable import say_count
 
 
 def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None) -> Table:
@@ -36,7 +37,7 @@ def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None)
                 rows.append((part.label, name, *place, *losses, 100 * run["error"], inside))
     levels = sorted({f.fit.level for p in findings.values() for f in p.forecasts})
     level = ", ".join(f"{100 * level:g} %" for level in levels)
-    header = ("part", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside")
+    header = ("arm", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside")
     note = f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1."
     if left_out:
         note += f" Only the largest runs are shown; forecast.csv has {left_out:,} more."
@@ -65,7 +66,7 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
             )
             rows.append(row)
     header = (
-        "part",
+        "arm",
         "law",
         "runs",
         "trunks",
@@ -89,7 +90,7 @@ def approach_table(findings: Mapping[str, Findings]) -> Table:
             for row in part.approaches.table.to_dict(orient="records"):
                 numbers = tuple(row[name] for name in ("a", "a_lo", "a_hi", "N", "D"))
                 rows.append((part.label, f"{row['approach']} {row['name']}", *numbers, 100 * row["regret"]))
-    header = ("part", "approach", "a", "a from", "a to", "N", "D", "wasted %")
+    header = ("arm", "approach", "a", "a from", "a to", "N", "D", "wasted %")
     note = (
         "N, D: advice for ten times the largest compute; best N grows as compute to the power a. Wasted: "
         "share of that compute lost by following the advice if the first law is true, as approach 3 assumes. "
@@ -107,7 +108,7 @@ def sensitivity_table(findings: Mapping[str, Findings]) -> Table:
                 numbers = tuple(row.get(name) for name in ("E", "alpha", "beta", "a", "N*", "L*"))
                 rms = None if row["reason"] else 100 * row["rms"]
                 rows.append((part.label, row["kind"], row["what"], row["runs"], *numbers, rms, row["reason"]))
-    header = ("part", "choice", "what", "runs", "E", "alpha", "beta", "a", "N*", "L*", "rms %", "not fitted")
+    header = ("arm", "choice", "what", "runs", "E", "alpha", "beta", "a", "N*", "L*", "rms %", "not fitted")
     note = (
         "N*, L*: best size and loss at ten times the largest compute. A conclusion that changes from row to "
         "row depends on that choice."
@@ -125,7 +126,7 @@ def parameter_table(findings: Mapping[str, Findings]) -> Table:
             for parameter, value in fit.law.parameters.items():
                 low, high = fit.intervals[parameter] or (None, None)
                 rows.append((part.label, name, parameter, value, low, high))
-    header = ("part", "law", "parameter", "value", "low", "high")
+    header = ("arm", "law", "parameter", "value", "low", "high")
     note = "Low, high: bootstrap over trunks; empty where there is one trunk, or no bound on the parameter."
     return Table("parameters", "Parameters", header, tuple(rows), note)
 
@@ -141,7 +142,7 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
         for times in (1, 10, 100):
             C = float(f"{largest * times:.2g}")
             rows += [(part.label, *row) for basis in bases if (row := _best(basis, C))]
-    header = ("part", "law", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
+    header = ("arm", "law", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
     note = (
         "C = 6 N D. The intervals of one law cover the noise of the runs; those of all forms also cover the "
         "choice of the law, weighted by how well each forecast larger compute. Only the first C was measured."
@@ -161,7 +162,7 @@ def counts_table(table: RunTable) -> Table:
         "left out": "excluded by --where or --drop",
     }
     counts: Mapping[str, int] = table.counts
-    rows = tuple((name, int(number), meaning.get(name, "")) for name, number in counts.items())
+    rows = tuple((say_count(name), int(number), meaning.get(name, "")) for name, number in counts.items())
     return Table("counts", "Runs", ("runs", "number", "meaning"), rows)
 
 
@@ -178,7 +179,7 @@ def reach_table(findings: Mapping[str, Findings]) -> Table:
                 at = {name: x}
                 low, high = _interval(fit, lambda law, at=at: float(law(**at)))  # type: ignore[misc]
                 rows.append((part.label, fit.name, x, float(fit.law(**at)), low, high))
-    header = ("part", "law", "at", "loss", "low", "high")
+    header = ("arm", "law", "at", "loss", "low", "high")
     note = (
         "At: 1, 10 and 100 times the largest input of the runs. The interval covers the noise of the runs, "
         "not the choice of the law."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.table.columns import ALIASES
 from analysis.table.decide import Decision, decide, is_truth, marked
 from analysis.table.levels import Column, Grid, combine, count, join, read_column, read_columns, read_grid
-from analysis.table.roles import BOOKKEEPING, MEASURED, plain_name
+from analysis.table.roles import BOOKKEEPING, MEASURED, UNKNOWN, plain_name
 from analysis.table.runtable import RunTable
 from analysis.table.sweep import Sweep, disagreement, envelope, find_sweep
 
@@ -197,9 +197,15 @@ def _hints(
         fits = [key for key in made.keys if not any(_few(key.codes == code, grid) for code in set(key.codes))]
         example = fits[0] if fits else made.keys[0]
         hints.append(
-            f"{len(parts)} parts, {len(too_small)} of them too small for a law: name the columns that "
-            f"matter, e.g. --by {example.name} ({len(example.levels)} parts); all others are then pooled on "
+            f"{len(parts)} arms, {len(too_small)} of them too small for a law: name the columns that "
+            f"matter, e.g. --by {example.name} ({len(example.levels)} arms); all others are then pooled on "
             "your word."
+        )
+    elif free := [key.name for key in made.keys if _is_free_text(key)]:
+        others = [key.name for key in made.keys if key.name not in free] or ["family"]
+        hints.append(
+            f"where {join(free)} {'holds' if len(free) == 1 else 'hold'} remarks and no setting, leave "
+            f"{'it' if len(free) == 1 else 'them'} out: --by {' '.join(others)}."
         )
     return hints
 
@@ -214,6 +220,13 @@ def _leave_out(key: Column) -> str:
     word = f"{key.levels[side]:g}" if key.number else str(key.levels[side]).casefold()
     test = f"{key.name} == {word}" if word in ("true", "false", "0", "1") else f'{key.name} == "{word}"'
     return f"{key.name} is {word} for {number} of {len(key.codes)} runs; to leave them out: --drop '{test}'."
+
+
+def _is_free_text(key: Column) -> bool:
+    """Whether a column that parts runs may hold remarks: phrases, or words for some of the runs only."""
+    if key.role != UNKNOWN or key.number or is_truth(key):
+        return False
+    return key.levels[-1] is None or any(" " in str(level) for level in key.levels)
 
 
 def _few(chosen: NDArray[np.bool_], grid: Grid) -> bool:

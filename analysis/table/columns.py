@@ -51,7 +51,7 @@ flops: C flop compute training_flop training_flops train_flop train_flops total_
 loss: L val_loss valid_loss validation_loss eval_loss test_loss held_out_loss heldout_loss final_val_loss
   final_eval_loss final_validation_loss loss_val loss_valid loss_validation loss_eval loss_test
 loss_se: loss_stderr val_loss_se eval_loss_se loss_standard_error val_loss_stderr
-bits_per_byte: bpb val_bpb val_bits_per_byte
+bits_per_byte: bpb val_bpb val_bits_per_byte eval_bits_per_byte
 learning_rate: lr peak_lr max_lr peak_learning_rate max_learning_rate
 batch_tokens: batch_size_tokens tokens_per_batch tokens_per_step batch_size_in_tokens
 family: model_family architecture arch

@@ -15,6 +15,7 @@ from analysis.table.roles import (
     MEASURED,
     RATE,
     RECIPE,
+    REMARK,
     REPLICATE,
     SETTING,
     SHAPE,
@@ -71,6 +72,9 @@ def _judge(column: Column, grid: Grid, made: Decision) -> None:
     by_name = {BOOKKEEPING: BOOKKEEPING, REPLICATE: "a repeat of the same recipe"}
     if column.number and column.role == MEASURED:
         by_name[MEASURED] = MEASURED
+    if column.role == REMARK and not determined(column.codes, made.part):
+        made.ignored[column.name] = f"remarks; --by {column.name} parts by them"
+        return
     if column.role in by_name:
         made.ignored[column.name] = by_name[column.role]
         return

@@ -20,6 +20,7 @@ _SAMPLE = 200  # rows that decide on the delimiter
 _SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?[ \t,;]*', re.IGNORECASE)
 _RULE = re.compile(r":?-{2,}:?")  # between header and rows of a Markdown table
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\ufeff": "", "\u200b": "", "\u200e": ""})
+_TITLES = 5  # lines above a header that may name the table
 
 
 @dataclass
@@ -157,13 +158,26 @@ def _trim_empty_ends(lines: list[_Line]) -> None:
 
 
 def _drop_titles(raw: Raw, lines: list[_Line]) -> None:
-    """Leave out lines of one cell above a header: the name of the table."""
-    while len(lines) > 2 and sum(map(bool, lines[0].cells)) == 1 and lines[0].cells[0]:
-        below = [sum(map(bool, line.cells)) for line in lines[1:3]]
-        if min(below) < 2 or (len(lines[0].cells) > 1 and is_index_row(lines[1].cells, [lines[0].cells])):
-            return
+    """Leave out lines of one cell above a header: the name of the table, its date, a remark."""
+    while len(lines) > 2 and _is_title(lines):
         raw.notes.append(f"left out: {lines[0].label}, a title: {shorten(lines[0].cells[0])}")
         del lines[0]
+
+
+def _is_title(lines: Sequence[_Line]) -> bool:
+    """Whether the first line is no header: one cell, or a phrase and one more, over a full row of names."""
+    first = lines[0].cells
+    filled = sum(map(bool, first))
+    wide = [line.cells for line in lines[1 : 1 + _TITLES] if sum(map(bool, line.cells)) > 1][:2]
+    if not first[0] or len(wide) < 2:
+        return False
+    if filled == 2 and len(first) > 3:  # `Sweep of November,,by Ada,` over names that need no level above
+        names = wide[0]
+        apart = all(names) and len(set(names)) == len(names)
+        return apart and " " in first[0] and sum(map(is_known, names)) > 1
+    many = wide[0] is lines[1].cells or any(map(is_number, wide[1]))
+    index = len(first) > 1 and lines[2].cells is wide[0] and any(map(is_number, wide[0]))
+    return filled == 1 and many and not (index and is_index_row(lines[1].cells, [first]))
 
 
 def _refuse_transposed(source: str, lines: Sequence[_Line]) -> None:

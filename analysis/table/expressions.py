@@ -73,23 +73,34 @@ class Expression:
         """The value in each row (n,), NaN where a cell is empty, and why others could not be computed.
 
         Args:
-            role: what a column that is taken as it is holds. Under an expression its unit is said, so a size
-                suffix would be a second one.
+            role: what the result is. Cells such as `21M` of a size are read under an expression too; a factor
+                does not apply to them, for their suffix says the unit.
             decimal: the decimal mark of the source.
         """
         if self.column is not None:
             return read_numbers(columns[self.column], role=role, decimal=decimal)
         read = {name: read_numbers(columns[name], decimal=decimal) for name in self.columns}
+        sizes = read.items() if role == "size" else ()
+        suffixed = {name: _read_suffixes(columns[name], found, decimal) for name, found in sizes}
         values = {name: found.values for name, found in read.items()}
         reasons = {i: why for found in read.values() for i, why in found.reasons.items()}
         n = max(len(cells) for cells in values.values())
         with np.errstate(all="ignore"):
             result = np.broadcast_to(_arithmetic(self.root, values), (n,))
+        if factor := _factor_of(self.root):
+            own = suffixed.get(self.columns[0], {})
+            result = result.copy()
+            result[list(own)] = list(own.values())
         empty = np.isnan(list(values.values())).any(axis=0)
         for i in np.flatnonzero(~np.isfinite(result) & ~empty).tolist():
             cells = ", ".join(f"{name} {column[i]:g}" for name, column in values.items())
             reasons[i] = f"not a finite number: {self.text} where {cells}"
         notes = [note for found in read.values() for note in found.notes]
+        for name, own in suffixed.items():
+            if own:
+                cell = str(columns[name][min(own)]).strip()
+                unscaled = f", to which the factor {factor:g} is not applied" if factor else ""
+                notes.append(f"{len(own)} cells such as {cell!r} say their own unit{unscaled}")
         return Numbers(np.where(np.isfinite(result), result, np.nan), reasons, notes)
 
     def holds(self, columns: Columns) -> tuple[Mask, Mask]:
@@ -126,6 +137,25 @@ def scaled(column: str, factor: float) -> Expression:
         return Expression(column, Node("column", column))
     root = Node("*", parts=(Node("column", column), Node("number", factor)))
     return Expression(f"{column}*{factor:g}", root)
+
+
+def _read_suffixes(cells: Sequence[Any], found: Numbers, decimal: str) -> dict[int, float]:
+    """Read cells that are no plain numbers as sizes, `21M`, put them among the values, and return them."""
+    rows = sorted(found.reasons)
+    sizes = read_numbers([cells[i] for i in rows], role="size", decimal=decimal)
+    own = {i: float(v) for i, v in zip(rows, sizes.values, strict=True) if np.isfinite(v)}
+    for i, value in own.items():
+        found.values[i] = value
+        del found.reasons[i]
+    return own
+
+
+def _factor_of(root: Node) -> float:
+    """The factor of `column*1e6` or `1e6*column`; 0 of every other expression."""
+    kinds = [part.kind for part in root.parts]
+    if root.kind != "*" or sorted(kinds) != ["column", "number"]:
+        return 0.0
+    return float(root.parts[kinds.index("number")].value)
 
 
 def _arithmetic(node: Node, columns: Mapping[str, Array]) -> Any:

@@ -20,7 +20,7 @@ from analysis.table.conditions import Conditions, filter_rows, flagged_notes
 from analysis.table.mapping import Columns, Origin
 from analysis.table.raw import Raw, escape_controls
 from analysis.table.resolve import resolve
-from analysis.table.runtable import RunTable, SetAside, group_reasons
+from analysis.table.runtable import RunTable, SetAside, group_reasons, say_count
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import read_file, read_frame
@@ -155,7 +155,7 @@ def _table(
     more = {"checkpoints": without["checkpoints"], "left out": raw.counts.get("left out", 0)}
     counts |= {kind: number for kind, number in more.items() if number}
     if not keep:
-        said = ", ".join(f"{number} {kind}" for kind, number in counts.items() if kind != "used")
+        said = ", ".join(f"{number} {say_count(kind)}" for kind, number in counts.items() if kind != "used")
         why = "; ".join(map(str, group_reasons(aside)[:5]))
         raise ValueError(f"{raw.source}: no finished run to fit: {said}.{why and f' {why}.'}")
     notes = raw.notes + screened.notes

@@ -127,6 +127,9 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
         if ours == "params" and {"tokens", "flops"} <= set(found.origins):
             D, C = (_bracketed(found.origins[name].expression.text) for name in ("tokens", "flops"))
             offers.append(Offer(f"{C}/(6*{D})", (), "by C = 6 N D"))
+        if ours == "loss" and "bits_per_byte" in found.origins:
+            theirs = _bracketed(found.origins["bits_per_byte"].expression.text)
+            offers.append(Offer(f"{theirs}*log(2)", (), "bits a byte, given in nats a byte"))
         if offers:
             said.append(f"{ours} may be {'; '.join(f'{o.text} ({o.why})' for o in offers[:4])}.")
             typed.append(f"{ours}={offers[0].text}")
@@ -139,9 +142,9 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
     said.append(f"columns={typed!r} in Python, or a YAML file of `ours: theirs` lines;")
     said.append("an expression brings other units in: params=NAME*1e6, loss=log(NAME).")
     if "flops" in found.origins and "params" in missing:
-        theirs = found.origins["flops"]
+        origin = found.origins["flops"]
         said.append(
-            f"For a law of compute alone, name it: --columns {_typed('flops', theirs.expression.text)}."
+            f"For a law of compute alone, name it: --columns {_typed('flops', origin.expression.text)}."
         )
     elif "loss" in found.origins and len(missing) > ("params" not in found.origins):
         known = [name for name in ("params", "tokens") if name in found.origins]

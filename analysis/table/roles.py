@@ -11,6 +11,7 @@ REPLICATE = "replicate"
 BOOKKEEPING = "bookkeeping"
 MEASURED = "measured"  # if it holds numbers
 SHAPE = "shape"  # what N is made of, if it holds numbers
+REMARK = "remarks"  # of a person, about single runs
 RECIPE = "recipe"  # losses or laws of two values are never one: data, optimizer, schedule, …
 RATE = "rate"  # learning rates and batches: what people sweep
 SETTING = "setting"  # any other hyper-parameter
@@ -44,6 +45,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         """data_paths data_id_paths data_field data_limit_bytes data_heldout_fraction data_subset data_split
         data_revision data_settings data_row_tokens data_train_tokens"""
     ),
+    REMARK: _words("note notes comment comments remark remarks memo description details"),
     RECIPE: _words(
         """family model_family arch architecture objective loss_function
         data dataset dataset_name corpus data_fingerprint data_mix mixture

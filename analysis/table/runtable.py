@@ -52,6 +52,11 @@ def group_reasons(rows: Iterable[SetAside], shown: int = 3) -> list[Reasons]:
     return [Reasons(len(g), g[0].reason, tuple(row.row for row in g[:shown])) for g in ordered]
 
 
+def say_count(kind: str) -> str:
+    """What is printed of a kind of rows in `RunTable.counts`."""
+    return "set aside" if kind == "quarantined" else kind
+
+
 @dataclass(frozen=True, eq=False)
 class NotedRows:
     """What a study holds besides its table of runs: learning curves, or every score of its evaluations."""

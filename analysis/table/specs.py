@@ -14,16 +14,32 @@ _RENAMED = {"loss": "training_loss", "precision": "precision_asked"}
 _COLUMNS = {f.name for f in fields(RunRecord)} | {"data_corpus", "data_vocab", "data_context"}
 # Options that a spec leaves out at their default.
 _DEFAULTS = {"parametrisation": "standard", "training_loss": "cross_entropy"}
+# Options of a transformer, likewise; those that follow from the width have no default to name.
+_TRANSFORMERS = ("decoder", "masked", "moe")
+_OPTIONS: dict[str, Any] = {
+    "norm": "layer",
+    "mlp": "gelu",
+    "mlp_ratio": 4.0,
+    "heads": "auto",
+    "kv_heads": "auto",
+    "qk_norm": False,
+    "positions": "rotary",
+    "shift": False,
+    "tied": False,
+}
 
 
 def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Flatten specs: one column a setting that the records have no column for, None where a spec lacks it.
 
-    Settings of the data carry the prefix `data_`; lists and dicts become JSON. `continued` says whether a run
-    went on from the state of another.
+    Sizes of a model beside width and depth are columns of their own. Settings of the data carry the prefix
+    `data_`; lists and dicts become JSON. `continued` says whether a run went on from the state of another.
     """
     flat = [_flatten(spec) if spec else {} for spec in specs]
     names = dict.fromkeys(name for settings in flat for name in settings)
+    for spec, settings in zip(specs, flat, strict=True):
+        if spec and spec.get("trunk", {}).get("family") in _TRANSFORMERS:
+            settings |= {n: _OPTIONS[n] for n in names if n in _OPTIONS and n not in settings}
     return {name: [settings.get(name) for settings in flat] for name in names}
 
 
@@ -36,6 +52,9 @@ def _settings(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in spec.items():
         if isinstance(value, Mapping) and key in ("trunk", "data"):
             yield from _settings(value, "data_" if key == "data" else "")
+            continue
+        if key == "sizes":
+            yield from ((f"model_{size}" if size in _COLUMNS else size, found) for size, found in value)
             continue
         name = f"{prefix}{key}" if prefix else _RENAMED.get(key, key)
         if name not in _COLUMNS:

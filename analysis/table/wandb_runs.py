@@ -28,6 +28,7 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int!)
 """
 _PAGE = 200
 _SECONDS = 60.0
+_TRUNKS = "trunk"  # job type of a trunk of ours; its runs have job types of their own
 
 
 def read_wandb(address: str) -> Raw:
@@ -63,6 +64,8 @@ def read_wandb(address: str) -> Raw:
         if not page["pageInfo"]["hasNextPage"]:
             break
         cursor = page["pageInfo"]["endCursor"]
+    if raw.counts.pop(_TRUNKS, 0):
+        raw.notes.append("trunks are left out: their loss is that before a cooldown")
     if not rows:
         raise ValueError(f"{address}: no finished training run; {raw.counts['failed']} failed.")
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -97,7 +100,10 @@ def _ask(url: str, key: str, variables: dict[str, Any], address: str) -> dict[st
 def _row(node: dict[str, Any], raw: Raw) -> dict[str, Any] | None:
     """One run as a flat row, or None when it is no finished training run (counted in `raw`)."""
     label = str(node["name"])
-    if node.get("jobType") == "fit":
+    kind = node.get("jobType")
+    if kind == _TRUNKS:
+        raw.counts[_TRUNKS] = 1
+    if kind in ("fit", _TRUNKS):
         return None
     state = node.get("state")
     if state != "finished":

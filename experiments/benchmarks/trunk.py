@@ -91,7 +91,7 @@ def tracking_rows(folder: Path, seconds: float) -> Iterator[Row]:
     threads = time.process_time() - time.thread_time()
     with watch.watching({"mirror": [(Mirror, name) for name in ("opened", "logged", "closed")]}):
         with open_tracker("offline", study=plan.name, folder=plan.folder, project="bench") as tracker:
-            total = train_trunk(plan, Mirror(tracker))
+            total = train_trunk(plan, Mirror(tracker, plan.trunks))
             end = time.perf_counter()
         closing = time.perf_counter() - end
     threads = time.process_time() - time.thread_time() - threads

@@ -14,7 +14,7 @@ from analysis.forecast.design import PRIOR, DesignCheck, check_design, check_gri
 from analysis.laws.chinchilla import Chinchilla
 from scaling.study.plan import Plan
 
-DEMO = Path(__file__).parent / "demo" / "runs.csv"
+DEMO = Path(__file__).parents[1] / "demo" / "runs.csv"
 SMALL = 1e7  # parameters up to which the kept demo is nearer than Chinchilla
 SURFACE = 6  # distinct (N, D) below which no surface of five parameters is fitted
 

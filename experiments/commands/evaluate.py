@@ -11,6 +11,7 @@ from typing import Any
 from experiments.terminal import Column, table
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords, read_study
+from scaling.study.extensions import load_extensions
 
 DEFAULT = "next_line,well_formed,variable_misuse,recall"
 
@@ -30,7 +31,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--workers", type=int, help="runs at a time (default: the cores; 1 on a GPU)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser.add_argument(
+        "--extension",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a Python file that registers a family or a task; it is run",
+    )
     asked = parser.parse_args(arguments)
+    load_extensions(asked.extension)
     settings: list[dict[str, Any]] = [{"quantise": int(bits)} for bits in asked.quantise]
     settings += [{"prune": float(part)} for part in asked.prune]
     tasks = [name for name in asked.tasks if name != "none"]

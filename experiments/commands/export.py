@@ -1,18 +1,23 @@
-"""`scaling export RUN --to FOLDER`: safetensors, config and tokenizer; a decoder for `transformers` too."""
+"""`scaling export RUN --to FOLDER`: safetensors, config and tokenizer; a decoder for `transformers` too.
+
+`scaling export runs/STUDY --to metrics.csv`: every logged row of a study as one table.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from scaling.records.record import RECORD_FILE
+from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
-from experiments.trained import add_run, open_run
-from scaling.capability.finished import Finished
-from scaling.data.tokenizer import END_NAME, Tokenizer
-from scaling.models import Shape, neox
-from scaling.records.storage import make_folder, write_atomic, write_json
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from scaling.capability.finished import Finished
+    from scaling.data.tokenizer import Tokenizer
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"  # as `transformers` names them
@@ -20,22 +25,45 @@ FORMAT = 1
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="scaling export", description=__doc__)
-    add_run(parser)
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="made where it is missing")
+    parser = argparse.ArgumentParser(
+        prog="scaling export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", metavar="RUN", help="a finished run's folder or id; or a study's folder")
+    parser.add_argument("--to", required=True, metavar="PATH", help="a folder; of a study: a .csv file")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--cache", default="~/.cache/scaling", help="token files (default ~/.cache/scaling)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
     asked = parser.parse_args(arguments)
-    for path in export(open_run(asked), Path(asked.to)):
+    to = Path(asked.to)
+    if to.suffix == ".csv":
+        from experiments.metrics import export_metrics
+
+        _refuse_existing([to], asked.overwrite)
+        print(export_metrics(Path(asked.run), to))
+        return 0
+    if Path(asked.run).is_dir() and not Path(asked.run, RECORD_FILE).is_file():
+        raise FileNotFoundError(
+            f"{asked.run}: no finished run. Name a run's folder, runs/STUDY/TRUNK/RUN, or its id; the logged "
+            "rows of a study go to a table: --to metrics.csv."
+        )
+    from experiments.trained import open_run  # PyTorch takes seconds to import: help does without
+
+    for path in export(open_run(asked), to, overwrite=asked.overwrite):
         print(path)
     return 0
 
 
-def export(finished: Finished, folder: Path) -> list[Path]:
+def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list[Path]:
     """Write a run's weights and what it takes to build its model; returns the files.
 
     Raises:
         ModuleNotFoundError: without the `safetensors` package.
+        FileExistsError: where a file is there already, unless `overwrite` is given.
     """
+    from scaling.models import Shape, neox
+
     record = finished.record
+    trunk = finished.spec.trunk
     shape = Shape(record.width, record.depth)
     state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
     config = {
@@ -44,6 +72,7 @@ def export(finished: Finished, folder: Path) -> list[Path]:
         "objective": record.objective,
         "width": record.width,
         "depth": record.depth,
+        **dict(trunk.sizes),
         "vocab": record.vocab,
         "context": record.context,
         "params": record.params,
@@ -54,15 +83,37 @@ def export(finished: Finished, folder: Path) -> list[Path]:
         "data_fingerprint": record.data_fingerprint,
     }
     tokenizer = finished.subject.dataset.tokenizer
-    written = _write(folder, state, config, tokenizer)
-    if record.family == "decoder":
+    to_transformers = (
+        record.family == "decoder" and not trunk.sizes
+    )  # with options it is no GPT-NeoX any more
+    folders = [folder, *([folder / "transformers"] if to_transformers else [])]
+    _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
+    written = _write(folder, state, config, tokenizer, record.context)
+    if to_transformers:
+        place = own_folder(folder, "transformers")
         config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
-        written += _write(folder / "transformers", neox.to_weights(state, shape), config, tokenizer)
+        written += _write(place, neox.to_weights(state, shape), config, tokenizer, record.context)
     return written
 
 
+def _names(tokenizer: Tokenizer | None) -> tuple[str, ...]:
+    """Generated data are no text, and have no tokenizer."""
+    return (WEIGHTS, CONFIG) if tokenizer is None else (WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG)
+
+
+def _refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
+    there = [path for path in paths if path.exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise FileExistsError(f"{there[0]}{more}: there already. Give another --to, or --overwrite.")
+
+
 def _write(
-    folder: Path, state: dict[str, Tensor], config: dict[str, Any], tokenizer: Tokenizer | None
+    folder: Path,
+    state: dict[str, Tensor],
+    config: dict[str, Any],
+    tokenizer: Tokenizer | None,
+    context: int,
 ) -> list[Path]:
     try:
         from safetensors.torch import save
@@ -74,9 +125,16 @@ def _write(
     # `transformers` asks for the format in the metadata.
     write_atomic(folder / WEIGHTS, save(state, metadata={"format": "pt"}))
     write_json(folder / CONFIG, config)
-    if tokenizer is None:  # generated data are no text
-        return [folder / WEIGHTS, folder / CONFIG]
-    write_atomic(folder / TOKENIZER, tokenizer.to_library().to_str(pretty=True).encode())
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END_NAME}
-    write_json(folder / TOKENIZER_CONFIG, said)
-    return [folder / name for name in (WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG)]
+    if tokenizer is not None:
+        from scaling.data.tokenizer import END_NAME
+
+        write_atomic(folder / TOKENIZER, tokenizer.to_library().to_str(pretty=True).encode())
+        # No model here has seen a padding token; the end of a document is masked or ignored like one.
+        settings = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": END_NAME,
+            "pad_token": END_NAME,
+            "model_max_length": context,
+        }
+        write_json(folder / TOKENIZER_CONFIG, settings)
+    return [folder / name for name in _names(tokenizer)]

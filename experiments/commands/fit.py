@@ -20,7 +20,7 @@ from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.table import RunTable
 from experiments.commands.source import add_fit, add_table, describe_table, read
-from experiments.terminal import Column, table, wrapped
+from experiments.terminal import Column, plural, table, wrapped
 
 
 def main(arguments: list[str]) -> int:
@@ -92,7 +92,7 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
     """What was read, then for each comparable part its forecast, its laws and what was refused."""
     lines = [describe_table(runs, (part.table for part in findings.values()))]
     for part in findings.values():
-        lines += ["", f"{part.label}, {len(part.runs)} runs"]
+        lines += ["", f"{part.label}, {plural(len(part.runs), 'run')}"]
         if part.forecasts:
             lines += ["", forecast_text(part.forecasts[0])]
             lines += [str(other) for other in part.forecasts[1:]]

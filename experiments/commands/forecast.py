@@ -8,13 +8,11 @@ import sys
 from pathlib import Path
 
 from analysis.fitting.runs import COLUMNS, FitError, called
-from analysis.forecast.findings import inputs_of, runs_of
 from analysis.forecast.isoflop import compare_approaches
-from analysis.forecast.predict import best_of, compute_warnings, fit_basis, forecast_budget, forecast_run
+from analysis.forecast.predict import forecast_table
 from analysis.forecast.register import register, score
 from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
-from analysis.laws.registry import ENSEMBLE
 from analysis.table import RunTable, split_comparable
 from analysis.table.cells import read_numbers
 from experiments.commands.outlook import Answer, describe, score_text, to_dict
@@ -24,16 +22,17 @@ from experiments.commands.source import (
     add_table,
     bootstrap_of,
     describe_table,
-    load_extensions,
     read_table,
 )
 from experiments.terminal import wrapped
+from scaling.study.extensions import load_extensions
 
 
 def main(arguments: list[str]) -> int:
     asked = parser_of().parse_args(arguments)
     check(asked)
-    load_extensions(asked.extension)
+    if asked.extension or asked.law:
+        load_extensions(asked.extension)
     runs = read_table(asked)
     if asked.score:
         if not asked.json:
@@ -56,8 +55,8 @@ def main(arguments: list[str]) -> int:
     if asked.register:
         if len(parts) > 1:
             raise ValueError(
-                f"--register: one forecast a file, and the table has {len(parts)} parts; choose one with "
-                f"--part: {', '.join(map(repr, parts))}."
+                f"--register: one forecast a file, and the table has {len(parts)} arms; choose one with "
+                f"--arm: {', '.join(map(repr, parts))}."
             )
         only = next(iter(answers.values()))
         digest = register(only.outlook, only.runs, asked.register, task=only.task)
@@ -96,7 +95,9 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
     parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
     parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
-    parser.add_argument("--part", help="which comparable part of the table, by its label (default: all)")
+    parser.add_argument(
+        "--arm", "--part", dest="part", metavar="LABEL", help="which arm of the table (default: all)"
+    )
     add_laws(parser)
     add_price(parser)
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
@@ -170,7 +171,7 @@ def parts_of(runs: RunTable, label: str | None) -> dict[str, RunTable]:
     if label is None:
         return parts
     if label not in parts:
-        raise ValueError(f"--part: {label!r} is none of {', '.join(map(repr, parts))}.")
+        raise ValueError(f"--arm: {label!r} is none of {', '.join(map(repr, parts))}.")
     return {label: parts[label]}
 
 
@@ -180,20 +181,13 @@ def answer(runs: RunTable, asked: argparse.Namespace) -> Answer:
     Raises:
         FitError: when its runs determine no law.
     """
-    names = tuple(asked.law or ENSEMBLE[inputs_of(runs)])
-    fitted = runs_of(runs, names)
-    basis, warnings = fit_basis(fitted, names, bootstrap_of(asked))
-    surface = {"N", "D"} <= set(best_of(basis).law.inputs)
-    at, approaches = dict(asked.at), None
+    laws, bootstrap = tuple(asked.law or ()), bootstrap_of(asked)
+    found, basis = forecast_table(runs, laws, at=asked.at, compute=asked.compute, bootstrap=bootstrap)
+    surface = {"N", "D"} <= set(found.law.inputs)
+    approaches = None
     if asked.compute is not None and surface:
-        warnings += compute_warnings(fitted)
-        found = forecast_budget(basis, asked.compute, at, warnings=warnings, seed=asked.seed)
         judge = next(fit for fit in found.fits if fit.law == found.law)
         approaches = compare_approaches(judge, asked.compute)
-    else:
-        if asked.compute is not None:
-            at["C"] = asked.compute
-        found = forecast_run(basis, at, warnings=warnings, seed=asked.seed)
     served, task = None, None
     if asked.served is not None:
         served = serving_optimum(found.law, loss=found.loss.value, served=asked.served)

@@ -12,9 +12,10 @@ from analysis.forecast.advise import Advice, advise_runs
 from analysis.table import RunTable, load_runs, split_comparable
 from experiments.commands.forecast import number
 from experiments.commands.price import add_price, price_asked
-from experiments.commands.source import add_laws, add_table, describe_table, load_extensions, read_table
+from experiments.commands.source import add_laws, add_table, describe_table, read_table
 from experiments.terminal import wrapped
 from scaling.records.storage import write_atomic
+from scaling.study.extensions import load_extensions
 from scaling.study.sources import config_folder
 
 
@@ -31,9 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--tolerance", type=float, default=0.005, help="waste at which to stop (default .005)"
     )
-    parser.add_argument(
-        "--part", help="which comparable part of the table, by its label (default: the only one)"
-    )
+    parser.add_argument("--arm", help="which arm of the table, by its label (default: the only one)")
     parser.add_argument("--to", type=Path, metavar="FILE.yaml", help="write the runs as a study")
     parser.add_argument(
         "--base", metavar="STUDY", help="study whose other settings it has (default: the table's own)"
@@ -46,9 +45,10 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     if asked.run and asked.to is None:
         raise ValueError("--run trains the study that --to names; add --to next.yaml.")
-    load_extensions(asked.extension)
+    if asked.extension or asked.law:
+        load_extensions(asked.extension)
     table = read_table(asked)
-    part = only_part(table, asked.part)
+    part = only_part(table, asked.arm)
     advice = advise_runs(
         Runs.of_table(part, ("N", "D")),
         asked.compute,
@@ -87,7 +87,7 @@ def only_part(table: RunTable, label: str | None) -> RunTable:
     if label is None and len(parts) == 1:
         return next(iter(parts.values()))
     if label not in parts:
-        what = f"--part: {label!r} is none of them" if label else "--part: advice is for one recipe"
+        what = f"--arm: {label!r} is none of them" if label else "--arm: advice is for one recipe"
         raise ValueError(f"{what}; the table has {', '.join(map(repr, parts))}.")
     return parts[label]
 

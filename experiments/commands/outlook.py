@@ -13,7 +13,7 @@ from analysis.forecast.serving import ServingOptimum
 from analysis.forecast.task import TaskForecast
 from analysis.table import RunTable
 from experiments.commands.fit import plain
-from experiments.terminal import Column, table
+from experiments.terminal import Column, plural, table
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Answer:
 
 def describe(label: str, found: Answer) -> str:
     """One part in words."""
-    lines = [f"{label}, {len(found.runs)} runs", str(found.outlook)]
+    lines = [f"{label}, {plural(len(found.runs), 'run')}", str(found.outlook)]
     if found.approaches is not None:
         lines += ["", str(found.approaches)]
     if found.task is not None:

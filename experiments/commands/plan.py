@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
 from experiments.commands.asked import StudyParser, show
+from experiments.commands.price import add_price, price_asked
+from experiments.estimate import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
 from scaling.study.cost import trunk_seconds
-from scaling.study.plan import plan_studies
+from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
 from scaling.study.spec import readable
 from scaling.training.device import Numerics
@@ -26,6 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--prior", metavar="TABLE", help="runs whose law is simulated (default: the kept demo, or Chinchilla)"
     )
+    add_price(parser)
     asked = parser.parse(arguments)
     if show(asked):
         return 0
@@ -33,7 +36,7 @@ def main(arguments: list[str]) -> int:
     bodies = []
     for number, plan in enumerate(plans):
         searched = read_settings(plan) if plan.composition.axes else None
-        expected = estimate(plan)
+        expected = estimate(plan.affordable())
         if searched:
             checks = []
         else:
@@ -42,9 +45,14 @@ def main(arguments: list[str]) -> int:
             )
 
             checks = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
-        bodies.append({**to_dict(expected), "design": [asdict(check) for check in checks]})
+        trunks = expected.plan.trunks
+        price = price_asked(asked, sum(t.flops for t in trunks), max(t.params for t in trunks))
+        body = {**to_dict(expected), "design": [asdict(check) for check in checks]}
+        bodies.append({**body, "price": price.to_dict()} if price else body)
         if not asked.json:
-            print("\n" * bool(number) + describe(expected))
+            print("\n" * bool(number) + describe(expected, plan))
+            if price is not None:
+                print(f"all of it {price}")
             if searched:
                 print(describe_search(expected, searched))
             for check in filter(None, map(str, checks)):
@@ -65,7 +73,10 @@ def describe_search(expected: Estimate, settings: Search) -> str:
 
 
 def to_dict(expected: Estimate) -> dict[str, object]:
-    """The plan as plain data, each run with its arithmetic, the time of a step and who has trained it."""
+    """The plan as plain data: its FLOPs, the seconds that are left, and each run.
+
+    A run has its arithmetic, the time of a step, and who has trained it.
+    """
     plan = expected.plan
     known = {
         trunk.spec.id: {"step_seconds": time.median, **vars(numerics)}
@@ -74,27 +85,37 @@ def to_dict(expected: Estimate) -> dict[str, object]:
     shared = {run_id: study for found in expected.found for run_id, study in found.shared.items()}
     body = plan.to_dict()
     rows = [{**row, **known[row["trunk_id"]], "shared": shared.get(row["run_id"])} for row in body["runs"]]
-    return {**body, "runs": rows}
+    median, least, most = astuple(expected.wall)
+    totals = {
+        "flops": sum(trunk.flops for trunk in plan.trunks),
+        "seconds": {"median": median, "least": least, "most": most},
+        "max_flops": plan.config.max_flops,
+    }
+    return {**totals, **body, "runs": rows}
 
 
-def describe(expected: Estimate) -> str:
-    """The table of runs, and the totals below it."""
-    plan, found, one = expected.plan, expected.found, expected.numerics[0]
+def describe(expected: Estimate, asked: Plan) -> str:
+    """FLOPs and time first, then how they come about, then the table of runs.
+
+    Args:
+        asked: the whole plan, of which `expected` is the part that `max_flops` pays for.
+    """
+    plan, one = expected.plan, expected.numerics[0]
     shared, separate = (sum(getattr(t, kind) for t in plan.trunks) for kind in ("flops", "flops_apart"))
-    total, least, most = map(duration, astuple(expected.wall))
     return "\n".join(
         [
-            f"{plan.name}: {plan.question or 'no question given'}",
+            headline(expected),
+            plan.question or "no question given",
+            "",
+            *unaffordable(asked, plan),
+            *expected.there_already(),
+            *expected.crowded(),
+            f"{shared / separate:.0%} of the FLOPs of separate runs",
+            f"on {one.device}: {plural(expected.share.workers, 'trunk')} at a time, "
+            f"{plural(one.threads, 'thread')} each",
+            *by_compiler(expected.numerics),
             "",
             _table(expected),
-            "",
-            f"{plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}: {shared:.2e} FLOP, "
-            f"{shared / separate:.0%} of what separate runs would take",
-            *expected.there_already(),
-            f"{'what is left: ' if any(f.done or f.shared or f.steps for f in found) else ''}"
-            f"about {total} ({least} to {most}) on {one.device}: "
-            f"{plural(expected.share.workers, 'trunk')} at a time, {plural(one.threads, 'thread')} each",
-            *by_compiler(expected.numerics),
         ]
     )
 
@@ -109,7 +130,7 @@ def _table(expected: Estimate) -> str:
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
-            Column("shape", [f"{t.spec.width}x{t.spec.depth}" for t, _, _, _ in rows], rank=2, left=True),
+            Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
             Column("N", [readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
             Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),

@@ -12,7 +12,8 @@ from analysis.report.content import known
 from analysis.report.write import write_report
 from experiments.commands.fit import to_dict
 from experiments.commands.source import add_fit, add_table, describe_table, read
-from experiments.terminal import duration
+from experiments.terminal import duration, plural
+from scaling.records.storage import refuse_link
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +27,13 @@ def main(arguments: list[str]) -> int:
     runs, findings = read(asked)
     fitted = time.monotonic()
     folder = Path(asked.source)
-    files = write_report(runs, findings, asked.out or (folder if folder.is_dir() else Path()) / "report")
+    out = asked.out or (folder if folder.is_dir() else Path()) / "report"
+    if (
+        asked.out is None
+    ):  # a link that somebody names is meant; one that lies there may have come with the runs
+        refuse_link(out)
+    refuse_link(out / "figures")
+    files = write_report(runs, findings, out)
     if asked.json:
         written = {name: str(path) for name, path in files.items()}
         print(
@@ -40,7 +47,7 @@ def main(arguments: list[str]) -> int:
     print(describe_table(runs, (part.table for part in findings.values())))
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
-    print(f"{len(files)} files; open {files['index.html']}")
+    print(f"{plural(len(files), 'file')}; open {files['index.html']}")
     return 0
 
 

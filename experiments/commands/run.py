@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -12,10 +12,13 @@ from experiments.commands.asked import StudyParser, show
 from experiments.commands.evaluate import describe as describe_scores
 from experiments.commands.status import describe, made_by
 from experiments.progress import StudyProgress
-from experiments.terminal import duration, plural
+from experiments.terminal import duration, plural, printable, spell_out_controls
 from scaling.launch.search import SearchResult, Train, run_search
 from scaling.launch.study import StudyResult, run_study
+from scaling.launch.tensorboard import FOLDER
+from scaling.records.tracking import sync_command, waiting_runs
 from scaling.study.axes import say
+from scaling.study.config import Tracking
 from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
 from scaling.training.parallel import process_group
@@ -78,7 +81,7 @@ def run_plan(plan: Plan, planning: float = 0.0, train: Train = run_study) -> Stu
     """Run a study whose plan took so many seconds; else as `run`."""
     with _stopped_as_interrupted(), StudyProgress(plan) as progress:
         result = train(plan, progress)
-    print("\n".join(report(result, planning)))
+    print(printable("\n".join(report(result, planning, progress.error()))))
     return result
 
 
@@ -86,13 +89,13 @@ def search(plan: Plan, train: Train = run_study) -> int:
     """Search as a study with `hydra/sweeper=optuna` asks; the exit status."""
     with _stopped_as_interrupted():
         result = run_search(plan, StudyProgress, lambda now: print(describe_last(now)), train)
-    print("\n".join(report_search(result)))
+    print(printable("\n".join(report_search(result))))
     return int(any(trial.record is None for trial in result.trials))
 
 
 @contextmanager
 def _stopped_as_interrupted() -> Iterator[None]:
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    spell_out_controls()
     try:
         yield
     except Stopped as error:
@@ -107,8 +110,13 @@ def exit_code(result: StudyResult) -> int:
     return int(bool(result.missing or unscored))
 
 
-def report(result: StudyResult, planning: float) -> list[str]:
-    """What came of a study, and what to do next; `planning` is what the plan took before [s]."""
+def report(result: StudyResult, planning: float, eta: Sequence[str] = ()) -> list[str]:
+    """What came of a study, and what to do next.
+
+    Args:
+        planning: what the plan took before [s].
+        eta: a line on how far off the time left was, if it is known.
+    """
     plan = result.plan
     lines: list[str] = []
     if result.nothing_to_train:
@@ -117,16 +125,15 @@ def report(result: StudyResult, planning: float) -> list[str]:
     else:
         took, said = result.training + result.evaluation, result.expected
         if result.timed_out:
-            lines.append(f"{plan.name}: max_hours={plan.config.max_hours:g} are over; everything is saved.")
+            lines.append(f"{plan.name}: reached max_hours={plan.config.max_hours:g}; progress is saved.")
         lines += [
             f"\n{describe(result.records)}\n",
             f"planning {duration(planning + result.planning)}, training {duration(result.training)}, "
             f"evaluation {duration(result.evaluation)}; the plan said {duration(said)} for both"
             + (f": {took / said - 1:+.0%}" if said else ""),
-            *(
-                f"reused from study {other}: {runs} {'run' if runs == 1 else 'runs'}"
-                for other, runs in result.reused.items()
-            ),
+            *eta,
+            *(f"reused from study {other}: {plural(runs, 'run')}" for other, runs in result.reused.items()),
+            *watched(plan),
         ]
     if result.nothing_to_train:
         lines += made_by(result.records)
@@ -146,6 +153,18 @@ def report(result: StudyResult, planning: float) -> list[str]:
             f"next: the same command again trains what is missing; scaling status {plan.folder}",
         ]
     return [*lines, f"next: scaling report {plan.folder}"]
+
+
+def watched(plan: Plan) -> list[str]:
+    """Where to look at the study with W&B or TensorBoard: what waits to be sent, or which folder to open."""
+    if plan.config.tracking is Tracking.tensorboard:
+        return [f"watch it: tensorboard --logdir {shlex.quote(str(plan.folder / FOLDER))}"]
+    waiting = waiting_runs(plan.folder)
+    if not waiting or plan.config.tracking is Tracking.off:
+        return []
+    return [
+        f"W&B: {plural(waiting, 'run')} {'waits' if waiting == 1 else 'wait'}: {sync_command(plan.folder)}"
+    ]
 
 
 def describe_last(result: SearchResult) -> str:

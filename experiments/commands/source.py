@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,7 +12,9 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.laws import law_names
 from analysis.table import RunTable, load_runs
+from analysis.table.runtable import say_count
 from experiments.terminal import printable, wrapped
+from scaling.study.extensions import load_extensions
 
 _SHOWN = 12  # notes, and reasons of rows set aside, that are printed
 
@@ -131,30 +132,6 @@ def pins(words: list[str]) -> tuple[dict[str, float], tuple[tuple[str, str], ...
     return fixed, tuple(ties)
 
 
-def load_extensions(files: list[Path]) -> None:
-    """Run each Python file, which registers what it brings.
-
-    Raises:
-        ValueError: for a file that cannot be run, with the line.
-    """
-    for file in files:
-        spec = importlib.util.spec_from_file_location(f"scaling_extension_{file.stem}", file)
-        if spec is None or spec.loader is None or not file.is_file():
-            raise ValueError(f"--extension: {file} is no Python file.")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module  # dataclasses look their module up
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            trace = error.__traceback__
-            line = error.lineno if isinstance(error, SyntaxError) else None
-            while trace is not None:
-                if Path(trace.tb_frame.f_code.co_filename) == file.absolute() or trace.tb_next is None:
-                    line = line or trace.tb_lineno
-                trace = trace.tb_next
-            raise ValueError(f"--extension: {file}, line {line}: {type(error).__name__}: {error}") from error
-
-
 def bootstrap_of(asked: argparse.Namespace) -> Bootstrap:
     """How intervals are made."""
     return Bootstrap(resamples=asked.resamples, seed=asked.seed, level=asked.level)
@@ -193,9 +170,7 @@ def describe_table(table: RunTable, parts: Iterable[RunTable] = ()) -> str:
     """
     whole = [table, *parts]
     counts = ", ".join(
-        f"{number:,} {'set aside' if what == 'quarantined' else what}"
-        for what, number in table.counts.items()
-        if number or what == "used"
+        f"{number:,} {say_count(what)}" for what, number in table.counts.items() if number or what == "used"
     )
     lines = [f"{printable(table.source)}: {counts}"]
     lines += [f"columns: {table.mapping()}"] if table.mapping() else []
@@ -219,7 +194,8 @@ def read(asked: argparse.Namespace) -> tuple[RunTable, dict[str, Findings]]:
     Raises:
         ValueError, FileNotFoundError: for a source that holds no usable run.
     """
-    load_extensions(asked.extension)
+    if asked.extension or asked.law:
+        load_extensions(asked.extension)
     question = question_of(asked)
     table = read_table(asked)
     return table, fit_study(table, question)

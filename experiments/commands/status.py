@@ -6,7 +6,7 @@ import argparse
 import json
 from collections import Counter
 
-from experiments.terminal import Column, table
+from experiments.terminal import Column, plural, table
 from scaling.records.reading import printable
 from scaling.records.record import ACCEPTED, StudyRecords, read_study
 from scaling.study.code import changed_parts
@@ -66,7 +66,8 @@ def describe(study: StudyRecords) -> str:
     reasons += [f"damaged   {path}: {why}" for path, why in study.damaged.items()]
     if number["not in the plan"]:
         reasons.append(
-            f"{number['not in the plan']} records are of runs that the last plan does not ask for."
+            f"{_runs(number['not in the plan'], 'has', 'have')} a record, and the plan does not ask for "
+            f"{'it' if number['not in the plan'] == 1 else 'them'}."
         )
     reasons += made_by(study)
     if reasons:
@@ -92,7 +93,7 @@ def made_by(study: StudyRecords) -> list[str]:
 
 
 def _runs(number: int, one: str, several: str) -> str:
-    return f"1 run {one}" if number == 1 else f"{number} runs {several}"
+    return f"{plural(number, 'run')} {one if number == 1 else several}"
 
 
 def changed_runs(study: StudyRecords) -> dict[str, str]:

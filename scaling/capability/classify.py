@@ -68,8 +68,12 @@ class _Reader(nn.Module):
         super().__init__()
         self.subject = subject
         self.model = copy.deepcopy(subject.model).train()
-        head = subject.model.get_submodule("head")
-        assert isinstance(head, nn.Linear)
+        head = getattr(subject.model, "head", None)
+        if not isinstance(head, nn.Linear) or not callable(getattr(subject.model, "features", None)):
+            raise ValueError(
+                "task 'classify' reads what the output layer reads: it needs a model with features(ids) and "
+                "a linear layer `head`."
+            )
         self.layer = nn.Linear(head.in_features, classes).to(subject.device)
         nn.init.zeros_(self.layer.weight)
 

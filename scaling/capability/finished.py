@@ -10,13 +10,13 @@ from torch import nn
 
 from scaling.data.corpora import open_dataset, reopen_dataset
 from scaling.data.dataset import Dataset
-from scaling.models import Shape, get_family
-from scaling.models.blocks import set_compute_dtype
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
+from scaling.study.extensions import check_extensions, load_extensions
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
+from scaling.training.arithmetic import set_arithmetic
 from scaling.training.device import Numerics
-from scaling.training.state import read_checkpoint
+from scaling.training.state import build_model, read_checkpoint
 
 CACHE = "~/.cache/scaling"  # as in `scaling.study.config.RunConfig`, which needs Hydra
 
@@ -53,11 +53,14 @@ def open_finished(
 
     Raises:
         FileNotFoundError: when the folder holds no record or no whole checkpoint.
-        ValueError: for a damaged record, a diverged run, or a corpus that is no longer the one trained on.
+        ValueError: for a damaged record, a diverged run, a corpus that is no longer the one trained on, or
+            an extension that made the run and is not loaded.
     """
     folder = Path(folder)
     record = read_done(folder)
     spec = read_spec(record)
+    load_extensions(())
+    check_extensions(spec.trunk.extensions, f"run {record.run_id}")
     dataset = dataset or open_corpus_of(spec.trunk.data, cache)
     found = load_checkpoint(folder, read_checkpoint)
     if found is None or found[0] != record.steps:
@@ -65,13 +68,12 @@ def open_finished(
             f"{folder}: no whole checkpoint of step {record.steps}; its weights are gone. Train it again in "
             "another study."
         )
-    trunk = spec.trunk
-    model = get_family(trunk.family).build(
-        Shape(trunk.width, trunk.depth), trunk.data.vocab, trunk.data.context
-    )
+    model = build_model(spec.trunk)
     model.load_state_dict(found[1]["model"])
     model = model.to(device).eval()
-    set_compute_dtype(model, Numerics(device, record.precision, record.threads).compute_dtype)
+    set_arithmetic(model, Numerics(device, record.precision, record.threads).compute_dtype)
+    if not hasattr(model, "context"):
+        model.context = spec.trunk.data.context  # type: ignore[assignment]
     subject = Subject(model, record.objective, record.context, dataset, record.learning_rate, device)
     return Finished(folder, record, spec, subject)
 
@@ -103,6 +105,8 @@ def read_spec(record: RunRecord) -> RunSpec:
     trunk: dict[str, Any] = dict(run.pop("trunk"))
     data: dict[str, Any] = dict(trunk.pop("data"))
     data |= {key: tuple(data[key]) for key in ("paths", "id_paths") if key in data}
+    trunk["sizes"] = tuple((str(key), value) for key, value in trunk.get("sizes", ()))
+    trunk["extensions"] = tuple(trunk.get("extensions", ()))
     data["settings"] = tuple((str(key), value) for key, value in data.get("settings", ()))
     return RunSpec(trunk=TrunkSpec(data=DataSpec(**data), **trunk), **run)
 

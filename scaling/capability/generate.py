@@ -33,7 +33,7 @@ def generate(
         seed: of the draw.
         end: where a row ends; it is not returned.
     """
-    advance = _cached(model) if cached else _anew(model)
+    advance = _cached(model) if cached and hasattr(model, "extend") else _anew(model)
     return _go_on(advance, prompts, tokens, temperature, seed, end)
 
 

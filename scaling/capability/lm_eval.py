@@ -20,6 +20,7 @@ from scaling.capability.generate import generate
 from scaling.capability.likelihood import Question, log_probs, read_answers
 
 LONGEST = 64  # tokens to write, where a task does not say
+LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first one counts
 
 
 def adapt(subject: Subject) -> Any:
@@ -64,35 +65,66 @@ class _Answers:
         self.end = subject.dataset.tokenizer.end
 
     def likelihoods(self, pairs: list[tuple[str, str]]) -> list[tuple[float, bool]]:
-        """(log-probability, whether greedy decoding gives it) of each pair's second text after its first."""
-        questions = []
-        for context, continuation in pairs:
-            bare = context.rstrip()  # the harness's own convention: white space goes with what follows
-            begin = self.subject.dataset.encode(bare)
-            whole = self.subject.dataset.encode(context + continuation)
-            questions.append(Question(whole, min(len(begin), len(whole) - 1)))
-        totals, greedy = read_answers(self.subject, questions)
-        return [(float(total), bool(same)) for total, same in zip(totals, greedy, strict=True)]
+        """(log-probability, whether greedy decoding gives it) of each pair's second text after its first.
+
+        An empty text is certain: (0, True). One longer than the context is read in the windows of `rolling`.
+        """
+        asked = [self._windows(*pair) for pair in pairs]
+        totals, greedy = read_answers(self.subject, [question for windows in asked for question in windows])
+        found, at = [], 0
+        for windows in asked:
+            part = slice(at, at := at + len(windows))
+            found.append((float(totals[part].sum()), bool(greedy[part].all())))
+        return found
 
     def rolling(self, text: str) -> float:
-        """Log-probability of a whole text, in windows of the context side by side."""
+        """Log-probability of a whole text after the end of another document."""
         ids = [self.end, *self.subject.dataset.encode(text)]
-        width = self.subject.context
-        windows = [Question(ids[i : i + width + 1], 1) for i in range(0, len(ids) - 1, width)]
-        return float(np.sum(log_probs(self.subject, windows)))
+        return float(np.sum(log_probs(self.subject, self._roll(ids, 1))))
 
     def write(self, prompt: str, how: dict[str, Any]) -> str:
-        """What comes after a prompt, up to the first of `until`."""
+        """What comes after a prompt, up to the first of `until`.
+
+        A prompt that leaves no room for what is to be written loses its beginning.
+        """
         until = how.get("until") or []
-        until = [until] if isinstance(until, str) else list(until)
-        ids = self.subject.dataset.encode(prompt)[-self.subject.context :] or [self.end]
+        stops = [stop for stop in ([until] if isinstance(until, str) else until) if stop]
+        tokens = int(next((how[key] for key in LIMITS if how.get(key) is not None), LONGEST))
+        context = self.subject.context
+        room = context - tokens if tokens < context else context // 2
+        ids = self.subject.dataset.encode(prompt)[-max(1, room) :] or [self.end]
+        temperature = float(how.get("temperature") or 0.0)
         rows = generate(
             self.subject.model,
             torch.tensor([ids], device=self.subject.device),
-            int(how.get("max_gen_toks", LONGEST)),
-            temperature=float(how.get("temperature", 0.0)) if how.get("do_sample") else 0.0,
+            tokens,
+            temperature=temperature if how.get("do_sample", temperature > 0) else 0.0,
             end=self.end,
         )
         text = self.subject.dataset.decode(rows[0])
-        places = [text.find(stop) for stop in until if stop in text]
+        places = [text.find(stop) for stop in stops if stop in text]
         return text[: min(places)] if places else text
+
+    def _windows(self, context: str, continuation: str) -> list[Question]:
+        bare = context.rstrip()  # the harness's own convention: white space goes with what follows
+        if bare == context and not continuation:
+            return []
+        begin = self.subject.dataset.encode(bare)
+        whole = self.subject.dataset.encode(context + continuation)
+        start = min(len(begin), len(whole) - 1)
+        return self._roll([self.end, *whole], 1) if start == 0 else self._roll(whole, start)
+
+    def _roll(self, ids: list[int], start: int) -> list[Question]:
+        """Every id from `start` on once, each window with as much before it as the context allows.
+
+        Source: the rolling windows of lm-eval 0.4 (`loglikelihood_rolling`): the first predicts a context's
+        length of ids, and so does each that follows; the last reaches back.
+        """
+        width = self.subject.context
+        questions = []
+        while start < len(ids):
+            stop = min(start + width, len(ids))
+            first = max(0, stop - 1 - width)
+            questions.append(Question(ids[first:stop], start - first))
+            start = stop
+        return questions

@@ -18,6 +18,7 @@ from scaling.capability.tasks import Questions, Task, define
 from scaling.records.evaluation import Evaluation, evaluation_file
 from scaling.records.record import StudyRecords
 from scaling.records.storage import commit_evaluation, load_evaluation
+from scaling.study.extensions import load_extensions, loaded_files
 from scaling.study.spec import EVALUATION_SEQUENCES
 from scaling.training.evaluate import evaluate
 
@@ -62,6 +63,7 @@ class EvaluationJob:
     asked: tuple[Asked, ...]
     cache: str
     device: str
+    extensions: tuple[str, ...] = ()  # files that register what the run uses
 
     def missing(self) -> list[Asked]:
         """What has no believable score yet."""
@@ -69,6 +71,7 @@ class EvaluationJob:
 
     def measure(self) -> list[Evaluation]:
         """Every score of the job; those that were missing are written now."""
+        load_extensions(self.extensions)
         missing = self.missing()
         if missing:
             dataset = _open_corpus(read_spec(read_done(self.folder)).trunk.data, self.cache)
@@ -155,7 +158,7 @@ def plan_work(
             asked = [*asked, plain, *(replace(a, setting=setting) for setting in settings for a in again)]
         if asked:
             folder = study.folder / record.trunk_id / record.run_id
-            jobs.append(EvaluationJob(folder, record.run_id, tuple(asked), cache, device))
+            jobs.append(EvaluationJob(folder, record.run_id, tuple(asked), cache, device, loaded_files()))
     if not jobs:
         raise ValueError(" ".join(refused) or "nothing is asked: give --tasks, --quantise or --prune.")
     return Work(tuple(jobs), tuple(refused))

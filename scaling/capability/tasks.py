@@ -21,6 +21,7 @@ from scaling.capability.well_formed import well_formed
 from scaling.capability.write import summarise, translate_pairs
 from scaling.data.dataset import Dataset
 from scaling.records.seal import canonical_json
+from scaling.registry import Registry
 from scaling.study.spec import DataSpec
 
 RULE = 1  # part of every definition: raise it when a change in scoring moves a score
@@ -79,18 +80,22 @@ def _of_text(make: Callable[[Dataset], list[Item]]) -> Callable[[Dataset, DataSp
     return lambda dataset, spec: Choices(tuple(make(dataset)))
 
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task("next_line", "likelihood", _of_text(next_line)),
-        Task("well_formed", "likelihood", _of_text(well_formed)),
-        Task("variable_misuse", "likelihood", _of_text(variable_misuse)),
-        Task("recall", "likelihood", _of_text(recall)),
-        Task("classify", "training", classify, tunes=True),
-        Task("summarise", "generation", summarise, tunes=True),
-        Task("translate", "generation", translate_pairs),
-    )
-}
+TASKS: Registry[Task] = Registry(
+    "task",
+    "tasks",
+    {
+        task.name: task
+        for task in (
+            Task("next_line", "likelihood", _of_text(next_line)),
+            Task("well_formed", "likelihood", _of_text(well_formed)),
+            Task("variable_misuse", "likelihood", _of_text(variable_misuse)),
+            Task("recall", "likelihood", _of_text(recall)),
+            Task("classify", "training", classify, tunes=True),
+            Task("summarise", "generation", summarise, tunes=True),
+            Task("translate", "generation", translate_pairs),
+        )
+    },
+)
 
 
 def find_tasks(asked: Sequence[str]) -> list[Task]:

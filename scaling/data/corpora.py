@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scaling.data.text import text_files
 from scaling.data.tokenizer import check_vocab
 from scaling.data.tokenset import DamagedSet, TokenSet, json_digest, open_set, read_set
 from scaling.data.truth.sources import SOURCES
+from scaling.registry import Registry
 
 logger = logging.getLogger(__name__)
 
@@ -38,14 +40,40 @@ def _python_source(options: DataOptions) -> Source:
     return python_source()
 
 
-CORPORA: dict[str, Callable[[DataOptions], Source]] = {
-    "python_source": _python_source,
-    "text": lambda options: text_files(options.paths, options.field),
-    "pairs": lambda options: pair_files(options.paths, options.field),
-    "huggingface": lambda options: huggingface(
-        options.paths, options.field, options.subset, options.split, options.revision
-    ),
-}
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus of text: its name, and where its documents are found, by the options of `data`.
+
+    >>> from scaling.data.source import Document, FileStamp, Source
+    >>> def lines(options):
+    ...     text = [Document(str(i), f"line {i}".encode()) for i in range(9)]
+    ...     return Source("lines", "in memory", (FileStamp("lines", 9, 0),), lambda: iter(text))
+    >>> Corpus("lines", lines).name
+    'lines'
+    """
+
+    name: str
+    find: Callable[[DataOptions], Source]
+
+
+CORPORA: Registry[Corpus] = Registry(
+    "corpus",
+    "data.corpus",
+    {
+        corpus.name: corpus
+        for corpus in (
+            Corpus("python_source", _python_source),
+            Corpus("text", lambda options: text_files(options.paths, options.field)),
+            Corpus("pairs", lambda options: pair_files(options.paths, options.field)),
+            Corpus(
+                "huggingface",
+                lambda options: huggingface(
+                    options.paths, options.field, options.subset, options.split, options.revision
+                ),
+            ),
+        )
+    },
+)
 
 
 def find_source(options: DataOptions) -> Source:
@@ -58,7 +86,7 @@ def find_source(options: DataOptions) -> Source:
     if options.corpus not in CORPORA:
         known = ", ".join(sorted([*CORPORA, *SOURCES]))
         raise ValueError(f"no corpus {options.corpus!r}. There are: {known}.")
-    return CORPORA[options.corpus](options)
+    return CORPORA[options.corpus].find(options)
 
 
 def open_dataset(options: DataOptions, cache: str | Path) -> Dataset:

@@ -17,7 +17,7 @@ from scaling.training import throughput
 from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.provenance import attempt_facts
 from scaling.training.reuse import Found, TrunkCache
-from scaling.training.throughput import StepTime, time_steps
+from scaling.training.throughput import Crowd, StepTime, time_steps
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,17 @@ class Estimate:
     found: tuple[Found, ...]
     seconds: tuple[float, ...]  # that are left of each trunk, at the median time of a step
     wall: StepTime  # seconds that are left of the plan
+    crowd: Crowd | None = None
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Least and most of what is left of the plan, over its median."""
+        median = self.wall.median
+        return (self.wall.low / median, self.wall.high / median) if median else (1.0, 1.0)
+
+    def crowded(self) -> list[str]:
+        """A line, where others want the machine too."""
+        return [str(self.crowd)] if self.crowd else []
 
     def there_already(self) -> list[str]:
         """A line about the runs that need no training, done here or in other studies, if there are any."""
@@ -48,7 +59,7 @@ def estimate(plan: Plan) -> Estimate:
     share = share_machine(plan)
     alone = training.parallel is Parallel.none
     numerics = [resolve_numerics(trunk, training.device, share.threads, alone=alone) for trunk in plan.trunks]
-    times = time_steps(list(plan.trunks), numerics, Path(plan.config.cache).expanduser())
+    times, crowd = time_steps(list(plan.trunks), numerics, Path(plan.config.cache).expanduser())
     found = [
         TrunkCache(
             trunk.spec,
@@ -66,7 +77,7 @@ def estimate(plan: Plan) -> Estimate:
         for steps in zip(*map(astuple, times), strict=True)
     )
     wall = StepTime(*(wall_seconds(seconds, share.workers) for seconds in (median, low, high)))
-    return Estimate(plan, share, tuple(numerics), tuple(times), tuple(found), median, wall)
+    return Estimate(plan, share, tuple(numerics), tuple(times), tuple(found), median, wall, crowd)
 
 
 def learn(expected: Estimate, records: StudyRecords) -> None:

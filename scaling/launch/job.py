@@ -11,6 +11,7 @@ from typing import Literal
 from scaling.data.corpora import open_dataset
 from scaling.records.record import RECORD_FILE, RunRecord
 from scaling.records.storage import LockedError, latest_attempt, record_failure
+from scaling.study.extensions import check_extensions, load_extensions
 from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Observer
@@ -22,6 +23,9 @@ TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed a
 PASSING = (OSError, RuntimeError, MemoryError)  # failures that another try may not meet again
 
 
+Kind = Literal["done", "held", "refused", "stopped", "failed", "lost"]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a job ended: done, held (by another process), stopped or failed. Lost: nothing was heard of it.
@@ -29,7 +33,7 @@ class Outcome:
     Refused: it was begun by other code or in other arithmetic; another try cannot help.
     """
 
-    kind: Literal["done", "held", "refused", "stopped", "failed", "lost"]
+    kind: Kind
     why: str = ""
     again: bool = False  # whether another try may help
 
@@ -47,6 +51,7 @@ class TrunkJob:
     parallel: str = "none"
     reuse: bool = False
     on_change: OnChange = "refuse"
+    extensions: tuple[str, ...] = ()  # files that register what the trunk uses
 
     @property
     def id(self) -> str:
@@ -63,7 +68,13 @@ class TrunkJob:
         return all((self.home / run.id / RECORD_FILE).exists() for run in self.trunk.runs)
 
     def train(self, observer: Observer) -> list[RunRecord]:
-        """Train the trunk; see `train_trunk` for what it raises, and `open_dataset`."""
+        """Train the trunk; see `train_trunk` for what it raises, and `open_dataset`.
+
+        Raises:
+            ValueError: where an extension has changed since the trunk was planned.
+        """
+        load_extensions(self.extensions)
+        check_extensions(self.trunk.spec.extensions, f"trunk {self.id}")
         return train_trunk(
             self.trunk,
             open_dataset(self.trunk.spec.data, self.cache),

@@ -59,6 +59,7 @@ def launch(plan: Plan, share: Share, observer: Observer, on_change: OnChange = "
             config.training.parallel.value,
             config.reuse,
             on_change,
+            plan.composition.extensions,
         )
         for trunk in ordered
     ]

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from scaling.launch.described import own_steps
 from scaling.launch.devices import Share
 from scaling.launch.job import TRIES, Outcome, TrunkJob
 from scaling.launch.pool import Ended, ProcessPool, Send
 from scaling.records.storage import latest_attempt, record_failure
+from scaling.records.thinning import Thinning
 from scaling.study.plan import Plan
+from scaling.study.spec import Trunk
 from scaling.training.observer import Kind, Observer
 
 PRELOAD = ["scaling.launch.preload"]
-MIN_INTERVAL = 0.2  # seconds between two training rows of one trunk that a process sends
+MIN_INTERVAL = 0.2  # seconds between two training rows of a run that a process sends
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +43,18 @@ class LocalLauncher:
 def train_here(jobs: Sequence[TrunkJob], observer: Observer) -> None:
     """Train one after the other in this process. A trunk that fails has noted it, and the next one starts.
 
+    What another try may help gets one after all others.
+
     Raises:
         Stopped: when asked to stop.
     """
-    for job in jobs:
-        _report(job, job.run(observer))
+    waiting = deque((job, 1) for job in jobs)
+    while waiting:
+        job, attempt = waiting.popleft()
+        outcome = job.run(observer)
+        _report(job, outcome, f" (try {attempt})" if outcome.again else "")
+        if outcome.again and attempt < TRIES:
+            waiting.append((job, attempt + 1))
 
 
 def train_in_processes(jobs: Sequence[TrunkJob], places: Sequence[str], observer: Observer) -> None:
@@ -91,23 +101,21 @@ class _Train:
     job: TrunkJob
 
     def __call__(self, place: str, send: Send) -> Outcome:
-        return replace(self.job, device=place).run(PipeObserver(send))
+        return replace(self.job, device=place).run(PipeObserver(send, self.job.trunk))
 
 
 class PipeObserver(Observer):
     """Sends what it is told to the parent; training rows at a pace that a person can follow."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, trunk: Trunk) -> None:
         self.send = send
-        self.sent = 0.0
+        self.thinning = {id: Thinning(MIN_INTERVAL, steps) for id, steps in own_steps(trunk).items()}
 
     def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
         self.send(("opened", (id, kind, config)))
 
     def logged(self, id: str, row: Mapping[str, Any]) -> None:
-        now = time.monotonic()
-        if "loss" in row or now - self.sent > MIN_INTERVAL:
-            self.sent = now
+        if self.thinning[id].shows(row, time.monotonic()):
             self.send(("logged", (id, row)))
 
     def closed(self, id: str, summary: Mapping[str, Any]) -> None:

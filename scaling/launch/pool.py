@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import os
 import signal
 import sys
 from collections import deque
@@ -82,7 +83,13 @@ class ProcessPool(Generic[W]):
         try:
             while running or (self.waiting and not asked):
                 while self.waiting and self.free and not asked:
-                    child = _Child(self.context, self.waiting.popleft(), self.free.popleft())
+                    work, place = self.waiting.popleft(), self.free.popleft()
+                    try:
+                        child = _Child(self.context, work, place)
+                    except (OSError, EOFError) as error:  # the fork server died; the next start makes another
+                        self.free.append(place)
+                        yield work, Ended(lost=f"its process could not be started: {error!r}")
+                        continue
                     running[child.reader] = child
                 for reader in wait(list(running), timeout=0.2):
                     child = running[reader]  # type: ignore[index]
@@ -111,8 +118,13 @@ class _Child(Generic[W]):
         self.result: Ended | None = None
         self.reader, writer = context.Pipe(duplex=False)
         self.process: BaseProcess = context.Process(target=_run, args=(work, place, writer), daemon=True)
-        self.process.start()
-        writer.close()
+        try:
+            self.process.start()
+        except BaseException:
+            self.reader.close()
+            raise
+        finally:
+            writer.close()
 
     def receive(self) -> Message | Ended:
         """The next message; `Ended` once the process is over."""
@@ -137,11 +149,21 @@ class _Child(Generic[W]):
 def _run(work: Work, place: str, writer: Connection) -> None:
     """What a process does. It dies with its parent, and leaves Ctrl-C and a closed terminal to it."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():  # killed while this process was born
+        os._exit(1)
+
+    def send(event: Message | Ended) -> None:
+        try:
+            writer.send(event)
+        except OSError:  # the parent is gone: that is no failure of the work
+            os._exit(1)
+
     with stop.on_signals():
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         try:
-            result = work(place, lambda content: writer.send(Message(content)))
+            result = work(place, lambda content: send(Message(content)))
         except stop.Stopped:
             return
-        writer.send(Ended(result))
+        send(Ended(result))

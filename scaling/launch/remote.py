@@ -10,11 +10,13 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Protocol
 
 from scaling.launch.job import TRIES, Outcome, TrunkJob
+from scaling.records.reading import LARGEST_PLAN, read_small
 from scaling.records.record import RECORD_FILE, DamagedRecord, decode_record
 from scaling.records.storage import latest_attempt, record_failure
 from scaling.training import stop
@@ -95,7 +97,7 @@ class _Watch:
                 if run.id in self.told:
                     continue
                 try:
-                    record = decode_record((home / run.id / RECORD_FILE).read_bytes())
+                    record = decode_record(read_small(home / run.id / RECORD_FILE))
                 except (OSError, DamagedRecord):
                     continue  # not there yet; one that is damaged is made again, and counted by `status`
                 self.told.add(run.id)
@@ -110,9 +112,13 @@ class _Watch:
 
     def _tell_log(self, id: str, folder: Path) -> None:
         try:
-            lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+            lines = read_small(folder / "metrics.jsonl", LARGEST_PLAN).splitlines(keepends=True)
         except FileNotFoundError:  # of a run that its trunk's divergence took along
+            return
+        except (OSError, DamagedRecord) as error:  # whoever watches sees less; the record is what counts
+            logger.warning("%s: its log cannot be shown: %s", id, error)
             return
         for line in lines:
             if line.endswith(b"\n"):
-                self.observer.logged(id, json.loads(line))
+                with suppress(ValueError, RecursionError):
+                    self.observer.logged(id, json.loads(line))

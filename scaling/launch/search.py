@@ -8,7 +8,6 @@ interrupted tries what an uninterrupted one tries.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling.launch.devices import share_machine
 from scaling.launch.study import StudyObserver, StudyResult, run_study
+from scaling.records.reading import LARGEST_PLAN, read_json
 from scaling.records.record import RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, LockedError, make_folder, quarantine, write_atomic, write_json
 from scaling.study.axes import Axis
@@ -273,12 +273,12 @@ def _row(trial: Trial) -> dict[str, Any]:
 def _read_trials(path: Path) -> list[Trial]:
     """What was tried so far. A damaged file is set aside: the search does not know its runs, which stay."""
     try:
-        rows = json.loads(path.read_bytes())["trials"]
+        rows = read_json(path, LARGEST_PLAN)["trials"]
         return [Trial(int(row["number"]), dict(row["values"]), str(row["run_id"])) for row in rows]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        quarantine(path, f"unreadable trials: {error!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        quarantine(path.parent.resolve() / path.name, f"unreadable trials: {error!r}")
         return []
 
 

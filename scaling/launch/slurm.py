@@ -12,15 +12,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import submitit
-from submitit.core.utils import pickle_load
 
 from scaling.launch.devices import Share
-from scaling.launch.job import Outcome, TrunkJob, work
+from scaling.launch.job import Kind, Outcome, TrunkJob, work
 from scaling.launch.remote import train_remotely
+from scaling.records.reading import read_json
+from scaling.records.storage import own_folder, write_json
 from scaling.study.plan import Plan
 from scaling.training.observer import Observer
 
@@ -33,18 +35,38 @@ logger = logging.getLogger(__name__)
 class _Work:
     """What submitit runs. Slurm's warning before the time limit saves, and puts the job back in the queue."""
 
-    def __call__(self, job: TrunkJob, home: str) -> Outcome:
+    def __call__(self, job: TrunkJob, home: str) -> None:
         if job.parallel != "none":  # one model over the job's processes, as under torchrun
             processes = submitit.helpers.TorchDistributedEnvironment()
             processes.export(overwrite=True, set_cuda_visible_devices=False)
         outcome = work(job, home)
         if outcome.kind == "stopped" and outcome.why.startswith("SIGUSR2"):
             signal.raise_signal(signal.SIGUSR2)  # submitit's handler is back: it requeues, and ends this
-        return outcome
+        here = submitit.JobEnvironment()
+        if here.global_rank == 0:
+            write_json(_answer(here.paths), asdict(outcome))
 
     def checkpoint(self, job: TrunkJob, home: str) -> submitit.helpers.DelayedSubmission:
         """What the requeued job does: the same, from the last checkpoint."""
         return submitit.helpers.DelayedSubmission(self, job, home)
+
+
+def _answer(paths: Any) -> Path:
+    return Path(paths.folder) / f"{paths.job_id}_outcome.json"
+
+
+def _read_answer(paths: Any) -> Outcome:
+    """How a job says that it ended. Whether its runs are done, only their records say."""
+    try:
+        found = Outcome(**read_json(_answer(paths)))
+        if found.kind in get_args(Kind):
+            return Outcome(found.kind, str(found.why), found.again is True)
+        why = f"an unknown kind {found.kind!r}"
+    except (OSError, ValueError, TypeError) as error:
+        why = str(error)
+    return Outcome(
+        "lost", f"Slurm job {paths.job_id} left no outcome that can be read ({why}); see {paths.stderr}"
+    )
 
 
 class SlurmLauncher:
@@ -54,7 +76,7 @@ class SlurmLauncher:
         self.settings = {key: value for key, value in settings.items() if value is not None}
 
     def train(self, plan: Plan, jobs: Sequence[TrunkJob], share: Share, observer: Observer) -> None:
-        engine = Slurm(plan.folder.absolute() / "slurm", {"name": plan.name, **self.settings})
+        engine = Slurm(own_folder(plan.folder.absolute(), "slurm"), {"name": plan.name, **self.settings})
         train_remotely(jobs, engine, observer)
 
 
@@ -75,7 +97,7 @@ class Slurm:
         )
         self.executor.update_parameters(**settings)
         self.local = cluster == "local"
-        self.jobs: dict[str, submitit.Job[Outcome]] = {}
+        self.jobs: dict[str, submitit.Job[None]] = {}
         self.gone: dict[str, float] = {}  # since when the queue does not list it
         self.asked = 0.0
 
@@ -92,9 +114,8 @@ class Slurm:
         listed = self._listed()
         over = {}
         for id, job in list(self.jobs.items()):
-            if job.paths.result_pickle.exists():
-                kind, value = pickle_load(job.paths.result_pickle)
-                over[id] = value if kind == "success" else Outcome("failed", str(value))
+            if job.paths.result_pickle.exists():  # never read: a pickle runs code, and the folder is shared
+                over[id] = _read_answer(job.paths)
             elif listed is None or id in listed:
                 self.gone.pop(id, None)
             elif now - self.gone.setdefault(id, now) >= GRACE:
@@ -105,7 +126,7 @@ class Slurm:
 
     def leave(self) -> str:
         return (
-            f"{len(self.jobs)} jobs stay in the queue and go on without this command: "
+            f"jobs that stay in the queue and go on without this command: {len(self.jobs)}; "
             f"scancel {' '.join(sorted({id.split('_')[0] for id in self.jobs}))} ends them"
         )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from scaling.launch.evaluate import Scores, evaluate_study
 from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
+from scaling.launch.tensorboard import TensorBoard
+from scaling.records.reading import LARGEST_PLAN, read_json
 from scaling.records.record import CODE, PLAN_FILE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import (
     Lock,
@@ -27,6 +30,7 @@ from scaling.records.storage import (
     write_json,
 )
 from scaling.records.tracking import open_tracker
+from scaling.study.config import Tracking
 from scaling.study.plan import Plan
 from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
@@ -229,8 +233,9 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
             body["runs"] = [*(row for row in earlier if row["run_id"] not in fresh), *body["runs"]]
             write_json(path, body)
     except OSError as error:
+        where = f"{error.filename} " if error.errno in (errno.ELOOP, errno.EINVAL) else ""
         raise OSError(
-            f"runs folder {plan.folder} cannot be written: {error.strerror or error}. "
+            f"runs folder {plan.folder} cannot be written: {where}{error.strerror or error}. "
             "Choose another with runs=FOLDER."
         ) from error
 
@@ -238,30 +243,44 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
 def _planned_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a plan that is there already. A damaged one is set aside."""
     try:
-        rows = [dict(row) for row in json.loads(path.read_bytes())["runs"]]
+        rows = [dict(row) for row in read_json(path, LARGEST_PLAN)["runs"]]
         return [row for row in rows if isinstance(row["run_id"], str)]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        quarantine(path, f"unreadable plan: {error!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        quarantine(path.parent.resolve() / path.name, f"unreadable plan: {error!r}")
         return []
 
 
 def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
-    """Train, with a mirror in W&B; whether `max_hours` ended it."""
+    """Train, and show it where `tracking` says; whether `max_hours` ended it."""
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
-    tracker = open_tracker(config.tracking.value, study=plan.name, folder=plan.folder, project=config.project)
-    write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
     begin = time.monotonic()
-    with tracker, after(limit):
+    with _viewer(plan) as viewer, after(limit):
+        write_atomic(
+            plan.folder / "multirun.yaml", plan.composition.to_yaml().encode()
+        )  # as Hydra leaves one
         try:
-            launch(plan, expected.share, Observers(observer, Mirror(tracker)), on_change)
+            launch(plan, expected.share, Observers(observer, viewer), on_change)
         except Stopped:
             if limit is None or time.monotonic() - begin < limit:
                 raise
             return True
     return False
+
+
+@contextmanager
+def _viewer(plan: Plan) -> Iterator[Observer]:
+    config = plan.config
+    if config.tracking is Tracking.tensorboard:
+        yield TensorBoard(plan.folder, plan.trunks)
+        return
+    mode = config.tracking.value
+    with open_tracker(
+        mode, study=plan.name, folder=plan.folder, project=config.project, entity=config.entity
+    ) as tracker:
+        yield Mirror(tracker, plan.trunks)
 
 
 @dataclass

@@ -1,6 +1,19 @@
 """Model families: each one file, one registration, one accounting of parameters and FLOPs."""
 
-from scaling.models.family import BASE, NOTHING, Counts, Family, Shape, input_lengths
-from scaling.models.registry import FAMILIES, get_family
+from scaling.models.family import NOTHING, Family
+from scaling.models.registry import FAMILIES, check_counts, get_family, shape_of
+from scaling.models.sizes import BASE, Counts, Role, Shape, input_lengths
 
-__all__ = ["BASE", "FAMILIES", "NOTHING", "Counts", "Family", "Shape", "get_family", "input_lengths"]
+__all__ = [
+    "BASE",
+    "FAMILIES",
+    "NOTHING",
+    "Counts",
+    "Family",
+    "Role",
+    "Shape",
+    "check_counts",
+    "get_family",
+    "input_lengths",
+    "shape_of",
+]

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scaling.models.family import NOTHING
+from scaling.models.options import DEFAULT, Options
 
 
 class Norm(nn.Module):
@@ -25,6 +26,18 @@ class Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.layer_norm(x, self.gain.shape, self.gain, None)
+
+
+class RmsNorm(Norm):
+    """RMSNorm with a gain."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.gain.shape, self.gain, 1e-5)
+
+
+def make_norm(width: int, options: Options) -> Norm:
+    """The norm that was asked for."""
+    return RmsNorm(width) if options.norm == "rms" else Norm(width)
 
 
 class Linear(nn.Linear):
@@ -126,22 +139,28 @@ def attendable(tokens: Tensor) -> Tensor | None:
     return seen[:, None, None]
 
 
-Cache = tuple[Tensor, Tensor]  # keys and values of the tokens so far, each (batch, heads, tokens, head_width)
+# Keys and values of the tokens so far, each (batch, heads, tokens, head_width); of a shifted block also what
+# it read of the last token (batch, 1, width).
+Cache = tuple[Tensor, ...]
 
 
 class Attention(nn.Module):
-    """Causal or bidirectional self-attention with rotary positions."""
+    """Causal or bidirectional self-attention, with rotary positions where the options say nothing else."""
 
-    def __init__(self, width: int, causal: bool) -> None:
+    def __init__(self, width: int, causal: bool, options: Options = DEFAULT) -> None:
         super().__init__()
-        self.heads = heads_for(width)
+        self.heads, self.kv_heads = options.attention_heads(width, heads_for(width))
         self.causal = causal
-        self.qkv = Linear(width, 3 * width)
+        self.rotary = options.positions == "rotary"
+        head_width = width // self.heads
+        self.qkv = Linear(width, width + 2 * self.kv_heads * head_width)
         self.out = Linear(width, width)
+        self.query_norm, self.key_norm = (RmsNorm(head_width) if options.qk_norm else None for _ in range(2))
 
     def forward(self, x: Tensor, turn: Tensor, seen: Tensor | None = None) -> Tensor:
         """`seen` is `attendable` of a bidirectional batch; causal ones, padded on the right, need none."""
         q, k, v = self._project(x, turn)
+        k, v = self._share(k), self._share(v)
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=self.causal)
         return self._mix(mixed)
 
@@ -153,44 +172,97 @@ class Attention(nn.Module):
             k, v = torch.cat((past[0], k), dim=2), torch.cat((past[1], v), dim=2)
             new, total = q.shape[2], k.shape[2]
             seen = torch.ones(new, total, dtype=torch.bool, device=x.device).tril(total - new)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, is_causal=seen is None)
+        mixed = F.scaled_dot_product_attention(
+            q, self._share(k), self._share(v), attn_mask=seen, is_causal=seen is None
+        )
         return self._mix(mixed), (k, v)
 
     def _project(self, x: Tensor, turn: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each (batch, heads, tokens, head_width)."""
-        qk, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
+        """Queries (batch, heads, tokens, head_width), and keys and values (batch, kv_heads, …)."""
+        if self.kv_heads == self.heads:
+            qk, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).split((2, 1), dim=-3)
+        else:
+            parts = (self.heads, self.kv_heads, self.kv_heads)
+            q, k, v = self.qkv(x).unflatten(-1, (sum(parts), -1)).split(parts, dim=-2)
+            qk, v = (q, k), v.unsqueeze(-3)
+        q, k = qk if isinstance(qk, tuple) else qk.unbind(-3)
         if x.device.type == "cpu":
             # Flash attention in bfloat16 would spend two thirds of a step going backward.
-            qk, v = qk.float(), v.float()
-        q, k = (rotate(y, turn) for y in qk.unbind(-3))
+            q, k, v = q.float(), k.float(), v.float()
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if self.rotary:
+            q, k = rotate(q, turn), rotate(k, turn)
         v = v.squeeze(-3).contiguous()  # a view would keep the queries and keys that are not turned yet
         return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+
+    def _share(self, x: Tensor) -> Tensor:
+        """Each head of keys or values for every query head of its group."""
+        return x if self.kv_heads == self.heads else x.repeat_interleave(self.heads // self.kv_heads, dim=1)
 
     def _mix(self, mixed: Tensor) -> Tensor:
         return self.out(mixed.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
 
+class Mlp(nn.Module):
+    """A feed-forward as a part of its own; a block has its two matrices itself."""
+
+    def __init__(self, width: int, hidden: int, options: Options = DEFAULT) -> None:
+        super().__init__()
+        self.up, self.down = mlp_layers(width, hidden, options)
+        self.kind = options.mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(bend(self.up(x), self.kind))  # type: ignore[no-any-return]
+
+
+def mlp_layers(width: int, hidden: int, options: Options) -> tuple[Linear, Linear]:
+    """Into a feed-forward and out of it; SwiGLU's gate and value are one product."""
+    return Linear(width, hidden * (2 if options.mlp == "swiglu" else 1)), Linear(hidden, width)
+
+
+def bend(x: Tensor, kind: str) -> Tensor:
+    """What a feed-forward does between its matrices."""
+    if kind == "swiglu":
+        gate, value = x.chunk(2, dim=-1)
+        return F.silu(gate) * value
+    return F.relu(x).square() if kind == "relu2" else F.gelu(x)
+
+
+def shifted(x: Tensor, before: Tensor | None = None) -> Tensor:
+    """Half of the channels one token late; `before` (batch, 1, width) comes before the first, else zeros."""
+    half = x.shape[-1] // 2
+    late = torch.zeros_like(x[:, :1]) if before is None else before
+    return torch.cat((torch.cat((late, x[:, :-1]), dim=1)[..., :half], x[..., half:]), dim=-1)
+
+
 class Block(nn.Module):
     """Pre-norm residual block: attention, then a feed-forward of four times the width."""
 
-    def __init__(self, width: int, causal: bool) -> None:
+    def __init__(self, width: int, causal: bool, options: Options = DEFAULT) -> None:
         super().__init__()
-        self.attention_norm = Norm(width)
-        self.attention = Attention(width, causal)
-        self.mlp_norm = Norm(width)
-        self.up = Linear(width, 4 * width)
-        self.down = Linear(4 * width, width)
+        self.attention_norm = make_norm(width, options)
+        self.attention = Attention(width, causal, options)
+        self.mlp_norm = make_norm(width, options)
+        self.mlp, self.shift = options.mlp, options.shift
+        self._make_feed(width, options)
+
+    def _make_feed(self, width: int, options: Options) -> None:
+        self.up, self.down = mlp_layers(width, options.hidden(width), options)
 
     def forward(self, x: Tensor, turn: Tensor, seen: Tensor | None = None) -> Tensor:
-        return self._feed(add(x, self.attention(self.attention_norm(x), turn, seen)))
+        read = self.attention_norm(x)
+        return self._feed(add(x, self.attention(shifted(read) if self.shift else read, turn, seen)))
 
     def extend(self, x: Tensor, turn: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
         """The same for new tokens after those in `past`, and what the next ones need."""
-        mixed, past = self.attention.extend(self.attention_norm(x), turn, past)
-        return self._feed(add(x, mixed)), past
+        read = self.attention_norm(x)
+        into = shifted(read, past[2] if past else None) if self.shift else read
+        mixed, now = self.attention.extend(into, turn, past)
+        return self._feed(add(x, mixed)), (*now, read[:, -1:]) if self.shift else now
 
     def _feed(self, x: Tensor) -> Tensor:
-        return add(x, self.down(F.gelu(self.up(self.mlp_norm(x)))))
+        return add(x, self.down(bend(self.up(self.mlp_norm(x)), self.mlp)))
 
 
 def initialise(model: nn.Module, additions: int) -> None:

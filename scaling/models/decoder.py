@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from scaling.models.blocks import Block, Cache, positions
-from scaling.models.family import Family, Shape
+from scaling.models.blocks import Block, Cache
+from scaling.models.family import Family
+from scaling.models.options import OPTIONS
+from scaling.models.sizes import Shape
 from scaling.models.transformer import Transformer, counts, ladder
 
 
@@ -23,14 +25,15 @@ class Decoder(Transformer):
                 be moved to earlier ones: start again with a shorter past.
         """
         start = state[0][0].shape[2] if state else 0
-        turn = positions(self.turn, start, tokens.shape[1])
-        x = self.embedding(tokens.clamp(min=0))
+        x, turn = self.embed(tokens, start)
         after: list[Cache] = []
         for index, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             x, past = block.extend(x, turn, state[index] if state else None)
             after.append(past)
-        return self.head(self.norm(x)), after
+        return self.head(self.finish(x)), after
 
 
-FAMILY = Family(name="decoder", objective="causal", ladder=ladder(), counts=counts, build=Decoder)
+FAMILY = Family(
+    name="decoder", objective="causal", ladder=ladder(), counts=counts, build=Decoder, options=OPTIONS
+)

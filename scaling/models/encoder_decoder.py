@@ -21,7 +21,8 @@ from scaling.models.blocks import (
     positions,
     rotations,
 )
-from scaling.models.family import Counts, Family, Shape, input_lengths, widths
+from scaling.models.family import Family, widths
+from scaling.models.sizes import Counts, Shape, input_lengths
 
 
 class Memory(NamedTuple):
@@ -52,7 +53,7 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, cache: Cache, seen: Tensor | None) -> Tensor:
         q = _mixable(self.query(x).unflatten(-1, (self.heads, -1)))
-        mixed = F.scaled_dot_product_attention(q, *cache, attn_mask=seen)
+        mixed = F.scaled_dot_product_attention(q, cache[0], cache[1], attn_mask=seen)
         return self.out(mixed.transpose(1, 2).flatten(-2))  # type: ignore[no-any-return]
 
 

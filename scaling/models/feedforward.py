@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scaling.models.blocks import EMBEDDING_STD, Linear
-from scaling.models.family import Counts, Family, Shape, widths
+from scaling.models.family import Family, widths
+from scaling.models.sizes import Counts, Shape
 
 WINDOW = 16  # tokens that an output sees, its own position included
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scaling.models.blocks import EMBEDDING_STD, Linear, Norm
-from scaling.models.family import Counts, Family, Shape, widths
+from scaling.models.family import Family, widths
+from scaling.models.sizes import Counts, Shape
 
 State = tuple[Tensor, Tensor]  # hidden and cell state, each (depth, batch, width)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from scaling.models.family import Family, Shape
+from scaling.models.family import Family
+from scaling.models.options import OPTIONS
+from scaling.models.sizes import Shape
 from scaling.models.transformer import Transformer, counts, ladder
 
 
@@ -21,5 +23,10 @@ class Masked(Transformer):
 
 
 FAMILY = Family(
-    name="masked", objective="masked", ladder=ladder(), counts=partial(counts, extra=1), build=Masked
+    name="masked",
+    objective="masked",
+    ladder=ladder(),
+    counts=partial(counts, extra=1),
+    build=Masked,
+    options=OPTIONS,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from scaling.models.blocks import heads_for
-from scaling.models.family import Shape
+from scaling.models.sizes import Shape
 
 
 def to_config(shape: Shape, vocab: int, context: int, end: int | None = None) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def to_config(shape: Shape, vocab: int, context: int, end: int | None = None) ->
         "tie_word_embeddings": False,
         "bos_token_id": None,
         "eos_token_id": end,
+        "pad_token_id": end,
         "dtype": "float32",
     }  # fmt: skip
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from scaling.models.blocks import Block, Linear, Norm, attendable, heads_for, initialise, positions, rotations
-from scaling.models.family import Counts, Shape, widths
+from scaling.models.blocks import (
+    Block,
+    Linear,
+    attendable,
+    heads_for,
+    initialise,
+    make_norm,
+    positions,
+    rotations,
+)
+from scaling.models.family import widths
+from scaling.models.options import Options
+from scaling.models.sizes import Counts, Shape
 
 
 class Transformer(nn.Module):
-    """Tokens (batch, tokens) → logits (batch, tokens, vocab). Rotary positions, untied output layer.
+    """Tokens (batch, tokens) → logits (batch, tokens, vocab); by default rotary, with an untied output layer.
 
     `extra` ids beyond the vocabulary may be read and are never predicted.
     """
@@ -20,16 +34,46 @@ class Transformer(nn.Module):
 
     def __init__(self, shape: Shape, vocab: int, context: int, *, causal: bool, extra: int = 0) -> None:
         super().__init__()
+        width, options = shape.width, Options.of(shape)
         self.causal = causal
         self.context = context
-        self.embedding = nn.Embedding(vocab + extra, shape.width)
-        self.blocks = nn.ModuleList(Block(shape.width, causal) for _ in range(shape.depth))
-        self.norm = Norm(shape.width)
-        self.head = Linear(shape.width, vocab)
-        turn = rotations(context, shape.width // heads_for(shape.width))
+        self.embedding = nn.Embedding(vocab + extra, width)
+        self.blocks = nn.ModuleList(self.make_block(shape, options) for _ in range(shape.depth))
+        self.norm = make_norm(width, options)
+        self.scale = width**0.5 if options.tied else 1.0
+        self.head = TiedHead(self.embedding, vocab) if options.tied else Linear(width, vocab)
+        self.places = nn.Embedding(context, width) if options.positions == "learned" else None
+        heads, _ = options.attention_heads(width, heads_for(width))
+        turn = rotations(context, width // heads if options.positions == "rotary" else 2)
         self.register_buffer("turn", turn, persistent=False)
         initialise(self, additions=2 * shape.depth)
-        nn.init.normal_(self.head.weight, std=1 / shape.width)  # untrained loss is ln(vocab) to 1/width
+        if options.tied:
+            nn.init.normal_(self.embedding.weight, std=width**-0.5)
+        else:
+            nn.init.normal_(self.head.weight, std=1 / width)  # untrained loss is ln(vocab) to 1/width
+
+    def make_block(self, shape: Shape, options: Options) -> Block:
+        """One of the blocks."""
+        return Block(shape.width, self.causal, options)
+
+    def embed(self, tokens: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+        """What the first block reads of tokens that begin at position `start`, and their rotations.
+
+        Raises:
+            ValueError: for more tokens than the context.
+        """
+        turn = positions(self.turn, start, tokens.shape[1])
+        x = self.embedding(tokens.clamp(min=0))
+        if self.scale != 1:
+            x = x * self.scale
+        if self.places is not None:
+            x = x + self.places(torch.arange(start, start + tokens.shape[1], device=tokens.device))
+        return x, turn
+
+    def finish(self, x: Tensor) -> Tensor:
+        """What the output layer reads, of what the last block gave; a tied layer gives logits as small."""
+        x = self.norm(x)
+        return x if self.scale == 1 else x / self.scale
 
     def features(self, tokens: Tensor) -> Tensor:
         """What the output layer reads, (batch, tokens, width).
@@ -37,34 +81,71 @@ class Transformer(nn.Module):
         Raises:
             ValueError: for more tokens than the context.
         """
-        turn = positions(self.turn, 0, tokens.shape[1])
         seen = None if self.causal else attendable(tokens)
-        x = self.embedding(tokens.clamp(min=0))
+        x, turn = self.embed(tokens)
         for block in self.blocks:
             x = block(x, turn, seen)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.finish(x)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.head(self.features(tokens))  # type: ignore[no-any-return]
 
 
+class TiedHead(Linear):
+    """An output layer whose matrix is that of an embedding, or of its first `vocab` rows."""
+
+    def __init__(self, embedding: nn.Embedding, vocab: int) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = embedding.embedding_dim, vocab
+        self._of = (embedding,)  # in a tuple it is no part: a model has its weight once
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TiedHead:
+        head = TiedHead(copy.deepcopy(self._of[0], memo), self.out_features)
+        head.compute_dtype = self.compute_dtype
+        return head
+
+    @property
+    def weight(self) -> Tensor:  # type: ignore[override]
+        """(vocab, width)."""
+        return self._of[0].weight[: self.out_features]
+
+
 def counts(shape: Shape, vocab: int, context: int, extra: int = 0) -> Counts:
     """Closed form, held to the built model and to PyTorch's counter by a test.
 
-    params = 12 depth width² + (2 depth + 1) width. Forward FLOPs a token: two a weight of every matrix
-    product, and 4 depth context width for attention over the whole context.
+    By default params = 12 depth width² + (2 depth + 1) width. Forward FLOPs a token: two a weight of every
+    matrix product, and 4 depth context width for attention over the whole context.
     Source: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1; the output layer and the full attention
     term are added as in Porian et al. 2024 (arXiv:2406.19146).
     """
-    width, depth = shape.width, shape.depth
-    matmul = 12 * depth * width**2 + vocab * width
-    norms = (2 * depth + 1) * width
-    params = 12 * depth * width**2 + norms
+    options = Options.of(shape)
+    return combine(
+        shape, vocab, context, options.mlp_weights(shape.width, options.hidden(shape.width)), extra=extra
+    )
+
+
+def combine(shape: Shape, vocab: int, context: int, mlp: int, *, idle: int = 0, extra: int = 0) -> Counts:
+    """Counts of a transformer with so many weights in the feed-forward of a block.
+
+    Args:
+        mlp: those that a token is multiplied by.
+        idle: those besides that other tokens are multiplied by.
+        extra: ids that are read and never predicted.
+    """
+    width, depth, options = shape.width, shape.depth, Options.of(shape)
+    heads, kv_heads = options.attention_heads(width, heads_for(width))
+    attention = 2 * width**2 + 2 * kv_heads * (width // heads) * width
+    block = attention + mlp
+    norms = (2 * depth + 1) * width + (2 * depth * (width // heads) if options.qk_norm else 0)
+    active = depth * block + norms
+    params = active + depth * idle
+    tables = (1 if options.tied else 2) * vocab + extra + (context if options.positions == "learned" else 0)
     return Counts(
         params=params,
-        params_matmul=params + vocab * width,
-        params_total=params + (2 * vocab + extra) * width,
-        forward_flops=2 * matmul + 4 * depth * context * width,
+        params_matmul=params + (vocab + (extra if options.tied else 0)) * width,
+        params_total=params + tables * width,
+        forward_flops=2 * (depth * block + vocab * width) + 4 * depth * context * width,
+        params_active=active if idle else None,
     )
 
 

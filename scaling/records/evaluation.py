@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from scaling.records.reading import read_small
 from scaling.records.seal import DamagedRecord, canonical_json, seal, unseal
 
 SCHEMA = 1
@@ -93,8 +94,7 @@ def read_evaluations(run: str, damaged: dict[str, str]) -> Iterator[Evaluation]:
         if not name.endswith(".json"):
             continue
         try:
-            with open(f"{home}/{name}", "rb", buffering=0) as file:
-                found = decode_evaluation(file.read())
+            found = decode_evaluation(read_small(f"{home}/{name}"))
             check_place(found, run_id, name)
         except (DamagedRecord, OSError) as error:
             damaged[f"{home}/{name}"] = str(error)

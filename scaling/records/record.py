@@ -74,6 +74,7 @@ class RunRecord:
     finished: str
     params_encoder: int | None = None  # of `params`, where a family has two sides (Ghorbani)
     params_decoder: int | None = None
+    params_active: int | None = None  # of `params`, where a token goes through fewer
     reason: str | None = None  # why and at which step a run diverged
     versions: dict[str, str] = field(default_factory=dict)
     spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete

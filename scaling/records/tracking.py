@@ -3,16 +3,23 @@
 Everything W&B does, its import included, happens on one daemon thread that takes orders from a queue.
 Measured with wandb 0.31, 30 runs in one process: import 1 s, the first init 0.7 s, later ones 18 ms, finish
 7 ms, and 0.4 ms of CPU a row, which would be a tenth of a 4 ms step. So training rows are also thinned to ten
-a second (0.4 % of a core). Evaluations all pass, and `metrics.jsonl` has every row.
+a second (0.4 % of a core), but never below the sixty a run that draw its curve. Evaluations all pass, and
+`metrics.jsonl` has every row.
+
+A resumed run is a second folder with the same id. `wandb sync` (tried with 0.31) sends the folders that it is
+given in the order of their start, and appends to the run that is there.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import netrc
 import os
 import queue
+import shlex
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,30 +28,54 @@ from types import TracebackType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from scaling.records.storage import make_folder
+from scaling.records.storage import own_folder
+from scaling.records.thinning import Thinning
 
 Mode = Literal["auto", "offline", "online", "off"]
 
-PACE = 0.1  # seconds between two training rows
+MIN_INTERVAL = 0.1  # seconds between two training rows
 BACKLOG = 10_000  # orders that may wait; W&B has stood still for a quarter of an hour by then
 INIT_SECONDS = 4.0  # then offline, within 5 s; W&B itself tries for 90
 FINISH_SECONDS = 5.0  # W&B itself waits for ever for a server that went away
 CLOSE_SECONDS = 20.0
+PROJECT = "scaling"  # where neither the config nor WANDB_PROJECT names one
 
-# What a row of metrics.jsonl is called in W&B; anything else gets "train/" in front.
-NAMES = {"train_loss": "train/loss", "loss": "eval/loss", "loss_se": "eval/loss_se"}
+# WANDB_MODE → mode; W&B itself still takes the first names that its modes had, `dryrun` and `run`.
+MODES: dict[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "off",
+}
+
+_NAMES = {
+    "train_loss": "train/loss",
+    "loss": "eval/loss",
+    "loss_se": "eval/loss_se",
+    "bits_per_byte": "eval/bits_per_byte",
+}
 AXIS = "train/tokens"
 
 logger = logging.getLogger(__name__)
 
 
-def open_tracker(
-    mode: Mode, *, study: str, folder: str | Path, project: str, entity: str | None = None
-) -> Tracker:
-    """The mirror of a study. `folder` is the study's: W&B writes into its `wandb/` and nowhere else.
+def display_name(key: str) -> str:
+    """What a key of a row of `metrics.jsonl` is called in W&B and TensorBoard."""
+    return _NAMES.get(key, f"train/{key}")
 
-    `auto` is online where the user is logged in (WANDB_API_KEY, or a netrc entry), else offline, unless
-    WANDB_MODE says otherwise. With `off`, wandb is not even imported.
+
+def open_tracker(
+    mode: Mode, *, study: str, folder: str | Path, project: str | None = None, entity: str | None = None
+) -> Tracker:
+    """Open the mirror of a study. W&B writes into `wandb/` of the study's `folder` and nowhere else.
+
+    `auto` does what WANDB_DISABLED or WANDB_MODE says; without them it is online where the user is logged in
+    (WANDB_API_KEY, or a netrc entry), else offline. With `off`, wandb is not even imported.
+
+    Args:
+        project: default WANDB_PROJECT, else `scaling`.
+        entity: default WANDB_ENTITY, else the user's own.
 
     Raises:
         ValueError: for a mode that is none of auto, offline, online, off.
@@ -52,17 +83,51 @@ def open_tracker(
     if mode not in ("auto", "offline", "online", "off"):
         raise ValueError(f"tracking: is one of auto, offline, online, off; got {mode!r}.")
     if mode == "auto":
-        mode = _auto()
-    return Tracker(mode, study=study, folder=Path(folder), project=project, entity=entity)
+        mode, _ = resolve_auto()
+    if mode != "off" and not _installed():
+        logger.warning("W&B: not mirrored: the package is missing: pip install 'scaling-harness[train]'.")
+        mode = "off"
+    return Tracker(
+        mode,
+        study=study,
+        folder=Path(folder),
+        project=project or os.environ.get("WANDB_PROJECT") or PROJECT,
+        entity=entity or os.environ.get("WANDB_ENTITY") or None,
+    )
 
 
-def _auto() -> Mode:
-    said = os.environ.get("WANDB_MODE", "")
-    if said in ("online", "offline"):
-        return "online" if said == "online" else "offline"
-    if said == "disabled":
-        return "off"
-    return "online" if _logged_in() else "offline"
+def waiting_runs(folder: str | Path) -> int:
+    """How many runs of a study `wandb sync` has not sent yet; a resumed run counts once."""
+    waiting = set()
+    for path in Path(folder).glob("wandb/offline-run-*/*.wandb"):
+        if not path.with_name(f"{path.name}.synced").exists():
+            waiting.add(path.name)
+    return len(waiting)
+
+
+def sync_command(folder: str | Path) -> str:
+    """The shell command that sends what waits, all folders of a resumed run in their order."""
+    return f"wandb sync {shlex.quote(str(Path(folder) / 'wandb'))}/offline-run-*"
+
+
+def resolve_auto() -> tuple[Mode, str]:
+    """What `auto` means here, and why; opens no connection."""
+    disabled = os.environ.get("WANDB_DISABLED", "")
+    if disabled.strip().lower() not in ("", "0", "false", "no", "off"):
+        return "off", f"WANDB_DISABLED={disabled}"
+    asked = os.environ.get("WANDB_MODE", "")
+    if asked.strip().lower() in MODES:
+        return MODES[asked.strip().lower()], f"WANDB_MODE={asked}"
+    if asked:
+        logger.warning(
+            "W&B: WANDB_MODE=%s is unknown; there are %s. Mirroring offline.", asked, ", ".join(MODES)
+        )
+        return "offline", f"WANDB_MODE={asked} is unknown"
+    return ("online", "logged in") if _logged_in() else ("offline", "not logged in")
+
+
+def _installed() -> bool:
+    return "wandb" in sys.modules or importlib.util.find_spec("wandb") is not None
 
 
 def _logged_in() -> bool:
@@ -99,10 +164,18 @@ class Tracker:
         job_type: str,
         config: Mapping[str, Any],
         tags: Sequence[str] = (),
+        steps: int = 0,
     ) -> RunTracker:
-        """Mirror a run; `job_type` is "trunk" or "run", `run_id` the stable one: a resumed run goes on."""
-        about = {"id": run_id, "name": name, "job_type": job_type, "config": dict(config), "tags": list(tags)}
-        run = RunTracker(self, about)
+        """Mirror a run; `job_type` is "trunk" or "run", `run_id` the stable one: a resumed run goes on.
+
+        Args:
+            tags: beside those of WANDB_TAGS.
+            steps: that it will train, so that a short run has enough points; 0 where that is not known.
+        """
+        said = [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",")]
+        tags = list(dict.fromkeys(tag for tag in (*tags, *said) if tag))
+        about = {"id": run_id, "name": name, "job_type": job_type, "config": dict(config), "tags": tags}
+        run = RunTracker(self, about, steps)
         if self.mode != "off":
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="wandb-mirror", daemon=True)
@@ -163,7 +236,7 @@ class Tracker:
 
     def init(self, about: Mapping[str, Any]) -> Any:
         """`wandb.init` on the thread: online if that was asked and works, else offline."""
-        cache = str(make_folder(self._folder / "wandb" / "cache"))
+        cache = str(own_folder(own_folder(self._folder, "wandb"), "cache"))
         for variable, value in {
             "WANDB_CACHE_DIR": cache,  # otherwise the home folder, which may be full or read-only
             "WANDB_DATA_DIR": cache,
@@ -210,7 +283,7 @@ class Tracker:
             **about,
             "project": self._project,
             "entity": self._entity,
-            "group": self._study,
+            "group": os.environ.get("WANDB_RUN_GROUP") or self._study,
             "resume": "allow",
             "reinit": "create_new",  # a trunk is open while its cooldowns come and go
             "settings": settings,
@@ -226,11 +299,11 @@ def _children(thread: threading.Thread) -> list[int]:
 class RunTracker:
     """The mirror of one run. No method waits, raises or touches the disk; after `finish` all do nothing."""
 
-    def __init__(self, tracker: Tracker, about: dict[str, Any]) -> None:
+    def __init__(self, tracker: Tracker, about: dict[str, Any], steps: int = 0) -> None:
         self.broken = False
         self._tracker, self._about = tracker, about
         self._open = tracker.mode != "off"
-        self._next_row = 0.0
+        self._thinning = Thinning(MIN_INTERVAL, steps)
         self._thinned = 0
         self._run: Any = None  # wandb's; only the thread touches it
 
@@ -243,19 +316,22 @@ class RunTracker:
         self._order(self._start)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Mirror a row as `metrics.jsonl` has it; a training row only if the last row is 0.1 s old.
+        """Mirror a row as `metrics.jsonl` has it; of training rows, those that `Thinning` shows.
 
         Never passes `step=`: W&B drops rows below its own step, and a resumed run starts below.
         """
         if not self._open:
             return
-        now = time.monotonic()
-        if now < self._next_row and "loss" not in row:
+        if not self._thinning.shows(row, time.monotonic()):
             self._thinned += 1
             return
-        self._next_row = now + PACE
-        named = {NAMES.get(key, f"train/{key}"): value for key, value in row.items()}
+        named = {display_name(key): value for key, value in row.items()}
         self._order(lambda: self._run.log(named))
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Replace settings by what came of them, e.g. the precision that `auto` has meant."""
+        values = dict(values)
+        self._order(lambda: self._run.config.update(values, allow_val_change=True))
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Final numbers, e.g. those of the record."""

@@ -123,6 +123,21 @@ def digest_of(root: str) -> str | None:
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
 
+def own_digest(root: str) -> str | None:
+    """Return the digest of a stranger's module and of its own helpers; None where it has no file."""
+    if module_file(root) is None:
+        return None
+    members = sorted(member for member in reached(root) if not member.startswith("scaling."))
+    parts = "".join(f"{member}{_text(_source(member))}" for member in members)
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+
+
+def forget_files() -> None:
+    """Look for files anew: modules were loaded, or files changed."""
+    digest_of.cache_clear()
+    module_file.cache_clear()
+
+
 def reached(root: str) -> set[str]:
     """Return the modules whose code a part's digest covers: its root, and what that imports of its wing."""
     found, waiting = set(), [root]

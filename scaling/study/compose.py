@@ -7,7 +7,6 @@ release of Hydra moves any of it.
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,13 +33,16 @@ from omegaconf.errors import OmegaConfBaseException
 
 from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
-from scaling.study.keys import explain_unknown, is_key, sections
+from scaling.study.extensions import load_extensions
+from scaling.study.keys import choices, explain_unknown, is_key, sections
+from scaling.study.mistakes import explain
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
 PRIVATE = (
     "hydra._internal.callbacks:Callbacks",
     "hydra._internal.config_loader_impl:ConfigLoaderImpl._apply_overrides_to_config",
     "hydra._internal.config_repository:ConfigRepository.initialize_sources",
+    "hydra._internal.config_repository:ConfigRepository.load_config",
     "hydra._internal.core_plugins.basic_sweeper:BasicSweeper.split_arguments",
     "hydra._internal.core_plugins.bash_completion:BashCompletion._query",
     "hydra._internal.hydra:Hydra.format_config_groups",
@@ -80,6 +82,7 @@ class Composition:
     shared: DictConfig
     sources: Sources = field(default_factory=Sources)
     axes: tuple[Axis, ...] = ()  # of a search: the one job is what all its trials share
+    extensions: tuple[str, ...] = ()  # absolute paths of the files that were loaded for it
 
     @property
     def launcher(self) -> dict[str, Any]:
@@ -152,8 +155,46 @@ def compose_study(overrides: Sequence[str], sources: Sources | None = None) -> C
     """
     overrides, sources = _with_files(overrides, sources or Sources.here())
     with _hydra(sources):
+        extensions = _load_extensions(overrides, sources)
         sweep = _split(overrides, sources)
-        return Composition(_compose_jobs(sweep.batch, sources), sweep.shared, sources, sweep.axes)
+        jobs = _compose_jobs(sweep.batch, sources)
+        return Composition(jobs, sweep.shared, sources, sweep.axes, extensions)
+
+
+def _load_extensions(overrides: Sequence[str], sources: Sources) -> tuple[str, ...]:
+    """Load the extensions that a study and its overrides name, so that what they register can be asked for.
+
+    Read from the files as they are: only then is it known which keys there are.
+
+    Raises:
+        PlanError: for one that is missing or broken.
+    """
+    parsed = _parse(overrides)
+    said = [o for o in parsed if o.key_or_group == "extensions"]
+    names = [sources.name]
+    names += [
+        f"study/{o.value()}" for o in parsed if o.key_or_group == "study" and isinstance(o.value(), str)
+    ]
+    asked: Any = []
+    folders: list[Path] = []
+    for name in names:
+        found = GlobalHydra.instance().config_loader().repository.load_config(name)  # type: ignore[attr-defined]
+        if found is not None and OmegaConf.is_dict(found.config) and "extensions" in found.config:
+            asked = OmegaConf.to_container(found.config)["extensions"]  # type: ignore[call-overload,index]
+            folders = [Path(found.path.removeprefix("file://")).parent]
+    if said:
+        asked, folders = said[-1].value(), []
+    asked = [asked] if isinstance(asked, str) else asked or []
+    if not isinstance(asked, list) or not all(isinstance(file, str) for file in asked):
+        raise PlanError(
+            f"extensions: a list of files is needed, e.g. extensions=[./my_model.py]; got {asked!r}."
+        )
+    try:
+        loaded = load_extensions(asked, folders)
+    except ValueError as error:
+        raise PlanError(str(error)) from error
+    register()
+    return loaded
 
 
 def _compose_jobs(batch: Sequence[Overrides], sources: Sources) -> tuple[Job, ...]:
@@ -168,7 +209,7 @@ def _compose_jobs(batch: Sequence[Overrides], sources: Sources) -> tuple[Job, ..
         try:
             jobs[job] = composer.compose(job)
         except (*EXPECTED, ValueError) as error:
-            problems.setdefault(_explain(error), []).append(job)
+            problems.setdefault(explain(error), []).append(job)
     if problems:
         raise PlanError(report_problems(problems, batch))
     return tuple(Job(job, config) for job, config in jobs.items())
@@ -192,7 +233,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as error:
-        raise PlanError(_explain(error)) from error
+        raise PlanError(explain(error)) from error
 
 
 def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], Sources]:
@@ -245,7 +286,7 @@ def _split(overrides: Sequence[str], sources: Sources) -> _Sweep:
         shared = compose(sources.name, fixed, return_hydra_config=True)
     except EXPECTED as error:
         _refuse_unknown(parsed, None)
-        raise PlanError(_explain(error)) from error
+        raise PlanError(explain(error)) from error
     sweeper = OmegaConf.to_container(shared.hydra.sweeper, resolve=True)
     assert isinstance(sweeper, dict)
     swept = [f"{key}={_swept(value)}" for key, value in (sweeper.get("params") or {}).items()]
@@ -384,6 +425,7 @@ def show_config(
     """
     overrides, sources = _with_files(overrides, sources)
     with _hydra(sources):
+        _load_extensions(overrides, sources)
         sweep = _split(overrides, sources)
         first = sweep.batch[0]
         number = len(sweep.batch)
@@ -393,7 +435,7 @@ def show_config(
         try:
             GlobalHydra.instance().hydra.show_cfg(sources.name, list(first), kind, package, resolve)  # type: ignore[union-attr]
         except EXPECTED as error:
-            raise PlanError(_explain(error)) from error
+            raise PlanError(explain(error)) from error
 
 
 def show_info(overrides: Sequence[str], sources: Sources, kind: str) -> None:
@@ -404,6 +446,7 @@ def show_info(overrides: Sequence[str], sources: Sources, kind: str) -> None:
     """
     overrides, sources = _with_files(overrides, sources)
     with _hydra(sources):
+        _load_extensions(overrides, sources)
         _split(overrides, sources)
         fixed = [str(o.input_line) for o in _parse(overrides) if not o.is_sweep_override()]
         GlobalHydra.instance().hydra.show_info(kind, sources.name, fixed)  # type: ignore[union-attr]
@@ -442,7 +485,12 @@ def complete(line: str) -> list[str]:
 
     with _hydra(Sources.here()):
         plugin = BashCompletion(GlobalHydra.instance().config_loader())
-        return sorted(plugin._query(config_name="config", line=line))
+        found = plugin._query(config_name="config", line=line)
+    key, equals, begun = line.rpartition(" ")[2].partition("=")
+    *before, last = begun.split(",")  # of a comma list, the last one is still being typed
+    start = f"{key}={''.join(f'{value},' for value in before)}"
+    listed = [f"{start}{value}" for value in choices(key) if value.startswith(last)] if equals else []
+    return sorted({*found, *listed})
 
 
 class Composer:
@@ -509,29 +557,6 @@ def _plain(override: Override) -> bool:
 
 def _field(override: Override) -> str:
     return override.key_or_group.partition(".")[0]
-
-
-_UNKNOWN = re.compile(r"Key '[^']*' not in '\w+'\s+full_key: (\S+)[\s\S]*")
-_ADVICE = re.compile(r"\n?To append to your [^\n]*")  # Hydra's, to prefix +: with it a typo was ignored
-
-
-def _explain(error: Exception) -> str:
-    """The message that says what is wrong: Hydra wraps it, sometimes twice."""
-    inner: BaseException = error
-    while inner.__cause__ is not None:
-        inner = inner.__cause__
-    text = str(inner).strip()
-    outer = str(error).strip()
-    if text not in outer and outer:
-        text = f"{outer}\n{text}"
-    text = _ADVICE.sub("", text)
-    unknown = _UNKNOWN.search(text)
-    if unknown is None or unknown[1].startswith("hydra."):
-        return text
-    where = text[: unknown.start()].replace("ConfigKeyError raised while composing config:", "").strip()
-    headless = unknown[1] == "study"  # the whole file was taken for what is below `study`
-    said = "begin the file with the line # @package _global_" if headless else explain_unknown(unknown[1])
-    return f"{where} {said}".strip()
 
 
 def _shared(jobs: Sequence[Overrides]) -> set[str]:

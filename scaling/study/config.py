@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -43,6 +45,29 @@ class Parametrisation(Enum):
     completep = "completep"
 
 
+class Norm(Enum):
+    """Of a transformer; every option of one is explained in `scaling.models.options`."""
+
+    layer = "layer"
+    rms = "rms"
+
+
+class Mlp(Enum):
+    """What a transformer's feed-forward does between its matrices."""
+
+    gelu = "gelu"
+    swiglu = "swiglu"
+    relu2 = "relu2"
+
+
+class Positions(Enum):
+    """How a transformer knows the order of tokens."""
+
+    rotary = "rotary"
+    learned = "learned"
+    none = "none"
+
+
 class Loss(Enum):
     """What is trained on. The held-out loss of a record is always cross-entropy."""
 
@@ -59,22 +84,39 @@ class Parallel(Enum):
 
 
 class Tracking(Enum):
-    """The W&B mirror. `auto` is online where the user is logged in, else offline."""
+    """Where to watch a study: a W&B mirror, or TensorBoard's files.
+
+    `auto` is W&B as WANDB_MODE says; without it online where the user is logged in, else offline.
+    """
 
     auto = "auto"
     offline = "offline"
     online = "online"
     off = "off"
+    tensorboard = "tensorboard"
 
 
 @dataclass
 class ModelConfig:
-    """One member of a family: by size, or by shape."""
+    """One member of a family: by size, or by shape; null is the family's own default of anything else."""
 
     family: str = "decoder"
     params: float | None = None  # non-embedding parameters wanted
     width: int | None = None  # or the shape itself
     depth: int | None = None
+    norm: Norm | None = None  # from here on of decoder, masked and moe
+    mlp: Mlp | None = None
+    mlp_ratio: float | None = None  # hidden width of the MLP in widths: 4
+    heads: int | None = None  # of queries; by the width
+    kv_heads: int | None = None  # of keys and values, shared by groups of queries: as many as heads
+    qk_norm: bool | None = None
+    positions: Positions | None = None
+    shift: bool | None = None  # token shift
+    tied: bool | None = None  # one matrix is embedding and output layer
+    experts: int | None = None  # from here on of moe: 8 of them,
+    top_k: int | None = None  # 2 a token,
+    shared: int | None = None  # and 1 that every token goes through
+    balance: float | None = None  # weight of the load-balance loss: 0.01
 
     def __post_init__(self) -> None:
         by_shape = self.width is not None or self.depth is not None
@@ -84,10 +126,16 @@ class ModelConfig:
                 f"model: give either params, or both width and depth; got {asked}. "
                 "On the command line: model.params=1e5, or model.params=null model.width=64 model.depth=3."
             )
-        for key in ("width", "depth"):
+        for key in ("width", "depth", "heads", "kv_heads", "experts", "top_k"):
             value = getattr(self, key)
-            if value is not None and value < 1:
+            if isinstance(value, int) and value < 1:
                 raise ValueError(f"model.{key}: at least 1; got {value}.")
+
+    def sizes(self) -> dict[str, Any]:
+        """What was asked beside family, size and shape, as plain values."""
+        common = {field.name for field in dataclasses.fields(ModelConfig)[:4]}
+        asked = {key: value for key, value in vars(self).items() if key not in common and value is not None}
+        return {key: value.value if isinstance(value, Enum) else value for key, value in asked.items()}
 
 
 @dataclass
@@ -237,8 +285,10 @@ class RunConfig:
     max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run
+    extensions: list[str] = field(default_factory=list)  # files that register what is used: [./my_model.py]
     tracking: Tracking = Tracking.auto
-    project: str = "scaling"  # W&B project
+    project: str | None = None  # of W&B; null: WANDB_PROJECT, else `scaling`
+    entity: str | None = None  # of W&B; null: WANDB_ENTITY, else the user's own
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -274,7 +324,34 @@ def check_name(name: str) -> None:
         )
 
 
+def schema() -> type[RunConfig]:
+    """The schema as it is now: `model` also has the sizes of families that were registered from outside."""
+    return _schema(tuple(sorted(_outside()[1])))
+
+
 def register() -> None:
-    """Make the schema known to Hydra. Idempotent."""
+    """Make the schema known to Hydra, and families and corpora from outside as `model=` and `data=`."""
     store = ConfigStore.instance()
-    store.store(name="run_schema", node=RunConfig)
+    store.store(name="run_schema", node=schema())
+    families, _, corpora = _outside()
+    for name in families:
+        store.store(group="model", name=name, node={"family": name, "params": 1e5})
+    for name in corpora:
+        store.store(group="data", name=name, node={"corpus": name})
+
+
+def _outside() -> tuple[list[str], set[str], list[str]]:
+    """Families, sizes of theirs and corpora from outside; without the import of what nobody has used yet."""
+    models, data = (sys.modules.get(m) for m in ("scaling.models.registry", "scaling.data.corpora"))
+    families = [f for f in models.FAMILIES.values() if not f.builtin] if models else []
+    corpora = [name for name in data.CORPORA if data.CORPORA.origin(name)] if data else []
+    return [f.name for f in families], {size for f in families for size in (*f.sizes, *f.options)}, corpora
+
+
+@cache
+def _schema(sizes: tuple[str, ...]) -> type[RunConfig]:
+    if not sizes:
+        return RunConfig
+    own: list[Any] = [(size, Any, field(default=None)) for size in sizes]
+    model = make_dataclass("ModelConfig", own, bases=(ModelConfig,))
+    return make_dataclass("RunConfig", [("model", model, field(default=MISSING))], bases=(RunConfig,))

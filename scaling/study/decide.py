@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from scaling.data.dataset import Dataset
 from scaling.models import BASE, FAMILIES, Counts, Family, Shape, get_family
 from scaling.study.config import BudgetConfig, ModelConfig, Parametrisation, RunConfig, Schedule
+from scaling.study.extensions import made_by
 from scaling.study.rates import default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
 
@@ -78,6 +80,7 @@ def _trunk(config: RunConfig, model: _Model, horizon: int | None, steps: list[in
         objective=model.family.objective,
         params_encoder=counts.params_encoder,
         params_decoder=counts.params_decoder,
+        params_active=counts.params_active,
         curve_steps=curve_steps(int(training.curve_evaluations), spec, runs[-1].branch_step),
         curve_tokens=int(training.curve_tokens),
     )
@@ -85,7 +88,7 @@ def _trunk(config: RunConfig, model: _Model, horizon: int | None, steps: list[in
 
 def _spec(config: RunConfig, model: _Model, horizon: int | None, longest: int) -> TrunkSpec:
     """What decides the weights of a trunk whose longest run has so many steps."""
-    training, params = config.training, model.counts.params
+    training, params = config.training, _used(model.counts)
     sized = rate_params(config, params, model.data.vocab, model.data.context)
     return TrunkSpec(
         family=model.family.name,
@@ -109,6 +112,19 @@ def _spec(config: RunConfig, model: _Model, horizon: int | None, longest: int) -
         parametrisation=training.parametrisation.value,
         loss=training.loss.value,
         compile=training.compile,
+        sizes=model.shape.extra,
+        extensions=_extensions(model),
+    )
+
+
+def _extensions(model: _Model) -> tuple[str, ...]:
+    """What decides the numbers of a run and comes from outside this package."""
+    corpus = model.data.corpus
+    return made_by(
+        ("family", model.family.name),
+        ("objective", model.family.objective),
+        ("corpus", corpus),
+        ("generated corpus", corpus),
     )
 
 
@@ -116,7 +132,9 @@ def rate_params(config: RunConfig, params: int, vocab: int, context: int) -> int
     """The size at which the rule for the rate is asked: under muP and CompleteP that of the base shape."""
     if config.training.parametrisation is Parametrisation.standard:
         return params
-    return get_family(config.model.family).counts(BASE, vocab, context).params
+    family = get_family(config.model.family)
+    base = family.shape(BASE.width, BASE.depth, **config.model.sizes())
+    return _used(family.counts(base, vocab, context))
 
 
 def _run(config: RunConfig, model: _Model, spec: TrunkSpec, steps: int) -> RunSpec:
@@ -177,16 +195,22 @@ def curve_steps(count: int, spec: TrunkSpec, last: int) -> tuple[int, ...]:
     return tuple(sorted({round(first * 10 ** (i / count)) for i in range(number)}))
 
 
+def _used(counts: Counts) -> int:
+    """Parameters that a token goes through."""
+    return counts.params if counts.params_active is None else counts.params_active
+
+
 def _shape(model: ModelConfig) -> Shape:
+    family, sizes = get_family(model.family), model.sizes()
     if model.width is not None and model.depth is not None:
-        return Shape(model.width, model.depth)
+        return family.shape(model.width, model.depth, **sizes)
     assert model.params is not None  # ModelConfig has checked
-    return _shape_for(model.family, model.params)
+    return _shape_for(family, model.params, tuple(sorted(sizes.items())))
 
 
 @cache  # a grid asks for the same few sizes again and again, and each looks at the whole ladder
-def _shape_for(family: str, params: float) -> Shape:
-    return get_family(family).shape_for(params)
+def _shape_for(family: Family, params: float, sizes: tuple[tuple[str, Any], ...]) -> Shape:
+    return family.shape_for(params, **dict(sizes))
 
 
 def _steps(budget: BudgetConfig, amount: float, model: _Model) -> int:

@@ -6,10 +6,11 @@ import difflib
 import typing
 from collections.abc import Iterator
 from dataclasses import is_dataclass
+from enum import Enum
 from functools import cache
 from typing import Any
 
-from scaling.study.config import RunConfig
+from scaling.study.config import RunConfig, schema
 
 SAME = {  # other people's names for ours
     "batch": "training.sequences",
@@ -32,12 +33,28 @@ def sections() -> frozenset[str]:
 
 def is_key(key: str) -> bool:
     """Whether the schema has this dotted key."""
-    kind: Any = RunConfig
+    kind: Any = schema()
     for name in key.split("."):
         kind = _inside(kind, name)
         if kind is None:
             return False
     return True
+
+
+def choices(key: str) -> list[str]:
+    """The values that a key can have where there are only a few: of an Enum, or true and false; else none."""
+    whole: Any = RunConfig
+    for name in key.split("."):
+        whole = _inside(whole, name)
+    found: list[str] = []
+    for kind in (whole, *typing.get_args(whole)):  # an optional one is a union with None
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            found += [member.name for member in kind]
+        elif kind is bool:
+            found += ["true", "false"]
+        elif kind is type(None):
+            found.append("null")
+    return found if len(found) > 1 else []
 
 
 def explain_unknown(key: str) -> str:
@@ -77,10 +94,15 @@ def nearest(key: str) -> str | None:
     return None
 
 
-@cache
 def all_keys() -> tuple[str, ...]:
     """Every key of the schema that has a name of its own, sections included."""
-    return tuple(_walk(RunConfig, ""))
+    kind: Any = schema()
+    return _all_keys(kind)
+
+
+@cache
+def _all_keys(kind: type) -> tuple[str, ...]:
+    return tuple(_walk(kind, ""))
 
 
 def _walk(kind: type, prefix: str) -> Iterator[str]:

@@ -32,6 +32,7 @@ from scaling.study.spec import RunSpec, Trunk
 
 OF_A_STUDY = (  # keys that say where and how to run, and so are the same in all jobs of a study
     *("question", "cache", "workers", "reuse", "max_flops", "max_hours", "tasks", "tracking", "project"),
+    *("entity", "extensions"),
     *("training.device", "training.parallel", "training.threads"),
 )
 

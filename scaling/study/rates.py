@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from scaling.registry import Registry
 from scaling.study.config import RateRule
 
+RATES: Registry[RateRule] = Registry("learning-rate rule", "rates")  # of families from outside, by family
 PARAMS, TOKENS, BATCH = 1e5, 1e6, 1024  # where a rule's `rate` holds
 ANY = "any"  # the rule of families that have none of their own
 
@@ -22,7 +24,7 @@ def default_learning_rate(
     Raises:
         ValueError: for a family without a rule.
     """
-    rule = rules.get(family, rules.get(ANY))
+    rule = _rule(rules, family)
     if rule is None:
         raise ValueError(
             f"no learning rate was measured for family {family!r} (known: {', '.join(rules)}); "
@@ -40,8 +42,13 @@ def rule_through(
     batch_tokens: int,
 ) -> RateRule:
     """The rule of a family, moved to give `rate` there; where there is none, the same rate everywhere."""
-    rule = rules.get(family, rules.get(ANY, RateRule(rate, 0.0)))
+    rule = _rule(rules, family) or RateRule(rate, 0.0)
     return replace(rule, rate=rate / _factor(rule, params, tokens, batch_tokens))
+
+
+def _rule(rules: Mapping[str, RateRule], family: str) -> RateRule | None:
+    """What the config says of a family, else what was registered for it, else what holds for any."""
+    return rules.get(family) or RATES.get(family) or rules.get(ANY)
 
 
 def _factor(rule: RateRule, params: int, tokens: float, batch_tokens: int) -> float:

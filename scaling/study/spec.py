@@ -54,6 +54,8 @@ class TrunkSpec:
     compile: bool | None = None  # steps by torch.compile, as asked: None is resolved where it trains
     origin: str = ""  # run whose state it goes on from; none: fresh weights
     start: int = 0  # its first step then, counted in its own batches
+    sizes: tuple[tuple[str, int | float | bool | str], ...] = ()  # beside width and depth, by name
+    extensions: tuple[str, ...] = ()  # `module digest` of what it uses from outside this package
 
     @property
     def batch_tokens(self) -> int:
@@ -62,6 +64,11 @@ class TrunkSpec:
     def tokens(self, steps: int) -> int:
         """Tokens in `steps` batches; where rows differ in length, as many as are expected."""
         return round(steps * self.sequences * (self.data.row_tokens or self.data.context))
+
+    @property
+    def shape(self) -> str:
+        """In words."""
+        return " ".join([f"{self.width}x{self.depth}", *(f"{name}={value}" for name, value in self.sizes)])
 
     @cached_property
     def id(self) -> str:
@@ -132,6 +139,7 @@ class Trunk:
     objective: str
     params_encoder: int | None = None
     params_decoder: int | None = None
+    params_active: int | None = None
     curve_steps: tuple[int, ...] = ()  # where the trunk's held-out curve is measured
     curve_tokens: int = 0
 
@@ -169,6 +177,7 @@ class Trunk:
             "params_total": self.params_total,
             "params_encoder": self.params_encoder,
             "params_decoder": self.params_decoder,
+            "params_active": self.params_active,
             "learning_rate": spec.learning_rate,
             "batch_tokens": spec.batch_tokens,
             "steps": run.steps,
@@ -206,6 +215,6 @@ def _plain(spec: Any) -> dict[str, Any]:
 _LATER = frozenset(
     {
         *("settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"),
-        "id_paths",
+        *("id_paths", "sizes", "extensions"),
     }
 )

@@ -8,6 +8,7 @@ from functools import cache
 
 import torch
 
+from scaling.models import get_family
 from scaling.study.spec import Trunk
 
 BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_arithmetic`
@@ -74,6 +75,8 @@ def resolve_numerics(
     """
     spec = trunk.spec
     found = choose_numerics(spec.precision, spec.width, device, threads)
+    if spec.precision == "auto" and found.device == "cpu" and not get_family(spec.family).builtin:
+        found = replace(found, precision="float32")  # a stranger's layers need not know bfloat16 on a CPU
     if spec.compile is not None:
         return replace(found, compiled=spec.compile)
     flops = trunk.flops_per_token * spec.tokens(trunk.steps_to_train)

@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scaling.models.blocks import Linear
-
 CHUNK = 2**19  # logits at a time on a CPU: 2 MB; a GPU takes more, its calls cost more than its memory
 CHUNK_GPU = 2**27
 
@@ -27,11 +25,11 @@ def sum_of_cross_entropies(
 
     The same as `cross_entropy` of the head's logits; what is not predicted costs no output layer.
     """
-    assert isinstance(head, Linear)
+    assert isinstance(head, nn.Linear)
     features, targets = features.flatten(0, 1), targets.flatten()
     if places is not None:
         features, targets = features[places], targets[places]
-    dtype = head.compute_dtype or head.weight.dtype
+    dtype = getattr(head, "compute_dtype", None) or head.weight.dtype
     return _Sum.apply(features.to(dtype), head.weight.to(dtype), targets)  # type: ignore[no-untyped-call, no-any-return]
 
 

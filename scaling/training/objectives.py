@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from scaling.data.layout import NOTHING, Batch, Ids, Layout
+from scaling.registry import Registry
 
 MASKED = 0.15  # of the tokens are predicted
 AS_MASK, AS_RANDOM = 0.8, 0.1  # of those are shown as the mask, and as a random token; the rest as they are
@@ -63,7 +65,30 @@ def _take(ids: Ids, places: Ids) -> Ids:
     return np.take_along_axis(ids, places, axis=1)
 
 
-OBJECTIVES: dict[str, Arrange] = {"causal": causal, "masked": masked, "seq2seq": seq2seq}
+@dataclass(frozen=True)
+class Objective:
+    """What a family is trained for, by name. One of yours gives its model one input of ids.
+
+    Args:
+        arrange: (ids (rows, context + 1), layout, key) → the batch: inputs, and targets that are `NOTHING`
+            where nothing is predicted. `key` seeds what is drawn.
+    """
+
+    name: str
+    arrange: Arrange
+
+    def __call__(self, ids: Ids, layout: Layout, key: tuple[int, ...]) -> Batch:
+        return self.arrange(ids, layout, key)
+
+
+OBJECTIVES: Registry[Objective] = Registry(
+    "objective",
+    "family.objective",
+    {
+        name: Objective(name, of)
+        for name, of in (("causal", causal), ("masked", masked), ("seq2seq", seq2seq))
+    },
+)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -56,9 +56,12 @@ def factors(parametrisation: str, role: Role, shape: Shape) -> Factors:
 
 
 def roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, Role]]:
-    """Every parameter of a model with its name and role."""
+    """Every parameter of a model with its name and role: by name in ours, as found in a stranger's."""
+    found: Any = getattr(model, "roles", {})
     for name, parameter in model.named_parameters():
-        if parameter.ndim < 2:
+        if name in found:
+            yield name, parameter, found[name]
+        elif parameter.ndim < 2:
             yield name, parameter, "vector"
         elif name.startswith("embedding."):
             yield name, parameter, "embedding"

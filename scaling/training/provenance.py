@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from scaling.data.truth.sources import SOURCES
-from scaling.models import Family, get_family
+from scaling.models import FAMILIES, Family, get_family
 from scaling.records.record import ACCEPTED, CODE
 from scaling.records.storage import checkpoint_steps, history
 from scaling.study.code import code_versions, run_roots
@@ -77,6 +77,8 @@ def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:
 
 def _module(family: Family) -> str:
     """The module of a family: the one that has it as FAMILY, else the one that its models are built in."""
+    if FAMILIES.origin(family.name):
+        return FAMILIES.origin(family.name)
     for name, module in list(sys.modules.items()):
         if getattr(module, "__dict__", {}).get("FAMILY") is family:
             return name

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scaling.records.reading import read_json, read_small
+from scaling.records.reading import LARGEST_PLAN, read_json, read_small
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import (
     checkpoint_steps,
@@ -165,11 +165,10 @@ def _read_stretch(folder: Path, start: int, at_most: int, above: int) -> _Stretc
     path, content = found
     step, length = content["step"], content["extra"]["metrics_offset"]
     try:
-        with (folder / METRICS).open("rb") as file:
-            log = file.read(length)
+        log = read_small(folder / METRICS, LARGEST_PLAN)[:length]
         rows = [json.loads(line) for line in log.splitlines()]
         steps = [row["step"] for row in rows if "train_loss" in row]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return _Stretch(step, path, log) if (len(log), steps) == (length, [*range(start + 1, step + 1)]) else None
 
@@ -183,8 +182,10 @@ def _write_stretch(folder: Path, stretch: _Stretch) -> bool:
 def _continues(folder: Path, log: bytes) -> bool:
     """Whether `log` begins with every whole line that the folder's own has up to its length."""
     try:
-        own = (folder / METRICS).read_bytes()
+        own = read_small(folder / METRICS, LARGEST_PLAN)
     except FileNotFoundError:
         return True
+    except DamagedRecord:
+        return False
     own = own[: own.rfind(b"\n", 0, len(log)) + 1]
     return log.startswith(own)

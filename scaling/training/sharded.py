@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from scaling.data.layout import Batch, Ids
+from scaling.study.extensions import load_extensions, loaded_files
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Numerics
 from scaling.training.process_group import ProcessGroup
@@ -27,7 +28,12 @@ from scaling.training.state import LocalState
 class ShardedState(LocalState):
     """What one rank holds of the state: a copy under DDP, a share under FSDP2."""
 
-    def __init__(self, spec: TrunkSpec, numerics: Numerics, kind: str) -> None:
+    def __init__(
+        self, spec: TrunkSpec, numerics: Numerics, kind: str, extensions: Sequence[str] = ()
+    ) -> None:
+        load_extensions(extensions)
+        if kind == "fsdp" and dict(spec.sizes).get("tied"):
+            raise ValueError("training.parallel: fsdp cuts up an embedding that model.tied shares; use ddp.")
         self.rank, self.ranks, self.kind = dist.get_rank(), dist.get_world_size(), kind
         if numerics.device.startswith("cuda"):
             numerics = replace(numerics, device=f"cuda:{os.environ['LOCAL_RANK']}")
@@ -76,7 +82,8 @@ class ShardedState(LocalState):
     def _sum_of_losses(self, part: Batch) -> Tensor:
         """By the logits: the wrappers act when the whole model is called."""
         logits = self.whole(*(self.move(x) for x in part.inputs))
-        return self.loss(logits, self.move(part.targets)).sum()
+        targets = self.move(part.targets)
+        return self._with_auxiliary(self.loss(logits, targets).sum(), targets)
 
     def forward(self, inputs: list[Ids]) -> Tensor:
         """Logits in evaluation mode, computed by every rank: each has a share of the weights only."""
@@ -128,7 +135,7 @@ class Coordinator:
     def __init__(self, group: ProcessGroup, spec: TrunkSpec, numerics: Numerics, kind: str) -> None:
         self.spec, self.group = spec, group
         self.step = 0
-        group.call_all("open", spec, numerics, kind)
+        group.call_all("open", spec, numerics, kind, loaded_files())
         self.model: nn.Module = group.part.model if kind == "ddp" else _Everywhere(group)
 
     def train_step(self, batch: Batch, rate: float) -> tuple[Tensor, Tensor]:

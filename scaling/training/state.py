@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from scaling.data.layout import NOTHING, Batch, Ids
-from scaling.models import Shape, get_family
-from scaling.models.blocks import set_compute_dtype
+from scaling.models import get_family, shape_of
 from scaling.study.spec import TrunkSpec
+from scaling.training.arithmetic import can_fuse, set_arithmetic
 from scaling.training.device import Numerics
 from scaling.training.fused_cross_entropy import sum_of_cross_entropies
 from scaling.training.objectives import LOSSES, cross_entropy
@@ -51,14 +51,14 @@ class LocalState:
         self.spec = spec
         self.numerics = numerics
         self.step = 0
-        family = get_family(spec.family)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
-            model = family.build(Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
+            model = build_model(spec)
         parametrise(model, spec)
         self.loss = LOSSES[spec.loss]
         self.model = self._place(model)
-        set_compute_dtype(self.model, numerics.compute_dtype)
+        set_arithmetic(self.model, numerics.compute_dtype)
+        self.fused = self.loss is cross_entropy and can_fuse(self.model)
         self.optimizer = make_optimizer(self.model, spec)
         self.compiled: Callable[..., Tensor] | None = None
         if numerics.compiled:
@@ -93,15 +93,22 @@ class LocalState:
         inputs, targets = [self.move(x) for x in part.inputs], self.move(part.targets)
         if self.compiled is not None:
             return self.compiled(targets, *inputs)
-        if self.loss is not cross_entropy:
+        if not self.fused:
             return self._losses_of_logits(targets, *inputs)
         model: Any = self.model
         places = np.flatnonzero(part.targets != NOTHING)
         some = self.move(places) if len(places) < part.targets.size else None
-        return sum_of_cross_entropies(model.features(*inputs), model.head, targets, some)
+        return self._with_auxiliary(
+            sum_of_cross_entropies(model.features(*inputs), model.head, targets, some), targets
+        )
 
     def _losses_of_logits(self, targets: Tensor, *inputs: Tensor) -> Tensor:
-        return self.loss(self.model(*inputs), targets).sum()
+        return self._with_auxiliary(self.loss(self.model(*inputs), targets).sum(), targets)
+
+    def _with_auxiliary(self, total: Tensor, targets: Tensor) -> Tensor:
+        """Add what a model wants to be added to the loss of each token, where it has that."""
+        auxiliary: Any = getattr(self.model, "auxiliary_loss", None)
+        return total if auxiliary is None else total + auxiliary() * (targets != NOTHING).sum()
 
     def move(self, ids: Ids) -> Tensor:
         """To the device, without waiting for it."""
@@ -126,6 +133,12 @@ class LocalState:
         self.optimizer.load_state_dict(content["optimizer"])
         self.step = content["step"]
         return dict(content["extra"])
+
+
+def build_model(spec: TrunkSpec) -> nn.Module:
+    """The model of a trunk, with weights drawn from PyTorch's generator."""
+    shape = shape_of(spec.family, spec.width, spec.depth, spec.sizes)
+    return get_family(spec.family).make(shape, spec.data.vocab, spec.data.context)
 
 
 def _whole(tensor: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import time
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from scaling.data.layout import Layout
+from scaling.records.reading import read_json
 from scaling.records.record import canonical_json
 from scaling.records.storage import make_folder, write_json
 from scaling.study.spec import Trunk
@@ -36,33 +36,63 @@ class StepTime:
         return StepTime(self.median * factor, self.low * factor, self.high * factor)
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """Others want the machine: how much, and what that does to a step."""
+
+    load: float  # processes that want to run, over the last minute
+    cores: int
+    slowdown: float | None  # of a step, against the time remembered from a quieter hour; None: none was
+
+    def __str__(self) -> str:
+        said = f"the machine is crowded: load {self.load:.1f} on {self.cores} cores"
+        if self.slowdown is None:
+            return f"{said}; a quiet one will be faster than this estimate"
+        return (
+            f"{said}; a step was timed again and takes {self.slowdown:.2g} × what it took when it was quiet"
+        )
+
+
 MEASURED = 0.25  # seconds of steps to time, at least three
 BUSY = 1.5  # load a core; beyond it, what is timed tells of the others who want the machine, and is not kept
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
 
-def time_steps(trunks: list[Trunk], numerics: list[Numerics], cache: Path) -> list[StepTime]:
+def time_steps(
+    trunks: list[Trunk], numerics: list[Numerics], cache: Path
+) -> tuple[list[StepTime], Crowd | None]:
     """Time of one training step for each trunk, each distinct shape timed once and kept in `cache`.
 
-    A step too large to be tried is extrapolated from the FLOP rate of the largest that was.
+    A step too large to be tried is extrapolated from the FLOP rate of the largest that was. On a crowded
+    machine what was kept is too good: the shape that takes most of the plan is timed again, and those that
+    were kept are taken to be slower by its factor. Nothing of that is kept.
     """
     store = cache / "throughput.json"
     known = _read(store)
     keys = [_key(trunk, one) for trunk, one in zip(trunks, numerics, strict=True)]
     flops = [trunk.flops_per_token * trunk.spec.batch_tokens for trunk in trunks]
     order = sorted(range(len(trunks)), key=lambda i: flops[i])
+    crowd = find_crowd()
+    if crowd:
+        heavy = [i for i in order if keys[i] in known and flops[i] <= LARGEST]
+        if heavy:
+            worst = max(heavy, key=lambda i: known[keys[i]].median * trunks[i].steps_to_train)
+            factor = time_step(trunks[worst], numerics[worst]).median / known[keys[worst]].median
+            crowd = replace(crowd, slowdown=max(factor, 1.0))
+            known = {key: time.scaled(max(factor, 1.0)) for key, time in known.items()}
     fresh = False
     for i in order:
         if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
             known[keys[i]] = time_step(trunks[i], numerics[i])
             fresh = True
-    if fresh:
+    if fresh and not crowd:
         _keep(known, store)
     largest = max((i for i in order if keys[i] in known), key=lambda i: flops[i])
-    return [
+    times = [
         known.get(key, known[keys[largest]].scaled(f / flops[largest]))
         for key, f in zip(keys, flops, strict=True)
     ]
+    return times, crowd
 
 
 def learn(
@@ -81,14 +111,19 @@ def learn(
     learned = found.keys() & known.keys()
     for key in learned:
         known[key] = known[key].scaled(median(found[key]) / known[key].median)
-    if learned:
+    if learned and not find_crowd():
         _keep(known, store)
 
 
+def find_crowd() -> Crowd | None:
+    """Return how crowded the machine is, where it is."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return Crowd(load, cores, None) if load > BUSY * cores else None
+
+
 def _keep(known: dict[str, StepTime], store: Path) -> None:
-    if os.getloadavg()[0] <= BUSY * (os.cpu_count() or 1):
-        make_folder(store.parent)
-        write_json(store, {key: list(astuple(time)) for key, time in known.items()})
+    make_folder(store.parent)
+    write_json(store, {key: list(astuple(time)) for key, time in known.items()})
 
 
 def time_step(trunk: Trunk, numerics: Numerics) -> StepTime:
@@ -115,13 +150,14 @@ def _key(trunk: Trunk, numerics: Numerics) -> str:
     spec = trunk.spec
     parts = [spec.family, spec.width, spec.depth, spec.data.vocab, spec.data.context]
     parts += [spec.sequences, spec.microbatch, asdict(numerics), torch.__version__, platform.node()]
+    parts += [list(spec.sizes), list(spec.extensions)] if spec.sizes or spec.extensions else []
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:16]
 
 
 def _read(store: Path) -> dict[str, StepTime]:
     """What was measured before; a file that cannot be read is measured anew."""
     try:
-        content = json.loads(store.read_bytes())
+        content = read_json(store)
         return {str(key): StepTime(*map(float, value)) for key, value in content.items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

@@ -25,8 +25,7 @@ import torch
 
 from scaling.data.dataset import Dataset
 from scaling.data.layout import Batch, Ids
-from scaling.models import Shape
-from scaling.models.counting import check_counts
+from scaling.models import check_counts, shape_of
 from scaling.records.record import ACCEPTED, RunRecord
 from scaling.records.storage import (
     FRESH,
@@ -36,6 +35,7 @@ from scaling.records.storage import (
     load_record,
     make_folder,
     new_attempt,
+    own_folder,
     peek_checkpoint,
     record_failure,
     remove_folder,
@@ -203,7 +203,8 @@ class _Attempt:
     def state(self) -> TrainState:
         """Made when the first step is to be trained: all may be there to reuse."""
         spec = self.trunk.spec
-        check_counts(spec.family, Shape(spec.width, spec.depth), spec.data.vocab, spec.data.context)
+        shape = shape_of(spec.family, spec.width, spec.depth, spec.sizes)
+        check_counts(spec.family, shape, spec.data.vocab, spec.data.context)
         state = self.open_state()
         if spec.origin:
             go_on_from(spec, self.folder.parent.parent, state)
@@ -248,7 +249,7 @@ class _Attempt:
 
     def _reach_again(self, run: RunSpec) -> float:
         """Bring the state to a branch that the trunk has passed, and leave the trunk's folder as it is."""
-        folder = make_folder(make_folder(safe_child(self.folder, run.id)) / WAY)
+        folder = own_folder(make_folder(safe_child(self.folder, run.id)), WAY)
         way = self._segment(folder, run.id, lambda step: trunk_rate(self.trunk.spec, step), silent=True)
         with way.log:
             if not way.resume(at_most=run.branch_step):
@@ -351,7 +352,7 @@ class _Attempt:
             tokens_unique=self.batches.tokens_unique(run.steps),
             epochs=self.batches.epochs(run.steps),
             flops=self.trunk.flops_per_token * tokens,
-            flops_6nd=6.0 * self.trunk.params * tokens,
+            flops_6nd=6.0 * (self.trunk.params_active or self.trunk.params) * tokens,
             loss=found.loss if found else None,
             loss_se=found.loss_se if found else None,
             bits_per_byte=found.bits_per_byte if found else None,

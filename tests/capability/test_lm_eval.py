@@ -40,6 +40,44 @@ def test_answers_are_those_of_the_scorer(code: Dataset) -> None:
     assert answers.rolling("ab") == pytest.approx(answers.likelihoods([("", "ab")])[0][0])
 
 
+def test_empty_and_long_answers_are_read(code: Dataset) -> None:
+    """No answer ends an evaluation; every token of a long one counts once, as in a whole text."""
+    answers = _Answers(untrained(code, "decoder"))
+    context = answers.subject.context
+    assert answers.likelihoods([("x", ""), ("", ""), ("x", "y")])[:2] == [(0.0, True), (0.0, True)]
+    (blank, _), (given, _) = answers.likelihoods([("x ", ""), ("x", " ")])
+    assert blank == given < 0  # white space goes with what follows
+    for extra in (-1, 0, 1, context // 2, 3 * context):
+        text = "a b c\n" * context
+        text = text[: context + extra]
+        assert answers.likelihoods([("", text)])[0][0] == pytest.approx(answers.rolling(text))
+        together = answers.likelihoods([("def f", text)])[0][0]
+        letters = [("def f" + text[:i], text[i]) for i in range(5)]
+        apart = sum(total for total, _ in answers.likelihoods(letters))
+        rest = answers.likelihoods([("def f", text[:5])])[0][0]
+        assert rest == pytest.approx(apart)
+        assert together < rest
+    assert answers.rolling("") == 0.0
+    windows = answers._roll(list(range(2 * context + 4)), 1)
+    predicted = [i for ids, start in windows for i in ids[start:]]
+    assert predicted == list(range(1, 2 * context + 4))
+    assert {len(ids) for ids, _ in windows} == {context + 1}  # the last one reaches back
+
+
+def test_text_is_written_as_asked(code: Dataset) -> None:
+    answers = _Answers(untrained(code, "decoder"))
+    context = answers.subject.context
+    whole = answers.write("import", {"max_gen_toks": 4})
+    assert answers.write("import", {"max_gen_toks": 4, "until": ["", "\0never"]}) == whole
+    assert answers.write("import", {"max_new_tokens": 4, "until": None}) == whole
+    assert answers.write("import", {"max_tokens": 4, "temperature": 0.0}) == whole
+    long = "x = 1\n" * context
+    room = context - 4
+    assert answers.write(long, {"max_gen_toks": 4}) == answers.write(long[-room:], {"max_gen_toks": 4})
+    assert isinstance(answers.write(long, {"max_gen_toks": 2 * context}), str)
+    assert isinstance(answers.write("", {"max_gen_toks": 2, "temperature": 0.7}), str)
+
+
 def test_a_model_that_is_not_causal_is_refused(code: Dataset) -> None:
     with pytest.raises(ValueError, match="this is a masked model"):
         adapt(untrained(code, "masked"))

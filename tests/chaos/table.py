@@ -29,6 +29,79 @@ ELSEWHERE = [
     (13, "tests/training/test_train.py::test_divergence_is_a_record_with_its_step_and_no_number"),
 ]
 
+# What broke when the harness was attacked from outside, and the tests that hold it: kind → (what, tests).
+ATTACKED = {
+    1: (
+        "a resume mixes code, threads or processors",
+        [
+            "tests/launch/test_provenance.py::test_a_resume_under_other_code_or_on_another_machine_is_refused",
+            "tests/launch/test_provenance.py::test_finished_runs_of_other_code_are_listed_and_trained_again_when_asked",
+        ],
+    ),
+    2: ("damage to a token cache", ["tests/chaos/test_cache.py::test_no_damage_to_a_token_cache_is_silent"]),
+    3: (
+        "links that lead writes outside",
+        [
+            "tests/records/test_links.py::test_no_write_goes_through_a_link",
+            "tests/records/test_links.py::test_a_command_leaves_the_outside_alone",
+            "tests/records/test_links.py::test_a_report_leaves_the_outside_alone",
+        ],
+    ),
+    4: (
+        "names that lead out or collide",
+        ["tests/chaos/test_hostile.py::test_no_name_leads_out_of_the_runs_folder"],
+    ),
+    5: (
+        "damage to a shorter run cuts the trunk's log",
+        [
+            "tests/training/test_train.py::test_a_shorter_run_that_is_damaged_later_cuts_nothing_of_the_trunk",
+        ],
+    ),
+    6: (
+        "failures of any kind",
+        [
+            "tests/experiments/test_interrupted.py::test_a_trunk_that_fails_in_any_way_is_noted_and_the_rest_goes_on",
+        ],
+    ),
+    7: (
+        "a narrower command hides missing runs",
+        [
+            "tests/experiments/test_hydra_habits.py::test_a_plan_is_joined_and_replaced_when_asked",
+        ],
+    ),
+    8: (
+        "a result that is unpickled",
+        ["tests/launch/test_launchers.py::test_no_answer_of_a_slurm_job_is_unpickled"],
+    ),
+    9: (
+        "decompression without bounds",
+        ["tests/analysis/table/test_hostile.py::test_files_that_would_never_end"],
+    ),
+    10: (
+        "records that are no files, have no bottom or write to a terminal",
+        [
+            "tests/records/test_reading.py::test_a_record_that_is_no_file_is_damaged",
+            "tests/records/test_reading.py::test_notes_do_not_write_to_the_terminal",
+            "tests/training/test_train.py::test_a_damaged_spec_is_written_again",
+        ],
+    ),
+    11: (
+        "signals at every moment",
+        [
+            "tests/chaos/test_pool.py::test_kills_in_the_pool_change_no_bit",
+            "tests/launch/test_pool.py::test_a_parent_that_is_killed_at_the_birth_of_a_worker_leaves_none",
+            "tests/experiments/test_interrupted.py::test_ctrl_c_in_the_first_seconds_is_one_sentence",
+        ],
+    ),
+    12: ("a moved corpus", ["tests/study/test_moved.py::test_a_moved_corpus_trains_nothing_again"]),
+    13: (
+        "duplicates under new ids",
+        [
+            "tests/analysis/table/test_formats.py::test_an_index_column_never_hides_duplicates",
+        ],
+    ),
+}
+
 
 def scaled(number: int, least: int = 1) -> int:
     """`number` cases, or the part of it that was asked for."""
@@ -87,6 +160,9 @@ class Table:
             yield f"{row:>3}  {name:62}{cases:>7,}{failures:>10,}  {seconds:>7,}  {facts}"
         yield "in `make test`, at their full number:"
         yield from (f"{row:>3}  {name}" for row, name in ELSEWHERE)
+        yield "what broke when it was attacked from outside, and what holds it:"
+        for kind, (what, tests) in ATTACKED.items():
+            yield f"{kind:>3}  {what}: {', '.join(name.rpartition('::')[2] for name in tests)}"
 
 
 class Plugin:

@@ -20,7 +20,8 @@ import pytest
 
 from scaling.launch.job import TrunkJob
 from scaling.records.record import decode_record
-from scaling.records.storage import files
+from scaling.records.storage import files, metrics
+from scaling.training import segment
 from tests.chaos.kill import finish
 from tests.chaos.outcome import differences, leftovers, outcome
 from tests.chaos.table import Tally, scaled
@@ -153,35 +154,49 @@ def limit_files(size: int, board: Board) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def limit_writes(number: int, board: Board) -> None:
-    """The quota of a user ends with the write of this number, as `write` would say it."""
-    board["cpu"] = number
+def watch_quota(bytes_left: int | None, board: Board) -> None:
+    """The quota of a user ends after so many bytes, as `write` would say it; None counts what is written.
+
+    What is counted is the least that a run writes: no checkpoint for the time that has passed.
+    """
+    board["quota"] = 0
+    if bytes_left is None:
+        segment.CHECKPOINT_SECONDS = float("inf")
 
     class Quota:
         def __getattr__(self, name: str) -> Any:
             return getattr(os, name)
 
         def write(self, fd: int, data: Any) -> int:
-            board["cpu"] -= 1
-            if board["cpu"] <= 0:
+            board["quota"] += len(data)
+            if bytes_left is not None and board["quota"] > bytes_left:
                 raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
             return os.write(fd, data)
 
-    files.os = Quota()  # type: ignore[assignment]
+    files.os = metrics.os = Quota()  # type: ignore[assignment]
 
 
 @pytest.mark.battery(9)
 def test_a_quota_changes_no_bit(tasks: list[TrunkJob], place: Place, board: Board, tally: Tally) -> None:
-    """A limit on the size of a file by the kernel, and a quota as the file system would report it."""
+    """A limit on the size of a file by the kernel, and a quota as the file system would report it.
+
+    Both are chosen by what the run writes at least, so that they strike on a machine of any speed.
+    """
     rng = random.Random(122)
-    pairs = untouched_ones(tasks[: scaled(5)], place, board)
+    pairs = []
+    for task in tasks[: scaled(5)]:
+        untouched = place(task, "untouched")
+        finish(untouched, board, [partial(watch_quota, None)])
+        largest = min(path.stat().st_size for path in untouched.folder.rglob("step-*.pt"))
+        pairs.append((task, untouched, board["quota"], largest))
     for number in range(scaled(25)):
-        task, untouched = pairs[number % len(pairs)]
+        task, untouched, written, largest = pairs[number % len(pairs)]
         task = place(task, f"limited-{number}")
         if number % 2:
-            change, code = partial(limit_files, rng.randrange(22_000, 60_000)), errno.EFBIG
+            change, code = partial(limit_files, rng.randrange(largest // 3, largest)), errno.EFBIG
         else:
-            change, code = partial(limit_writes, rng.randrange(3, 40)), errno.EDQUOT
+            change = partial(watch_quota, rng.randrange(written // 100, written * 9 // 10))
+            code = errno.EDQUOT
         wrong = refused(Trainer(task, board, [change]), board, os.strerror(code)) or state_of(task.folder)
         if code == errno.EDQUOT and kinds(task.folder) - {"quota"}:
             wrong = wrong or f"noted as {kinds(task.folder)}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.table import ELSEWHERE
+from tests.chaos.table import ATTACKED, ELSEWHERE
 
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"(tests/[\w/]+\.py)::(test_\w+)")
@@ -18,7 +18,14 @@ def promises() -> list[str]:
     return [line for line in section.splitlines() if line.startswith("|")][2:]
 
 
-@pytest.mark.parametrize("line", [*promises(), *(f"| row {row} | {name}" for row, name in ELSEWHERE)])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *promises(),
+        *(f"| row {row} | {name}" for row, name in ELSEWHERE),
+        *(f"| kind {kind} | {' '.join(tests)}" for kind, (_, tests) in ATTACKED.items()),
+    ],
+)
 def test_what_a_promise_names_is_there(line: str) -> None:
     named = NAMED.findall(line)
     assert named, "a promise without a test"

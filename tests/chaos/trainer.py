@@ -36,7 +36,7 @@ Change = Callable[["Board"], None]
 class Board:
     """Counters that survive the process that keeps them; times in microseconds of its CPU."""
 
-    NAMES = ("steps", "saving", "saves", "signalled", "steps_after", "longest_step", "cpu")
+    NAMES = ("steps", "saving", "saves", "signalled", "steps_after", "longest_step", "cpu", "quota")
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -55,7 +55,8 @@ def test_the_plan_prints_it(
     grid: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "scaling.launch.estimate.time_steps", lambda trunks, *_: [StepTime(1e-3, 1e-3, 2e-3)] * len(trunks)
+        "scaling.launch.estimate.time_steps",
+        lambda trunks, *_: ([StepTime(1e-3, 1e-3, 2e-3)] * len(trunks), None),
     )
     assert main(["plan", *grid]) == 0
     assert "on cpu: 1 trunk at a time, 1 thread each" in capsys.readouterr().out
@@ -73,6 +74,10 @@ def test_max_flops_pays_for_the_cheapest_trunks(grid: list[str], capsys: pytest.
     assert len(kept.trunks) == 2
     StudyProgress(asked).started(estimate(kept))
     assert "pays for 6 of 9 runs; the others stay missing" in capsys.readouterr().out
+    assert main(["plan", *grid, f"max_flops={costs[0] + costs[1]}"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{asked.name}: {costs[0] + costs[1]:.2e} FLOP, about ")
+    assert "pays for 6 of 9 runs; the others stay missing" in said
     assert {t.spec.id for t in kept.trunks} < {t.spec.id for t in plan.trunks}
     with pytest.raises(ValueError, match=r"max_flops: the cheapest trunk takes .* FLOP; got 1\.00e\+00"):
         plan_study([*grid, "max_flops=1"]).affordable()

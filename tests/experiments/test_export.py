@@ -32,6 +32,14 @@ def test_an_exported_run_is_built_again_from_its_files(
 
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     record = decode_record((folder / "record.json").read_bytes())
+    assert main(["export", str(folder), "--to", str(tmp_path / "out"), "--cache", cache]) == 2
+    assert "there already. Give another --to, or --overwrite" in capsys.readouterr().err
+    again = ["export", str(folder), "--to", str(tmp_path / "out"), "--cache", cache, "--overwrite"]
+    assert main(again) == 0
+    for path in (tmp_path / "out").rglob("tokenizer_config.json"):
+        settings = json.loads(path.read_text())
+        assert settings["pad_token"] == settings["eos_token"] == END_NAME
+        assert settings["model_max_length"] == record.context
     assert (config["run_id"], config["data_fingerprint"]) == (record.run_id, record.data_fingerprint)
     shape = Shape(config["width"], config["depth"])
     model = get_family(config["family"]).build(shape, config["vocab"], config["context"])

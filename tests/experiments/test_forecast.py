@@ -79,7 +79,7 @@ def test_registered_then_scored(study: Path, tmp_path: Path, capsys: pytest.Capt
             "--compute finds the best params and tokens",
         ),
         (["--score", "a.json", "--register", "b.json"], "judges an old one; give one"),
-        (["--compute", "1e14", "--part", "lstm"], "--part: 'lstm' is none of 'decoder'"),
+        (["--compute", "1e14", "--arm", "lstm"], "--arm: 'lstm' is none of 'decoder'"),
     ],
 )
 def test_questions_that_are_none(
@@ -93,8 +93,8 @@ def test_register_wants_one_part(tmp_path: Path, capsys: pytest.CaptureFixture[s
     write_study(tmp_path / "two", families=("decoder", "lstm"))
     asked = ["forecast", str(tmp_path / "two"), "--params", "1e6", "--tokens", "1e7", *FAST]
     assert main([*asked, "--register", str(tmp_path / "f.json")]) == 2
-    assert "choose one with --part: 'decoder', 'lstm'" in capsys.readouterr().err
-    assert main([*asked, "--part", "lstm"]) == 0
+    assert "choose one with --arm: 'decoder', 'lstm'" in capsys.readouterr().err
+    assert main([*asked, "--arm", "lstm"]) == 0
 
 
 def with_scores(study: Path, target: Path) -> list[str]:
@@ -159,4 +159,4 @@ def test_a_part_that_cannot_be_fitted_spoils_no_other(
     assert "lstm: no forecast: fewer runs than the law has parameters" in capsys.readouterr().out
     assert main([*asked, "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["refusals"]) == ["lstm"]
-    assert main([*asked, "--part", "lstm"]) == 2
+    assert main([*asked, "--arm", "lstm"]) == 2

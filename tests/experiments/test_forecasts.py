@@ -36,7 +36,7 @@ def test_what_was_said_of_compute_and_of_arms_is_scored_when_it_comes(
     frontier: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, said = str(frontier / "t.csv"), frontier / "said"
-    asked = ["forecast", table, "--compute", "1e21", "--part", "optimizer adamw", "--resamples", "60"]
+    asked = ["forecast", table, "--compute", "1e21", "--arm", "optimizer adamw", "--resamples", "60"]
     assert main([*asked, "--register", str(said / "a.json")]) == 0
     assert main(["compare", table, "--at", "1e21", "--register", str(said / "b.json")]) == 0
     second = json.loads((said / "b.json").read_text())

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,18 +17,14 @@ from typing import Any
 import pytest
 
 from experiments.cli import INTERRUPTED, main
-from scaling.launch import job
+from scaling.launch import job, launchers
 from scaling.launch.study import StudyObserver, run_study
 from scaling.records.record import read_study
 from scaling.study.plan import plan_study
 from scaling.training import stop
-from scaling.training import train as training
+from tests.chaos.failures import KINDS, PASSING, FailsBefore, FailsInside
 
 ROOT = Path(__file__).parents[2]
-KINDS = (
-    *(KeyError("x"), IndexError("list index"), ZeroDivisionError("by zero"), AssertionError()),
-    *(ValueError("bad value"), TypeError("a type"), MemoryError(), OSError(28, "No space left on device")),
-)
 
 
 @pytest.mark.parametrize("seconds", [0.3, 1.0, 3.0])
@@ -65,37 +63,35 @@ def test_a_terminal_that_closes_saves(tiny_study: list[str]) -> None:
         signal.signal(signal.SIGHUP, ignored)
 
 
-@pytest.mark.parametrize("place", ["before its attempt", "in its attempt"])
+@pytest.mark.parametrize("kind", [FailsBefore, FailsInside])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.chaos, pytest.mark.battery(14)])])
 def test_a_trunk_that_fails_in_any_way_is_noted_and_the_rest_goes_on(
-    place: str,
+    kind: type[job.TrunkJob],
+    workers: int,
     tiny_study: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Eight kinds of failure, one a seed; the ninth trunk is trained."""
-    owner: Any = job.TrunkJob if place == "before its attempt" else training._Attempt
-    last = owner.train
-
-    def fails(self: Any, *arguments: Any) -> Any:
-        seed = self.trunk.spec.seed
-        if seed < len(KINDS):
-            raise KINDS[seed]
-        return last(self, *arguments)
-
-    monkeypatch.setattr(owner, "train", fails)
+    """Eight kinds of failure, one a seed; the ninth trunk is trained, whether one works or two."""
+    monkeypatch.setattr(launchers, "TrunkJob", kind)
     seeds = ",".join(map(str, range(len(KINDS) + 1)))
-    words = [*tiny_study, "model.params=5e3", "budget.tokens=2e3", f"seed={seeds}"]
+    words = [*tiny_study, "model.params=5e3", "budget.tokens=2e3", f"seed={seeds}", f"workers={workers}"]
     assert main(["run", *words]) == 1
     study = read_study(tmp_path / "runs" / "tiny")
     assert [record.seed for record in study.done] == [len(KINDS)]
     assert len(study.failures) == len(KINDS)
     assert {failure.kind for failure in study.failures.values()} == {"exception", "oom", "enospc"}
+    seed = {trunk: row["seed"] for row in study.expected.values() for trunk in [row["trunk_id"]]}
+    tries = Counter(seed[trunk] for trunk in seed if trunk in caplog.text for _ in re.findall(
+        rf"{trunk} failed", caplog.text))  # fmt: skip
+    assert tries == {s: job.TRIES if s in PASSING else 1 for s in range(len(KINDS))}
     capsys.readouterr()
     assert main(["status", str(study.folder)]) == 0
     said = capsys.readouterr().out
-    for kind in KINDS:
-        assert type(kind).__name__ in said
+    for error in KINDS:
+        assert type(error).__name__ in said
     assert main(["status", str(study.folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["failed"] == len(KINDS)
     monkeypatch.undo()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,11 @@ import pytest
 from analysis.fitting.runs import called
 from analysis.laws import law_named, law_names
 from analysis.laws.law import Array
-from analysis.report import write
-from analysis.report.style import save
 from experiments.cli import main
 from tests.analysis.laws.test_derivatives import CASES
 
 FAST = ["--resamples", "20"]
+pytestmark = pytest.mark.usefixtures("coarse_grid")
 COLUMN = {"N": "params", "D": "tokens", "U": "tokens_unique", "C": "flops", "x": "x"}
 
 
@@ -45,35 +43,33 @@ def question(inputs: dict[str, Array], times: float = 3.0) -> list[str]:
     return words
 
 
-@pytest.fixture
-def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write, "save", partial(save, kinds=("svg",)))
-
-
 def test_every_law_has_a_case() -> None:
     assert set(CASES) == set(law_names())
 
 
 @pytest.mark.parametrize("law", law_names())
-def test_fit_json_and_profile(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("fitted_once", "svg_alone")
+def test_fit_profile_json_and_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_table(tmp_path / "t.csv", law)
-    asked = ["fit", str(tmp_path / "t.csv"), "--law", law, *FAST]
-    assert main(asked) == 0
-    assert f"{law} law of L(" in capsys.readouterr().out
-    assert main([*asked, "--json"]) == 0
-    (part,) = json.loads(capsys.readouterr().out)["parts"].values()
+    arguments = [str(tmp_path / "t.csv"), "--law", law, *FAST]
+    name = next(name for name in CASES[law][0].parameters if name in readable(law))
+    assert main(["fit", *arguments, "--profile", name]) == 0
+    out = capsys.readouterr().out
+    assert f"{law} law of L(" in out
+    assert "interval by its profile" in out or "is not identified" in out
+    assert main(["fit", *arguments, "--profile", name, "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (part,) = printed["parts"].values()
     (found,) = part["laws"]
     assert found["law"] == law
     assert found["rms"] < 0.02
     assert set(found["parameters"]) == set(CASES[law][0].parameters)
-    names = [name for name in found["parameters"] if name in readable(law)]
-    assert main([*asked, "--json", "--profile", names[0]]) == 0
-    (profile,) = json.loads(capsys.readouterr().out)["profiles"]
-    assert (profile["law"], profile["parameter"]) == (law, names[0])
+    (profile,) = printed["profiles"]
+    assert (profile["law"], profile["parameter"]) == (law, name)
     assert len(profile["statistic"]) > 20
-    assert main([*asked, "--profile", names[0]]) == 0
-    out = capsys.readouterr().out
-    assert "interval by its profile" in out or "is not identified" in out
+    assert main(["report", *arguments, "--out", str(tmp_path / "report")]) == 0
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert law_named(law).formula.split(",")[0].replace("'", "&#39;") in page.replace("&#x27;", "&#39;")
 
 
 def readable(law: str) -> set[str]:
@@ -82,17 +78,6 @@ def readable(law: str) -> set[str]:
 
     truth, inputs = CASES[law]
     return set(law_named(law).form(Data.of(dict(inputs), truth(**inputs)), Pins()).readouts)
-
-
-@pytest.mark.parametrize("law", law_names())
-@pytest.mark.usefixtures("svg_alone")
-def test_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_table(tmp_path / "t.csv", law)
-    out = str(tmp_path / "report")
-    assert main(["report", str(tmp_path / "t.csv"), "--law", law, "--out", out, *FAST]) == 0
-    page = (tmp_path / "report" / "index.html").read_text()
-    assert law_named(law).formula.split(",")[0].replace("'", "&#39;") in page.replace("&#x27;", "&#39;")
-    capsys.readouterr()
 
 
 @pytest.mark.parametrize("law", law_names())
@@ -115,16 +100,23 @@ def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.Ca
     assert abs(scored["error"]) < 0.2
 
 
-@pytest.mark.parametrize("law", [law for law in law_names() if law_named(law).inputs != ("x",)])
-def test_ensemble(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    others = [name for name in law_names(law_named(law).inputs) if name != law]
-    if not others:
-        pytest.skip("no other law of these inputs")
-    inputs = write_table(tmp_path / "t.csv", law)
-    laws = ["--law", law, "--law", others[0]]
-    assert main(["forecast", str(tmp_path / "t.csv"), *laws, *question(inputs), *FAST, "--json"]) == 0
+def pairs() -> list[tuple[str, str]]:
+    """Each law with another of its inputs; laws of a curve are chosen among, not weighed."""
+    found = set()
+    for law in law_names():
+        others = [name for name in law_names(law_named(law).inputs) if name != law]
+        if others and law_named(law).inputs != ("x",):
+            found.add((min(law, others[0]), max(law, others[0])))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("laws", pairs(), ids="-".join)
+def test_ensemble(laws: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = write_table(tmp_path / "t.csv", laws[0])
+    words = [word for law in laws for word in ("--law", law)]
+    assert main(["forecast", str(tmp_path / "t.csv"), *words, *question(inputs), *FAST, "--json"]) == 0
     (part,) = json.loads(capsys.readouterr().out)["parts"].values()
-    assert set(part["forecast"]["weights"]) == {law, others[0]}
+    assert set(part["forecast"]["weights"]) == set(laws)
 
 
 @pytest.mark.parametrize("law", law_names())

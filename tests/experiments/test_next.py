@@ -48,7 +48,7 @@ def test_what_cannot_be_asked_is_refused(small: Path, capsys: pytest.CaptureFixt
         (["--compute", "1e15", "--run"], "--run trains the study that --to names"),
         (["--compute", "1e15", "--device", "b9000"], "'b9000' is not known"),
         (["--compute", "1e15", "--devices", "8"], "of which device?"),
-        (["--compute", "1e15", "--part", "lstm"], "'lstm' is none of them"),
+        (["--compute", "1e15", "--arm", "lstm"], "'lstm' is none of them"),
     ):
         assert main(["next", str(small), "--resamples", "40", *words]) == 2
         assert message in capsys.readouterr().err

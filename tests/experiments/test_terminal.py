@@ -37,6 +37,12 @@ def test_a_narrow_window_drops_the_least_column_and_says_so() -> None:
         ("scaling run study=de", ["study=demo"]),
         ("scaling plan training.cl", ["training.clip="]),
         ("scaling status ru", []),
+        ("scaling run training.schedule=", ["training.schedule=cosine", "training.schedule=trunk"]),
+        ("scaling run training.precision=bf", []),
+        ("scaling run study=demo training.precision=b", ["training.precision=bfloat16"]),
+        ("scaling run training.schedule=trunk,c", ["training.schedule=trunk,cosine"]),
+        ("scaling run reuse=f", ["reuse=false"]),
+        ("scaling run training.compile=n", ["training.compile=null"]),
     ],
 )
 def test_completion(line: str, expected: list[str]) -> None:

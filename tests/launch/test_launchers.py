@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +24,7 @@ from scaling.study.plan import plan_study
 from scaling.study.sources import config_folder
 from scaling.training import stop
 from scaling.training.observer import Observer
+from tests.chaos.hostile import Evil
 from tests.launch.test_pool import Listener, losses, tasks
 
 LAUNCHERS = sorted(path.stem for path in (config_folder() / "hydra" / "launcher").glob("*.yaml"))
@@ -115,6 +119,35 @@ def test_submitit_runs_a_study_in_a_process_of_its_own(tiny_study: list[str], tm
     engine = slurm.Slurm(tmp_path / "jobs", {"timeout_min": 5}, cluster="local")
     train_remotely(tasks(one, tmp_path / "away"), engine, Observer())
     assert losses(tmp_path / "away") == losses(tmp_path / "here")
+
+
+def test_no_answer_of_a_slurm_job_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write to the runs folder could write a pickle that runs code."""
+    slurm = pytest.importorskip("scaling.launch.slurm", reason="needs submitit")
+    from submitit.core.utils import JobPaths
+
+    monkeypatch.setattr(slurm, "POLL", -1.0)
+    canary = tmp_path / "canary"
+    answers = {
+        "1": json.dumps({"kind": "failed", "why": "a reason", "again": True}),
+        "2": json.dumps({"kind": "os.system", "why": "x", "again": True}),
+        "3": "[" * 100_000,
+        "4": None,
+        "5": json.dumps({"kind": "done", "extra": 1}),
+    }
+    engine = slurm.Slurm(tmp_path / "jobs", {}, cluster="local")
+    for id, answer in answers.items():
+        paths = JobPaths(tmp_path / "jobs" / id, job_id=id)
+        paths.folder.mkdir(parents=True)
+        paths.result_pickle.write_bytes(pickle.dumps(Evil(canary)))
+        if answer is not None:
+            (paths.folder / f"{id}_outcome.json").write_text(answer)
+        engine.jobs[id] = SimpleNamespace(paths=paths, state="RUNNING")
+    over = engine.ended()
+    assert over.pop("1") == Outcome("failed", "a reason", True)
+    assert {outcome.kind for outcome in over.values()} == {"lost"}
+    assert len(over) == 4
+    assert not canary.exists()
 
 
 def test_any_launcher_of_hydra_trains_too(tiny_study: list[str]) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Mapping
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,7 @@ import pytest
 from scaling.launch.devices import Device, Share, needed_bytes, share_machine
 from scaling.launch.job import TrunkJob
 from scaling.launch.local import train_here, train_in_processes
+from scaling.launch.pool import Send
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import Lock
 from scaling.study.plan import plan_study
@@ -68,6 +74,71 @@ def test_a_killed_process_is_started_again_and_changes_no_bit(tiny_study: list[s
     assert losses(tmp_path / "apart") == losses(tmp_path / "here")
     (note,) = (tmp_path / "apart").glob("*/failures/*.json")
     assert "ended by SIGKILL" in note.read_text()
+
+
+def test_a_killed_fork_server_is_noted_and_followed_by_another(
+    tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its children die with it. Nor does it end the study where a process is just being started."""
+    train_here(tasks(tiny_study, tmp_path / "here"), Observer())
+
+    def kill(id: str) -> None:
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+
+    train_in_processes(tasks(tiny_study, tmp_path / "apart"), ["cpu", "cpu"], Listener(kill))
+    assert losses(tmp_path / "apart") == losses(tmp_path / "here")
+    notes = list((tmp_path / "apart").glob("*/failures/*.json"))
+    assert notes
+    assert all('"killed"' in note.read_text() for note in notes)
+
+    start, refusals = ForkServerProcess.start, [ConnectionRefusedError("no fork server"), EOFError()]
+
+    def refused(self: ForkServerProcess) -> None:
+        if refusals:
+            raise refusals.pop()
+        start(self)
+
+    monkeypatch.setattr(ForkServerProcess, "start", refused)
+    train_in_processes(tasks(tiny_study, tmp_path / "refused"), ["cpu"], Observer())
+    assert losses(tmp_path / "refused") == losses(tmp_path / "here")
+
+
+class SlowlyBorn:
+    """Work whose process takes half a second until it is there."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        (self.place / "pid").write_text(str(os.getpid()))
+        time.sleep(0.5)
+
+    def __call__(self, place: str, send: Send) -> None:
+        (self.place / "at work").touch()
+        time.sleep(30)
+
+
+def test_a_parent_that_is_killed_at_the_birth_of_a_worker_leaves_none(tmp_path: Path) -> None:
+    code = f"""
+import pathlib
+from scaling.launch.pool import ProcessPool
+from tests.launch.test_pool import SlowlyBorn
+pool = ProcessPool(["cpu"], [])
+pool.add(SlowlyBorn(pathlib.Path({str(tmp_path)!r})))
+list(pool.events())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    pid = tmp_path / "pid"
+    deadline = time.monotonic() + 60
+    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    worker = int(pid.read_text())
+    parent.kill()
+    parent.wait()
+    time.sleep(1.5)
+    assert not (tmp_path / "at work").exists()
+    assert not Path(f"/proc/{worker}/environ").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text()
 
 
 def test_a_trunk_that_another_process_holds_is_left_to_it(

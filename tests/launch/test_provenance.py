@@ -52,7 +52,9 @@ class PullAfter(StudyObserver):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No step is timed and no model counted: that takes longer than all else."""
-    monkeypatch.setattr(estimate, "time_steps", lambda trunks, *_: [StepTime(0.01, 0.01, 0.01)] * len(trunks))
+    monkeypatch.setattr(
+        estimate, "time_steps", lambda trunks, *_: ([StepTime(0.01, 0.01, 0.01)] * len(trunks), None)
+    )
     monkeypatch.setattr(train, "check_counts", lambda *_: None)
 
 

@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 from experiments.cli import main
+from scaling.launch import search
+from scaling.launch.study import _planned_rows as planned_rows
 from scaling.records import reading
+from scaling.records.evaluation import read_evaluations
 from scaling.records.reading import printable, read_json, read_small
 from scaling.records.record import DamagedRecord, read_study
-from scaling.records.storage import history, load_record
+from scaling.records.storage import history, load_checkpoint, load_evaluation, load_record
+from scaling.training import throughput
 from tests.analysis.synthetic import write_study
 
 
@@ -75,6 +79,32 @@ def test_a_plan_a_note_and_an_attempt_that_are_no_files(study: Path, kind: Calla
     assert history(trunk) == []
     with pytest.raises(DamagedRecord):
         read_json(trunk / "attempts" / "000009.json")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_else_is_read_is_a_file_too(study: Path, kind: Callable[[Path], None]) -> None:
+    """What a search has tried, plans, scores, step times of the cache, and checkpoints: nothing hangs."""
+    place = study / "odd"
+    place.mkdir()
+    for name in ("trials.json", "plan.json", "throughput.json", "evaluations", "checkpoints"):
+        if name in ("evaluations", "checkpoints"):
+            (place / name).mkdir()
+        else:
+            kind(place / name)
+    kind(place / "evaluations" / "x.json")
+    checkpoint = place / "checkpoints" / f"step-00000001-{'0' * 32}.pt"
+    kind(checkpoint)
+    damaged: dict[str, str] = {}
+    assert list(read_evaluations(str(place), damaged)) == []
+    assert len(damaged) == 1
+    assert throughput._read(place / "throughput.json") == {}
+    assert search._read_trials(place / "trials.json") == []
+    if kind is not as_giant:  # a plan may be large
+        assert planned_rows(place / "plan.json") == []
+        assert not (place / "plan.json").exists()  # set aside
+    assert not (place / "trials.json").exists() or kind is as_giant
+    assert load_evaluation(place, "x.json") is None
+    assert load_checkpoint(place, lambda file: file.read()) is None
 
 
 def test_notes_do_not_write_to_the_terminal(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,15 @@ def train(folder: Path, between: str = "pass", ahead: str = "", **environment: s
 
 
 def test_an_offline_run_says_everything(tmp_path: Path) -> None:
-    result = train(tmp_path)
+    result = train(
+        tmp_path,
+        WANDB_MODE="dryrun",  # nobody is asked, though there is a key and an address
+        WANDB_API_KEY="a" * 40,
+        WANDB_BASE_URL="http://127.0.0.1:9",
+        WANDB_PROJECT="not this one",
+        WANDB_RUN_GROUP="sweeps",
+        WANDB_TAGS="smoke, night",
+    )
     assert (result["exit_code"], result["errors"], result["other_output"]) == (0, "", [])
     assert result["home"] == [], "W&B writes into the study's folder only"
     assert min(result["microseconds"]) < 20
@@ -114,9 +122,11 @@ def test_an_offline_run_says_everything(tmp_path: Path) -> None:
     runs = read_offline(tmp_path / "study")
     assert set(runs) == {"trunk-1", "run-1"}
     trunk, run = runs["trunk-1"], runs["run-1"]
-    assert (trunk.name, trunk.project, trunk.group, trunk.job_type) == ("a trunk", "laws", "tiny", "trunk")
-    assert (run.name, run.project, run.group, run.job_type) == ("a run", "laws", "tiny", "run")
-    assert sorted(trunk.tags) == ["lstm", "smoke"]
+    assert (trunk.name, trunk.project, trunk.group, trunk.job_type) == ("a trunk", "laws", "sweeps", "trunk")
+    assert (run.name, run.project, run.group, run.job_type) == ("a run", "laws", "sweeps", "run")
+    assert sorted(trunk.tags) == ["lstm", "night", "smoke"]
+    assert list((tmp_path / "study" / "wandb").glob("run-*")) == [], "it never tried to go online"
+    assert tracking.waiting_runs(tmp_path / "study") == 2
     assert trunk.config == {
         "params": 20480,
         "model": {"width": 64, "family": "lstm"},
@@ -244,13 +254,60 @@ def test_auto_is_offline_unless_logged_in(
 
 
 @pytest.mark.parametrize(
-    ("said", "mode"), [("offline", "offline"), ("disabled", "off"), ("online", "online"), ("", "offline")]
+    ("said", "mode"),
+    [
+        *(("offline", "offline"), ("disabled", "off"), ("online", "online"), ("", "offline")),
+        *(("dryrun", "offline"), ("DryRun", "offline"), ("run", "online")),
+    ],
 )
 def test_auto_listens_to_wandb_mode(
     said: str, mode: str, no_wandb_in_environment: pytest.MonkeyPatch
 ) -> None:
     no_wandb_in_environment.setenv("WANDB_MODE", said)
     assert chosen() == mode
+
+
+def test_an_unknown_wandb_mode_is_said_and_offline(
+    no_wandb_in_environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_wandb_in_environment.setenv("WANDB_API_KEY", "a" * 40)
+    no_wandb_in_environment.setenv("WANDB_MODE", "dry-run")
+    assert chosen() == "offline"
+    assert "WANDB_MODE=dry-run is unknown; there are online, run, offline, dryrun, disabled" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "mode"), [("true", "off"), ("1", "off"), ("false", "online"), ("0", "online"), ("", "online")]
+)
+def test_wandb_disabled_is_off_unless_the_config_says_otherwise(
+    said: str, mode: str, no_wandb_in_environment: pytest.MonkeyPatch
+) -> None:
+    no_wandb_in_environment.setenv("WANDB_DISABLED", said)
+    no_wandb_in_environment.setenv("WANDB_MODE", "online")
+    assert chosen() == mode
+    assert chosen("offline") == "offline"
+
+
+def test_project_and_entity_are_those_of_the_config_else_of_the_environment(
+    no_wandb_in_environment: pytest.MonkeyPatch,
+) -> None:
+    def found(**given: str | None) -> tuple[str, str | None]:
+        tracker = open_tracker("off", study="s", folder="unused", **given)
+        return tracker._project, tracker._entity
+
+    assert found() == ("scaling", None)
+    no_wandb_in_environment.setenv("WANDB_PROJECT", "ours")
+    no_wandb_in_environment.setenv("WANDB_ENTITY", "team")
+    assert found() == ("ours", "team")
+    assert found(project="laws", entity="me") == ("laws", "me")
+
+
+def test_a_missing_package_is_said_once(
+    no_wandb_in_environment: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    no_wandb_in_environment.setattr(tracking, "_installed", lambda: False)
+    assert chosen("offline") == "off"
+    assert "pip install 'scaling-harness[train]'" in caplog.text
 
 
 def test_a_netrc_that_cannot_be_read_is_offline(
@@ -309,8 +366,8 @@ def test_training_rows_are_thinned_and_evaluations_are_not(
     fake: dict[str, FakeRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with offline() as tracker:
+        monkeypatch.setattr(tracking, "MIN_INTERVAL", 1000.0)
         run = start(tracker)
-        monkeypatch.setattr(tracking, "PACE", 1000.0)
         for step in range(10):
             run.log({**TRAIN, "step": step})
             run.log({**EVALUATION, "step": step})
@@ -320,6 +377,17 @@ def test_training_rows_are_thinned_and_evaluations_are_not(
     assert ["eval/loss" in row for row in rows] == [False] + [True] * 10
     assert fake["a"].summary["mirror/rows_thinned"] == 9
     assert fake["a"].exit_code == 0
+
+
+@pytest.mark.parametrize("steps", [3, 60, 100, 12_345])
+def test_a_short_run_has_enough_points_to_draw(fake: dict[str, FakeRun], steps: int) -> None:
+    """However quickly it trains, and wherever it begins: a cooldown starts at its trunk's step."""
+    with offline() as tracker:
+        run = tracker.run("a", name="a", job_type="run", config={}, steps=steps)
+        for step in range(500, 500 + steps):
+            run.log({**TRAIN, "step": step})
+        run.finish()
+    assert min(steps, 50) <= len(fake["a"].rows) <= 75
 
 
 def test_a_row_is_copied_when_it_is_logged(fake: dict[str, FakeRun]) -> None:

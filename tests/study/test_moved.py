@@ -23,7 +23,9 @@ from scaling.training.throughput import StepTime
 
 @pytest.fixture
 def overrides(tiny_study: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(estimate, "time_steps", lambda trunks, *_: [StepTime(0.01, 0.01, 0.01)] * len(trunks))
+    monkeypatch.setattr(
+        estimate, "time_steps", lambda trunks, *_: ([StepTime(0.01, 0.01, 0.01)] * len(trunks), None)
+    )
     monkeypatch.setattr(train, "check_counts", lambda *_: None)
     return [*tiny_study, "model.params=5e3", "budget.tokens=[2e3,4e3]"]
 

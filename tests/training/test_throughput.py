@@ -11,7 +11,7 @@ import pytest
 from scaling.launch.study import run_study
 from scaling.study.plan import Plan, plan_study
 from scaling.training.device import Numerics
-from scaling.training.throughput import learn, time_steps
+from scaling.training.throughput import StepTime, learn, time_steps
 
 CPU = Numerics("cpu", "float32", 1)
 
@@ -29,23 +29,38 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quiet")
 def test_a_shape_is_timed_once_and_learns(plan: Plan, tmp_path: Path) -> None:
     trunks = list(plan.trunks)
-    first = time_steps(trunks, [CPU, CPU], tmp_path)
+    first, crowd = time_steps(trunks, [CPU, CPU], tmp_path)
+    assert crowd is None
     assert first[0] == first[1]
-    assert time_steps(trunks, [CPU, CPU], tmp_path) == first
+    assert time_steps(trunks, [CPU, CPU], tmp_path)[0] == first
     learn(trunks, [CPU, CPU], [None, None], tmp_path)
-    assert time_steps(trunks, [CPU, CPU], tmp_path) == first
+    assert time_steps(trunks, [CPU, CPU], tmp_path)[0] == first
     learn(trunks, [CPU, CPU], [2.0, 4.0], tmp_path)
-    (now, _) = time_steps(trunks, [CPU, CPU], tmp_path)
+    (now, _), _ = time_steps(trunks, [CPU, CPU], tmp_path)
     assert now.median == pytest.approx(3.0)
     assert now.high / now.low == pytest.approx(first[0].high / first[0].low)
 
 
-def test_a_crowded_machine_is_not_remembered(
+def test_a_crowded_machine_is_timed_again_and_not_remembered(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    trunks = list(plan.trunks)
+    steps = iter([StepTime(0.1, 0.09, 0.2), StepTime(0.1, 0.09, 0.2), StepTime(0.3, 0.2, 0.9)])
+    monkeypatch.setattr("scaling.training.throughput.time_step", lambda *_: next(steps))
     monkeypatch.setattr(os, "getloadavg", lambda: (100.0, 0.5, 0.5))
-    assert time_steps(list(plan.trunks), [CPU, CPU], tmp_path)[0].median > 0
+    times, crowd = time_steps(trunks, [CPU, CPU], tmp_path)
+    assert times[0].median == 0.1
+    assert "crowded: load 100.0" in str(crowd)
+    assert "will be faster" in str(crowd)
     assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+    assert time_steps(trunks, [CPU, CPU], tmp_path)[1] is None
+    kept = (tmp_path / "throughput.json").read_bytes()
+    monkeypatch.setattr(os, "getloadavg", lambda: (100.0, 0.5, 0.5))
+    times, crowd = time_steps(trunks, [CPU, CPU], tmp_path)
+    assert times[0].median == pytest.approx(0.3)
+    assert "takes 3 ×" in str(crowd)
+    assert (tmp_path / "throughput.json").read_bytes() == kept
 
 
 @pytest.mark.usefixtures("quiet")

@@ -39,7 +39,8 @@ def draw(runs: Runs, recipe: Recipe, data: Data, theta: Array, bootstrap: Bootst
     drawn = replicates(
         bootstrap.kind, runs, data.log_loss, predicted[0], parameters, bootstrap.resamples, bootstrap.seed
     )
-    counts = drawn.counts * weights
+    counts = drawn.counts
+    counts *= weights
     if bootstrap.kind != "bayes":
         return solve(recipe, form, counts, drawn.log_loss, theta[None]).theta, drawn.redrawn
     residual = recipe.residual(predicted, log_loss)[0][runs.weights > 0]

@@ -66,7 +66,8 @@ def replicates(
     if kind == "bayes":
         weight = rng.exponential(size=(size, G))
         counts = weight[:, runs.groups]
-        return Replicates(counts * (n / counts.sum(axis=1, keepdims=True)), log_loss[None], 0)
+        counts *= n / counts.sum(axis=1, keepdims=True)  # in place: of 10,000 runs it has 80 MB
+        return Replicates(counts, log_loss[None], 0)
     if kind == "pairs":
         counts, redrawn = _pairs(runs, size, rng)
         return Replicates(counts, log_loss[None], redrawn)

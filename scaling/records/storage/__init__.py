@@ -32,7 +32,9 @@ from scaling.records.storage.evaluations import commit_evaluation, load_evaluati
 from scaling.records.storage.files import (
     atomic_file,
     make_folder,
+    own_folder,
     quarantine,
+    refuse_link,
     remove_folder,
     sweep_temps,
     write_atomic,
@@ -42,17 +44,22 @@ from scaling.records.storage.files import (
 from scaling.records.storage.lock import Lock, LockedError, waiting_lock
 from scaling.records.storage.metrics import MetricsLog
 from scaling.records.storage.names import safe_child, slug
+from scaling.records.storage.spare import Spare, find_old_checkpoints, find_set_aside, freed, remove_spares
 
 __all__ = [
     "FRESH",
     "Lock",
     "LockedError",
     "MetricsLog",
+    "Spare",
     "StaleAttempt",
     "atomic_file",
     "checkpoint_steps",
     "commit_evaluation",
     "commit_record",
+    "find_old_checkpoints",
+    "find_set_aside",
+    "freed",
     "history",
     "is_latest_attempt",
     "latest_attempt",
@@ -61,11 +68,14 @@ __all__ = [
     "load_record",
     "make_folder",
     "new_attempt",
+    "own_folder",
     "peek_checkpoint",
     "quarantine",
     "read_attempts",
     "record_failure",
+    "refuse_link",
     "remove_folder",
+    "remove_spares",
     "reuse_checkpoint",
     "safe_child",
     "save_checkpoint",

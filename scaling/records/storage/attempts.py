@@ -25,6 +25,7 @@ from scaling.records.storage.files import (
     LOCK_FILE,
     encode_json,
     make_folder,
+    own_folder,
     quarantine,
     sync_folder,
     write_atomic,
@@ -100,7 +101,7 @@ def new_attempt(folder: str | Path, facts: Mapping[str, Any]) -> int:
     """
     folder = Path(folder)
     make_folder(folder)
-    home = make_folder(folder / ATTEMPTS)
+    home = own_folder(folder, ATTEMPTS)
     now = {"host": socket.gethostname(), "pid": os.getpid(), "started": datetime.now(UTC).isoformat()}
     number = latest_attempt(folder) + 1
     while not write_once(home / f"{number:06d}.json", encode_json({"attempt": number, **now, **facts})):
@@ -133,7 +134,7 @@ def record_failure(folder: str | Path, attempt: int, kind: str, message: str) ->
         "time": datetime.now(UTC).isoformat(),
     }
     try:
-        home = make_folder(Path(folder) / FAILURES)
+        home = own_folder(folder, FAILURES)
         write_atomic(home / f"{attempt:06d}.json", encode_json(body))
     except OSError as error:
         logger.error(
@@ -184,9 +185,9 @@ def supersede(folder: str | Path) -> Path | None:
     moved = sorted(path for path in folder.iterdir() if path.name not in stay)
     if not moved:
         return None
-    home = make_folder(folder / SUPERSEDED)
+    home = own_folder(folder, SUPERSEDED)
     number = 1 + max((int(path.name) for path in home.iterdir() if path.name.isdigit()), default=0)
-    place = make_folder(home / f"{number:06d}")
+    place = own_folder(home, f"{number:06d}")
     for path in moved:
         os.replace(path, place / path.name)
     sync_folder(place)
@@ -214,7 +215,7 @@ def commit_record(folder: str | Path, record: RunRecord, attempt: int | None = N
             "give the trunk's folder."
         )
     data = encode_record(record)
-    home = make_folder(folder / record.run_id)
+    home = own_folder(folder, record.run_id)
     attempt = record.attempts if attempt is None else attempt
     if not is_latest_attempt(folder, attempt):
         raise StaleAttempt(
@@ -233,6 +234,8 @@ def load_record(folder: str | Path, run_id: str) -> RunRecord | None:
     try:
         record = decode_record(read_small(path))
     except FileNotFoundError:
+        if path.is_symlink():
+            quarantine(path, "a link that leads nowhere")
         return None
     except DamagedRecord as error:
         quarantine(path, str(error))

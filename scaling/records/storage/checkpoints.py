@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar, cast
 
-from scaling.records.storage.files import CHUNK, make_folder, quarantine, staged, sync_folder
+from scaling.records.storage.files import CHUNK, own_folder, quarantine, staged, sync_folder
 
 CHECKPOINTS = "checkpoints"
 NAME = re.compile(r"step-(\d{8,})-([0-9a-f]{32})\.pt")
@@ -34,7 +34,7 @@ def save_checkpoint(
     """
     if step < 0 or keep < 1:
         raise ValueError(f"checkpoint: needs step >= 0 and keep >= 1; got step={step}, keep={keep}.")
-    home = make_folder(Path(folder) / CHECKPOINTS)
+    home = own_folder(folder, CHECKPOINTS)
     with staged(home) as file:
         write(cast(BinaryIO, file))
         digest = file.sync()
@@ -106,7 +106,7 @@ def reuse_checkpoint(path: Path, folder: str | Path) -> bool:
     Raises:
         OSError: of our own disk.
     """
-    home = make_folder(Path(folder) / CHECKPOINTS)
+    home = own_folder(folder, CHECKPOINTS)
     try:
         os.link(path, home / path.name)
     except FileExistsError:
@@ -134,8 +134,10 @@ def _copy(path: Path, home: Path) -> bool:
 
 
 def _find(home: Path) -> list[tuple[int, str, Path]]:
-    """(step, digest, path) of every checkpoint, newest first."""
-    if not home.is_dir():
+    """(step, digest, path) of every checkpoint, newest first. Pipes and devices are none; nor is a folder of
+    checkpoints followed that is a link: what is set aside or deleted there would not be ours.
+    """
+    if home.is_symlink() or not home.is_dir():
         return []
-    matches = [(NAME.fullmatch(path.name), path) for path in home.iterdir()]
+    matches = [(NAME.fullmatch(path.name), path) for path in home.iterdir() if path.is_file()]
     return sorted(((int(m[1]), m[2], path) for m, path in matches if m), reverse=True)

@@ -11,8 +11,9 @@ from scaling.records.evaluation import (
     decode_evaluation,
     encode_evaluation,
 )
+from scaling.records.reading import read_small
 from scaling.records.seal import DamagedRecord
-from scaling.records.storage.files import make_folder, quarantine, write_once
+from scaling.records.storage.files import own_folder, quarantine, refuse_link, write_once
 
 
 def commit_evaluation(run: str | Path, evaluation: Evaluation) -> bool:
@@ -27,7 +28,9 @@ def commit_evaluation(run: str | Path, evaluation: Evaluation) -> bool:
             f"evaluation {evaluation.name!r} is of run {evaluation.run_id}, but the folder given is {run}; "
             "give the run's folder."
         )
-    home = make_folder(run / EVALUATIONS)
+    for place in (run, run.parent):
+        refuse_link(place)
+    home = own_folder(run, EVALUATIONS)
     return write_once(home / evaluation.file, encode_evaluation(evaluation))
 
 
@@ -35,7 +38,7 @@ def load_evaluation(run: str | Path, file: str) -> Evaluation | None:
     """The believable score of this file name, or None. A damaged one is set aside, to be made again."""
     path = Path(run) / EVALUATIONS / file
     try:
-        found = decode_evaluation(path.read_bytes())
+        found = decode_evaluation(read_small(path))
         check_place(found, Path(run).resolve().name, file)
     except FileNotFoundError:
         return None

@@ -6,12 +6,14 @@ can stop the world, tear a write or fill the disk at each of them.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -189,6 +191,45 @@ def make_folder(folder: str | Path) -> Path:
     return folder
 
 
+def own_folder(home: str | Path, name: str) -> Path:
+    """Make a folder of ours in one that may have come from elsewhere.
+
+    Raises:
+        OSError: also for a symbolic link in its place: what is written would leave the runs folder.
+    """
+    path = Path(home) / name
+    refuse_link(path)
+    return make_folder(path)
+
+
+def refuse_link(path: str | Path) -> None:
+    """
+    Raises:
+        OSError: for a symbolic link, naming it and what to do.
+    """
+    if os.path.islink(path):
+        raise OSError(
+            errno.ELOOP,
+            "is a symbolic link, and nothing is written through one; remove it, or put a copy of what it "
+            "leads to in its place",
+            str(path),
+        )
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of ours to write, made where it is missing; the descriptor.
+
+    Raises:
+        OSError: also for a symbolic link, a pipe or a device in its place.
+    """
+    refuse_link(path)
+    fd = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is not a regular file; move it away", str(path))
+    return fd
+
+
 def quarantine(path: str | Path, reason: str) -> Path:
     """Set a damaged file aside, into `quarantine/` of its trunk or run folder, with a note that says why.
 
@@ -196,10 +237,11 @@ def quarantine(path: str | Path, reason: str) -> Path:
     deleted, and a name that is taken gets a number.
     """
     path = Path(path)
+    refuse_link(path.parent)
     home = path.parent.parent if path.parent.name in KINDS else path.parent
-    folder = make_folder(home / QUARANTINE)
+    folder = own_folder(home, QUARANTINE)
     target, number = folder / path.name, 1
-    while target.exists():
+    while os.path.lexists(target):
         number += 1
         target = folder / f"{path.stem}.{number}{path.suffix}"
     logger.warning("%s: damaged (%s); set aside as %s", path, reason, target)
@@ -227,6 +269,9 @@ def sweep_temps(folder: str | Path) -> int:
 
 def remove_folder(folder: str | Path) -> None:
     """Remove a folder that holds nothing anybody comes back to. Links are removed, never followed."""
+    if os.path.islink(folder):
+        os.unlink(folder)
+        return
     for place, folders, names in os.walk(folder, topdown=False):
         for name in names:
             os.unlink(f"{place}/{name}")

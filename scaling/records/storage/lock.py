@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from scaling.records.storage.files import make_folder, write_all
+from scaling.records.reading import printable
+from scaling.records.storage.files import make_folder, open_own, write_all
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Lock:
         if key in _held:
             raise LockedError(f"{self.path}: this process (pid {key[0]}) holds it already.")
         make_folder(self.path.parent)
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        fd = open_own(self.path, os.O_RDWR)
         try:
             self._take(fd)
             os.ftruncate(fd, 0)
@@ -113,6 +114,6 @@ def _owner() -> bytes:
 def _describe(data: bytes) -> str:
     try:
         body = json.loads(data)
-        return f"pid {body['pid']} on {body['host']} since {body['since']}"
-    except (ValueError, KeyError, TypeError):  # its owner is just writing it
+        return printable(f"pid {body['pid']} on {body['host']} since {body['since']}")
+    except (ValueError, KeyError, TypeError, RecursionError):  # its owner is just writing it
         return "a process that has not yet said which"

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from scaling.records.storage.files import make_folder, sync_folder, write_all
+from scaling.records.storage.files import make_folder, open_own, sync_folder, write_all
 
 BUFFER_BYTES = 1 << 16
 BUFFER_SECONDS = 1.0  # so that `tail -f` shows a run that is alive
@@ -27,7 +27,7 @@ class MetricsLog:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         make_folder(self.path.parent)
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        self._fd = open_own(self.path, os.O_RDWR | os.O_APPEND)
         sync_folder(self.path.parent)
         self._written = os.fstat(self._fd).st_size
         self._gathered = bytearray()

@@ -130,3 +130,10 @@ def test_exact_losses_without_a_floor_are_certified_in_every_unit(
     assert fit.certificate.ok
     assert fit.certificate.bounds == ("log_E",)
     assert fit.law.parameters["alpha"] == pytest.approx(0.445, rel=1e-6)
+
+
+def test_losses_without_noise_are_said_to_be_computed() -> None:
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
+    fit = fit_loss_surface(N, D, 1.7 + 400 * N**-0.34 + 400 * D**-0.3, resamples=10)
+    (doubt,) = (doubt for doubt in fit.warnings if doubt.code == "exact")
+    assert "losses look computed, not measured" in doubt.message

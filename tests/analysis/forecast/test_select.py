@@ -6,16 +6,18 @@ import pytest
 from scipy import stats
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.fit import FitError
+from analysis.fitting.fit import FitError, fit_runs
 from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.fitting.sensitivity import TRUNKS as LEFT_OUT
 from analysis.fitting.sensitivity import influential, sensitivity
+from analysis.forecast.names import name_warnings
 from analysis.forecast.select import fit_ensemble, forecast_heldout, noise, predict_runs, rank_laws
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
 from analysis.laws.law import Array
+from analysis.table import load_runs
 
 TRUTH = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
 SHARP = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28, k=2.0)
@@ -178,3 +180,21 @@ def test_of_many_trunks_those_that_hold_the_law_are_left_out(law: str) -> None:
     named = [f"without trunk {t}" for t in influential(fit, LEFT_OUT)]
     assert table.loc[table["kind"] == "trunk", "what"].tolist() == named
     assert len(named) == LEFT_OUT == 20
+
+
+def test_recipes_that_only_names_tell_are_noticed() -> None:
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e9, 1e11, 4)))
+    rng = np.random.default_rng(0)
+    for factor in (1.0, 0.985):
+        halves = []
+        for recipe, times in (("adamw", 1.0), ("muon", factor)):
+            loss = (
+                times * (1.7 + 400 * N**-0.34 + 400 * D**-0.3) * np.exp(0.003 * rng.standard_normal(len(N)))
+            )
+            names = [f"{recipe}-{n / 1e6:.0f}M-{i}" for i, n in enumerate(N)]
+            halves.append(pd.DataFrame({"name": names, "params": N, "tokens": D, "loss": loss}))
+        table = load_runs(pd.concat(halves))
+        fit = fit_runs(Runs.of_table(table, ("N", "D")), Recipe("chinchilla"), Bootstrap(resamples=0))
+        said = [warning.message for warning in name_warnings(fit, table)]
+        assert len(said) == (factor < 1)
+        assert not said or "losses differ by the letters of 'name' (adamw +" in said[0]

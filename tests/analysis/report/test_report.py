@@ -138,7 +138,7 @@ def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> 
         "python_source",
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         "<b>27</b><span>used",
-        "<b>1</b><span>quarantined",
+        "<b>1</b><span>set aside",
         "<b>1</b><span>diverged",
         "<b>1</b><span>missing",
         "decoder-w16/decoder-w16-d100000/record.json",

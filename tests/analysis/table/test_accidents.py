@@ -250,3 +250,14 @@ def test_the_public_door_screens_a_table_in_memory() -> None:
     at = {"N": 1e7, "D": 1e9}
     twice, once = (api.forecast(each, "chinchilla", at=at, resamples=5) for each in (rows, frame()))
     assert str(twice) == str(once)
+
+
+@pytest.mark.parametrize(
+    "title", ["Sweep 3,,,\nrun with care,,,\n", "Sweep of March,,by Ada,\n", "Sweep of March,,,Ada\n"]
+)
+def test_titles_of_several_lines_or_cells_are_no_level_of_the_header(title: str, tmp_path: Path) -> None:
+    rows = [f"r{i},{10.0 ** (6 + i % 3)},{10.0 ** (8 + i // 3)},{3 - 0.1 * i}\n" for i in range(9)]
+    (tmp_path / "t.csv").write_text(title + "name,params,tokens,loss\n" + "".join(rows))
+    table = load_runs(tmp_path / "t.csv")
+    assert len(table) == 9
+    assert any(note.startswith("left out: line 1, a title") for note in table.notes)

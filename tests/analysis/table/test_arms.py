@@ -186,8 +186,8 @@ def test_too_many_parts_name_a_key() -> None:
     rows = rows[(rows["dropout"] == 0) | (rows["tokens"] < 2e7)]
     found = arms(rows)
     assert len(found.parts) == 14
-    assert "14 parts, 7 of them too small for a law" in found.hint
-    assert "--by mixture (7 parts)" in found.hint
+    assert "14 arms, 7 of them too small for a law" in found.hint
+    assert "--by mixture (7 arms)" in found.hint
     asked = arms(rows, by=["mixture"])
     assert len(asked.parts) == 7
     assert asked.words.startswith("7 arms by mixture as asked; pooled on your word: dropout")
@@ -500,3 +500,16 @@ def test_public_tables(name: str, columns: Any, keys: tuple[str, ...], parts: in
     assert found.keys == keys
     assert len(found.parts) == parts
     assert found.sweep is None
+
+
+def test_remarks_part_nothing_and_a_column_of_phrases_says_how_to_pool() -> None:
+    N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e9, 1e11, 4)))
+    rows = pd.DataFrame({"params": N, "tokens": D, "loss": 3 + 1e6 / N, "family": "unstated"})
+    words = np.where(np.arange(24) % 5 < 2, "node died", "")
+    found = arms(rows.assign(notes=words))
+    assert found.keys == ()
+    assert "notes (remarks; --by notes parts by them)" in found.words
+    assert arms(rows.assign(notes=words), by=["notes"]).keys == ("notes",)
+    found = arms(rows.assign(condition=words))
+    assert found.keys == ("condition",)
+    assert "where condition holds remarks and no setting, leave it out: --by family." in found.hint

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.table import RunTable, load_runs
@@ -347,6 +348,13 @@ def test_reasons_are_grouped_commonest_first(tmp_path: Path) -> None:
 def test_a_table_without_a_usable_row_says_the_commonest_reason(tmp_path: Path) -> None:
     path = table_of(tmp_path, params=N, tokens=D, loss=["?"] * 14 + [""])
     with pytest.raises(
-        ValueError, match=r"no finished run to fit: 15 quarantined.*14 rows: loss is not a number: '\?'"
+        ValueError, match=r"no finished run to fit: 15 set aside.*14 rows: loss is not a number: '\?'"
     ):
         load_runs(path)
+
+
+def test_bits_a_byte_are_offered_as_a_loss_with_their_unit() -> None:
+    rows = pd.DataFrame({"params": [1e6, 2e6], "tokens": [1e8, 1e8], "bits_per_byte": [1.1, 1.0]})
+    with pytest.raises(ValueError, match=r"--columns 'loss=bits_per_byte\*log\(2\)' on the command line"):
+        load_runs(rows)
+    assert load_runs(rows, {"loss": "bits_per_byte*log(2)"})["loss"].iloc[1] == pytest.approx(np.log(2))

@@ -143,3 +143,14 @@ def test_what_cannot_be_computed_is_a_reason_and_what_is_empty_is_missing() -> N
 )
 def test_truth_of_a_cell(cell: object, value: bool | None) -> None:
     assert truth_of(cell) is value
+
+
+def test_a_size_that_says_its_unit_is_read_under_an_expression_and_takes_no_factor() -> None:
+    columns = {"size": ["21M", "1.5B", "30"], "head": ["1M", "1M", "1e6"]}
+    values, reasons, notes = parse("size*1e6", list(columns)).numbers(columns, role="size")
+    assert values.tolist() == [21e6, 1.5e9, 30e6]
+    assert not reasons
+    assert notes == ["2 cells such as '21M' say their own unit, to which the factor 1e+06 is not applied"]
+    values, _, _ = parse("size - head", list(columns)).numbers(columns, role="size")
+    assert values[:2].tolist() == [20e6, 1.499e9]
+    assert len(parse("size*1e6", list(columns)).numbers(columns).reasons) == 2, "a loss has no such suffix"

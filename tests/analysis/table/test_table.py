@@ -98,7 +98,7 @@ def test_a_record_with_a_negative_size_is_quarantined(tmp_path: Path) -> None:
 def test_no_finished_run(tmp_path: Path) -> None:
     write_study(tmp_path / "demo", missing=30)
     with pytest.raises(
-        ValueError, match=r"no finished run to fit: 0 quarantined, 0 diverged, 0 failed, 30 missing"
+        ValueError, match=r"no finished run to fit: 0 set aside, 0 diverged, 0 failed, 30 missing"
     ):
         load_runs(tmp_path / "demo")
 

@@ -1,0 +1,31 @@
+"""What a plan takes, in the words in which `scaling plan` begins and `scaling run` starts."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+from experiments.terminal import duration, plural
+from scaling.launch.estimate import Estimate
+from scaling.study.plan import Plan
+
+
+def headline(expected: Estimate) -> str:
+    """FLOPs, time, runs and trunks, in one line."""
+    plan = expected.plan
+    total, least, most = map(duration, astuple(expected.wall))
+    left = " for what is left" if any(f.done or f.shared or f.steps for f in expected.found) else ""
+    flops = sum(trunk.flops for trunk in plan.trunks)
+    return (
+        f"{plan.name}: {flops:.2e} FLOP, about {total} ({least} to {most}){left}: "
+        f"{plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}"
+    )
+
+
+def unaffordable(asked: Plan, kept: Plan) -> list[str]:
+    """A line about the runs that `max_flops` does not pay for, if there are any."""
+    if len(kept.trunks) == len(asked.trunks):
+        return []
+    return [
+        f"max_flops={asked.config.max_flops:.3g} pays for {len(kept.runs)} of {len(asked.runs)} runs; "
+        "the others stay missing"
+    ]

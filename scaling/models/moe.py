@@ -1,0 +1,128 @@
+"""The decoder with a mixture of experts: each token is fed forward by a few of many, and by shared ones."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from scaling.models.blocks import Block, Linear, Mlp, add
+from scaling.models.decoder import Decoder
+from scaling.models.family import Family
+from scaling.models.options import OPTIONS, Options
+from scaling.models.sizes import Counts, Shape
+from scaling.models.transformer import combine, ladder
+
+SIZES = {"experts": 8, "top_k": 2, "shared": 1, "balance": 0.01}
+
+
+class Experts(nn.Module):
+    """A router, the experts it chooses from, and shared ones that every token goes through.
+
+    Those that a token goes through are together as wide as the decoder's feed-forward. Gates are a softmax
+    over all experts, and sum to 1 over those chosen. Dropless: an expert takes all tokens that chose it.
+    Source: Shazeer et al. 2017 (arXiv:1701.06538), section 2; Dai et al. 2024 (arXiv:2401.06066), section
+    3.2, shared experts.
+    """
+
+    def __init__(self, shape: Shape, options: Options) -> None:
+        super().__init__()
+        width, hidden = shape.width, expert_width(shape)
+        self.top_k, self.balance = shape.get("top_k", 2), shape.get("balance", 0.01)
+        self.router = Linear(width, shape.get("experts", 8))
+        self.experts = nn.ModuleList(Mlp(width, hidden, options) for _ in range(self.router.out_features))
+        self.shared = nn.ModuleList(Mlp(width, hidden, options) for _ in range(shape.get("shared", 1)))
+        self.imbalance: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, width), what all chosen experts say."""
+        rows = x.flatten(0, 1)
+        chances = torch.softmax(self.router(rows).float(), dim=-1)
+        gates, chosen = chances.topk(self.top_k, dim=-1)
+        gates = gates / gates.sum(dim=-1, keepdim=True)
+        said = torch.zeros_like(rows)
+        for number, expert in enumerate(self.experts):
+            if (
+                rows.is_meta
+            ):  # no value decides a shape there: as many experts as a token has take every token
+                if number < self.top_k:
+                    said = add(said, expert(rows))
+                continue
+            where, slot = torch.nonzero(chosen == number, as_tuple=True)
+            # An expert that nobody chose is called too: under FSDP every rank must gather its weights.
+            one = expert(rows[where]).type_as(said) * gates[where, slot, None].type_as(said)
+            said = said.index_add(0, where, one)
+        for expert in self.shared:
+            said = add(said, expert(rows))
+        self.imbalance = self._imbalance(chances, chosen) if self.training and not rows.is_meta else None
+        return said.view_as(x)
+
+    def _imbalance(self, chances: Tensor, chosen: Tensor) -> Tensor:
+        """experts x sum over experts of (part of the choices) x (mean chance): 1 where all are used alike.
+
+        Source: Fedus et al. 2021 (arXiv:2101.03961), equation 4.
+        """
+        experts = chances.shape[1]
+        part = torch.bincount(chosen.flatten(), minlength=experts) / chosen.numel()
+        found: Tensor = self.balance * experts * (part * chances.mean(dim=0)).sum()
+        return found
+
+
+class ExpertBlock(Block):
+    """A block whose feed-forward is a mixture of experts."""
+
+    def __init__(self, shape: Shape, options: Options) -> None:
+        super().__init__(shape.width, True, options)
+        self.feed = Experts(shape, options)
+
+    def _make_feed(self, width: int, options: Options) -> None:
+        """The experts need the whole shape."""
+
+    def _feed(self, x: Tensor) -> Tensor:
+        return add(x, self.feed(self.mlp_norm(x)))
+
+
+class Moe(Decoder):
+    """Next-token model."""
+
+    def make_block(self, shape: Shape, options: Options) -> Block:
+        return ExpertBlock(shape, options)
+
+    def auxiliary_loss(self) -> Tensor:
+        """What is added to the loss of each token: how unevenly experts were used in the last call."""
+        found = [part.imbalance for part in self.modules() if isinstance(part, Experts)]
+        return torch.stack([x for x in found if x is not None]).sum()
+
+
+def expert_width(shape: Shape) -> int:
+    """Hidden width of one expert.
+
+    Raises:
+        ValueError: for more experts a token than there are, or none.
+    """
+    experts, top_k, shared = shape.get("experts", 8), shape.get("top_k", 2), shape.get("shared", 1)
+    if not 1 <= top_k <= experts or shared < 0:
+        raise ValueError(
+            f"model.top_k: from 1 to model.experts = {experts}, and model.shared 0 or more; "
+            f"got top_k {top_k}, shared {shared}."
+        )
+    hidden: float = Options.of(shape).hidden(shape.width) / (top_k + shared)
+    return max(1, round(hidden))
+
+
+def counts(shape: Shape, vocab: int, context: int) -> Counts:
+    """The decoder's, with the router, the chosen and the shared experts in the place of its feed-forward."""
+    hidden, experts, top_k = expert_width(shape), shape.get("experts", 8), shape.get("top_k", 2)
+    one = Options.of(shape).mlp_weights(shape.width, hidden)
+    used = (top_k + shape.get("shared", 1)) * one + experts * shape.width
+    return combine(shape, vocab, context, used, idle=(experts - top_k) * one)
+
+
+FAMILY = Family(
+    name="moe",
+    objective="causal",
+    ladder=ladder(),
+    counts=counts,
+    build=Moe,
+    sizes=SIZES,
+    options=OPTIONS,
+)
