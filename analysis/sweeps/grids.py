@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.fitting.bootstrap.draws import small_sample
+from analysis.fitting.bootstrap.quantiles import KNOWN
 from analysis.fitting.bootstrap.variance import Scatter
+from analysis.fitting.runs import FitError
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 from analysis.laws.surface import Surface
 from analysis.sweeps.families import EqualityTest, equality_test
@@ -107,12 +109,19 @@ def compare_grids(
         pair = (names[0], names[i])
         top = min(spent[0][1], spent[i][1])
         line = _line(laws, pair, (costs[0], costs[i]), top)
-        lines = np.array([_line(each, pair, (costs[0], costs[i]), top) for each in many])
+        lines = np.array([_line_or_nan(each, pair, (costs[0], costs[i]), top) for each in many])
+        known = np.isfinite(lines).all(axis=1)
+        if known.mean() < KNOWN:
+            raise FitError(
+                f"{pair[1]} over {pair[0]}: {int((~known).sum())} of {len(known)} draws have no frontier, so "
+                "these runs do not bound the speed-up. Add sizes or budgets."
+            )
+        lines = lines[known]
         trunks = min(len(np.unique(runs.trunk[runs.family == names.index(name)])) for name in pair)
         factor = small_sample(trunks, Scatter.of_runs(len(runs.loss), len(theta)), 1.0)
         lines = line + factor * (lines - line)
         if per == "time":
-            extra, noise = _faster(table, pair, math.log(top), resamples, rng)
+            extra, noise = _faster(table, pair, math.log(top), len(lines), rng)
             line, lines = line + extra, lines + extra + noise
         leads.append(
             Lead(
@@ -122,7 +131,7 @@ def compare_grids(
                 max(spent[0][0], spent[i][0]),
                 line,
                 lines,
-                np.array([each[names[0]].E for each in many]),
+                np.array([each[names[0]].E for each in many])[known],
                 level,
                 trunks,
             )
@@ -158,6 +167,19 @@ def _line(
     )
     slope = (gamma1 - gamma0) / gamma0
     return np.array([(K0 - K1) / gamma0 + slope * math.log(top), slope * math.log(10)])
+
+
+def _line_or_nan(
+    laws: Mapping[str, Surface],
+    pair: tuple[str, str],
+    costs: tuple[tuple[float, float, float], ...],
+    top: float,
+) -> Array:
+    """The same, NaN for a draw whose optimum lies at a limit."""
+    try:
+        return _line(laws, pair, costs, top)
+    except ValueError:
+        return np.full(2, np.nan)
 
 
 def _cost(rows: pd.DataFrame) -> tuple[float, float, float]:
