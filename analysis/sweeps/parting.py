@@ -14,6 +14,8 @@ from analysis.table.arms import arms
 from analysis.table.columns import QUANTITIES
 from analysis.table.roles import RATE, UNKNOWN, role_of
 
+UNLIKE = ("objective", "data_fingerprint")  # between whose values losses cannot be compared
+
 
 @dataclass(frozen=True)
 class Parted:
@@ -46,6 +48,11 @@ def part_arms(table: RunTable, by: Sequence[str], baseline: str | None = None) -
     if measured := [name for name in by if name in (*QUANTITIES, "loss", "flops")]:
         raise ValueError(
             f"by: {measured[0]!r} is what a law relates, not what parts recipes; name a setting."
+        )
+    if unlike := [name for name in by if name in UNLIKE]:
+        raise ValueError(
+            f"by: losses of different {unlike[0]} are not of the same thing, so no arm of them leads another. "
+            "Compare another setting, of one of them: --where."
         )
     labels = table.rows[list(by)].apply(_label, axis=1)
     names = list(dict.fromkeys(labels))
@@ -104,9 +111,10 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
     if others:
         value = str(rows[others[0]].iloc[0])
         word = f'"{value}"' if not isinstance(rows[others[0]].iloc[0], int | float | np.number) else value
+        apart = set(others) & set(UNLIKE)  # losses under two of their values are not of the same thing
+        pairs = "" if apart else f"; or compare the combinations: --by {' '.join([*by, *others])}"
         raise ValueError(
             f"by: the runs differ not only in {' and '.join(by)} but also in {', '.join(others)}, so what a "
-            f"difference comes from cannot be told. Keep one value (--where '{others[0]} == {word}'), or "
-            f"compare the combinations: --by {' '.join([*by, *others])}."
+            f"difference comes from cannot be told. Keep one value: --where '{others[0]} == {word}'{pairs}."
         )
     return tuple(notes)

@@ -200,6 +200,15 @@ def test_what_cannot_be_compared_is_refused() -> None:
         compare_arms(runs, ["flops"])
     with pytest.raises(FitError, match=r"floor: between 0 and the least loss, 2.9888; got 3.5"):
         compare_arms(runs, ["optimizer"], floor=3.5)
+    unlike = RunTable.of(
+        runs.rows.assign(objective=np.where(runs["optimizer"] == "muonh", "masked", "causal"))
+    )
+    with pytest.raises(
+        ValueError, match=r"also in objective.*Keep one value: --where 'objective == \"causal\"'\.$"
+    ):
+        compare_arms(unlike, ["optimizer"])
+    with pytest.raises(ValueError, match="losses of different objective are not of the same thing"):
+        compare_arms(unlike, ["objective"])
     three = table({"adamh": ADAMH[:3], "muonh": MUONH[:3]}, COMPUTE[:3])
     with pytest.raises(FitError, match=r"share 3 budgets.*With --floor E three are enough"):
         compare_arms(three, ["optimizer"])
