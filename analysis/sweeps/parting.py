@@ -51,7 +51,7 @@ def part_arms(table: RunTable, by: Sequence[str], baseline: str | None = None) -
         )
     if unlike := [name for name in by if name in UNLIKE]:
         raise ValueError(
-            f"by: losses of different {unlike[0]} are not of the same thing, so no arm of them leads another. "
+            f"by: losses of different {unlike[0]} are not of the same thing, so none leads another. "
             "Compare another setting, of one of them: --where."
         )
     labels = table.rows[list(by)].apply(_label, axis=1)
