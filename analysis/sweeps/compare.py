@@ -102,7 +102,7 @@ class Comparison:
         if self.grid is not None:
             found["laws"] = {name: law.parameters for name, law in self.grid.laws.items()}
             found["tests"] = [
-                {**vars(test), "p": None if np.isnan(test.p) else test.p}
+                {name: None if value != value else value for name, value in vars(test).items()}
                 for test in (self.grid.shared_floor, self.grid.equal_exponents)
             ]
         return found

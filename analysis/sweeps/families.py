@@ -32,7 +32,7 @@ class EqualityTest:
 
     def __str__(self) -> str:
         if not self.resamples:
-            return f"{self.what}: F {self.F:.2f}, not tested"
+            return f"{self.what}: not tested"
         verdict = "rejected" if self.p < 0.05 else "not rejected"
         return f"{self.what}: {verdict} (F {self.F:.2f}, p {self.p:.3f} of {self.resamples})"
 
@@ -133,14 +133,15 @@ def equality_test(
     if rest < 1:
         raise FitError(f"{what}: {len(runs.loss)} runs do not determine {wide.size} coefficients.")
 
+    if not resamples:
+        return EqualityTest(what, math.nan, math.nan, 0)
+
     def statistic(cost_a: Array, cost_b: Array) -> Array:
         return np.maximum(cost_a - cost_b, 0.0) / freedom / (cost_b / rest)
 
     theta_a, cost_a = simple.fit(runs.loss)
     theta_b, cost_b = wide.fit(runs.loss)
     F = float(statistic(np.array(cost_a), np.array(cost_b)))
-    if not resamples:
-        return EqualityTest(what, F, float("nan"), 0)
     expected = np.log(simple.predict(theta_a))
     signs = rng.choice([-1.0, 1.0], (resamples, runs.trunk.max() + 1))[:, runs.trunk]
     made = expected + signs * (np.log(runs.loss) - expected)

@@ -71,7 +71,7 @@ def compare_grids(
     arms at one size and seed share their weight, and what they have in common cancels.
 
     Args:
-        tests: data sets made for each test of what is shared; 0 for F alone.
+        tests: data sets made for each test of what is shared; 0 for no test.
 
     Raises:
         FitError: for runs that do not determine the joint surface.

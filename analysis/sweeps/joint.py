@@ -21,7 +21,8 @@ TIGHT = {"xtol": 1e-10, "ftol": 1e-10, "gtol": 1e-10}
 STEPS = 40  # of many fits at once, each from the minimum of data that are nearly its own
 SAME_SIZE = 0.05  # log ratio of sizes, or budgets, that two families can be paired at
 LONGEST = 1.0  # of a step, in any coordinate
-ENOUGH = 1e-7  # relative decrease of the squares at which replicates are left
+STUCK = 1e3  # damping at which a replicate that gains nothing is left
+ENOUGH = 1e-6  # relative decrease of the squares at which replicates are left
 LARGEST = 3.0  # logarithm of an exponent: a solver may look beyond, and no law is there
 
 
@@ -254,26 +255,28 @@ def levenberg(
 
     Source: Marquardt 1963 (J. SIAM 11), the damping scaled by the diagonal; each replicate has its own.
     """
+    theta = theta.copy()
     damping = np.full(len(theta), 1e-3)
-
-    def cost_of(at: Array) -> Array:
-        return np.asarray((weights * (value(at) - target) ** 2).sum(axis=1))
-
-    cost = cost_of(theta)
+    target = np.broadcast_to(target, (len(theta), target.shape[1]))
+    weights = np.broadcast_to(weights, target.shape)
+    cost = (weights * (value(theta) - target) ** 2).sum(axis=1)
+    going = np.arange(len(theta))  # replicates that still gain
     for _ in range(STEPS):
-        J = slopes(theta)
-        gradient = np.einsum("rnp,rn->rp", J, weights * (value(theta) - target))
-        bend = np.einsum("rnp,rnq->rpq", J * weights[..., None], J)
+        here, W, Y = theta[going], weights[going], target[going]
+        J = slopes(here)
+        across = np.swapaxes(J * W[..., None], 1, 2)
+        gradient, bend = across @ (value(here) - Y)[..., None], across @ J
         own = np.einsum("rpp->rp", bend)
-        ridge = damping[:, None] * own + 1e-12 * (1 + own.max(axis=1, keepdims=True))
-        step = -np.linalg.solve(bend + ridge[..., None] * np.eye(theta.shape[1]), gradient[..., None])[..., 0]
-        tried = theta + np.clip(step, -LONGEST, LONGEST)
-        new = cost_of(tried)
-        better = new < cost
-        gained = np.where(better, (cost - new) / np.maximum(cost, np.finfo(float).tiny), 0.0)
-        theta = np.where(better[:, None], tried, theta)
-        cost = np.where(better, new, cost)
-        damping = np.clip(np.where(better, damping / 5, damping * 4), 1e-9, 1e9)
-        if (gained < ENOUGH).all() and (better | (damping > 1e3)).all():
+        ridge = damping[going, None] * own + 1e-12 * (1 + own.max(axis=1, keepdims=True))
+        step = -np.linalg.solve(bend + ridge[..., None] * np.eye(theta.shape[1]), gradient)[..., 0]
+        tried = here + np.clip(step, -LONGEST, LONGEST)
+        new = (W * (value(tried) - Y) ** 2).sum(axis=1)
+        old = cost[going]
+        better = new < old
+        theta[going[better]], cost[going[better]] = tried[better], new[better]
+        damping[going] = np.clip(np.where(better, damping[going] / 5, damping[going] * 4), 1e-9, 1e9)
+        gained = (old - new) > ENOUGH * old
+        going = going[np.where(better, gained, damping[going] < STUCK)]
+        if not len(going):
             break
     return theta, cost
