@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from analysis.fitting.bootstrap.quantiles import quantiles
@@ -85,7 +86,9 @@ class Belief:
         tokens = [self.compute / (FLOPS_PER_PARAM_TOKEN * n) for n in (pick, high, low)]
         return Decision(Interval(pick, low, high), Interval(*tokens), float(regret.min()))
 
-    def values(self, sigma: float, rng: np.random.Generator, usable: Array) -> tuple[Array, Array]:
+    def values(
+        self, sigma: float, rng: np.random.Generator, usable: NDArray[np.bool_]
+    ) -> tuple[Array, Array]:
         """(J,) least regret expected after each candidate, and the factor it is expected to move the size."""
         R, J = self.seen.shape
         centred = self.along - self.along.mean(axis=0)

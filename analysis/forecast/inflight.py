@@ -165,7 +165,7 @@ def watch(
             f"{100 * x[-1]:.0f} % of their runs; at least {FEWEST} are needed."
         )
     logs = np.stack([c.at(x) for c in usable])  # (n, K)
-    ends = np.log([c.final for c in usable])  # type: ignore[misc]
+    ends = np.log(np.array([c.final for c in usable], dtype=float))
     n = len(usable)
     top = HIGHEST * math.exp(min(float(ends.min()), float(logs.min()), float(np.log(run.loss[inside]).min())))
     E = _floor(logs, ends, top)

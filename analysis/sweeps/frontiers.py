@@ -163,7 +163,8 @@ def _compute(rows: pd.DataFrame) -> Array:
     if "flops" in rows and rows["flops"].notna().all():
         return rows["flops"].to_numpy(float)
     if {"params", "tokens"} <= set(rows):
-        return FLOPS_PER_PARAM_TOKEN * rows["params"].to_numpy(float) * rows["tokens"].to_numpy(float)
+        pairs = rows["params"].to_numpy(float) * rows["tokens"].to_numpy(float)
+        return np.asarray(FLOPS_PER_PARAM_TOKEN * pairs)
     raise FitError(
         "the table has neither flops nor params and tokens: budgets cannot be matched. Map "
         "one: --columns flops=NAME."
@@ -180,6 +181,6 @@ def _shared_seeds(arms: list[pd.DataFrame]) -> list[pd.DataFrame]:
 def _best(rows: pd.DataFrame) -> float:
     """The least over sizes of the mean log loss over seeds, as a loss [nats/token]."""
     keys = [name for name in ("params", "tokens") if name in rows]
-    logs = np.log(rows["loss"].astype(float))
+    logs = pd.Series(np.log(rows["loss"].to_numpy(float)), index=rows.index)
     means = logs.groupby([rows[key] for key in keys]).mean() if keys else pd.Series([logs.mean()])
     return float(np.exp(means.min()))

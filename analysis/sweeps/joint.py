@@ -104,7 +104,9 @@ def pair_trunks(
         each[name] = near[np.searchsorted(order, each[name])]
     each["copy"] = each.groupby(["family", "N", "D", "seed"]).cumcount()
     pairs = each.groupby(["N", "D", "seed", "copy"], sort=False).ngroup()
-    return pairs.loc[trunk].to_numpy(np.int64)
+    # Trunks are numbered in the order of their first rows, and so are the groups of them.
+    numbers = np.asarray(pairs, dtype=np.int64)
+    return np.asarray(numbers[trunk], dtype=np.int64)
 
 
 class JointSurface:

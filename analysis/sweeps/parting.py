@@ -14,6 +14,7 @@ from analysis.table.arms import arms
 from analysis.table.columns import QUANTITIES
 from analysis.table.roles import RATE, UNKNOWN, role_of
 
+OF_SCHEDULE = ("cooldown", "warmup", "decay", "horizon")
 UNLIKE = ("objective", "data_fingerprint")  # between whose values losses cannot be compared
 
 
@@ -104,6 +105,8 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
         alone = values.groupby(labels).nunique().max() == 1 and values.nunique() == labels.nunique()
         if role_of(name) == RATE and within.max() == 1:
             notes.append(f"{name} differs between arms: taken as tuned for each")
+        elif "schedule" in by and name.startswith(OF_SCHEDULE):
+            notes.append(f"{name} belongs to the schedule")
         elif role_of(name) == UNKNOWN and alone and not pd.api.types.is_numeric_dtype(rows[name]):
             notes.append(f"{name} is taken as another name of the arms")
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -63,12 +63,13 @@ def rows(studies: int, seed: int = 0) -> Iterator[Row]:
     """Coverage at 1, 10 and 100 times the largest compute, the slope test's size, and false leads."""
     rng = np.random.default_rng(seed)
     # The test's size is judged where the slope is 0; a speed-up that changes is only asked for coverage.
-    for name, make, slope in (
+    studies_of: tuple[tuple[str, Callable[[], Lead], float], ...] = (
         ("frontier", lambda: frontier_study(rng), 0.0),
         ("frontier, 4 budgets", lambda: frontier_study(rng, budgets=4), 0.0),
         ("frontier, slope -.07", lambda: frontier_study(rng, slope=-0.07), -0.07),
         ("grid", lambda: grid_study(rng), 0.0),
-    ):
+    )
+    for name, make, slope in studies_of:
         found = [make() for _ in range(studies)]
         for reach in REACHES:
             truth = SAVED * np.exp(slope * np.log10(reach))

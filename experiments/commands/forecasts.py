@@ -58,7 +58,7 @@ def entries_of(path: Path, body: dict[str, Any], against: str | None) -> list[En
 
 def said(path: Path, body: dict[str, Any]) -> list[Entry]:
     """The numbers that a file registered, before any of them came."""
-    known = {"file": path.name, "registered": str(body["registered"])}
+    known: dict[str, Any] = {"file": path.name, "registered": str(body["registered"])}
     if body["kind"] == KIND:
         found = body["forecast"]
         inputs = " ".join(f"{name} {value['value']:.3g}" for name, value in found["inputs"].items())

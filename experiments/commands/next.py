@@ -105,7 +105,8 @@ def trunks_of(folder: Path | None) -> dict[float, float] | None:
         rows = rows[rows["schedule"].astype(str) == "trunk"]
     if rows.empty or "trunk_id" not in rows:
         raise ValueError(f"--trunks: {folder} has no trunk of constant rate to resume.")
-    return {float(n): float(d) for n, d in rows.groupby("params")["tokens"].max().items()}
+    longest = rows.groupby("params")["tokens"].max()
+    return dict(zip(longest.index.to_numpy(float).tolist(), longest.to_numpy(float).tolist(), strict=True))
 
 
 def base_of(table: RunTable) -> str | None:
@@ -135,8 +136,8 @@ def write_study(advice: Advice, path: Path, base: str | None, part: RunTable) ->
             seed = copies[run.N, run.D] = copies.get((run.N, run.D), highest) + 1
         by_size.setdefault((run.N, seed), []).append(run.D)
     groups: dict[tuple[tuple[float, ...], int], list[float]] = {}
-    for (size, seed), budgets in by_size.items():
-        groups.setdefault((tuple(sorted(budgets)), seed), []).append(size)
+    for (size, seed), asked in by_size.items():
+        groups.setdefault((tuple(sorted(asked)), seed), []).append(size)
     files = []
     for place, ((budgets, seed), sizes) in enumerate(groups.items(), 1):
         file = path if place == 1 else path.with_name(f"{path.stem}-{place}{path.suffix}")

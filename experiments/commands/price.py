@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from analysis.forecast.hardware import Price, device_named, price_run
 

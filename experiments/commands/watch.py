@@ -107,7 +107,7 @@ def in_flight(source: str, name: str | None, end: float | None) -> Curve:
                 f"{', '.join(map(repr, raw.columns))}."
             )
         columns[ours] = np.asarray(
-            read_numbers(raw.columns[theirs[0]], role="size" if ours == "tokens" else "")[0]
+            read_numbers(raw.columns[theirs[0]], role="size" if ours == "tokens" else "real")[0]
         )
     keep = np.isfinite(columns["tokens"]) & np.isfinite(columns["loss"]) & (columns["tokens"] > 0)
     tokens, first = np.unique(columns["tokens"][keep], return_index=True)
