@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.runs import Runs
 from analysis.forecast.advise import Advice, advise_runs
-from analysis.forecast.findings import Findings, Question, fit_study
+from analysis.forecast.findings import Findings, Question, columns_of, fit_study
 from analysis.forecast.predict import RunForecast, forecast_table
 from analysis.report.write import write_report
 from analysis.sweeps.compare import Comparison, compare_arms
@@ -92,7 +92,7 @@ def forecast(
     """
     bootstrap = Bootstrap("bayes", resamples, seed, level)
     found = Forecasts()
-    for label, part in split_comparable(_table(runs)).items():
+    for label, part in split_comparable(_table(runs), columns_of(laws)).items():
         found[label], _ = forecast_table(part, laws, at=at or {}, compute=compute, bootstrap=bootstrap)
     return found
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.fitting.interval import interval_score
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -34,7 +36,7 @@ class Entry:
         """The interval score over what came; None before."""
         if self.came is None:
             return None
-        return interval_score(self.low, self.high, self.came, self.level) / abs(self.came)
+        return float(interval_score(self.low, self.high, self.came, self.level)) / abs(self.came)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -59,17 +61,6 @@ class Calibration:
             f"{self.scored} scored, {self.pending} pending; {self.inside} inside of {self.expected:.3g} due"
             f"; error {100 * self.error:.2g} % (rms); interval score {100 * self.score:.2g} % (mean)"
         )
-
-
-def interval_score(low: float, high: float, came: float, level: float) -> float:
-    """S = (u - l) + (2 / a) (l - y) if y < l, + (2 / a) (y - u) if y > u, for an interval of level 1 - a.
-
-    Lower is better; no other interval than the true quantiles has a lower mean.
-
-    Source: Gneiting & Raftery 2007 (Journal of the American Statistical Association 102) eq. 43.
-    """
-    missed = max(low - came, 0.0) + max(came - high, 0.0)
-    return (high - low) + 2 / (1 - level) * missed
 
 
 def calibrate(entries: Sequence[Entry]) -> Calibration:

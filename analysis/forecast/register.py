@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.interval import interval_score
 from analysis.fitting.runs import called
 from analysis.forecast.predict import RunForecast
 from analysis.forecast.task import TaskForecast
@@ -146,9 +147,9 @@ def score(path: str | Path, table: RunTable) -> pd.DataFrame:
     """Score a registered forecast on the runs of a table that it did not see.
 
     One row a run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of the
-    law), run_lo, run_hi (of a new run), inside_law, inside_run, early (began before the forecast was
-    registered). A registered task adds score, score_forecast, score_lo, score_hi (of a new run at the N and D
-    of the forecast) and inside_score.
+    law), run_lo, run_hi (of a new run), inside_law, inside_run, interval_score (of a new run, nats/token),
+    early (began before the forecast was registered). A registered task adds score, score_forecast, score_lo,
+    score_hi (of a new run at the N and D of the forecast) and inside_score.
 
     The registered law moves the forecast from its inputs to those of the run, and its intervals by the same
     factor. Runs lie within 15 % of its params or compute and 5 % of other inputs; for a budget, within 15 %
@@ -232,6 +233,7 @@ def _scored(row: pd.Series[Any], law: Law, registered: dict[str, Any]) -> dict[s
         "run_hi": run_high,
         "inside_law": low <= loss <= high,
         "inside_run": run_low <= loss <= run_high,
+        "interval_score": float(interval_score(run_low, run_high, loss, forecast["level"])),
         "early": isinstance(started, str) and started < registered["registered"],
     } | scored
 

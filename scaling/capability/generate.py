@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scaling.models import has_cache
+
 Advance = Callable[[Tensor], Tensor]  # ids so far (n, t) → logits of the next one (n, vocab)
 
 
@@ -33,7 +35,7 @@ def generate(
         seed: of the draw.
         end: where a row ends; it is not returned.
     """
-    advance = _cached(model) if cached and hasattr(model, "extend") else _anew(model)
+    advance = _cached(model) if cached and has_cache(model) else _anew(model)
     return _go_on(advance, prompts, tokens, temperature, seed, end)
 
 

@@ -1,6 +1,6 @@
 """Model families: each one file, one registration, one accounting of parameters and FLOPs."""
 
-from scaling.models.family import NOTHING, Family
+from scaling.models.family import NOTHING, Family, has_cache
 from scaling.models.registry import FAMILIES, check_counts, get_family, shape_of
 from scaling.models.sizes import BASE, Counts, Role, Shape, input_lengths
 
@@ -14,6 +14,7 @@ __all__ = [
     "Shape",
     "check_counts",
     "get_family",
+    "has_cache",
     "input_lengths",
     "shape_of",
 ]

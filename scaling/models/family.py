@@ -178,6 +178,11 @@ class Family:
             )
 
 
+def has_cache(model: nn.Module) -> bool:
+    """Whether a model goes on from a state: by `extend`, which is another thing of PyTorch's containers."""
+    return hasattr(model, "extend") and not isinstance(model, nn.Sequential | nn.ModuleList)
+
+
 @cache
 def _ladder_sizes(family: Family, given: tuple[tuple[str, Any], ...]) -> dict[Shape, int]:
     """The ladder with these sizes, and what each shape counts; shapes that cannot have them are left out.

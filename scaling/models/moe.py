@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from scaling.models.blocks import Block, Linear, Mlp, add
+from scaling.models.blocks import Block, Mlp, add
 from scaling.models.decoder import Decoder
 from scaling.models.family import Family
 from scaling.models.options import OPTIONS, Options
@@ -28,7 +28,8 @@ class Experts(nn.Module):
         super().__init__()
         width, hidden = shape.width, expert_width(shape)
         self.top_k, self.balance = shape.get("top_k", 2), shape.get("balance", 0.01)
-        self.router = Linear(width, shape.get("experts", 8))
+        # In float32 whatever the rest is: a rounded chance would choose another expert.
+        self.router = nn.Linear(width, shape.get("experts", 8), bias=False)
         self.experts = nn.ModuleList(Mlp(width, hidden, options) for _ in range(self.router.out_features))
         self.shared = nn.ModuleList(Mlp(width, hidden, options) for _ in range(shape.get("shared", 1)))
         self.imbalance: Tensor | None = None
@@ -36,7 +37,7 @@ class Experts(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, width), what all chosen experts say."""
         rows = x.flatten(0, 1)
-        chances = torch.softmax(self.router(rows).float(), dim=-1)
+        chances = torch.softmax(self.router(rows.float()), dim=-1)
         gates, chosen = chances.topk(self.top_k, dim=-1)
         gates = gates / gates.sum(dim=-1, keepdim=True)
         said = torch.zeros_like(rows)
@@ -58,6 +59,8 @@ class Experts(nn.Module):
 
     def _imbalance(self, chances: Tensor, chosen: Tensor) -> Tensor:
         """experts x sum over experts of (part of the choices) x (mean chance): 1 where all are used alike.
+
+        Of the rows that are computed at once: a microbatch, or the share of one of several processes.
 
         Source: Fedus et al. 2021 (arXiv:2101.03961), equation 4.
         """
@@ -120,7 +123,7 @@ def counts(shape: Shape, vocab: int, context: int) -> Counts:
 FAMILY = Family(
     name="moe",
     objective="causal",
-    ladder=ladder(),
+    ladder=ladder(8),
     counts=counts,
     build=Moe,
     sizes=SIZES,

@@ -149,14 +149,14 @@ def combine(shape: Shape, vocab: int, context: int, mlp: int, *, idle: int = 0, 
     )
 
 
-def ladder() -> list[Shape]:
+def ladder(first: int = 14) -> list[Shape]:
     """One dial: depth follows width, a layer per 64 and at least 2, so that sizes lie on one curve of shapes.
 
     Both depths are offered where the rule lies between two integers: any size between the ends is then
     within 15 %.
     """
     shapes: list[Shape] = []
-    for width in widths(14, 1792):
+    for width in widths(first, 1792):
         depth = width / 64
         near = {max(2, math.floor(depth + 0.25)), max(2, math.floor(depth + 0.75))}
         shapes.extend(Shape(width, d) for d in sorted(near))

@@ -121,8 +121,13 @@ def _find(file: Path, folders: Sequence[Path]) -> Path:
     raise ValueError(f"extension {file}: no such file; looked for {looked}.")
 
 
+def module_of(path: str | Path) -> str:
+    """The name of the module that an extension file is."""
+    return re.sub(r"\W", "_", Path(path).stem)
+
+
 def _load_file(path: Path) -> None:
-    name = re.sub(r"\W", "_", path.stem)
+    name = module_of(path)
     known = _loaded.get(name)
     if known is not None and known.path == str(path):
         code.forget_files()
@@ -136,7 +141,8 @@ def _load_file(path: Path) -> None:
     elif name in sys.modules:  # imported, e.g. for a class of it that came from another process
         _remember(str(path), name)
         return
-    if str(path.parent) not in sys.path:
+    fresh = str(path.parent) not in sys.path
+    if fresh:
         sys.path.append(str(path.parent))  # it may import its neighbours; theirs never hide what is installed
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -147,6 +153,8 @@ def _load_file(path: Path) -> None:
             exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
+        if fresh:  # else a file of the same name elsewhere would be taken for this one
+            sys.path.remove(str(path.parent))
         raise ValueError(
             f"extension {path}, line {_line(error, path)}: {type(error).__name__}: {error}"
         ) from error

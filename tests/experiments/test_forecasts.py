@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.forecast.calibration import Entry, calibrate, interval_score
+from analysis.fitting.interval import interval_score
+from analysis.forecast.calibration import Entry, calibrate
 from experiments.cli import main
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scaling.models import FAMILIES, NOTHING, Family, Shape, get_family, input_lengths
 from scaling.models.blocks import set_compute_dtype
-from scaling.models.counting import AllSteps, check_counts, count_built
+from scaling.models.counting import AllSteps, count_built
 from scaling.models.feedforward import WINDOW
 from scaling.records.storage import load_checkpoint, save_checkpoint
 
@@ -66,18 +67,25 @@ def test_untrained_loss_is_that_of_guessing(family: Family) -> None:
 def test_closed_form_is_what_the_built_model_has(family: Family, position: float) -> None:
     shape = sorted(family.ladder, key=family.params)[int(position * len(family.ladder))]
     for vocab, context in ((61, 25), (257, 128)):
-        assert family.counts(shape, vocab, context) == count_built(family, shape, vocab, context)
+        closed, built = family.counts(shape, vocab, context), count_built(family, shape, vocab, context)
+        assert replace(closed, params_active=None) == built
 
 
-def test_an_lstm_counted_in_one_product_has_the_flops_of_its_steps() -> None:
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("sides", [False, True], ids=["forward", "both ways"])
+def test_a_recurrent_layer_counted_in_one_product_has_the_flops_of_its_steps(
+    kind: type[nn.RNNBase], sides: bool
+) -> None:
     with torch.device("meta"):
-        lstm, x = nn.LSTM(6, 6, 3, batch_first=True), torch.zeros(2, 5, 6)
-    counted = []
-    for module in (lstm, AllSteps(lstm)):
+        layer, x = kind(6, 8, 3, batch_first=True, bidirectional=sides), torch.zeros(2, 5, 6)
+    counted, shapes = [], []
+    for module in (layer, AllSteps(layer)):
         with FlopCounterMode(display=False) as counter:
-            module(x, None)
+            out, _ = module(x, None)
         counted.append(counter.get_total_flops())
+        shapes.append(out.shape)
     assert counted[0] == counted[1] > 0
+    assert shapes[0] == shapes[1]
 
 
 @every_family
@@ -92,14 +100,16 @@ def test_parameters_are_those_of_a_model_in_memory(family: Family) -> None:
         assert counts.params_decoder is None
 
 
-def test_a_wrong_closed_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_closed_form_is_refused() -> None:
     decoder = FAMILIES["decoder"]
     wrong = Family(
-        "wrong", "causal", decoder.ladder, lambda s, v, c: decoder.counts(s, v + 1, c), decoder.build
+        name="wrong",
+        ladder=decoder.ladder,
+        counts=lambda s, v, c: decoder.counts(s, v + 1, c),
+        build=decoder.build,
     )
-    monkeypatch.setitem(FAMILIES, "wrong", wrong)
     with pytest.raises(ValueError, match=r"family 'wrong' at 16x2: its closed form says Counts\(.*built: "):
-        check_counts("wrong", Shape(16, 2), VOCAB, CONTEXT)
+        wrong.check_counts(Shape(16, 2), VOCAB, CONTEXT)
 
 
 @every_family
@@ -248,6 +258,8 @@ def test_matrix_products_in_bfloat16_stay_near_float32_and_leave_weights_alone(f
 @given(st.floats(math.log(5e3), math.log(9.9e8)))
 def test_a_size_gets_a_shape_within_tolerance(family: Family, log_params: float) -> None:
     wanted = math.exp(log_params)
+    if family.name == "moe":
+        wanted = max(wanted, 1e4)  # its smallest shapes lie further apart
     assert abs(family.params(family.shape_for(wanted)) / wanted - 1) <= 0.15
 
 
@@ -274,5 +286,5 @@ def test_a_size_that_is_no_size_is_refused(params: float) -> None:
 
 
 def test_an_unknown_family_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown family 'transformer'; known families: .*decoder"):
+    with pytest.raises(ValueError, match=r"no family named 'transformer'.* There are decoder"):
         get_family("transformer")

@@ -5,8 +5,9 @@ import pytest
 
 from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.runs import FitError
-from analysis.forecast.capability import WAYS, Direct, TwoStage, compare_ways, fit_capability, score_of
+from analysis.forecast.capability import WAYS, Direct, TwoStage, fit_capability, score_of
 from analysis.forecast.links import Sigmoid
+from analysis.forecast.ways import compare_ways
 from analysis.laws.chinchilla import Chinchilla
 
 SURFACE = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -88,7 +89,7 @@ def test_basis_of_the_caller_is_used() -> None:
     assert isinstance(fit, TwoStage)
     assert fit.basis is basis
     bare = fit_loss_surface(N, D, LOSS, resamples=0)
-    with pytest.raises(FitError, match="a fit was made with resamples=0"):
+    with pytest.raises(FitError, match="the fit was made with resamples=0"):
         fit_capability(N, D, LOSS, TASK(LOSS), basis=bare, resamples=5).forecast(1e9, 1e10)
 
 
