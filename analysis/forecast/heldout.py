@@ -16,9 +16,9 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.bootstrap.variance import scatter
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, fit_runs
+from analysis.fitting.interval import interval_score
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
-from analysis.forecast.interval import interval_score
 from analysis.forecast.rolling import cuts_for, drift_of, largest, log_reach, roll
 from analysis.laws.law import Array
 

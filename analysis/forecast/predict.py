@@ -13,10 +13,10 @@ from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, fit_runs
+from analysis.fitting.interval import Interval
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
 from analysis.forecast.findings import inputs_of, runs_of
-from analysis.forecast.interval import Interval
 from analysis.forecast.rolling import cuts_for
 from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law

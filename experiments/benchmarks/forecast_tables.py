@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.interval import interval_score
 from analysis.fitting.runs import Runs
-from analysis.forecast.interval import interval_score
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.rolling import largest
 from experiments.benchmarks.row import Row

@@ -18,6 +18,7 @@ from analysis.forecast.task import forecast_task
 from analysis.table import RunTable, split_comparable
 from analysis.table.cells import read_numbers
 from experiments.commands.outlook import Answer, describe, score_text, to_dict
+from experiments.commands.price import add_price, price_asked
 from experiments.commands.source import (
     add_laws,
     add_table,
@@ -67,6 +68,11 @@ def main(arguments: list[str]) -> int:
     said = [wrapped(describe(label, found)) for label, found in answers.items()]
     said += [wrapped(f"{label}: no forecast: {reason}") for label, reason in refusals.items()]
     print("\n\n".join(said))
+    for found in answers.values():
+        if found.outlook.compute is not None and {"N", "D"} <= set(found.outlook.inputs):
+            price = price_asked(asked, found.outlook.compute, found.outlook.inputs["N"].value)
+            if price is not None:
+                print("\n" + wrapped(str(price)))
     if asked.register:
         print(f"\nregistered in {asked.register}, sha256 {digest}")
     return 0 if answers else 1
@@ -95,6 +101,7 @@ def parser_of() -> argparse.ArgumentParser:
         "--arm", "--part", dest="part", metavar="LABEL", help="which arm of the table (default: all)"
     )
     add_laws(parser)
+    add_price(parser)
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
     parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
 from experiments.commands.asked import StudyParser, show
+from experiments.commands.price import add_price, price_asked
 from experiments.estimate import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--prior", metavar="TABLE", help="runs whose law is simulated (default: the kept demo, or Chinchilla)"
     )
+    add_price(parser)
     parser.add_argument(
         "--names",
         action="store_true",
@@ -55,9 +57,14 @@ def main(arguments: list[str]) -> int:
             )
 
             checks = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
-        bodies.append({**to_dict(expected), "design": [asdict(check) for check in checks]})
+        trunks = expected.plan.trunks
+        price = price_asked(asked, sum(t.flops for t in trunks), max(t.params for t in trunks))
+        body = {**to_dict(expected), "design": [asdict(check) for check in checks]}
+        bodies.append({**body, "price": price.to_dict()} if price else body)
         if not asked.json:
             print("\n" * bool(number) + describe(expected, plan))
+            if price is not None:
+                print(f"all of it {price}")
             if searched:
                 print(describe_search(expected, searched))
             for check in filter(None, map(str, checks)):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.interval import interval_score
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.heldout import Forecast, forecast_heldout
-from analysis.forecast.interval import interval_score
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.rolling import drift_of, error_of, roll
 from analysis.forecast.select import printed_law, rank_curves
