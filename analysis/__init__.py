@@ -4,6 +4,8 @@
     >>> runs = load_runs("runs/demo")            # or a CSV, JSON, Parquet file, or wandb://entity/project
     >>> print(fit(runs))                         # laws with intervals and warnings, arm by arm
     >>> print(forecast(runs, compute=1e15))      # best size and data, and the loss there
+    >>> print(compare(runs, by="optimizer"))     # compute that one recipe saves over another
+    >>> print(advise(runs, compute=1e15))        # which runs to train next
     >>> report(runs, "report")                   # one HTML page, figures, tables
 
 Everything is imported when it is first used: `import analysis` itself takes no time.
@@ -15,11 +17,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.api import compare, fit, forecast, report
+    from analysis.api import advise, compare, fit, forecast, report
     from analysis.laws.registry import register
     from analysis.table import RunTable, load_runs
 
-__all__ = ["RunTable", "compare", "fit", "forecast", "load_runs", "register", "report"]
+__all__ = ["RunTable", "advise", "compare", "fit", "forecast", "load_runs", "register", "report"]
 _HOMES = {"RunTable": "analysis.table", "load_runs": "analysis.table", "register": "analysis.laws.registry"}
 
 

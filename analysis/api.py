@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.forecast.findings import Findings, Question, fit_study
+from analysis.fitting.runs import Runs
+from analysis.forecast.advise import Advice, advise_runs
+from analysis.forecast.findings import Findings, Question, columns_of, fit_study
 from analysis.forecast.predict import RunForecast, forecast_table
 from analysis.report.write import write_report
-from analysis.sweeps.families import FamilyComparison, compare_families
+from analysis.sweeps.compare import Comparison, compare_arms
 from analysis.table import RunTable, load_runs, split_comparable
 
 Table = RunTable | pd.DataFrame | str | Path
@@ -90,32 +92,94 @@ def forecast(
     """
     bootstrap = Bootstrap("bayes", resamples, seed, level)
     found = Forecasts()
-    for label, part in split_comparable(_table(runs)).items():
+    for label, part in split_comparable(_table(runs), columns_of(laws)).items():
         found[label], _ = forecast_table(part, laws, at=at or {}, compute=compute, bootstrap=bootstrap)
     return found
 
 
 def compare(
     runs: Table,
-    by: str = "family",
+    by: str | Sequence[str] = "family",
     baseline: str | None = None,
     *,
+    at: float | Sequence[float] = (),
+    per: str = "compute",
+    floor: float | None = None,
+    resamples: int = 400,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare the arms that columns tell apart: how much compute does each save over the baseline?
+
+    Args:
+        by: the columns; every other setting must be the same in all arms.
+        baseline: value of the column, by default that of the first run.
+        at: computes asked about [FLOP]; by default ten times the largest.
+        per: compute, or time where throughputs are recorded.
+        floor: E [nats/token], where it is to be pinned.
+
+    Raises:
+        ValueError: for a column that is absent or has one value, or arms that differ elsewhere.
+        FitError: for arms that share neither three budgets nor a grid of N and D.
+
+    Example:
+        >>> print(compare("runs/muon", by="optimizer", baseline="adamw", at=1e21))
+    """
+    names = [by] if isinstance(by, str) else list(by)
+    targets = [at] if isinstance(at, int | float) else list(at)
+    return compare_arms(
+        _table(runs),
+        names,
+        baseline,
+        at=targets,
+        per=per,
+        floor=floor,
+        resamples=resamples,
+        seed=seed,
+        level=level,
+    )
+
+
+def advise(
+    runs: Table,
+    *,
+    compute: float,
+    spend: float | None = None,
+    trunks: Mapping[float, float] | None = None,
+    tolerance: float = 0.005,
     resamples: int = 200,
     seed: int = 0,
     level: float = 0.95,
-) -> FamilyComparison:
-    """Compare the arms that a column tells apart: one floor, laws of their own, and compute multipliers.
+) -> Advice:
+    """Choose the runs to train next, by the expected fall of regret per FLOP at a target.
+
+    Args:
+        compute: budget 6 N D [FLOP] whose best size is wanted.
+        spend: FLOPs for the runs together; by default a quarter of what the table's largest took.
+        trunks: size → tokens up to which a constant-rate trunk of it can be resumed, at the price of what is
+            added.
+        tolerance: expected share of the target's compute wasted, at which to stop.
 
     Raises:
-        ValueError: for a column that is absent or has one value.
-        FitError: for an arm with fewer than three sizes or budgets.
+        ValueError: for a table of several recipes.
+        FitError: for runs that determine no law of N and D.
+
+    Example:
+        >>> print(advise("runs/muon", compute=1e15, spend=4e12))
     """
-    table = _table(runs)
-    if by not in table:
-        raise ValueError(f"by: the table has no column {by!r}; it has {', '.join(map(str, table.rows))}.")
-    reference = str(table[by].iloc[0]) if baseline is None else baseline
-    return compare_families(
-        table.rows, by=by, reference=reference, resamples=resamples, seed=seed, level=level
+    parts = split_comparable(_table(runs))
+    if len(parts) > 1:
+        raise ValueError(f"advice is for one recipe; the table has {', '.join(map(repr, parts))}.")
+    found = Runs.of_table(next(iter(parts.values())), ("N", "D"))
+    return advise_runs(
+        found,
+        compute,
+        spend,
+        trunks=trunks,
+        tolerance=tolerance,
+        resamples=resamples,
+        seed=seed,
+        level=level,
     )
 
 

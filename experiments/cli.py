@@ -19,10 +19,15 @@ VERBS = {
     "new": "a study file of your own, to edit: conf/study/NAME.yaml",
     "status": "done, diverged, failed and missing runs, and why",
     "check": "whether a family of yours keeps the contract that its runs rely on",
+    "import": "records from a table of runs that other programs have made",
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
     "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
+    "forecasts": "every registered forecast: what was said, what came, and how they did together",
+    "compare": "which recipe scales better, and whether its lead survives at scale",
+    "next": "the runs to train next for a budget, as a study; when to stop; what it costs elsewhere",
+    "watch": "where a run in flight will end, and an alarm where it leaves its course",
     "sample": "text, filled masks or a translation from a finished run",
     "export": "a finished run as safetensors; a decoder for transformers too",
     "verify": "published numbers computed again here, as a table",
@@ -30,6 +35,7 @@ VERBS = {
     "clean": "old checkpoints, stale token caches, what was set aside: shown, then deleted when told to",
     "completion": 'tab completion for bash: eval "$(scaling completion)"',
 }
+MODULES = {"import": "import_table"}  # of verbs that no module can be called
 INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
 
 
@@ -59,7 +65,7 @@ def run_verb(verb: str, arguments: list[str]) -> int:
     """Call the module of `verb`."""
 
     def call() -> int:
-        code: int = importlib.import_module(f"experiments.commands.{verb}").main(arguments)
+        code: int = importlib.import_module(f"experiments.commands.{MODULES.get(verb, verb)}").main(arguments)
         return code
 
     return expected_errors(verb, call)

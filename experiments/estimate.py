@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple
 
 from experiments.terminal import duration, plural
@@ -15,9 +16,12 @@ def headline(expected: Estimate) -> str:
     total, least, most = map(duration, astuple(expected.wall))
     left = " for what is left" if any(f.done or f.shared or f.steps for f in expected.found) else ""
     flops = sum(trunk.flops for trunk in plan.trunks)
+    said = "FLOPs not known" if math.isnan(flops) else f"{flops:.2e} FLOP"
+    time = f"about {total} ({least} to {most}){left}"
+    if math.isnan(expected.wall.median):
+        time = "how long a command takes is not known"
     return (
-        f"{plan.name}: {flops:.2e} FLOP, about {total} ({least} to {most}){left}: "
-        f"{plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}"
+        f"{plan.name}: {said}, {time}: {plural(len(plan.runs), 'run')} on {plural(len(plan.trunks), 'trunk')}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -33,6 +34,7 @@ class StudyProgress(StudyObserver):
         self.step_seconds: dict[str, float] = {}
         self.reached: dict[str, int] = {}
         self.done = 0
+        self.known = True  # how long it takes: of a command nobody knows
         self.left = TimeLeft({}, 1, (1.0, 1.0))
         self.begin, self.shown, self.ended = time.monotonic(), 0.0, 0.0
         self.console = Console()
@@ -52,9 +54,9 @@ class StudyProgress(StudyObserver):
         }
         self.done = sum(len(found.done) for found in estimate.found)
         ids = [trunk.spec.id for trunk in plan.trunks]
-        self.left = TimeLeft(
-            dict(zip(ids, estimate.seconds, strict=True)), estimate.share.workers, estimate.spread
-        )
+        planned = dict(zip(ids, estimate.seconds, strict=True))
+        self.known = not math.isnan(sum(planned.values()))
+        self.left = TimeLeft(planned if self.known else {}, estimate.share.workers, estimate.spread)
         for line in (
             headline(estimate),
             *unaffordable(self.plan, plan),
@@ -65,7 +67,8 @@ class StudyProgress(StudyObserver):
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
-            self.task = self.bar.add_task("starting", total=self.left.total)
+            total = self.left.total if self.known else None  # nobody knows how long a command takes
+            self.task = self.bar.add_task("starting", total=total)
             self.bar.start()
 
     def trained(self) -> None:
@@ -107,10 +110,11 @@ class StudyProgress(StudyObserver):
             self._reach(id, run.steps)
             self._evaluated(id, run.evaluation_tokens)
         if summary["status"] == "done":
-            result = f"loss {summary['loss']:.4f} ± {summary['loss_se']:.4f}"
+            error = "" if summary["loss_se"] is None else f" ± {summary['loss_se']:.4f}"
+            result = f"loss {summary['loss']:.4f}{error}"
         else:
             result = f"diverged: {summary['reason']}"
-        what = f"{trunk.spec.family} N {readable(trunk.params):>5}  D {readable(run.tokens):>5}"
+        what = f"{trunk.spec.family} N {readable(summary['params']):>5}  D {readable(run.tokens):>5}"
         self.console.print(
             f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}"
             + ("" if ours else f"  (from study {printable(str(summary['study']))})"),
@@ -144,6 +148,8 @@ class StudyProgress(StudyObserver):
         self._train(id, self.step_seconds[id] * tokens / trunk.spec.batch_tokens / 3)
 
     def _train(self, id: str, seconds: float) -> None:
+        if not self.known:
+            return
         trunk = id if id in self.trunks else self.runs[id][0].spec.id
         self.left.train(trunk, seconds, time.monotonic())
 
@@ -155,6 +161,8 @@ class StudyProgress(StudyObserver):
 
     def _times(self) -> str:
         now = time.monotonic()
+        if not self.known:
+            return f"{duration(now - self.begin)} so far"
         least, most = map(duration, self.left.range(now))
         left = f"about {least}" if least == most else f"{least} to {most}"
         return f"{duration(now - self.begin)} so far, {left} left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import sys
 import textwrap
@@ -97,7 +98,9 @@ def printable(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """12 s, 3 min 20 s, 2 h 05 min, 3.1 days."""
+    """12 s, 3 min 20 s, 2 h 05 min, 3.1 days; ? where nobody knows."""
+    if math.isnan(seconds):
+        return "?"
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 99.5:

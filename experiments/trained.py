@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from experiments.extension import add_extension
 from scaling.capability.finished import CACHE, Finished, open_finished
+=======
+>>>>>>> main
 from scaling.records.record import RECORD_FILE
-from scaling.study.extensions import load_extensions
+
+if TYPE_CHECKING:
+    from scaling.capability.finished import Finished
 
 RUNS = "runs"
+CACHE = "~/.cache/scaling"  # as in `scaling.capability.finished`, which needs PyTorch: help does without
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +35,9 @@ def open_run(asked: argparse.Namespace) -> Finished:
         FileNotFoundError: for a name that is no run's, or weights that are gone.
         ValueError: for a run that is not done, or a corpus that has changed.
     """
+    from scaling.capability.finished import open_finished
+    from scaling.study.extensions import load_extensions
+
     load_extensions(asked.extension)
     return open_finished(find_run(asked.run), cache=asked.cache, device=asked.device)
 

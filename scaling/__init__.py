@@ -5,7 +5,8 @@
     8
 
 `register` offers what you bring (a family, corpus, task, objective, …), `run_study` trains a study, from a
-notebook too. Everything is imported when it is first used: `import scaling` itself takes no time.
+notebook too, and `open_run` records a run of a program of yours. Everything is imported when it is first
+used: `import scaling` itself takes no time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from scaling.data.truth.law import Truth
     from scaling.models.family import Family
     from scaling.models.sizes import Counts, Shape
+    from scaling.recipe.optimizers import Optimizer, group_parameters
+    from scaling.recipe.schedules import Schedule
     from scaling.study.config import RateRule
+    from scaling.trainers.imported import OpenRun, open_run
     from scaling.training.objectives import Objective
 
 _HOMES = {
@@ -29,10 +33,15 @@ _HOMES = {
     "Counts": "scaling.models.sizes",
     "Family": "scaling.models.family",
     "Objective": "scaling.training.objectives",
+    "OpenRun": "scaling.trainers.imported",
+    "Optimizer": "scaling.recipe.optimizers",
     "RateRule": "scaling.study.config",
+    "Schedule": "scaling.recipe.schedules",
     "Shape": "scaling.models.sizes",
     "Task": "scaling.capability.tasks",
     "Truth": "scaling.data.truth.law",
+    "open_run": "scaling.trainers.imported",
+    "group_parameters": "scaling.recipe.optimizers",
     "run_study": "scaling.api",
 }
 __all__ = [
@@ -40,10 +49,15 @@ __all__ = [
     "Counts",
     "Family",
     "Objective",
+    "OpenRun",
+    "Optimizer",
     "RateRule",
+    "Schedule",
     "Shape",
     "Task",
     "Truth",
+    "group_parameters",
+    "open_run",
     "register",
     "run_study",
 ]
@@ -55,10 +69,10 @@ def register(thing: T, name: str | None = None) -> T:
     """Offer a thing everywhere that a thing of its type can be named; usable as a decorator of a class.
 
     A `Family`, `Corpus`, `Task` or `Objective` has its name; a class derived from `Truth` (a generated
-    corpus) is named as the class, a `RateRule` by the family that it is for. Optimizers and schedules have
-    registries of their own, which this finds. Laws are registered by `analysis.register`, in the same file
-    if you like: this package never looks at analysis. A launcher needs no registration:
-    `hydra.launcher._target_` names its class, also one in an extension file.
+    corpus) is named as the class, a `RateRule` by the family that it is for. An `Optimizer` and a `Schedule`
+    take a name. Laws are registered by `analysis.register`, in the same file if you like: this package never
+    looks at analysis. A launcher needs no registration: `hydra.launcher._target_` names its class, also one
+    in an extension file.
 
     Put the call into a file, and name the file in the study: `extensions: [./my_model.py]`.
 

@@ -18,6 +18,8 @@ KINDS: dict[str, str] = {
     "scaling.data.truth.law:Truth": "scaling.data.truth.sources:SOURCES",
     "scaling.capability.tasks:Task": "scaling.capability.tasks:TASKS",
     "scaling.training.objectives:Objective": "scaling.training.objectives:OBJECTIVES",
+    "scaling.recipe.optimizers.optimizer:Optimizer": "scaling.recipe.optimizers:OPTIMIZERS",
+    "scaling.recipe.schedules.schedule:Schedule": "scaling.recipe.schedules:SCHEDULES",
     "scaling.study.config:RateRule": "scaling.study.rates:RATES",
 }
 

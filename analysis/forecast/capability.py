@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from analysis.fitting.bootstrap.quantiles import quantiles
+from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit
 from analysis.fitting.flat import fit_loss_surface, fit_power_law
-from analysis.fitting.runs import FitError
-from analysis.forecast.interval import Interval
+from analysis.fitting.interval import Interval
+from analysis.fitting.runs import FitError, Runs, size_of
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure
+from analysis.forecast.predict import fit_basis
 from analysis.forecast.select import Ensemble, noise
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.laws.registry import FITTED
 
 How = Literal["sigmoid", "exponential", "direct", "direct_surface"]
 WAYS: tuple[How, ...] = ("sigmoid", "exponential", "direct", "direct_surface")
@@ -36,6 +37,21 @@ class ScoreForecast:
     def __str__(self) -> str:
         low, high = self.run
         return f"score {self.score}   one new run [{low:.4g}, {high:.4g}]   by {self.how}"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A score at one N and D: its value, and draws (PAIRS,) of the law and of one new run."""
+
+    value: float
+    law: Array
+    run: Array
+
+    def forecast(self, how: How, level: float) -> ScoreForecast:
+        """The score with its intervals."""
+        low, high = quantiles(self.law, level).tolist()
+        run_low, run_high = quantiles(self.run, level).tolist()
+        return ScoreForecast(how, Interval(self.value, low, high), (run_low, run_high))
 
 
 @dataclass(frozen=True)
@@ -59,15 +75,21 @@ class TwoStage:
 
     def forecast(self, N: float, D: float, seed: int = 0) -> ScoreForecast:
         """The score of a run of N parameters on D tokens."""
+        return self.draw(N, D, seed).forecast(self.how, self.level)
+
+    def draw(self, N: float, D: float, seed: int = 0) -> Drawn:
+        """Draws of the score; a ceiling below 1 is drawn with each, as no run shows where it lies."""
         rng = np.random.default_rng(seed)
-        best = self.basis.best if isinstance(self.basis, Ensemble) else self.basis
-        losses = _draws(self.basis, N, D, rng)
+        basis = Ensemble.of(self.basis)
+        best = basis.best
+        losses = _draws(basis, N, D, rng)
         links = [self.link.draws[i] for i in rng.integers(0, len(self.link.draws), PAIRS)]
         noisy = losses * np.exp(rng.choice(noise(best), size=PAIRS))
-        law = np.clip([float(link(loss)) for link, loss in zip(links, losses, strict=True)], 0, 1)
-        run = np.clip([float(link(loss)) for link, loss in zip(links, noisy, strict=True)], 0, 1)
-        value = float(np.clip(self.link.link(best.law(N=N, D=D)), 0, 1))
-        return _forecast(self.how, value, law, self.link.measured(run, rng), self.level)
+        ceiling = rng.uniform(self.link.best, 1.0, PAIRS)
+        law = np.clip([float(link(loss)) for link, loss in zip(links, losses, strict=True)], 0, ceiling)
+        run = np.clip([float(link(loss)) for link, loss in zip(links, noisy, strict=True)], 0, ceiling)
+        value = float(np.clip(self.link.expected(best.law(N=N, D=D)), 0, (1 + self.link.best) / 2))
+        return Drawn(value, law, self.link.measured(run, rng))
 
 
 @dataclass(frozen=True)
@@ -89,13 +111,17 @@ class Direct:
 
     def forecast(self, N: float, D: float, seed: int = 0) -> ScoreForecast:
         """The score of a run of N parameters on D tokens."""
+        return self.draw(N, D, seed).forecast(self.how, self.level)
+
+    def draw(self, N: float, D: float, seed: int = 0) -> Drawn:
+        """Draws of the score."""
         rng = np.random.default_rng(seed)
         at = {"N": N, "D": D} if self.how == "direct_surface" else {"x": FLOPS_PER_PARAM_TOKEN * N * D}
         laws = [self.fit.draws[i] for i in rng.integers(0, len(self.fit.draws), PAIRS)]
         surprise = np.array([float(law(**at)) for law in laws])
         law = self._score(surprise)
         run = measure(law, self.spread, self.items, rng)
-        return _forecast(self.how, float(self._score(self.fit.law(**at))), law, run, self.level)
+        return Drawn(float(self._score(self.fit.law(**at))), law, run)
 
     def _score(self, surprise: npt.ArrayLike) -> Array:
         return score_of(surprise, self.chance)
@@ -104,6 +130,22 @@ class Direct:
 def score_of(surprise: npt.ArrayLike, chance: float) -> Array:
     """The score whose -log, rescaled from chance … 1 to 0 … 1, is this."""
     return np.asarray(chance + (1 - chance) * np.exp(-np.asarray(surprise, float)))
+
+
+def first_stage(
+    params: npt.ArrayLike,
+    tokens: npt.ArrayLike,
+    loss: npt.ArrayLike,
+    groups: npt.ArrayLike | None,
+    bootstrap: Bootstrap,
+) -> Ensemble:
+    """The laws of a loss of N and D that have a floor, as one basis.
+
+    Raises:
+        FitError: for data that determine none.
+    """
+    basis, _ = fit_basis(Runs.of({"N": params, "D": tokens}, loss, groups), FITTED["N", "D"], bootstrap)
+    return basis
 
 
 def fit_capability(
@@ -126,7 +168,7 @@ def fit_capability(
     Args:
         chance: score of guessing.
         items: questions in the task, for the binomial noise of a measured score.
-        basis: the surface of the first stage; a fit of the default surface to the same runs where absent.
+        basis: the surface of the first stage; an ensemble of those with a floor where absent.
 
     Raises:
         FitError: for data that cannot determine the law.
@@ -140,7 +182,7 @@ def fit_capability(
             loss, y, kind=how, chance=chance, items=items, groups=groups, resamples=resamples, seed=seed + 1
         )
         if basis is None:
-            basis = fit_loss_surface(N, D, loss, groups=groups, resamples=resamples, seed=seed, level=level)
+            basis = first_stage(N, D, loss, groups, Bootstrap("bayes", resamples, seed, level))
         return TwoStage(basis, link, level)
     q = (y - chance) / (1 - chance)
     usable = (q > 0) & (q < 1)
@@ -179,77 +221,9 @@ def fit_capability(
     return Direct(how, fit, chance, items, spread, level, doubts + fit.warnings)
 
 
-def compare_ways(
-    params: npt.ArrayLike,
-    tokens: npt.ArrayLike,
-    loss: npt.ArrayLike,
-    score: npt.ArrayLike,
-    *,
-    ways: Sequence[How] = WAYS,
-    holdout: float = 0.25,
-    chance: float = 0.0,
-    items: int | None = None,
-    groups: npt.ArrayLike | None = None,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """Fit every way without the runs of largest compute 6 N D, and forecast their scores.
-
-    One row a way, the best first: how, error (rms of forecast minus score), bias (its mean), covered (how
-    many held-out scores lie inside the interval of a new run), heldout (how many), reason (why a way could
-    not be followed).
-
-    Raises:
-        ValueError: for a holdout that leaves nothing to fit or to forecast.
-    """
-    N, D, L, y = (np.asarray(v, dtype=float) for v in (params, tokens, loss, score))
-    compute = N * D
-    count = round(holdout * len(N))
-    if not 1 <= count < len(N):
-        raise ValueError(f"holdout: a fraction that holds out 1 to {len(N) - 1} runs; got {holdout!r}.")
-    held = compute >= np.sort(compute)[-count] * (1 - 1e-9)
-    rows = []
-    for how in ways:
-        row: dict[str, object] = {"how": how, "heldout": int(held.sum()), "reason": ""}
-        try:
-            fit = fit_capability(
-                N[~held],
-                D[~held],
-                L[~held],
-                y[~held],
-                how=how,
-                chance=chance,
-                items=items,
-                groups=None if groups is None else np.asarray(groups)[~held],
-                resamples=resamples,
-                seed=seed,
-                level=level,
-            )
-        except FitError as error:
-            rows.append(row | {"error": np.nan, "bias": np.nan, "covered": 0, "reason": str(error)})
-            continue
-        told = [fit.forecast(n, d, seed=seed) for n, d in zip(N[held], D[held], strict=True)]
-        off = np.array([f.score.value for f in told]) - y[held]
-        inside = [f.run[0] <= truth <= f.run[1] for f, truth in zip(told, y[held], strict=True)]
-        found = {"error": float(np.sqrt(np.mean(off**2))), "bias": float(off.mean()), "covered": sum(inside)}
-        rows.append(row | found)
-    columns = ["how", "error", "bias", "covered", "heldout", "reason"]
-    return pd.DataFrame(rows, columns=columns).sort_values("error", kind="stable", ignore_index=True)
-
-
-def _draws(basis: Ensemble | Fit, N: float, D: float, rng: np.random.Generator) -> Array:
-    """Losses of N and D (PAIRS,) by laws drawn from the basis."""
-    fits = basis.fits if isinstance(basis, Ensemble) else (basis,)
-    weights = basis.weights if isinstance(basis, Ensemble) else np.ones(1)
-    if not all(fit.draws for fit in fits):
-        raise FitError("no interval: a fit was made with resamples=0; fit again with resamples=1000.")
-    of = rng.choice(len(fits), size=PAIRS, p=weights / weights.sum())
-    which = rng.integers(0, min(len(fit.draws) for fit in fits), PAIRS)
-    return np.array([float(fits[i].draws[j](N=N, D=D)) for i, j in zip(of, which, strict=True)])
-
-
-def _forecast(how: How, value: float, law: Array, run: Array, level: float) -> ScoreForecast:
-    low, high = quantiles(law, level).tolist()
-    run_low, run_high = quantiles(run, level).tolist()
-    return ScoreForecast(how, Interval(value, low, high), (run_low, run_high))
+def _draws(basis: Ensemble, N: float, D: float, rng: np.random.Generator) -> Array:
+    """Losses of N and D (PAIRS,) by laws drawn from the basis, spread by how their forms miss."""
+    seen = basis.best.runs.inputs
+    reach = FLOPS_PER_PARAM_TOKEN * N * D / float(size_of(seen).max())
+    drawn, shares = basis.losses(lambda law: float(law(N=N, D=D)), reach, rng)
+    return drawn[rng.choice(len(drawn), size=PAIRS, p=shares / shares.sum())]

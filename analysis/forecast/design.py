@@ -10,8 +10,8 @@ import numpy.typing as npt
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.interval import Interval
 from analysis.fitting.runs import FitError
-from analysis.forecast.interval import Interval
 from analysis.forecast.isoflop import approach_2
 from analysis.forecast.slices import slice_runs
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law

@@ -55,11 +55,11 @@ class Findings:
 
     label: str
     table: RunTable
-    fits: tuple[Fit, ...] = ()  # best first: by forecast where there is one
-    forecasts: tuple[Forecast, ...] = ()  # best first
+    fits: tuple[Fit, ...] = ()  # first the law whose values are printed, then by their forecasts
+    forecasts: tuple[Forecast, ...] = ()  # in the same order
     slices: tuple[Slice, ...] = ()
     ensemble: Ensemble | None = None  # of the fits, weighted by rolling forecasts of larger compute
-    ranking: pd.DataFrame | None = None  # of the laws of a curve, by how they forecast its end
+    ranking: pd.DataFrame | None = None  # of the laws of a curve, by BIC
     approaches: Comparison | None = None  # Chinchilla's three, judged by the first surface
     refusals: tuple[str, ...] = ()  # fits that could not be made, and why
 
@@ -91,7 +91,13 @@ def fit_study(table: RunTable, question: Question | None = None) -> dict[str, Fi
     question = question or Question()
     for name in question.laws:
         law_named(name)
-    return {label: fit_part(part, question) for label, part in split_comparable(table).items()}
+    parts = split_comparable(table, columns_of(question.laws))
+    return {label: fit_part(part, question) for label, part in parts.items()}
+
+
+def columns_of(laws: Sequence[str]) -> tuple[str, ...]:
+    """The columns that these laws are functions of."""
+    return tuple(dict.fromkeys(called(name) for law in laws for name in law_named(law).inputs))
 
 
 def inputs_of(table: RunTable) -> tuple[str, ...]:
@@ -128,7 +134,7 @@ def fit_part(table: RunTable, question: Question) -> Findings:
     """Fit one comparable part; see `fit_study`."""
     maker = _Maker(table, question)
     try:
-        inputs = inputs_of(table)
+        inputs = () if question.laws else inputs_of(table)
     except FitError as error:
         maker.refusals.append(str(error))
         return maker.findings()
@@ -151,13 +157,20 @@ class _Maker:
         self.ranking: pd.DataFrame | None = None
 
     def choose(self, laws: Sequence[str]) -> None:
-        """Rank the laws of a curve by how they forecast its end; only the first is then given intervals."""
+        """Rank the laws of a curve; only the first is then given intervals."""
         try:
             runs = runs_of(self.table, laws)
-            self.fits = {law: fit_runs(runs, self._recipe(law, runs), ALONE) for law in laws}
-            self.ranking = rank_curves(runs, laws, self.fits)
+            for law in laws:
+                self._fit_alone(law, runs)
+            self.ranking = rank_curves(runs, tuple(self.fits), self.fits)
         except FitError as error:
             self.refusals.append(f"choice of law: {error}")
+
+    def _fit_alone(self, law: str, runs: Runs) -> None:
+        try:
+            self.fits[law] = fit_runs(runs, self._recipe(law, runs), ALONE)
+        except FitError as error:
+            self.refusals.append(f"{law}: {error}")
 
     def add(self, law: str) -> None:
         """Fit one law and let it forecast; keep the reason where it cannot."""
@@ -176,17 +189,23 @@ class _Maker:
         if question.holdout == 0:
             return
         try:
-            self.forecasts[law] = forecast_heldout(runs, recipe, question.bootstrap, question.holdout)
+            forecast = forecast_heldout(runs, recipe, question.bootstrap, question.holdout)
         except (FitError, ValueError) as error:
             self.refusals.append(f"{law}, forecast of held-out runs: {error}")
+            return
+        self.forecasts[law] = forecast
+        fit = self.fits[law]
+        self.fits[law] = replace(fit, warnings=(*forecast.warnings, *fit.warnings))
 
     def _recipe(self, law: str, runs: Runs) -> Recipe:
         return Recipe(law, robust_for(runs), fixed=self.question.fixed, ties=self.question.ties)
 
     def findings(self) -> Findings:
         """All of it, the laws that forecast best first."""
-        best = sorted(self.forecasts, key=lambda law: self.forecasts[law].error)
-        order = [*best, *(law for law in self.fits if law not in self.forecasts)]
+        ensemble = self._ensemble()
+        order = sorted(self.fits, key=lambda law: (law not in self.forecasts, self._error(law)))
+        first = ensemble.best.name if ensemble else None if self.ranking is None else self.ranking["law"][0]
+        order.sort(key=lambda law: law != first)
         surface = next(
             (self.fits[law] for law in order if {"N", "D"} == set(self.fits[law].law.inputs)), None
         )
@@ -194,25 +213,28 @@ class _Maker:
             label=self.table.part,
             table=self.table,
             fits=tuple(self.fits[law] for law in order),
-            forecasts=tuple(self.forecasts[law] for law in best),
+            forecasts=tuple(self.forecasts[law] for law in order if law in self.forecasts),
             slices=slices_of(self.table, self.question.bootstrap, self.refusals) if surface else (),
-            ensemble=self._ensemble(order) if self.ranking is None else None,
+            ensemble=ensemble,
             ranking=self.ranking,
             approaches=self._approaches(surface) if surface else None,
             refusals=tuple(self.refusals),
         )
 
-    def _ensemble(self, order: Sequence[str]) -> Ensemble | None:
-        if len(order) < 2:
+    def _error(self, law: str) -> float:
+        return self.forecasts[law].error if law in self.forecasts else 0.0
+
+    def _ensemble(self) -> Ensemble | None:
+        if len(self.fits) < 2 or self.ranking is not None:
             return None
         try:
-            runs = runs_of(self.table, order)
-            ranking = rank_laws(runs, order, robust=robust_for(runs), fits=self.fits)
+            runs = runs_of(self.table, tuple(self.fits))
+            ranking = rank_laws(runs, tuple(self.fits), robust=robust_for(runs), fits=self.fits)
         except FitError as error:
             self.refusals.append(f"ensemble of laws: {error}")
             return None
         fits = tuple(self.fits[law] for law in ranking["law"])
-        return Ensemble(fits, ranking, ranking["weight"].to_numpy(), self.question.bootstrap.level)
+        return Ensemble(fits, ranking, self.question.bootstrap.level)
 
     def _approaches(self, fit: Fit) -> Comparison | None:
         try:

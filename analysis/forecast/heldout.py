@@ -9,14 +9,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import special
 
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.bootstrap.variance import scatter
+from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, fit_runs
+from analysis.fitting.interval import interval_score
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
+from analysis.forecast.rolling import cuts_for, drift_of, largest, log_reach, roll
 from analysis.laws.law import Array
+
+UNLIKELY = 0.05  # probability of so few runs inside their intervals, below which the intervals fail
 
 
 @dataclass(frozen=True)
@@ -24,13 +30,14 @@ class Forecast:
     """Held-out runs of larger compute, and what a fit to the others said of them.
 
     `table`: one row a held-out run, in the order of compute: the inputs of the law as our columns, flops,
-    loss, predicted, lo, hi (prediction interval of a new run), error (predicted / loss - 1), row (place in
-    the caller's table).
+    loss, predicted, lo, hi (prediction interval of a new run), error (predicted / loss - 1), interval_score
+    [nats/token], row (place in the caller's table).
     """
 
     fit: Fit
     table: pd.DataFrame
     reach: float  # largest held-out compute / largest fitted compute
+    drift: float = 0.0  # see `drift_of`
 
     @property
     def error(self) -> float:
@@ -44,12 +51,35 @@ class Forecast:
             ((self.table["lo"] <= self.table["loss"]) & (self.table["loss"] <= self.table["hi"])).sum()
         )
 
+    @property
+    def interval_score(self) -> float:
+        """Mean interval score [nats/token], the less the better: width, and a penalty for each miss."""
+        return float(self.table["interval_score"].mean())
+
+    @property
+    def holds(self) -> bool:
+        """Whether so few runs inside have a probability of 1 in 20 or more where the intervals are right."""
+        return bool(special.bdtr(self.covered, len(self.table), self.fit.level) >= UNLIKELY)
+
+    @property
+    def warnings(self) -> tuple[FitWarning, ...]:
+        """That the intervals failed, where they did."""
+        if self.holds:
+            return ()
+        inside = f"{self.covered} of {len(self.table)} held-out runs lie inside their intervals"
+        message = (
+            f"{inside} of {100 * self.fit.level:g} % (rms error {100 * self.error:.2g} %): forecasts of the "
+            f"{self.fit.name} law miss by more than they admit. Train runs nearer to the question."
+        )
+        return (FitWarning("forecast-missed", message),)
+
     def __str__(self) -> str:
         of = "x" if self.fit.law.inputs == ("x",) else "compute"
         return (
             f"{self.fit.name}: fitted to {self.fit.n_runs} runs, forecast {len(self.table)} of up to "
             f"{self.reach:.3g}× their {of}: rms error {100 * self.error:.2g} %, "
-            f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval"
+            f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval, "
+            f"interval score {self.interval_score:.3g}"
         )
 
 
@@ -57,6 +87,8 @@ def forecast_heldout(
     runs: Runs, recipe: Recipe, bootstrap: Bootstrap | None = None, holdout: float | int = 0.25
 ) -> Forecast:
     """Fit a law without the runs of largest compute, and forecast those.
+
+    The intervals also allow for the form: by how much rolling forecasts within the fitted runs missed.
 
     Args:
         holdout: how many runs of largest compute to hold out (int), or what fraction of all runs (float).
@@ -76,29 +108,48 @@ def forecast_heldout(
     held = largest(compute, count)
     if held.all():
         raise FitError(f"every run has the same compute, {compute[0]:.4g} FLOP: none is left to fit.")
-    fit = fit_runs(runs.take(~held), recipe, bootstrap)
+    before = runs.take(~held)
+    fit = fit_runs(before, recipe, bootstrap)
     ahead = runs.take(held).only(fit.law.inputs)
-    predicted = predict_runs(fit, ahead.inputs)[["predicted", "lo", "hi"]]
+    drift = drift_within(before.only(fit.law.inputs), recipe)
+    reach = ahead.compute / before.compute.max()
+    predicted = predict_runs(fit, ahead.inputs, drift=drift, reach=reach)[["predicted", "lo", "hi"]]
     columns: dict[str, Any] = {called(name): x for name, x in ahead.inputs.items()}
     if "N" in ahead.inputs:
         columns["flops"] = ahead.compute
     columns |= {"loss": ahead.loss, **predicted}
     table = pd.DataFrame(columns)
     table["error"] = table["predicted"] / table["loss"] - 1
+    table["interval_score"] = interval_score(table["lo"], table["hi"], table["loss"], fit.level)
     table["row"] = ahead.order
     table = table.iloc[np.argsort(ahead.compute, kind="stable")].reset_index(drop=True)
-    return Forecast(fit, table, float(compute[held].max() / compute[~held].max()))
+    return Forecast(fit, table, float(reach.max()), drift)
 
 
-def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0) -> pd.DataFrame:
+def drift_within(runs: Runs, recipe: Recipe) -> float:
+    """The drift of one law on these runs (`drift_of`); 0 where they allow no rolling forecast."""
+    try:
+        return drift_of(roll(runs, (recipe.law,), cuts_for(runs), recipe.robust), recipe.law)
+    except FitError:
+        return 0.0
+
+
+def predict_runs(
+    fit: Fit,
+    inputs: Mapping[str, npt.ArrayLike],
+    *,
+    drift: float = 0.0,
+    reach: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Loss of runs that do not exist yet, one row each: predicted, ci_lo, ci_hi, lo, hi, reach.
 
     `inputs` is what the law is a function of, e.g. {"N": [1e9, 2e9], "D": [2e10, 4e10]}.
 
     `ci_lo`, `ci_hi` bound the law at the fit's level; `lo`, `hi` bound a new run: each replicate of the law
     joined with a residual drawn from the fit's own, widened as in `noise`. `reach` is compute over the
-    largest fitted compute (for a law of x: x over its largest): the extrapolation distance, which no
-    interval of one law allows for.
+    largest fitted compute (for a law of x: x over its largest), unless given as counted: the extrapolation
+    distance, by which a `drift` (`drift_of`) widens both.
 
     Raises:
         FitError: for a fit without replicates.
@@ -107,7 +158,11 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
         raise FitError("no prediction interval: the fit was made with resamples=0; use resamples=1000.")
     columns = {name: np.atleast_1d(np.asarray(inputs[name], dtype=float)) for name in fit.law.inputs}
     curves = np.log(np.array([law(**columns) for law in fit.draws]))
-    new = curves + np.random.default_rng(seed).choice(noise(fit), size=curves.shape)
+    far = size_of(columns) / size_of(fit.runs.inputs).max() if reach is None else np.asarray(reach, float)
+    rng = np.random.default_rng(seed)
+    residual = rng.choice(noise(fit), size=curves.shape)
+    curves = curves + drift * log_reach(far) * rng.standard_normal((len(curves), 1))
+    new = curves + residual
     ci, run = np.exp(quantiles(curves, fit.level)), np.exp(quantiles(new, fit.level))
     return pd.DataFrame(
         {
@@ -116,7 +171,7 @@ def predict_runs(fit: Fit, inputs: Mapping[str, npt.ArrayLike], *, seed: int = 0
             "ci_hi": ci[1],
             "lo": run[0],
             "hi": run[1],
-            "reach": size_of(columns) / size_of(fit.runs.inputs).max(),
+            "reach": far,
         }
     )
 
@@ -132,10 +187,3 @@ def noise(fit: Fit) -> Array:
     spread = scatter(fit.form, fit.theta, fit.runs, left)
     widened: Array = (left - np.median(left)) * spread.widening * spread.quantile()
     return widened
-
-
-def largest(compute: Array, count: int) -> npt.NDArray[np.bool_]:
-    """The `count` runs of largest compute, and those that tie with the last of them."""
-    cut = np.sort(compute)[-count]
-    held: npt.NDArray[np.bool_] = compute >= cut * (1 - 1e-9)
-    return held

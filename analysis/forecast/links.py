@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +11,10 @@ from analysis.fitting.bootstrap.draws import small_sample
 from analysis.fitting.bootstrap.variance import Scatter
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.runs import FitError, Runs
+from analysis.forecast.link_solver import LOG_STEEPNESS, LinkKind, believed_ends, polish, sigmoid, solve_link
 from analysis.laws.law import Array
 
-LinkKind = Literal["sigmoid", "exponential"]
 KINDS: tuple[LinkKind, ...] = ("sigmoid", "exponential")
-STEEPNESS = np.geomspace(0.05, 20.0, 24)  # per standard deviation of the losses
-LOG_STEEPNESS = np.log(STEEPNESS[[0, -1]])  # beyond it a link is a jump that no run resolves
-MIDDLES = np.linspace(-4.0, 4.0, 17)  # standard deviations from their mean
-STEPS = 60
-
-_Model = Callable[[Array], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -61,16 +53,29 @@ Link = Sigmoid | Exponential
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Links of every floor and ceiling that the scores allow, and how much each is believed."""
+
+    links: tuple[Link, ...]
+    weights: Array  # (links,), adding up to 1
+
+    def __call__(self, loss: npt.ArrayLike) -> Array:
+        return np.asarray(np.tensordot(self.weights, [link(loss) for link in self.links], 1))[()]
+
+
+@dataclass(frozen=True)
 class LinkFit:
     """A link, its replicates, and how runs scatter about it."""
 
     kind: LinkKind
-    link: Link
+    link: Link  # of least squares
+    expected: Link | Candidates  # score of a loss, over what is not known of floor and ceiling
     draws: tuple[Link, ...] = field(repr=False)
     residuals: Array = field(repr=False)  # score minus link (n,), in the order of the runs
     spread: float  # standard deviation of a run about the link beyond the binomial noise of the task
     items: int | None  # of the task; None where its noise is part of the spread
     range: tuple[float, float]  # least and largest loss fitted
+    best: float  # largest score fitted
     warnings: tuple[FitWarning, ...]
 
     @property
@@ -113,8 +118,11 @@ def fit_link(
 ) -> LinkFit:
     """Least squares of score (n,) in [0, 1] on loss (n,): a grid, then damped Gauss-Newton to convergence.
 
+    A sigmoid's ceiling, and its floor about `chance`, are seldom seen in the scores: `expected` and the draws
+    average over both, by how well each pair fits.
+
     Args:
-        chance: score of guessing, the floor of a sigmoid (not used by the exponential).
+        chance: score of guessing, about which the floor of a sigmoid lies (not used by the exponential).
         items: of the task, for its binomial noise.
 
     Raises:
@@ -144,12 +152,25 @@ def fit_link(
     mean, scale = float(x.mean()), float(x.std())
     weight = np.random.default_rng(seed).exponential(size=(resamples, runs.n_groups))
     weight = np.concatenate([np.ones((1, runs.n_groups)), weight])[:, runs.groups]
-    theta = _solve(kind, (x - mean) / scale, y, weight, chance)
+    z = (x - mean) / scale
+    theta = solve_link(kind, z, y, weight[:1] if kind == "sigmoid" else weight, chance)
+    centre, floors = np.repeat(theta[:1], len(weight), axis=0), np.full(len(weight), chance)
+    ends: Candidates | None = None
+    if kind == "sigmoid":
+        pairs, floor, share = believed_ends(theta[0], z, y, chance)
+        ends = Candidates(
+            tuple(_link(kind, row, mean, scale, at) for row, at in zip(pairs, floor, strict=True)), share
+        )
+        which = np.random.default_rng(seed + 1).choice(len(pairs), size=len(weight), p=share)
+        which[0] = 0
+        centre, floors = pairs[which], floor[which]
+        held = np.array([False, True, True])
+        theta = polish(lambda t: sigmoid(t, z, floors[:, None]), centre, y, weight, held)
     if resamples:
         spread = Scatter.of_runs(runs.n_distinct, theta.shape[1])
-        theta[1:] = theta[0] + small_sample(runs.n_groups, spread, 1.0) * (theta[1:] - theta[0])
+        theta[1:] = centre[1:] + small_sample(runs.n_groups, spread, 1.0) * (theta[1:] - centre[1:])
         theta[:, 1] = np.clip(theta[:, 1], *LOG_STEEPNESS)
-    links = tuple(_link(kind, row, mean, scale, chance) for row in theta)
+    links = tuple(_link(kind, row, mean, scale, at) for row, at in zip(theta, floors, strict=True))
     fitted = links[0](x)
     doubts = []
     if np.ptp(fitted) < 2 * np.sqrt(np.mean((y - fitted) ** 2)):
@@ -157,108 +178,15 @@ def fit_link(
     return LinkFit(
         kind=kind,
         link=links[0],
+        expected=ends or links[0],
         draws=links[1:],
         residuals=runs.in_table_order(y - fitted),
         spread=excess_spread(y - fitted, fitted, 3, items),
         items=items,
         range=(float(x.min()), float(x.max())),
+        best=float(y.max()),
         warnings=tuple(doubts),
     )
-
-
-def _solve(kind: LinkKind, z: Array, y: Array, weight: Array, chance: float) -> Array:
-    """theta (R, 3) of least weighted squares: (height, log steepness, middle or level)."""
-    if kind == "sigmoid":
-        theta = _best_sigmoid(z, y, weight, chance)
-        free = _polish(lambda t: _sigmoid(t, z, chance), theta, y, weight, np.ones(3, dtype=bool))
-        over = free[:, 0] > 1 - chance  # no score is above 1: the top is held there
-        theta[over, 0] = 1 - chance
-        held = np.array([False, True, True])
-        free[over] = _polish(lambda t: _sigmoid(t, z, chance), theta[over], y, weight[over], held)
-        return free
-    theta = _best_exponential(z, y, weight)
-    return _polish(lambda t: _exponential(t, z), theta, y, weight, np.ones(3, dtype=bool))
-
-
-def _sigmoid(theta: Array, z: Array, chance: float) -> tuple[Array, Array]:
-    """Score (R, n) and its derivatives (R, n, 3) by height, log steepness and middle."""
-    height, log_steep, middle = theta.T[:, :, None]
-    steep = np.exp(log_steep)
-    u = np.clip(steep * (z - middle), -700, 700)
-    share = 1 / (1 + np.exp(u))
-    slope = -height * share * (1 - share)
-    return chance + height * share, np.stack([share, slope * u, -slope * steep], axis=2)
-
-
-def _exponential(theta: Array, z: Array) -> tuple[Array, Array]:
-    """Score (R, n) and its derivatives (R, n, 3) by height, log gamma and level."""
-    height, log_gamma, level = theta.T[:, :, None]
-    u = np.exp(log_gamma) * z
-    decay = np.exp(np.clip(-u, -700, 700))
-    return level + height * decay, np.stack([decay, -height * decay * u, np.ones_like(decay)], axis=2)
-
-
-def _best_sigmoid(z: Array, y: Array, weight: Array, chance: float) -> Array:
-    """The best cell of the grid for each replicate, the height in closed form."""
-    steep, middle = (v.ravel() for v in np.meshgrid(STEEPNESS, MIDDLES))
-    share = 1 / (1 + np.exp(np.clip(steep[:, None] * (z - middle[:, None]), -700, 700)))  # (cells, n)
-    top = weight @ (share * (y - chance)).T
-    bottom = weight @ (share * share).T
-    height = np.clip(top / np.maximum(bottom, 1e-300), 1e-6, 1 - chance)
-    error = height * (height * bottom - 2 * top)
-    cell = np.argmin(error, axis=1)
-    rows = np.arange(len(weight))
-    return np.stack([height[rows, cell], np.log(steep[cell]), middle[cell]], axis=1)
-
-
-def _best_exponential(z: Array, y: Array, weight: Array) -> Array:
-    """The best gamma of the grid for each replicate, height and level in closed form."""
-    decay = np.exp(-STEEPNESS[:, None] * z)
-    decay /= decay.max(axis=1, keepdims=True)
-    total = weight.sum(axis=1, keepdims=True)
-    d1, d2, dy = (weight @ v.T for v in (decay, decay * decay, decay * y))
-    y1 = (weight @ y)[:, None]
-    height = (dy - d1 * y1 / total) / np.maximum(d2 - d1 * d1 / total, 1e-300)
-    level = (y1 - height * d1) / total
-    error = -(height * dy + level * y1)  # of the normal equations, up to the sum of y²
-    cell = np.argmin(error, axis=1)
-    rows = np.arange(len(weight))
-    scale = np.exp(-STEEPNESS[:, None] * z).max(axis=1)
-    return np.stack([height[rows, cell] / scale[cell], np.log(STEEPNESS[cell]), level[rows, cell]], axis=1)
-
-
-def _polish(model: _Model, theta: Array, y: Array, weight: Array, free: npt.NDArray[np.bool_]) -> Array:
-    """Levenberg-Marquardt for all replicates at once, along the free coordinates."""
-    theta = theta.copy()
-    if not len(theta):
-        return theta
-    damping = np.full(len(theta), 1e-3)
-    value, slopes = model(theta)
-    error = (weight * (y - value) ** 2).sum(axis=1)
-    eye = np.eye(int(free.sum()))
-    for _ in range(STEPS):
-        J = slopes[:, :, free]
-        gradient = np.einsum("rnp,rn->rp", J, weight * (y - value))
-        normal = np.einsum("rnp,rn,rnq->rpq", J, weight, J)
-        size = np.maximum(np.einsum("rpp->rp", normal), 1e-300)
-        damped = normal + (damping[:, None] * size)[:, :, None] * eye
-        step = np.zeros_like(theta)
-        step[:, free] = np.linalg.solve(damped + 1e-14 * size[:, :, None] * eye, gradient[:, :, None])[
-            :, :, 0
-        ]
-        steeper = np.clip(theta[:, 1] + np.clip(step[:, 1], -1, 1), *LOG_STEEPNESS)
-        step[:, 1] = steeper - theta[:, 1]
-        new_value, new_slopes = model(theta + step)
-        new_error = (weight * (y - new_value) ** 2).sum(axis=1)
-        better = new_error <= error
-        theta[better] += step[better]
-        value[better], slopes[better], error[better] = (
-            new_value[better],
-            new_slopes[better],
-            new_error[better],
-        )
-        damping = np.where(better, damping * 0.2, damping * 5)
-    return theta
 
 
 def _link(kind: LinkKind, theta: Array, mean: float, scale: float, chance: float) -> Link:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, fit_runs
+from analysis.fitting.interval import Interval
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
 from analysis.forecast.findings import inputs_of, runs_of
-from analysis.forecast.interval import Interval
+from analysis.forecast.rolling import cuts_for
 from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
-from analysis.laws.registry import ENSEMBLE
+from analysis.laws.registry import FITTED
 from analysis.table import RunTable
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
@@ -86,8 +88,8 @@ class RunForecast:
 
 def fit_basis(
     runs: Runs, laws: Sequence[str] = (), bootstrap: Bootstrap | None = None
-) -> tuple[Ensemble | Fit, tuple[FitWarning, ...]]:
-    """The ensemble of laws that forecasts rest on, or where the runs cannot rank laws, the first law alone.
+) -> tuple[Ensemble, tuple[FitWarning, ...]]:
+    """The ensemble of laws that forecasts rest on; of the first law alone where the runs cannot rank laws.
 
     Args:
         laws: by name; by default the registry's for the inputs of these runs.
@@ -95,19 +97,24 @@ def fit_basis(
     Raises:
         FitError: when the runs do not determine the first law either.
     """
-    laws = laws or ENSEMBLE[tuple(runs.inputs)]
+    laws = laws or FITTED[tuple(runs.inputs)]
+    robust = robust_for(runs)
     reason = "no other law was fitted"
     if len(laws) > 1 and tuple(runs.inputs) == ("x",):
-        laws = tuple(rank_curves(runs, laws)["law"])
-        reason = f"it forecast the end of the curve best of {len(laws)} laws"
+        ranking = rank_curves(runs, laws)
+        laws = (ranking["law"][0],)
+        reason = f"it has the least BIC of {len(ranking)} laws"
     elif len(laws) > 1:
         try:
             return fit_ensemble(runs, laws, bootstrap), ()
         except FitError as error:
             reason = str(error)
-    fit = fit_runs(runs, Recipe(laws[0], robust_for(runs)), bootstrap)
+    try:
+        basis = fit_ensemble(runs, laws[:1], bootstrap, cuts=cuts_for(runs), robust=robust)
+    except FitError:  # no rolling forecast, and so nothing is known of how the form misses
+        basis = Ensemble.of(fit_runs(runs, Recipe(laws[0], robust), bootstrap))
     message = f"intervals assume that the {laws[0]} law is the true form: {reason.rstrip('.')}."
-    return fit, (FitWarning("one-form", message),)
+    return basis, (FitWarning("one-form", message),)
 
 
 def forecast_table(
@@ -129,7 +136,7 @@ def forecast_table(
         ValueError: where inputs of the law are missing, or it has no finite optimum.
         FitError: when the runs determine no law.
     """
-    names = laws or ENSEMBLE[inputs_of(table)]
+    names = laws or FITTED[inputs_of(table)]
     runs = runs_of(table, names)
     basis, warnings = fit_basis(runs, names, bootstrap)
     seed = bootstrap.seed
@@ -189,7 +196,7 @@ def forecast_budget(
     best = best_of(basis).law.optimum(C, **others)
     inputs = {name: Interval(value, value, value) for name, value in others.items()}
     for name, value in (("N", best.N), ("D", best.D)):
-        ends = basis.interval(lambda law, name=name: getattr(law.optimum(C, **others), name))  # type: ignore[misc]
+        ends = Ensemble.of(basis).interval(lambda law, name=name: getattr(law.optimum(C, **others), name))  # type: ignore[misc]
         inputs[name] = Interval(value, *ends)
     inputs = {name: inputs[name] for name in best_of(basis).law.inputs}
     return _forecast(basis, True, inputs, lambda law: float(law.optimum(C, **others).loss), warnings, seed)
@@ -211,7 +218,7 @@ def compute_warnings(runs: Runs) -> tuple[FitWarning, ...]:
 
 def best_of(basis: Ensemble | Fit) -> Fit:
     """The fit whose values are printed."""
-    return basis.best if isinstance(basis, Ensemble) else basis
+    return Ensemble.of(basis).best
 
 
 def _forecast(
@@ -222,32 +229,27 @@ def _forecast(
     warnings: tuple[FitWarning, ...],
     seed: int,
 ) -> RunForecast:
-    best = best_of(basis)
-    errors = noise(best)
+    ensemble = Ensemble.of(basis)
+    best = ensemble.best
     rng = np.random.default_rng(seed)
     at = {name: value.value for name, value in inputs.items()}
     reach = _reach(best, at)
-    if isinstance(basis, Ensemble):
-        weights = {f.name: float(w) for f, w in zip(basis.fits, basis.weights, strict=True)}
-        heldout = float(basis.ranking["heldout"].to_numpy()[int(np.argmax(basis.weights))])
-        fits = basis.fits
-    else:
-        weights, heldout, fits = {best.name: 1.0}, None, (basis,)
-    law_ends = basis.interval(loss)
-    run_ends = basis.interval(lambda law: loss(law) * float(np.exp(rng.choice(errors))))
+    drawn, shares = ensemble.losses(loss, _distance(reach), rng)
+    law_ends = interval_of(drawn, ensemble.level, shares)
+    run_ends = interval_of(drawn * np.exp(rng.choice(noise(best), size=len(drawn))), ensemble.level, shares)
     return RunForecast(
         inputs=inputs,
         compute=FLOPS_PER_PARAM_TOKEN * at["N"] * at["D"] if {"N", "D"} <= set(at) else None,
         optimal=optimal,
         loss=Interval(loss(best.law), *law_ends),
         run=(min(run_ends[0], law_ends[0]), max(run_ends[1], law_ends[1])),
-        level=basis.level,
+        level=ensemble.level,
         reach=reach,
         law=best.law,
-        weights=weights,
-        heldout=heldout,
+        weights={f.name: float(w) for f, w in zip(ensemble.fits, ensemble.weights, strict=True)},
+        heldout=ensemble.heldout if np.isfinite(ensemble.heldout) else None,
         warnings=warnings + _reach_warnings(reach) + best.warnings,
-        fits=fits,
+        fits=ensemble.fits,
     )
 
 
@@ -265,9 +267,14 @@ def _reach(fit: Fit, at: Mapping[str, float]) -> dict[str, float]:
     return reach
 
 
+def _distance(reach: Mapping[str, float]) -> float:
+    """How far a question lies beyond the runs, as one factor: of compute, or else of the furthest input."""
+    return reach.get("compute", max(reach.values()))
+
+
 def _reach_warnings(reach: Mapping[str, float]) -> tuple[FitWarning, ...]:
     warnings = []
-    far = reach.get("compute", max(reach.values()))
+    far = _distance(reach)
     if far > FAR:
         what = "compute that was measured" if "compute" in reach else "input that was measured"
         message = f"{far:.3g} times the largest {what}; laws are seldom checked beyond {FAR:g} times."

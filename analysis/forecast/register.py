@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.interval import interval_score
 from analysis.fitting.runs import called
 from analysis.forecast.predict import RunForecast
 from analysis.forecast.task import TaskForecast
@@ -23,6 +24,7 @@ from scaling.records.record import canonical_json
 
 SCHEMA = 2  # 1 had params and tokens where 2 has inputs
 KIND = "forecast"
+KINDS = (KIND, "comparison", "watch")  # what can be registered
 SAME = ("family", "objective", "data", "data_fingerprint", "vocab", "context")  # what makes runs comparable
 NEAR = {"params": 0.15, "flops": 0.15}  # relative: a size that can be built is seldom the size asked for
 CLOSE = 0.05  # the same of every other input
@@ -41,16 +43,32 @@ def register(
     Raises:
         FileExistsError: where the file exists: a registered forecast is not rewritten.
     """
+    comparable = {name: _plain(table[name].iloc[0]) for name in SAME if name in table}
+    answer = {"forecast": outlook.to_dict(), "task": None if task is None else task.to_dict()}
+    return write_registered(KIND, {"comparable": comparable, **answer}, table, path, now=now)
+
+
+def write_registered(
+    kind: str, answer: dict[str, Any], table: RunTable, path: str | Path, *, now: datetime | None = None
+) -> str:
+    """Write an answer made from the runs of `table`, chained to the last in its folder; return its sha256.
+
+    The file names the sha256 of the one registered before it in the same folder, so that none can be changed
+    or taken away unseen, except the last.
+
+    Raises:
+        FileExistsError: where the file exists: a registered forecast is not rewritten.
+    """
+    path = Path(path)
     body = {
         "schema": SCHEMA,
-        "kind": KIND,
+        "kind": kind,
         "registered": (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "previous": _last(path.parent),
         "source": table.source,
         "data_hash": table.data_hash,
-        "comparable": {name: _plain(table[name].iloc[0]) for name in SAME if name in table},
         "runs": sorted(str(run) for run in table["run_id"]),
-        "forecast": outlook.to_dict(),
-        "task": None if task is None else task.to_dict(),
+        **answer,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("scaling-harness", "numpy", "scipy")},
@@ -58,13 +76,50 @@ def register(
     }
     digest = hashlib.sha256(canonical_json(body)).hexdigest()
     try:
-        with Path(path).open("x", encoding="utf-8") as file:
+        with path.open("x", encoding="utf-8") as file:
             file.write(json.dumps({**body, "sha256": digest}, indent=1, allow_nan=False) + "\n")
     except FileExistsError as error:
         raise FileExistsError(
             f"{path}: exists already. A registered forecast is not rewritten; name another file."
         ) from error
     return digest
+
+
+def registered_files(folder: Path) -> dict[Path, dict[str, Any]]:
+    """The registered answers of a folder as they were written, oldest first; other files are passed over."""
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            body = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError):
+            continue
+        if isinstance(body, dict) and body.get("kind") in KINDS and "sha256" in body:
+            found[path] = body
+    return dict(sorted(found.items(), key=lambda item: str(item[1].get("registered"))))
+
+
+def check_chain(files: dict[Path, dict[str, Any]]) -> list[str]:
+    """What is wrong with the registered answers of a folder: changed files, and links that lead nowhere."""
+    wrong = []
+    digests = {body["sha256"] for body in files.values()}
+    for path, body in files.items():
+        rest = {name: value for name, value in body.items() if name != "sha256"}
+        if hashlib.sha256(canonical_json(rest)).hexdigest() != body["sha256"]:
+            wrong.append(f"{path.name}: was changed after it was registered (its sha256 does not match)")
+        before = body.get("previous")
+        if before is not None and before not in digests:
+            wrong.append(
+                f"{path.name}: follows a forecast that is not there any more (sha256 {before[:12]}…)"
+            )
+    return wrong
+
+
+def _last(folder: Path) -> str | None:
+    """The sha256 of the answer that no other in the folder follows; the latest where there are several."""
+    files = registered_files(folder)
+    followed = {body.get("previous") for body in files.values()}
+    ends = [body["sha256"] for body in files.values() if body["sha256"] not in followed]
+    return ends[-1] if ends else None
 
 
 def read_registered(path: str | Path) -> dict[str, Any]:
@@ -92,9 +147,9 @@ def score(path: str | Path, table: RunTable) -> pd.DataFrame:
     """Score a registered forecast on the runs of a table that it did not see.
 
     One row a run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of the
-    law), run_lo, run_hi (of a new run), inside_law, inside_run, early (began before the forecast was
-    registered). A registered task adds score, score_forecast, score_lo, score_hi (of a new run at the N and D
-    of the forecast) and inside_score.
+    law), run_lo, run_hi (of a new run), inside_law, inside_run, interval_score (of a new run, nats/token),
+    early (began before the forecast was registered). A registered task adds score, score_forecast, score_lo,
+    score_hi (of a new run at the N and D of the forecast) and inside_score.
 
     The registered law moves the forecast from its inputs to those of the run, and its intervals by the same
     factor. Runs lie within 15 % of its params or compute and 5 % of other inputs; for a budget, within 15 %
@@ -178,6 +233,7 @@ def _scored(row: pd.Series[Any], law: Law, registered: dict[str, Any]) -> dict[s
         "run_hi": run_high,
         "inside_law": low <= loss <= high,
         "inside_run": run_low <= loss <= run_high,
+        "interval_score": float(interval_score(run_low, run_high, loss, forecast["level"])),
         "early": isinstance(started, str) and started < registered["registered"],
     } | scored
 

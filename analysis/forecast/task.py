@@ -1,4 +1,4 @@
-"""The score of one task, a column of a table, forecast by the way that forecast held-out compute best."""
+"""The score of one task, a column of a table, by the ways that forecast held-out compute well."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pandas as pd
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit
 from analysis.fitting.runs import FitError
-from analysis.forecast.capability import How, ScoreForecast, compare_ways, fit_capability
+from analysis.forecast.capability import ScoreForecast, fit_capability
 from analysis.forecast.select import Ensemble
+from analysis.forecast.ways import FEW, LEAST, compare_ways, mix
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ def forecast_task(
 ) -> TaskForecast:
     """Forecast the score in a column of a table of runs at (N, D); runs without a score are left out.
 
+    Ways are weighted by their forecasts of held-out larger compute. A first stage may be the loss, or the
+    task's own where the table has a column called as the task with _bpb, _loss or _nll.
+
     Raises:
         ValueError: for a column that is absent or holds no numbers.
         FitError: when no way can be followed.
@@ -72,14 +76,30 @@ def forecast_task(
         "seed": seed,
         "level": basis.level,
     }
-    ways = compare_ways(N, D, loss, score[known], **shared)
+    losses = {"loss": loss}
+    for own in (f"{column}_bpb", f"{column}_loss", f"{column}_nll"):
+        if own in rows and np.isfinite(pd.to_numeric(rows[own], errors="coerce")).all():
+            losses[own] = rows[own].to_numpy(dtype=float)
+    ways = compare_ways(N, D, losses, score[known], **{**shared, "resamples": min(resamples, FEW)})
     if ways["error"].isna().all():
         raise FitError(f"task: no way to forecast {column!r}: {' '.join(ways['reason'])}")
-    best: How = ways["how"].iloc[0]
-    fit = fit_capability(N, D, loss, score[known], how=best, basis=basis, **shared)
-    doubts = fit.warnings
+    followed = ways[ways["weight"] >= min(LEAST, ways["weight"].max())]
+    fits = [
+        fit_capability(
+            N,
+            D,
+            losses[name or "loss"],
+            score[known],
+            how=how,
+            basis=basis if name == "loss" else None,
+            **shared,
+        )
+        for how, name in zip(followed["how"], followed["through"], strict=True)
+    ]
+    doubts = tuple(dict.fromkeys(doubt for fit in fits for doubt in fit.warnings))
     if not known.all():
         doubts += (
             FitWarning("no-score", f"{(~known).sum()} of {len(table)} runs have no score and are left out."),
         )
-    return TaskForecast(column, fit.forecast(*at, seed=seed), ways, doubts)
+    drawn = mix(fits, followed["weight"].to_numpy(dtype=float), at, seed)
+    return TaskForecast(column, drawn.forecast(fits[0].how, basis.level), ways, doubts)

@@ -33,6 +33,7 @@ from analysis.laws.law import Array, Law
 
 CANDIDATES = (512, 64)  # random starts that are screened: for the fit itself, and for each replicate
 KEPT = (12, 2)  # of them, how many are followed
+PLAIN = ("exponent", "real")  # kinds that are coordinates themselves, not by their logarithms
 TYPICAL = (0.05, 1.5)  # exponents to start from
 
 
@@ -49,6 +50,11 @@ def exponent(low: float = EXPONENTS[0], high: float = EXPONENTS[1]) -> Any:
 def positive(low: float, high: float) -> Any:
     """A positive parameter, searched by its logarithm between these bounds."""
     return field(metadata={"kind": "positive", "low": low, "high": high})
+
+
+def real(low: float, high: float) -> Any:
+    """A parameter of either sign, between these bounds."""
+    return field(metadata={"kind": "real", "low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Formula(Law):
 
 
 class FormulaForm(JetForm):
-    """Coordinates by the kind of each parameter: logarithms, but for exponents."""
+    """Coordinates by the kind of each parameter: logarithms, but for exponents and real ones."""
 
     def __init__(self, law: type[Formula], data: Data) -> None:
         super().__init__(law, data)
@@ -79,9 +85,10 @@ class FormulaForm(JetForm):
         for name, kind in self._kinds.items():
             if not kind:
                 raise TypeError(
-                    f"{law.name}: say what {name} is: amount(), exponent() or positive(low, high)."
+                    f"{law.name}: say what {name} is: amount(), exponent(), positive(low, high) or "
+                    "real(low, high)."
                 )
-        self.names = tuple(n if k["kind"] == "exponent" else f"log_{n}" for n, k in self._kinds.items())
+        self.names = tuple(n if k["kind"] in PLAIN else f"log_{n}" for n, k in self._kinds.items())
         self.lower, self.upper = np.array([self._bounds(k) for k in self._kinds.values()]).T
         owned = {k["exponent"]: f"log_{n}" for n, k in self._kinds.items() if k.get("exponent")}
         self.amounts = tuple(f"log_{n}" for n, k in self._kinds.items() if k["kind"] == "amount")
@@ -93,7 +100,7 @@ class FormulaForm(JetForm):
         if kind["kind"] == "amount":
             return LOG_ZERO, LOG_LARGE
         low, high = kind["low"], kind["high"]
-        return (low, high) if kind["kind"] == "exponent" else (float(np.log(low)), float(np.log(high)))
+        return (low, high) if kind["kind"] in PLAIN else (float(np.log(low)), float(np.log(high)))
 
     @cached_property
     def readouts(self) -> Mapping[str, Readout]:

@@ -40,6 +40,21 @@ class OverTraining(Law):
         unit = FLOPS_PER_PARAM_TOKEN**-self.eta
         return Chinchilla(E=self.E, A=self.a * unit, B=self.b * unit, alpha=2 * self.eta, beta=2 * self.eta)
 
+    @property
+    def alpha(self) -> float:
+        """Exponent of N, and of D."""
+        return 2 * self.eta
+
+    @property
+    def beta(self) -> float:
+        """Exponent of D, and of N."""
+        return 2 * self.eta
+
+    @property
+    def growth(self) -> float:
+        """The a of N ∝ C^a."""
+        return self.chinchilla.growth
+
     @classmethod
     def of(cls, law: Chinchilla) -> OverTraining:
         """From a Chinchilla surface with equal exponents."""

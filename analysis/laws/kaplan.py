@@ -28,6 +28,7 @@ class CoupledByBeta(Law):
 
     inputs: ClassVar[tuple[str, ...]] = ("N", "D")
     wider: ClassVar[str | None] = "coupled"
+    floored: ClassVar[bool] = False
 
     @property
     def coupled(self) -> Coupled:

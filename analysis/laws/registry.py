@@ -9,6 +9,7 @@ from typing import TypeVar
 from analysis.laws.bnsl import BrokenPowerLaw
 from analysis.laws.chinchilla import PUBLISHED, Chinchilla
 from analysis.laws.coupled import Coupled
+from analysis.laws.experts import Experts
 from analysis.laws.farseer import Farseer
 from analysis.laws.frontier import Frontier
 from analysis.laws.gadre import OverTraining
@@ -17,25 +18,29 @@ from analysis.laws.kaplan_floor import KaplanFloor
 from analysis.laws.law import Law
 from analysis.laws.m3 import M3
 from analysis.laws.m4 import M4
+from analysis.laws.mixture import Mixture
 from analysis.laws.overfit import Overfit
+from analysis.laws.parallel import Parallel
 from analysis.laws.power import PowerLaw
 from analysis.laws.power_without_offset import PurePowerLaw
+from analysis.laws.rate_batch import RateBatch
 from analysis.laws.repeated import Repeated
+from analysis.laws.sparse import Sparse
+from analysis.laws.vocabulary import Vocabulary
 
-__all__ = ["ENSEMBLE", "FITTED", "JOINT", "PUBLISHED", "law_named", "law_names", "register"]
+__all__ = ["FITTED", "JOINT", "PUBLISHED", "law_named", "law_names", "register"]
 
 AnyLaw = TypeVar("AnyLaw", bound=type[Law])
 _LAWS: dict[str, type[Law]] = {}
 
 # What is fitted where no law is named, and what forecasts are made of, by the inputs that a table has.
 FITTED: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("N", "D"): ("chinchilla", "coupled"),
+    ("N", "D"): ("chinchilla", "coupled", "gadre"),
     ("N", "D", "U"): ("repeated", "chinchilla"),
     ("C",): ("frontier",),
     ("x",): ("power", "power_without_offset", "m3", "m4", "bnsl"),
 }
 JOINT = Coupled  # the surface of arms that are fitted together
-ENSEMBLE = {**FITTED, ("N", "D"): ("chinchilla", "coupled", "kaplan")}
 
 
 def register(law: AnyLaw) -> AnyLaw:
@@ -91,5 +96,11 @@ for _law in (
     M3,
     M4,
     BrokenPowerLaw,
+    RateBatch,
+    Mixture,
+    Experts,
+    Parallel,
+    Sparse,
+    Vocabulary,
 ):
     register(_law)

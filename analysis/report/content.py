@@ -59,6 +59,8 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
         if fit is None:
             continue
         of = f"{part.label}: " if len(parts) > 1 else ""
+        if part.forecasts and not part.forecasts[0].holds:
+            lines.append(f"{of}Larger runs cannot be forecast: {_failed_sentence(part.forecasts[0])}")
         if _is_few(fit):
             lines.append(
                 f"{of}The parameters have no reliable intervals: {count(fit.n_runs, 'run')} on "
@@ -165,11 +167,16 @@ def _version(package: str) -> str:
 
 
 def _law_sentences(part: Findings) -> Iterator[str]:
-    if part.forecasts:
+    if part.forecasts and part.forecasts[0].holds:
         yield _forecast_sentence(part.forecasts)
     if not part.fits:
         return
     fit = part.fits[0]
+    if part.forecasts and not part.forecasts[0].holds:
+        yield (
+            f"The {fit.name} law fits its {count(fit.n_runs, 'run')} with an rms error of "
+            f"{100 * fit.rms:.2g} %; its forecast of the held-out runs failed, see below."
+        )
     if not part.forecasts:
         yield (
             f"The {fit.name} law fits its {count(fit.n_runs, 'run')} with an rms error of "
@@ -196,8 +203,17 @@ def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
     )
     if len(forecasts) > 1:
         others = ", ".join(f"{f.fit.name} {100 * f.error:.2g} %" for f in forecasts[1:])
-        sentence += f" It is listed first because its forecast was the most accurate ({others})."
+        sentence += f" The other laws: {others}. Rolling forecasts within all runs choose the law."
     return sentence
+
+
+def _failed_sentence(forecast: Forecast) -> str:
+    fit, n = forecast.fit, len(forecast.table)
+    return (
+        f"the {fit.name} law, fitted to the {count(fit.n_runs, 'run')} of smaller compute, missed the "
+        f"{count(n, 'run')} of largest compute by {100 * forecast.error:.2g} % (rms), with only "
+        f"{forecast.covered} of {n} inside the {100 * fit.level:g} % interval."
+    )
 
 
 def count(number: int, thing: str) -> str:

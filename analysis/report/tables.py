@@ -6,7 +6,11 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
+from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.fit import Fit, FitError
+from analysis.fitting.runs import size_of
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import Optimum
@@ -34,11 +38,15 @@ def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None)
                 place = tuple(run.get(key) for key in ("params", "tokens", "flops"))
                 losses = tuple(run[key] for key in ("loss", "predicted", "lo", "hi"))
                 inside = bool(run["lo"] <= run["loss"] <= run["hi"])
-                rows.append((part.label, name, *place, *losses, 100 * run["error"], inside))
+                error = 100 * run["error"]
+                rows.append((part.label, name, *place, *losses, error, inside, run["interval_score"]))
     levels = sorted({f.fit.level for p in findings.values() for f in p.forecasts})
     level = ", ".join(f"{100 * level:g} %" for level in levels)
-    header = ("arm", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside")
-    note = f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1."
+    header = ("arm", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside", "score")
+    note = (
+        f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1. Score: the "
+        "interval score, width and a penalty for each miss; less is better."
+    )
     if left_out:
         note += f" Only the largest runs are shown; forecast.csv has {left_out:,} more."
     return Table(
@@ -61,6 +69,7 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
                 100 * fit.rms,
                 100 * forecast.error if forecast else None,
                 f"{forecast.covered} of {len(forecast.table)}" if forecast else "–",
+                forecast.interval_score if forecast else None,
                 f"{fit.certificate.agree} of {fit.certificate.starts}",
                 len(fit.warnings),
             )
@@ -73,11 +82,13 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
         "rms %",
         "forecast error %",
         "inside",
+        "score",
         "starts agree",
         "warnings",
     )
     note = (
-        "Rms: relative error of the law on the runs it was fitted to. Forecast error: rms on held-out runs."
+        "Rms: relative error of the law on the runs it was fitted to. Forecast error: rms on held-out runs. "
+        "Score: mean interval score of these; less is better. The values of the first law are printed."
     )
     return Table("fits", "Fitted laws", header, tuple(rows), note)
 
@@ -219,9 +230,18 @@ def _best(basis: Fit | Ensemble, C: float) -> tuple[Cell, ...] | None:
     spans = []
     for name, words in zip(names, (say, say, "{:#.4g}".format), strict=True):
         try:
-            low, high = basis.interval(log_of(name))
+            low, high = _ends(basis, name, log_of(name), C)
             spans.append(f"{words(math.exp(low))}–{words(math.exp(high))}")
         except FitError:
             spans.append("not bounded")
     called = basis.name if isinstance(basis, Fit) else "all forms"
     return called, C, N, spans[0], D, spans[1], D / N, loss, spans[2]
+
+
+def _ends(basis: Fit | Ensemble, name: str, log_of: Callable[[Any], float], C: float) -> tuple[float, float]:
+    """Ends of the interval of log N, D or loss at C; that of a loss by all forms also allows for the form."""
+    if isinstance(basis, Fit) or name != "loss":
+        return basis.interval(log_of)
+    reach = C / float(size_of(basis.best.runs.inputs).max())
+    drawn, shares = basis.losses(lambda law: math.exp(log_of(law)), reach, np.random.default_rng(0))
+    return interval_of(np.log(drawn), basis.level, shares)

@@ -31,6 +31,8 @@ class EqualityTest:
     resamples: int
 
     def __str__(self) -> str:
+        if not self.resamples:
+            return f"{self.what}: not tested"
         verdict = "rejected" if self.p < 0.05 else "not rejected"
         return f"{self.what}: {verdict} (F {self.F:.2f}, p {self.p:.3f} of {self.resamples})"
 
@@ -92,15 +94,15 @@ def compare_families(
     full = JointSurface(runs, shared=("E",), coupled=coupled)
     rng = np.random.default_rng(seed)
     theta, left = full.fit(runs.loss)
-    floor = _test("one floor", runs, full, JointSurface(runs, (), coupled), resamples, rng)
-    exponents = _test(
+    floor = equality_test("one floor", runs, full, JointSurface(runs, (), coupled), resamples, rng)
+    exponents = equality_test(
         "equal exponents", runs, JointSurface(runs, ("E", "alpha", "beta"), coupled), full, resamples, rng
     )
     laws = full.laws(theta)
     draws = []
-    for _ in range(resamples):
-        weights = runs.draw(rng)
-        draws.append(full.laws(full.fit(runs.loss, weights, theta)[0]))
+    if resamples:
+        found, _ = full.fit_many(np.log(runs.loss)[None], runs.draw(rng, resamples), theta)
+        draws = [full.laws(each) for each in found]
     others = [family for family in runs.names if family != reference]
     spread = Scatter.of_runs(len(runs.loss), len(theta))
     return FamilyComparison(
@@ -117,7 +119,7 @@ def compare_families(
     )
 
 
-def _test(
+def equality_test(
     what: str,
     runs: ArmRuns,
     simple: JointSurface,
@@ -131,19 +133,21 @@ def _test(
     if rest < 1:
         raise FitError(f"{what}: {len(runs.loss)} runs do not determine {wide.size} coefficients.")
 
-    def statistic(loss: Array, a: Array | None, b: Array | None) -> tuple[float, Array, Array]:
-        theta_a, cost_a = simple.fit(loss, start=a)
-        theta_b, cost_b = wide.fit(loss, start=b)
-        return max(cost_a - cost_b, 0.0) / freedom / (cost_b / rest), theta_a, theta_b
+    if not resamples:
+        return EqualityTest(what, math.nan, math.nan, 0)
 
-    F, theta_a, theta_b = statistic(runs.loss, None, None)
-    expected = simple.predict(theta_a)
-    residuals = np.log(runs.loss) - np.log(expected)
-    larger = 0
-    for _ in range(resamples):
-        sign = rng.choice([-1.0, 1.0], runs.trunk.max() + 1)[runs.trunk]
-        made = expected * np.exp(sign * residuals)
-        larger += statistic(made, theta_a, theta_b)[0] >= F
+    def statistic(cost_a: Array, cost_b: Array) -> Array:
+        return np.maximum(cost_a - cost_b, 0.0) / freedom / (cost_b / rest)
+
+    theta_a, cost_a = simple.fit(runs.loss)
+    theta_b, cost_b = wide.fit(runs.loss)
+    F = float(statistic(np.array(cost_a), np.array(cost_b)))
+    expected = np.log(simple.predict(theta_a))
+    signs = rng.choice([-1.0, 1.0], (resamples, runs.trunk.max() + 1))[:, runs.trunk]
+    made = expected + signs * (np.log(runs.loss) - expected)
+    one = np.ones((1, len(runs.loss)))
+    both = (simple.fit_many(made, one, theta_a)[1], wide.fit_many(made, one, theta_b)[1])
+    larger = int((statistic(*both) >= F).sum())
     return EqualityTest(what, F, (larger + 1) / (resamples + 1), resamples)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.table.columns import ALIASES
+from analysis.table.columns import ALIASES, QUANTITIES
 from analysis.table.decide import Decision, decide, is_truth, marked
 from analysis.table.levels import Column, Grid, combine, count, join, read_column, read_columns, read_grid
 from analysis.table.roles import BOOKKEEPING, MEASURED, UNKNOWN, plain_name
@@ -69,24 +69,28 @@ def arms(rows: pd.DataFrame, by: Sequence[str] | None = None) -> Arms:
     )
 
 
-def split_comparable(table: RunTable) -> dict[str, RunTable]:
+def split_comparable(table: RunTable, inputs: Sequence[str] = ()) -> dict[str, RunTable]:
     """Split a table into parts whose runs may share a fit, largest first.
+
+    Args:
+        inputs: columns that the law itself is a function of, as a learning rate may be; they part nothing.
 
     Returns:
         label → the part, which knows its label and notes what parted the runs. Of a sweep over learning rates
         or batches it holds the best runs of each cell, with a warning where these lie at an edge. A label
         names only what differs, beside the family.
     """
-    decided = arms(table.rows, table.by or None)
+    rows = table.rows.drop(columns=[name for name in inputs if name in table.rows and name not in QUANTITIES])
+    decided = arms(rows, table.by or None)
     notes = (*table.notes, *filter(None, (decided.words, decided.hint)))
     parts = {}
     for label, positions in decided.parts.items():
         edges: tuple[str, ...] = ()
         if decided.sweep is not None:
-            best, edges = envelope(table.rows.iloc[positions], decided.sweep)
+            best, edges = envelope(rows.iloc[positions], decided.sweep)
             positions = positions[best]
         part = table.take(positions, part=label)
-        unlike = disagreement(part.rows)
+        unlike = disagreement(rows.iloc[positions])
         parts[label] = replace(part, notes=notes, warnings=(*table.warnings, *edges, *unlike))
     return parts
 

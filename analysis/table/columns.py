@@ -15,15 +15,19 @@ COUNTS = (
 POSITIVE = (
     *("params", "params_matmul", "params_total", "tokens", "tokens_unique", "epochs", "flops", "flops_6nd"),
     *("loss", "bits_per_byte", "learning_rate", "batch_tokens", "steps", "vocab", "context", "width"),
-    *("depth", "x"),
+    *("depth", "x", "vocab_params", "density", "experts", "parallel"),
 )
-NON_NEGATIVE = ("loss_se", "cooldown_steps", "seconds", "threads", "attempts")
+SHARES = ("r1", "r2", "r3", "r4")  # of domains in the data
+NON_NEGATIVE = ("loss_se", "cooldown_steps", "seconds", "threads", "attempts", *SHARES)
 NUMBERS = (*POSITIVE, *NON_NEGATIVE, "seed")
 TEXTS = (
     *("run_id", "trunk_id", "study", "status", "family", "objective", "schedule", "data", "data_fingerprint"),
     *("device", "precision", "started", "finished", "reason"),
 )
 KNOWN = NUMBERS + TEXTS
+# Inputs of laws without tokens: where one is mapped, the table is read for such a law.
+OWN_INPUTS = ("experts", "parallel", *SHARES)
+LAW_INPUTS = ("vocab_params", "density", *OWN_INPUTS)  # columns that no record has
 QUANTITIES = (
     "params",
     "tokens",

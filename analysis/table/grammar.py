@@ -10,7 +10,6 @@ from typing import Any
 
 from analysis.table.raw import excerpt
 
-ARITHMETIC = ("+", "-", "*", "/", "%", "**")
 COMPARISONS = ("==", "!=", "<", "<=", ">", ">=")
 FUNCTIONS = ("log", "ln", "log2", "log10", "exp", "sqrt", "abs", "min", "max")
 _SEVERAL = ("min", "max")  # take two values or more

@@ -15,8 +15,9 @@ import pandas as pd
 from analysis.table.cells import read_numbers
 from analysis.table.checkpoints import Choice
 from analysis.table.code import code_columns, code_notes, code_warnings
-from analysis.table.columns import COUNTS, QUANTITIES
+from analysis.table.columns import COUNTS, LAW_INPUTS, QUANTITIES
 from analysis.table.conditions import Conditions, filter_rows, flagged_notes
+from analysis.table.losses import take_loss
 from analysis.table.mapping import Columns, Origin
 from analysis.table.raw import Raw, escape_controls
 from analysis.table.resolve import resolve
@@ -24,12 +25,14 @@ from analysis.table.runtable import RunTable, SetAside, group_reasons, say_count
 from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import read_file, read_frame
-from analysis.table.specs import spec_columns
+from analysis.table.specs import set_columns, spec_columns
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
-_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in ("spec", "versions", "params_active"))
+# See `spec_columns` and `set_columns`.
+_APART = ("spec", "versions", "losses", "domains", "tau", "params_active")
+_RECORD = tuple(f.name for f in fields(RunRecord) if f.name not in _APART)
 
 
 def load_runs(
@@ -73,17 +76,17 @@ def load_runs(
         raw = read_wandb(str(source))
         escape_controls(raw)
     elif path.is_dir():
-        if columns is not None:
-            raise ValueError(f"{path}: a runs folder names its own columns; leave the column mapping out.")
         study = read_study(path)
         if checkpoints is not None:
             raise ValueError(f"{path}: a runs folder holds finished runs only; leave --checkpoints out.")
         origins = {name: Origin.of(name) for name in _RECORD}
         raw = filter_rows(_from_study(study), origins, where, drop)
         table = _table(raw, origins, study.name, external=False)
-        warnings = code_warnings([r for r in study.done if r.run_id in set(table["run_id"])])
+        kept = set(table["run_id"])
+        warnings = code_warnings([r for r in study.done if r.run_id in kept])
         table = replace(table, warnings=(*table.warnings, *warnings))
-        return add_scores(replace(table, question=_question(path)), study)
+        table = add_scores(replace(table, question=_question(path)), study)
+        return table if columns is None else take_loss(table, columns)
     elif path.is_file():
         raw = read_file(path)
         if raw.chart:
@@ -124,6 +127,7 @@ def _from_study(study: StudyRecords) -> Raw:
     raw.columns.update(spec_columns([r.spec for r in done]))
     if any(r.params_active is not None for r in done):
         raw.columns["params_active"] = [r.params_active for r in done]
+    raw.columns.update(set_columns(done))
     raw.columns.update(code_columns(done))
     raw.labels = [r.run_id for r in done]
     raw.quarantine = [{"row": where, "reason": reason} for where, reason in study.damaged.items()]
@@ -197,7 +201,7 @@ def _assemble(
     for name, values in screened.numbers.items():
         data[name] = _whole(values[keep]) if name in COUNTS else values[keep]
     _complete(data, [raw.labels[i].replace(" ", "-") for i in keep], notes)
-    table = pd.DataFrame({name: data[name] for name in (*_RECORD, "x") if name in data})
+    table = pd.DataFrame({name: data[name] for name in (*_RECORD, "x", *LAW_INPUTS) if name in data})
     # An expression over one column says all that the column says; one over several does not.
     read = [origin.expression.columns for origin in origins.values()]
     used = {names[0] for names in read if len(names) == 1} | set(raw.index_columns)

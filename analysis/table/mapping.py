@@ -57,7 +57,7 @@ def parse_columns(columns: Columns | None, present: Sequence[str]) -> dict[str, 
         ValueError: a name that is not ours, a column that is not there, or a mapping that cannot be read.
     """
     mapping: dict[str, Origin] = {}
-    for ours, theirs in _pairs(columns):
+    for ours, theirs in plain_pairs(columns):
         if ours not in KNOWN:
             near = difflib.get_close_matches(ours[:100], KNOWN, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -128,14 +128,14 @@ def _shown(entry: object) -> str:
     return excerpt(str(entry)) if isinstance(entry, str | float | int) else type(entry).__name__
 
 
-def _pairs(columns: Columns | None) -> Iterable[tuple[str, object]]:
+def plain_pairs(columns: Columns | None) -> Iterable[tuple[str, object]]:
     if columns is None:
         return []
     if isinstance(columns, Mapping):
         return [(str(ours), theirs) for ours, theirs in columns.items()]
     if isinstance(columns, str | Path):
         if Path(columns).suffix in (".yaml", ".yml", ".json"):
-            return _pairs(_read_mapping(Path(columns)))
+            return plain_pairs(_read_mapping(Path(columns)))
         columns = [str(columns)]
     pairs: list[tuple[str, object]] = []
     for text in columns:

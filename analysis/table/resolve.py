@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.table.columns import FLAGS, KNOWN, means, plain, without_embedding
+from analysis.table.columns import FLAGS, KNOWN, OWN_INPUTS, means, plain, without_embedding
 from analysis.table.mapping import Columns, Origin, describe, parse_columns
 from analysis.table.raw import Raw
 from analysis.table.suggest import Offer, same_numbers, suggest, why_not
@@ -105,7 +105,8 @@ def _missing(origins: Mapping[str, Origin], given: Mapping[str, Origin], raw: Ra
     """What a fit still needs: a loss, and something that it is a function of."""
     have = set(origins)
     missing = [] if "loss" in have else ["loss"]
-    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have:
+    own = bool(set(OWN_INPUTS) & set(given))
+    if "x" in have or {"params", "tokens"} <= have or {"params", "flops"} <= have or own:
         return missing
     if "flops" in have:  # (C, loss) is a compute frontier, if no column could be N or D
         taken = _taken(origins)
@@ -128,8 +129,8 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
             D, C = (_bracketed(found.origins[name].expression.text) for name in ("tokens", "flops"))
             offers.append(Offer(f"{C}/(6*{D})", (), "by C = 6 N D"))
         if ours == "loss" and "bits_per_byte" in found.origins:
-            theirs = _bracketed(found.origins["bits_per_byte"].expression.text)
-            offers.append(Offer(f"{theirs}*log(2)", (), "bits a byte, given in nats a byte"))
+            bits = _bracketed(found.origins["bits_per_byte"].expression.text)
+            offers.append(Offer(f"{bits}*log(2)", (), "bits a byte, given in nats a byte"))
         if offers:
             said.append(f"{ours} may be {'; '.join(f'{o.text} ({o.why})' for o in offers[:4])}.")
             typed.append(f"{ours}={offers[0].text}")

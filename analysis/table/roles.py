@@ -38,7 +38,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         microbatch micro_batch micro_batch_size grad_accum gradient_accumulation_steps
         seconds runtime duration elapsed hours minutes wall_time wall_clock walltime time timestamp date
         created created_at updated started start_time finished end_time
-        evaluation_tokens precision_asked origin start"""
+        evaluation_tokens precision_asked origin start decay_tau"""
     )
     # What a spec says of its data is part of `data_fingerprint`, or of the unique tokens.
     | _words(
@@ -51,7 +51,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         data dataset dataset_name corpus data_fingerprint data_mix mixture
         vocab vocab_size tokenizer context context_length seq_len sequence_length
         optimizer optimiser optim opt schedule lr_schedule scheduler lr_scheduler
-        parametrisation parametrization parameterization"""
+        parametrisation parametrization parameterization cooldown_shape batch_ramp"""
     ),
     RATE: _words(
         """lr learning_rate learningrate eta batch batch_tokens batch_size batchsize bs gbs
@@ -61,7 +61,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         """weight_decay wd beta1 beta2 beta_1 beta_2 adam_beta1 adam_beta2 momentum eps epsilon adam_eps
         clip grad_clip clip_grad gradient_clipping max_grad_norm dropout z_loss label_smoothing temperature
         warmup warmup_steps warmup_tokens warmup_ratio warmup_fraction cooldown cooldown_steps decay_fraction
-        horizon precision dtype init_std init_scale"""
+        cooldown_floor tau_asked horizon precision dtype init_std init_scale"""
     ),
     SHAPE: _words("h l numh numl ffnh d_ff dff glu aspect_ratio"),
 }

@@ -11,9 +11,20 @@ from scaling.records.record import RunRecord
 
 # Names that mean something else in a table: `loss` is held-out, `precision` is what a run was trained in.
 _RENAMED = {"loss": "training_loss", "precision": "precision_asked"}
-_COLUMNS = {f.name for f in fields(RunRecord)} | {"data_corpus", "data_vocab", "data_context"}
+_COLUMNS = (
+    {f.name for f in fields(RunRecord)}
+    | {"heldout", "data_mixture"}
+    | {"data_corpus", "data_vocab", "data_context"}
+)
 # Options that a spec leaves out at their default.
-_DEFAULTS = {"parametrisation": "standard", "training_loss": "cross_entropy"}
+_DEFAULTS = {
+    "parametrisation": "standard",
+    "training_loss": "cross_entropy",
+    "optimizer": "adamw",
+    "cooldown_shape": "sqrt",
+    "cooldown_floor": 0.0,
+}
+_NAMED = ("optimizer_settings", "schedule_settings")  # pairs (name, number): a column each
 # Options of a transformer, likewise; those that follow from the width have no default to name.
 _TRANSFORMERS = ("decoder", "masked", "moe")
 _OPTIONS: dict[str, Any] = {
@@ -43,6 +54,27 @@ def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [settings.get(name) for settings in flat] for name in names}
 
 
+def set_columns(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
+    """One column a number of each held-out set and domain: `loss_code`, `loss_code_se`, `tokens_code`, …
+
+    `decay_tau` is tau, where there is any: strangers mean many things by that letter.
+    """
+    flat = [
+        {_set_column(name, key): value for name, one in record.losses.items() for key, value in one.items()}
+        | {f"{key}_{name}": value for name, one in record.domains.items() for key, value in one.items()}
+        | ({} if record.tau is None else {"decay_tau": record.tau})
+        for record in records
+    ]
+    names = dict.fromkeys(name for numbers in flat for name in numbers)
+    return {name: [numbers.get(name) for numbers in flat] for name in names}
+
+
+def _set_column(name: str, key: str) -> str:
+    if key == "tokens":  # that were predicted
+        return f"heldout_tokens_{name}"
+    return f"loss_{name}_se" if key == "loss_se" else f"{key}_{name}"
+
+
 def _flatten(spec: Mapping[str, Any]) -> dict[str, Any]:
     settings = _DEFAULTS | dict(_settings(spec))
     return settings | {"continued": bool(settings.get("origin"))}
@@ -52,6 +84,9 @@ def _settings(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for key, value in spec.items():
         if isinstance(value, Mapping) and key in ("trunk", "data"):
             yield from _settings(value, "data_" if key == "data" else "")
+            continue
+        if key in _NAMED:
+            yield from ((f"{key.partition('_')[0]}_{name}", number) for name, number in value)
             continue
         if key == "sizes":
             yield from ((f"model_{size}" if size in _COLUMNS else size, found) for size, found in value)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from experiments.benchmarks.commands import plan_row, read_rows, start_rows
 from experiments.benchmarks.durable import commit_rows
+from experiments.benchmarks.external import external_rows
 from experiments.benchmarks.row import Row, show
 from experiments.benchmarks.studies import error_row, worker_rows
 from experiments.benchmarks.trunk import overhead_rows, tracking_rows
@@ -31,6 +32,7 @@ GROUPS: dict[str, Callable[[Path, float], Iterator[Row]]] = {
     "read": read_rows,
     "plan": plan_row,
     "workers": worker_rows,
+    "external": external_rows,
     "start": start_rows,
     "error": error_row,
 }

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.forecast.capability import WAYS, compare_ways
+from analysis.forecast.capability import WAYS
+from analysis.forecast.ways import compare_ways
 from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.terminal import Column, table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,6 +50,8 @@ def check_plan(plan: Plan, simulations: int, prior: str | None) -> list[FamilyDe
     found = []
     for family in dict.fromkeys(trunk.spec.family for trunk, _ in plan.runs):
         runs = [(trunk, run) for trunk, run in plan.runs if trunk.spec.family == family]
+        if any(math.isnan(trunk.params) for trunk, _ in runs):  # only a command's result will tell
+            continue
         N = np.array([trunk.params for trunk, _ in runs], dtype=float)
         D = np.array([run.tokens for _, run in runs], dtype=float)
         if len(set(zip(N, D, strict=True))) < SURFACE or len(set(D)) < 2 or len(set(N)) < 2:

@@ -23,8 +23,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--tasks",
         type=_words,
-        default=_words(DEFAULT),
-        help=f"names, or files of one's own as NAME:PATH.jsonl (default {DEFAULT}); none for the loss alone",
+        default=None,
+        help=f"names, or files of one's own as NAME:PATH.jsonl (default {DEFAULT}; with --loss, none)",
+    )
+    parser.add_argument(
+        "--loss",
+        action="append",
+        default=[],
+        metavar="NAME:PATHS",
+        help="also the loss on this text, as the column loss_NAME, e.g. prose:'books/*.txt'; may be repeated",
     )
     parser.add_argument("--quantise", type=_words, default=[], metavar="BITS", help="e.g. 8,4,3,2")
     parser.add_argument("--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75")
@@ -37,13 +44,15 @@ def main(arguments: list[str]) -> int:
     load_extensions(asked.extension)
     settings: list[dict[str, Any]] = [{"quantise": int(bits)} for bits in asked.quantise]
     settings += [{"prune": float(part)} for part in asked.prune]
-    tasks = [name for name in asked.tasks if name != "none"]
+    chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
+    tasks = [name for name in chosen if name != "none"]
     from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
 
     scores = evaluate_study(
         read_study(asked.folder),
         tasks,
         settings,
+        sets=asked.loss,
         cache=asked.cache,
         device=asked.device,
         workers=asked.workers,
@@ -78,7 +87,11 @@ def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
         shown = [cells[row].get(name) for row in rows]
         columns.append(Column(name, [f"{s.value:.3f} ± {s.se:.3f}" if s else "·" for s in shown]))
     first = {score.name: score for score in scores}
-    chance = [f"{name} {first[name].chance:.3g} of {first[name].items}" for name in names if name != "loss"]
+    chance = [
+        f"{name} {first[name].chance:.3g} of {first[name].items}"
+        for name in names
+        if not name.startswith("loss")
+    ]
     return table(columns) + (f"\n\nby chance: {', '.join(chance)}" if chance else "")
 
 

@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 from experiments.extension import add_extension
+=======
+from experiments.trained import add_run, open_run
+>>>>>>> main
 from scaling.records.record import RECORD_FILE
 from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
@@ -29,12 +33,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scaling export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", metavar="RUN", help="a finished run's folder or id; or a study's folder")
+    add_run(parser)
     parser.add_argument("--to", required=True, metavar="PATH", help="a folder; of a study: a .csv file")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+<<<<<<< HEAD
     parser.add_argument("--cache", default="~/.cache/scaling", help="token files (default ~/.cache/scaling)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
     add_extension(parser)
+=======
+>>>>>>> main
     asked = parser.parse_args(arguments)
     to = Path(asked.to)
     if to.suffix == ".csv":
@@ -48,8 +55,6 @@ def main(arguments: list[str]) -> int:
             f"{asked.run}: no finished run. Name a run's folder, runs/STUDY/TRUNK/RUN, or its id; the logged "
             "rows of a study go to a table: --to metrics.csv."
         )
-    from experiments.trained import open_run  # PyTorch takes seconds to import: help does without
-
     for path in export(open_run(asked), to, overwrite=asked.overwrite):
         print(path)
     return 0
@@ -66,17 +71,18 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
 
     record = finished.record
     trunk = finished.spec.trunk
-    shape = Shape(record.width, record.depth)
+    shape, context = Shape(trunk.width, trunk.depth), trunk.data.context
+    vocab = trunk.data.vocab
     state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
     config = {
         "format": FORMAT,
         "family": record.family,
         "objective": record.objective,
-        "width": record.width,
-        "depth": record.depth,
+        "width": shape.width,
+        "depth": shape.depth,
         **dict(trunk.sizes),
-        "vocab": record.vocab,
-        "context": record.context,
+        "vocab": vocab,
+        "context": context,
         "params": record.params,
         "tokens": record.tokens,
         "loss": record.loss,
@@ -85,16 +91,15 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
         "data_fingerprint": record.data_fingerprint,
     }
     tokenizer = finished.subject.dataset.tokenizer
-    to_transformers = (
-        record.family == "decoder" and not trunk.sizes
-    )  # with options it is no GPT-NeoX any more
+    # With options a decoder is no GPT-NeoX any more.
+    to_transformers = record.family == "decoder" and not trunk.sizes
     folders = [folder, *([folder / "transformers"] if to_transformers else [])]
     _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
-    written = _write(folder, state, config, tokenizer, record.context)
+    written = _write(folder, state, config, tokenizer, context)
     if to_transformers:
         place = own_folder(folder, "transformers")
-        config = neox.to_config(shape, record.vocab, record.context, tokenizer.end if tokenizer else None)
-        written += _write(place, neox.to_weights(state, shape), config, tokenizer, record.context)
+        config = neox.to_config(shape, vocab, context, tokenizer.end if tokenizer else None)
+        written += _write(place, neox.to_weights(state, shape), config, tokenizer, context)
     return written
 
 

@@ -97,8 +97,7 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
             lines += ["", forecast_text(part.forecasts[0])]
             lines += [str(other) for other in part.forecasts[1:]]
         if part.ranking is not None:
-            errors = (f"{row['law']} {100 * row['heldout']:.2g} %" for _, row in part.ranking.iterrows())
-            lines += ["", f"{part.ranking['law'][0]} forecast the end of the curve best: {', '.join(errors)}"]
+            lines += ["", ranking_text(part.ranking)]
         for fit in part.fits:
             lines += ["", str(fit)]
         for line in part.slices:
@@ -109,6 +108,16 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
             lines += ["", f"{part.fits[0].name} under other choices:", frame_text(part.sensitivity)]
         lines += [f"not fitted: {reason}" for reason in part.refusals]
     return "\n".join(lines)
+
+
+def ranking_text(ranking: pd.DataFrame) -> str:
+    """Which law of a curve was chosen, and what the others have against them."""
+    least = ranking["bic"][0]
+    others = (
+        f"{row['law']} {row['bic'] - least:+.3g}" + ("" if row["certified"] else " not certified")
+        for _, row in ranking[1:].iterrows()
+    )
+    return f"{ranking['law'][0]} has the least BIC of the certified laws (others: {', '.join(others)})"
 
 
 def forecast_text(forecast: Forecast) -> str:
@@ -122,6 +131,7 @@ def forecast_text(forecast: Forecast) -> str:
             Column("forecast", [f"{v:.4f}" for v in held["predicted"]]),
             Column("interval", intervals, rank=1),
             Column("error", [f"{100 * v:+.2f} %" for v in held["error"]]),
+            Column("score", [f"{v:.3g}" for v in held["interval_score"]], rank=2),
         ]
     )
     return f"{forecast}\n{rows}"
@@ -166,6 +176,9 @@ def to_dict(
                         "law": forecast.fit.name,
                         "error": forecast.error,
                         "covered": forecast.covered,
+                        "holds": forecast.holds,
+                        "interval_score": forecast.interval_score,
+                        "drift": forecast.drift,
                         "reach": forecast.reach,
                         "runs": forecast.table.to_dict(orient="records"),
                     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.fitting.runs import COLUMNS, FitError, called
+from analysis.forecast.findings import columns_of
 from analysis.forecast.isoflop import compare_approaches
 from analysis.forecast.predict import forecast_table
 from analysis.forecast.register import register, score
@@ -16,6 +18,7 @@ from analysis.forecast.task import forecast_task
 from analysis.table import RunTable, split_comparable
 from analysis.table.cells import read_numbers
 from experiments.commands.outlook import Answer, describe, score_text, to_dict
+from experiments.commands.price import add_price, price_asked
 from experiments.commands.source import (
     add_laws,
     add_table,
@@ -41,7 +44,7 @@ def main(arguments: list[str]) -> int:
         return 0
     answers: dict[str, Answer] = {}
     refusals: dict[str, str] = {}
-    parts = parts_of(runs, asked.part)
+    parts = parts_of(runs, asked.part, asked.law or ())
     if not asked.json:
         print(describe_table(runs, parts.values()) + "\n")
     for label, part in parts.items():
@@ -65,6 +68,11 @@ def main(arguments: list[str]) -> int:
     said = [wrapped(describe(label, found)) for label, found in answers.items()]
     said += [wrapped(f"{label}: no forecast: {reason}") for label, reason in refusals.items()]
     print("\n\n".join(said))
+    for found in answers.values():
+        if found.outlook.compute is not None and {"N", "D"} <= set(found.outlook.inputs):
+            price = price_asked(asked, found.outlook.compute, found.outlook.inputs["N"].value)
+            if price is not None:
+                print("\n" + wrapped(str(price)))
     if asked.register:
         print(f"\nregistered in {asked.register}, sha256 {digest}")
     return 0 if answers else 1
@@ -93,6 +101,7 @@ def parser_of() -> argparse.ArgumentParser:
         "--arm", "--part", dest="part", metavar="LABEL", help="which arm of the table (default: all)"
     )
     add_laws(parser)
+    add_price(parser)
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
     parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -126,7 +135,7 @@ def check(asked: argparse.Namespace) -> None:
         )
     if asked.compute is not None and {"N", "D"} & set(asked.at):
         raise ValueError("--compute finds the best params and tokens; leave --params and --tokens out.")
-    if len({"N", "D"} & set(asked.at)) == 1:
+    if (asked.params is None) != (asked.tokens is None):
         raise ValueError("--params and --tokens belong together; give both.")
     if asked.score and asked.register:
         raise ValueError("--register puts a new forecast in writing, --score judges an old one; give one.")
@@ -154,13 +163,13 @@ def inputs_at(asked: argparse.Namespace) -> dict[str, float]:
     return at
 
 
-def parts_of(runs: RunTable, label: str | None) -> dict[str, RunTable]:
-    """The comparable parts of a table, or the one named.
+def parts_of(runs: RunTable, label: str | None, laws: Sequence[str] = ()) -> dict[str, RunTable]:
+    """The comparable parts of a table under these laws, or the one named.
 
     Raises:
         ValueError: for a label that no part has.
     """
-    parts = split_comparable(runs)
+    parts = split_comparable(runs, columns_of(laws))
     if label is None:
         return parts
     if label not in parts:

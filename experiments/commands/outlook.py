@@ -45,13 +45,15 @@ def describe(label: str, found: Answer) -> str:
 
 
 def task_text(found: TaskForecast) -> str:
-    """The score by the way that forecast held-out compute best, and how every way did."""
+    """The score, and how every way forecast held-out compute, by which they are averaged."""
     ways = found.ways
     columns = [
         Column("way", list(ways["how"]), left=True),
+        Column("through", list(ways["through"]), rank=1, left=True),
         Column("error", [f"{v:.4f}" for v in ways["error"]]),
         Column("bias", [f"{v:+.4f}" for v in ways["bias"]]),
         Column("inside", [f"{a} of {b}" for a, b in zip(ways["covered"], ways["heldout"], strict=True)]),
+        Column("weight", [f"{v:.2f}" for v in ways["weight"]]),
     ]
     lines = [
         f"{found.column}: {found.score}",
@@ -77,6 +79,7 @@ def score_text(scored: pd.DataFrame) -> str:
             Column("of a run", intervals),
             Column("error", [f"{100 * v:+.2f} %" for v in scored["error"]]),
             Column("inside", ["yes" if v else "no" for v in scored["inside_run"]]),
+            Column("score", [f"{v:.3g}" for v in scored["interval_score"]], rank=1),
         ]
     )
     lines = [rows]

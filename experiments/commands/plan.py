@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
 from experiments.commands.asked import StudyParser, show
+from experiments.commands.price import add_price, price_asked
 from experiments.estimate import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
+from scaling.study.command import describe_names as command_names
+from scaling.study.compose import compose_study
 from scaling.study.cost import trunk_seconds
 from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
 from scaling.study.spec import readable
+from scaling.study.tau import tau_drifts
 from scaling.training.device import Numerics
 
 
@@ -27,8 +32,17 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--prior", metavar="TABLE", help="runs whose law is simulated (default: the kept demo, or Chinchilla)"
     )
+    add_price(parser)
+    parser.add_argument(
+        "--names",
+        action="store_true",
+        help="what a training command can be told: every {name}, and its value",
+    )
     asked = parser.parse(arguments)
     if show(asked):
+        return 0
+    if asked.names:
+        print(describe_names(asked.overrides, Sources.here(asked.config_dir, asked.config_name)))
         return 0
     plans = plan_studies(asked.overrides, Sources.here(asked.config_dir, asked.config_name))
     bodies = []
@@ -43,9 +57,14 @@ def main(arguments: list[str]) -> int:
             )
 
             checks = check_plan(expected.plan, 200 if asked.simulate else 0, asked.prior)
-        bodies.append({**to_dict(expected), "design": [asdict(check) for check in checks]})
+        trunks = expected.plan.trunks
+        price = price_asked(asked, sum(t.flops for t in trunks), max(t.params for t in trunks))
+        body = {**to_dict(expected), "design": [asdict(check) for check in checks]}
+        bodies.append({**body, "price": price.to_dict()} if price else body)
         if not asked.json:
             print("\n" * bool(number) + describe(expected, plan))
+            if price is not None:
+                print(f"all of it {price}")
             if searched:
                 print(describe_search(expected, searched))
             for check in filter(None, map(str, checks)):
@@ -53,6 +72,15 @@ def main(arguments: list[str]) -> int:
     if asked.json:
         print(json.dumps(bodies if len(bodies) > 1 else bodies[0], indent=1))
     return 0
+
+
+def describe_names(overrides: list[str], sources: Sources) -> str:
+    """A line a name that `trainer.command` may use, with its value in the first job."""
+    job = compose_study(overrides, sources).jobs[0]
+    names = command_names(job.config)
+    columns = [Column("name", [f"{{{name}}}" for name, _, _ in names], left=True)]
+    columns += [Column("here", [value for _, value, _ in names], left=True)]
+    return table([*columns, Column("what", [what for _, _, what in names], left=True)])
 
 
 def describe_search(expected: Estimate, settings: Search) -> str:
@@ -72,7 +100,7 @@ def to_dict(expected: Estimate) -> dict[str, object]:
     """
     plan = expected.plan
     known = {
-        trunk.spec.id: {"step_seconds": time.median, **vars(numerics)}
+        trunk.spec.id: {"step_seconds": _known(time.median), **vars(numerics)}
         for trunk, time, numerics in zip(plan.trunks, expected.times, expected.numerics, strict=True)
     }
     shared = {run_id: study for found in expected.found for run_id, study in found.shared.items()}
@@ -80,11 +108,11 @@ def to_dict(expected: Estimate) -> dict[str, object]:
     rows = [{**row, **known[row["trunk_id"]], "shared": shared.get(row["run_id"])} for row in body["runs"]]
     median, least, most = astuple(expected.wall)
     totals = {
-        "flops": sum(trunk.flops for trunk in plan.trunks),
-        "seconds": {"median": median, "least": least, "most": most},
+        "flops": _known(sum(trunk.flops for trunk in plan.trunks)),
+        "seconds": {"median": _known(median), "least": _known(least), "most": _known(most)},
         "max_flops": plan.config.max_flops,
     }
-    return {**totals, **body, "runs": rows}
+    return {**totals, **body, "runs": rows, "warnings": tau_drifts(plan)}
 
 
 def describe(expected: Estimate, asked: Plan) -> str:
@@ -103,12 +131,13 @@ def describe(expected: Estimate, asked: Plan) -> str:
             *unaffordable(asked, plan),
             *expected.there_already(),
             *expected.crowded(),
-            f"{shared / separate:.0%} of the FLOPs of separate runs",
-            f"on {one.device}: {plural(expected.share.workers, 'trunk')} at a time, "
-            f"{plural(one.threads, 'thread')} each",
+            f"{_number(shared / separate, '.0%')} of the FLOPs of separate runs",
+            f"on {one.device}: {plural(expected.share.workers, 'trunk')} at a time"
+            + (f", {plural(one.threads, 'thread')} each" if one.threads else ""),
             *by_compiler(expected.numerics),
             "",
             _table(expected),
+            *(f"\n{line}" for line in tau_drifts(plan)),
         ]
     )
 
@@ -120,21 +149,33 @@ def _table(expected: Estimate) -> str:
         for trunk, time, chosen in zip(expected.plan.trunks, expected.times, expected.numerics, strict=True)
         for run in trunk.runs
     ]
+    optimizers = [trunk.spec.optimizer for trunk, _, _, _ in rows]
     return table(
         [
             Column("family", [t.spec.family for t, _, _, _ in rows], rank=3, left=True),
+            *([Column("optimizer", optimizers, rank=2, left=True)] if len(set(optimizers)) > 1 else []),
             Column("shape", [t.spec.shape for t, _, _, _ in rows], rank=2, left=True),
-            Column("N", [readable(t.params) for t, _, _, _ in rows]),
+            Column("N", ["?" if math.isnan(t.params) else readable(t.params) for t, _, _, _ in rows]),
             Column("D", [readable(r.tokens) for _, r, _, _ in rows]),
-            Column("C", [f"{t.flops_per_token * r.tokens:.2e}" for t, r, _, _ in rows]),
-            Column("D/N", [f"{r.tokens / t.params:.3g}" for t, r, _, _ in rows]),
-            Column("rate", [f"{t.spec.learning_rate:.3g}" for t, _, _, _ in rows], rank=1),
+            Column("C", [_number(t.flops_per_token * r.tokens, ".2e") for t, r, _, _ in rows]),
+            Column("D/N", [_number(r.tokens / t.params, ".3g") for t, r, _, _ in rows]),
+            Column("rate", [_number(t.spec.learning_rate, ".3g") for t, _, _, _ in rows], rank=1),
+            Column("tau", [_number(t.tau(r) or math.nan, ".2g") for t, r, _, _ in rows], rank=5),
             Column("seed", [str(t.spec.seed) for t, _, _, _ in rows], rank=4),
             Column("steps", [str(r.steps) for _, r, _, _ in rows], rank=5),
             Column("precision", [a.precision for _, _, _, a in rows], rank=6, left=True),
             Column("time", [duration(s) for _, _, s, _ in rows]),
         ]
     )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _number(value: float, form: str) -> str:
+    """A number, or ? where only a command's result will tell."""
+    return "?" if math.isnan(value) else format(value, form)
 
 
 def by_compiler(numerics: Iterable[Numerics]) -> list[str]:

@@ -20,7 +20,7 @@ from scaling.records.tracking import sync_command, waiting_runs
 from scaling.study.axes import say
 from scaling.study.config import Tracking
 from scaling.study.plan import Plan, plan_studies
-from scaling.study.sources import Sources
+from scaling.study.sources import FOUND_RATES, Sources
 from scaling.training.parallel import process_group
 from scaling.training.stop import Stopped
 
@@ -42,6 +42,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--retrain-changed", action="store_true", help="train finished runs again that other code has made"
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="run training commands in a folder where somebody else's have run",
+    )
     asked = parser.parse(arguments)
     if show(asked):
         return 0
@@ -50,6 +55,7 @@ def main(arguments: list[str]) -> int:
         on_change="restart" if asked.restart else "accept" if asked.accept_change else "refuse",
         retrain_changed=asked.retrain_changed,
         replace_plan=asked.replace_plan,
+        trust=asked.trust,
     )
     with process_group() as leads:  # under torchrun, one of its processes; else alone
         if not leads:
@@ -196,13 +202,15 @@ def report_search(result: SearchResult) -> list[str]:
         )
     if best is None:
         return [*lines, f"next: scaling status {plan.folder}"]
-    rest = [f"{key}={value}" for key, value in best.values.items() if key != "training.learning_rate"]
+    rest = [f"{key}={value}" for key, value in best.values.items()]
+    if (plan.folder / FOUND_RATES).is_file():  # not of commands: their rates follow no rule of ours
+        rest = [f"rates={plan.name}", *(o for o in rest if not o.startswith("training.learning_rate="))]
     wide = "; ".join(edges(result))
     return [
         *lines,
         f"best: loss {best.loss:.4f}, trial {best.number}: {say(best.values)}",
         *([f"at the edge of what was searched: {wide}; widen it"] if wide else []),
-        f"next: scaling run study=NAME {' '.join([f'rates={plan.name}', *rest])}",
+        f"next: scaling run study=NAME {' '.join(rest)}",
     ]
 
 

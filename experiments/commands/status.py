@@ -8,7 +8,7 @@ from collections import Counter
 
 from experiments.terminal import Column, plural, table
 from scaling.records.reading import printable
-from scaling.records.record import ACCEPTED, StudyRecords, read_study
+from scaling.records.record import ACCEPTED, PROGRAM, StudyRecords, read_study
 from scaling.study.code import changed_parts
 
 
@@ -58,11 +58,11 @@ def describe(study: StudyRecords) -> str:
         ]
         lines += ["", table([Column("trunk", list(trunks), left=True), *cells])]
     reasons = [f"diverged  {r.run_id}: {r.reason}" for r in study.diverged]
-    reasons += [
-        f"failed    {f.trunk_id} (attempt {f.attempt}, {f.kind}): {f.message.strip().splitlines()[-1]}"
-        for f in study.failures.values()
-        if f.message.strip()
-    ]
+    for f in study.failures.values():
+        *before, last = f.message.strip().splitlines() or [""]
+        reasons.append(f"failed    {f.trunk_id} (attempt {f.attempt}, {f.kind}): {last}".rstrip(": "))
+        # What a command has printed says why; of our own code the last line of a traceback does.
+        reasons += [f"          | {line}" for line in before if f.kind == "command"]
     reasons += [f"damaged   {path}: {why}" for path, why in study.damaged.items()]
     if number["not in the plan"]:
         reasons.append(
@@ -86,7 +86,7 @@ def made_by(study: StudyRecords) -> list[str]:
     accepted = Counter(r.versions[ACCEPTED] for r in study.records if ACCEPTED in r.versions)
     for why, number in accepted.items():
         lines.append(f"accepted  {_runs(number, 'was', 'were')} resumed after a change: {why}")
-    unknown = sum(not record.code for record in study.records)
+    unknown = sum(not record.code and PROGRAM not in record.versions for record in study.records)
     if unknown:
         lines.append(f"unknown   {_runs(unknown, 'does', 'do')} not say which code made them")
     return lines

@@ -13,15 +13,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.fitting.fit import fit_runs
 from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.forecast.grids import noise_free_bias
 from analysis.forecast.isoflop import approach_1
 from analysis.forecast.links import Exponential, fit_link
+from analysis.forecast.rolling import ALONE
 from analysis.forecast.slices import Slices
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.repeated import Repeated
 from experiments.public_data import CHINCHILLA as CHINCHILLA_POINTS
-from experiments.public_data import GADRE, chinchilla_points, gadre_models, public_data
+from experiments.public_data import FRONTIER, GADRE, chinchilla_points, gadre_models, public_data
 from experiments.terminal import Column, table
 
 CHINCHILLA = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)  # Hoffmann et al. 2022, appendix D
@@ -89,6 +93,7 @@ def verify(data: Path | None) -> Iterator[Check]:
             "objective and coefficients, 240 points",
         ),
         (over_training, GADRE, 0, "errors of forecasts, 104 models"),
+        (frontier, FRONTIER, 0, "losses at 1e21 and 1e23 FLOP from six points"),
     ]
     for checks, name, reference, what in files:
         file = None if data is None else data / name
@@ -214,9 +219,19 @@ def over_training(data: Path) -> Iterator[Check]:
         yield Check(f"error of 17-task error, %, {name}", source, task_error, off, 5e-5)
 
 
+def frontier(data: Path) -> Iterator[Check]:
+    """Outcomes of two runs at 3 and 333 times the compute of a frontier of six points, floor free."""
+    table = pd.read_csv(data / FRONTIER)
+    law = fit_runs(Runs.of({"C": table["flops"]}, table["loss"]), Recipe("frontier"), ALONE).law
+    for C, loss, within in ((1e21, 2.599, 0.002), (1e23, 2.234, 0.01)):
+        ours = float(law(C=C))
+        yield Check(f"loss at {C:.0e} FLOP from six points to 3e20", SOURCES[frontier], loss, ours, within)
+
+
 SOURCES: dict[Callable[[Path], Iterator[Check]], str] = {
     least_objective: "Besiroglu 2024, 2404.10102",
     over_training: "Gadre 2024, 2403.08540",
+    frontier: "marin issue 4447",
 }
 
 

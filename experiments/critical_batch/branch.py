@@ -83,15 +83,23 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
         ValueError: when such batches have no whole number of rows, or the end of `run`, or `tokens`, lies
             inside one.
     """
-    spec = read_spec(run).trunk
+    decided = read_spec(run)
+    spec = decided.trunk
+    assert run.params_matmul
+    assert run.params_total
+    if spec.batch_ramp:
+        raise ValueError(
+            f"run {run.run_id} was trained on a batch ramp, {spec.batch_ramp}: its rows cannot be counted in "
+            "batches of one size. Branch off runs without training.batch_ramp."
+        )
     sequences = spec.sequences * factor
-    start, more = run.steps / factor, tokens / (spec.batch_tokens * factor)
+    start, more = decided.steps / factor, tokens / (spec.batch_tokens * factor)
     if sequences < 1 or any(count % 1 for count in (sequences, start, more)):
         raise ValueError(
-            f"run {run.run_id} of {run.steps} batches of {spec.sequences} rows cannot go on for {tokens:,} "
-            f"tokens in batches {factor:g} times as large: that would be {sequences:g} rows a batch, from "
-            f"batch {start:g}, {more:g} batches. Choose factors that are powers of two, and tokens and "
-            "budgets that are multiples of the largest batch."
+            f"run {run.run_id} of {decided.steps} batches of {spec.sequences} rows cannot go on for "
+            f"{tokens:,} tokens in batches {factor:g} times as large: that would be {sequences:g} rows a "
+            f"batch, from batch {start:g}, {more:g} batches. Choose factors that are powers of two, and "
+            "tokens and budgets that are multiples of the largest batch."
         )
     first, last = int(start), int(start + more)
     trunk = replace(
@@ -106,7 +114,7 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
     points = {first + max(1, round(more * i / CURVE)) for i in range(1, CURVE + 1)}
     return Trunk(
         spec=trunk,
-        runs=(RunSpec(trunk, last, 0, read_spec(run).evaluation_tokens),),
+        runs=(RunSpec(trunk, last, 0, decided.evaluation_tokens),),
         params=run.params,
         params_matmul=run.params_matmul,
         params_total=run.params_total,

@@ -50,7 +50,7 @@ def evaluate_twice(folder: str) -> list[Twice]:
                 f"{path.parent}: losses on corpus {dataset.name!r} are not sampled from known probabilities: "
                 "there is nothing to pair."
             )
-        rows = dataset.heldout_batches(run.record.context, EVALUATION_SEQUENCES, run.spec.evaluation_tokens)
+        rows = dataset.heldout_batches(run.subject.context, EVALUATION_SEQUENCES, run.spec.evaluation_tokens)
         both = [
             evaluate(run.subject.model, run.record.objective, rows, by, "cpu")
             for by in (dataset, replace(dataset, truth=None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from torch import nn
 
 from scaling.data.corpora import open_dataset, reopen_dataset
 from scaling.data.dataset import Dataset
-from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
+from scaling.data.options import DataOptions, Domain
+from scaling.records.record import PROGRAM, RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
 from scaling.study.extensions import check_extensions, load_extensions
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
 from scaling.training.arithmetic import set_arithmetic
 from scaling.training.device import Numerics
-from scaling.training.state import build_model, read_checkpoint
+from scaling.training.state import build_model, evaluated_weights, read_checkpoint
 
 CACHE = "~/.cache/scaling"  # as in `scaling.study.config.RunConfig`, which needs Hydra
 
@@ -63,18 +65,19 @@ def open_finished(
     check_extensions(spec.trunk.extensions, f"run {record.run_id}")
     dataset = dataset or open_corpus_of(spec.trunk.data, cache)
     found = load_checkpoint(folder, read_checkpoint)
-    if found is None or found[0] != record.steps:
+    if found is None or found[0] != spec.steps:
         raise FileNotFoundError(
-            f"{folder}: no whole checkpoint of step {record.steps}; its weights are gone. Train it again in "
+            f"{folder}: no whole checkpoint of step {spec.steps}; its weights are gone. Train it again in "
             "another study."
         )
     model = build_model(spec.trunk)
-    model.load_state_dict(found[1]["model"])
+    model.load_state_dict(evaluated_weights(found[1]))
     model = model.to(device).eval()
-    set_arithmetic(model, Numerics(device, record.precision, record.threads).compute_dtype)
+    set_arithmetic(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
+    context, rate = spec.trunk.data.context, spec.trunk.learning_rate
     if not hasattr(model, "context"):
-        model.context = spec.trunk.data.context  # type: ignore[assignment]
-    subject = Subject(model, record.objective, record.context, dataset, record.learning_rate, device)
+        model.context = context  # type: ignore[assignment]
+    subject = Subject(model, record.objective, context, dataset, rate, device)
     return Finished(folder, record, spec, subject)
 
 
@@ -100,15 +103,42 @@ def read_done(folder: Path) -> RunRecord:
 
 
 def read_spec(record: RunRecord) -> RunSpec:
-    """The decided run, out of the plain data that its record holds."""
+    """The decided run, out of the plain data that its record holds.
+
+    Raises:
+        ValueError: for a run that another program has trained.
+    """
+    if PROGRAM in record.versions:
+        raise ValueError(
+            f"run {record.run_id} was trained by another program ({record.versions[PROGRAM]}): its model is "
+            "not known here, only its losses are. Measure it with that program."
+        )
     run: dict[str, Any] = dict(record.spec)
     trunk: dict[str, Any] = dict(run.pop("trunk"))
     data: dict[str, Any] = dict(trunk.pop("data"))
     data |= {key: tuple(data[key]) for key in ("paths", "id_paths") if key in data}
-    trunk["sizes"] = tuple((str(key), value) for key, value in trunk.get("sizes", ()))
+    if "mixture" in data:
+        data["mixture"] = tuple(_domain(domain) for domain in data["mixture"])
+    if "heldout" in run:
+        run["heldout"] = _pairs(run["heldout"])
+    data["settings"] = _pairs(data.get("settings", ()))
+    for key in ("optimizer_settings", "schedule_settings", "batch_ramp", "sizes"):
+        if key in trunk:
+            trunk[key] = _pairs(trunk[key])
     trunk["extensions"] = tuple(trunk.get("extensions", ()))
-    data["settings"] = tuple((str(key), value) for key, value in data.get("settings", ()))
     return RunSpec(trunk=TrunkSpec(data=DataSpec(**data), **trunk), **run)
+
+
+def _domain(content: Mapping[str, Any]) -> Domain:
+    options: dict[str, Any] = dict(content["options"])
+    options["paths"] = tuple(options.get("paths", ()))
+    options["settings"] = _pairs(options.get("settings", ()))
+    return Domain(content["name"], content["weight"], content["max_epochs"], DataOptions(**options))
+
+
+def _pairs(values: Any) -> tuple[tuple[Any, Any], ...]:
+    """Pairs as a spec has them; JSON has made them lists."""
+    return tuple((key, value) for key, value in values)
 
 
 def open_corpus_of(spec: DataSpec, cache: str | Path = CACHE) -> Dataset:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from scaling.capability.classify import classify
 from scaling.capability.finished import Subject
@@ -38,6 +38,14 @@ class Questions(Protocol):
 
     def score(self, subject: Subject) -> Score:
         """Ask a model; changes nothing of it."""
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """Questions that hold more than decides the score, such as where they lie."""
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the score; plain data."""
 
 
 @dataclass(frozen=True)
@@ -130,5 +138,6 @@ def _own(text: str) -> Task:
 
 def define(questions: Questions) -> str:
     """Digest of everything that is asked, and of the rule of scoring."""
-    body = [RULE, type(questions).__name__, asdict(questions)]  # type: ignore[call-overload]
+    content = questions.identity() if isinstance(questions, Identified) else asdict(questions)  # type: ignore[call-overload]
+    body = [RULE, type(questions).__name__, content]
     return hashlib.sha256(canonical_json(body)).hexdigest()[:16]

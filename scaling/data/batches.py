@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.data.layout import Ids, TokenArray
+from scaling.data.sizes import BatchSizes, batch_sizes
 
 
 class Batches(Protocol):
@@ -25,6 +26,10 @@ class Batches(Protocol):
     def epochs(self, steps: int) -> float:
         """How often the first `steps` batches go through the corpus; above 1, tokens repeat."""
 
+    def by_domain(self, steps: int) -> dict[str, dict[str, float]]:
+        """Of a mixture, what each domain has given to the first `steps` batches; else nothing."""
+        return {}
+
 
 class Shuffle:
     """Which rows a step takes: each epoch takes every row once, in an order of its own.
@@ -32,15 +37,18 @@ class Shuffle:
     A batch may hold the end of one epoch and the start of the next.
     """
 
-    def __init__(self, rows: int, sequences: int, seed: int) -> None:
-        self.rows, self.sequences, self.seed = rows, sequences, seed
+    def __init__(self, rows: int, sequences: int | BatchSizes, seed: int, *more: int) -> None:
+        self.rows, self.sizes, self.seeds = rows, batch_sizes(sequences), (seed, *more)
         self._orders: dict[int, NDArray[np.int64]] = {}
 
     def batch(self, step: int) -> NDArray[np.int64]:
         """Rows (sequences,) of a step, counted from 0."""
         if step < 0:
             raise ValueError(f"step: counted from 0; got {step}.")
-        places = np.arange(step * self.sequences, (step + 1) * self.sequences)
+        return self.take(np.arange(self.sizes.rows(step), self.sizes.rows(step + 1)))
+
+    def take(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows (n,) at these places of the endless order, ascending."""
         epochs, places = np.divmod(places, self.rows)
         return np.concatenate([self.order(int(e))[places[epochs == e]] for e in np.unique(epochs)])
 
@@ -49,25 +57,26 @@ class Shuffle:
         if epoch not in self._orders:
             # Steps go forward, and a batch may straddle two epochs: older orders are not asked for again.
             self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
-            self._orders[epoch] = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+            self._orders[epoch] = np.random.default_rng([*self.seeds, epoch]).permutation(self.rows)
         return self._orders[epoch]
 
 
-class WindowBatches:
+class WindowBatches(Batches):
     """Batches of equal windows, of `context` predicted tokens, that the array is cut into."""
 
-    def __init__(self, tokens: TokenArray, *, context: int, sequences: int, seed: int) -> None:
+    def __init__(self, tokens: TokenArray, *, context: int, sequences: int | BatchSizes, seed: int) -> None:
         """
         Args:
             tokens: (n,) token ids.
             context: tokens predicted per sequence.
-            sequences: sequences per batch.
+            sequences: sequences per batch, or how they go with the step.
             seed: fixes the order of windows in every epoch.
 
         Raises:
             ValueError: when `tokens` does not fill one window, or a size is not positive.
         """
-        self.windows = _count_windows(tokens, context, sequences)
+        self.sizes = batch_sizes(sequences)
+        self.windows = count_windows(tokens, context, self.sizes.first)
         if self.windows == 0:
             raise ValueError(
                 f"training split: {len(tokens):,} tokens do not fill one window of context + 1 = "
@@ -75,24 +84,23 @@ class WindowBatches:
             )
         self.ids = tokens
         self.context = context
-        self.sequences = sequences
-        self._shuffle = Shuffle(self.windows, sequences, seed)
+        self._shuffle = Shuffle(self.windows, self.sizes, seed)
 
     def batch(self, step: int) -> Ids:
         """(sequences, context + 1): columns 0 … context-1 are inputs, columns 1 … context their targets."""
-        return _gather(self.ids, self._shuffle.batch(step), self.context)
+        return gather(self.ids, self._shuffle.batch(step), self.context)
 
     def tokens(self, steps: int) -> int:
         """Tokens predicted in the first `steps` batches, repeats included."""
-        return steps * self.sequences * self.context
+        return self.sizes.rows(steps) * self.context
 
     def tokens_unique(self, steps: int) -> int:
         """Distinct tokens predicted in the first `steps` batches."""
-        return min(steps * self.sequences, self.windows) * self.context
+        return min(self.sizes.rows(steps), self.windows) * self.context
 
     def epochs(self, steps: int) -> float:
         """How often the first `steps` batches go through the corpus; above 1, tokens repeat."""
-        return steps * self.sequences / self.windows
+        return self.sizes.rows(steps) / self.windows
 
 
 def heldout_batches(
@@ -116,7 +124,7 @@ def heldout_batches(
     Raises:
         ValueError: when the split does not fill one batch, or a size is not positive.
     """
-    windows = _count_windows(heldout, context, sequences)
+    windows = count_windows(heldout, context, sequences)
     if windows < sequences:
         raise ValueError(
             f"held-out split: {len(heldout):,} tokens are too few for one batch of {sequences} sequences of "
@@ -129,16 +137,17 @@ def heldout_batches(
             raise ValueError(f"tokens: evaluate on at least one held-out token; got {tokens}.")
         batches = min(batches, -(-tokens // (sequences * context)))
     chosen = np.arange(batches * sequences) * windows // (batches * sequences)
-    return [_gather(heldout, chosen[i : i + sequences], context) for i in range(0, len(chosen), sequences)]
+    return [gather(heldout, chosen[i : i + sequences], context) for i in range(0, len(chosen), sequences)]
 
 
-def _count_windows(tokens: TokenArray, context: int, sequences: int) -> int:
+def count_windows(tokens: TokenArray, context: int, sequences: int = 1) -> int:
+    """How many windows of `context` predicted tokens a token array holds."""
     for name, value in (("context", context), ("sequences", sequences)):
         if value < 1:
             raise ValueError(f"{name}: must be at least 1; got {value}.")
     return max(len(tokens) - 1, 0) // context
 
 
-def _gather(tokens: TokenArray, windows: NDArray[np.int64], context: int) -> Ids:
+def gather(tokens: TokenArray, windows: NDArray[np.int64], context: int) -> Ids:
     """Neighbouring windows share one token: the last target of one is the first input of the next."""
     return np.asarray(tokens[windows[:, None] * context + np.arange(context + 1)], dtype=np.int64)

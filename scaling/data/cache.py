@@ -44,6 +44,15 @@ class Request:
     vocab: int
     heldout_fraction: float
     limit_bytes: int | None
+    tokenizer: Tokenizer | None = None  # None: one of its own
+    heldout_only: bool = False  # the training split may be empty
+
+    @property
+    def tokens(self) -> Any:
+        """What says which tokenizer it is, or how one is made."""
+        if self.tokenizer is None:
+            return tokenizer_settings(self.vocab)
+        return {"given": self.tokenizer.digest}
 
     def documents(self, tally: Tally) -> Iterator[tuple[Split, str, bytes]]:
         return split_documents(
@@ -61,6 +70,8 @@ class Request:
             "settings": self.source.settings,
             "files": [list(stamp) for stamp in self.source.manifest],
         }
+        if self.tokenizer is not None:
+            asked["tokenizer"] = self.tokenizer.digest
         return f"listings/{json_digest(asked)[:32]}.json"
 
 
@@ -78,7 +89,7 @@ def find_or_build(request: Request, cache: Path) -> tuple[TokenSet, dict[str, An
     found = _follow(listing, cache)
     if found is not None:
         return found
-    tokenizer = tokenizer_settings(request.vocab)
+    tokenizer = request.tokens
     logger.info("%s: reading %d files", request.source.name, len(request.source.manifest))
     tally, sample = _survey(request)
     key = json_digest(
@@ -117,7 +128,7 @@ def _survey(request: Request) -> tuple[Tally, Sample]:
     """Read everything once: which documents there are, and what BPE would be trained on."""
     tally, sample = Tally(), Sample(SAMPLE_BYTES)
     for split, key, text in request.documents(tally):
-        if split == "train" and request.vocab != BYTES:
+        if split == "train" and request.vocab != BYTES and request.tokenizer is None:
             sample.add(key, text)
     name, kept = request.source.name, tally.documents.total()
     if not kept:
@@ -129,7 +140,7 @@ def _survey(request: Request) -> tuple[Tally, Sample]:
             f"{': ' if dropped else ''}{', '.join(dropped)}. Looked in {request.source.where}."
         )
     for split, words, advice in (("train", "training", "Lower"), ("heldout", "held-out", "Raise")):
-        if not tally.documents[split]:
+        if not tally.documents[split] and not (request.heldout_only and split == "train"):
             raise ValueError(
                 f"corpus {name!r}: the {words} split is empty: {kept:,} documents, "
                 f"heldout_fraction={request.heldout_fraction:g}. {advice} heldout_fraction, "
@@ -141,7 +152,9 @@ def _survey(request: Request) -> tuple[Tally, Sample]:
 def _build(request: Request, folder: Path, tally: Tally, sample: Sample) -> TokenSet:
     started = time.perf_counter()
     tokenizer: Tokenizer
-    if request.vocab == BYTES:
+    if request.tokenizer is not None:
+        tokenizer = request.tokenizer
+    elif request.vocab == BYTES:
         tokenizer = ByteTokenizer()
     else:
         logger.info("training byte-level BPE of %d on %.1f MB", request.vocab, sample.bytes / 1e6)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from scaling.data.dataset import Dataset, TokenDataset
 from scaling.data.generated import open_generated
 from scaling.data.huggingface import huggingface
 from scaling.data.layout import Layout
+from scaling.data.mixture import MIXTURE, mix
 from scaling.data.options import DataOptions
 from scaling.data.pairs import find_separator, pair_files
 from scaling.data.python_source import python_source
@@ -84,7 +85,7 @@ def find_source(options: DataOptions) -> Source:
         FileNotFoundError: for paths that name nothing.
     """
     if options.corpus not in CORPORA:
-        known = ", ".join(sorted([*CORPORA, *SOURCES]))
+        known = ", ".join(sorted([*CORPORA, *SOURCES, MIXTURE]))
         raise ValueError(f"no corpus {options.corpus!r}. There are: {known}.")
     return CORPORA[options.corpus].find(options)
 
@@ -102,6 +103,8 @@ def open_dataset(options: DataOptions, cache: str | Path) -> Dataset:
         FileNotFoundError: for paths that name nothing.
         ModuleNotFoundError: naming the extra that installs a missing package.
     """
+    if options.corpus == MIXTURE or options.mixture:
+        return _open_mixture(options, cache)
     if options.corpus in SOURCES:
         if options.train_tokens is not None:
             raise ValueError(
@@ -113,6 +116,71 @@ def open_dataset(options: DataOptions, cache: str | Path) -> Dataset:
     request = Request(source, options.vocab, options.heldout_fraction, options.limit_bytes)
     found, facts = find_or_build(request, Path(cache).expanduser())
     return _of_set(source.name, found, facts, options.train_tokens)
+
+
+def _open_mixture(options: DataOptions, cache: str | Path) -> Dataset:
+    """The domains of a mixture, in one vocabulary: the first's tokenizer serves all."""
+    if options.corpus != MIXTURE or not options.mixture:
+        raise ValueError(
+            "data.mixture: goes with data=mixture, and that with domains, e.g. 'data.mixture={code: {weight: "
+            "0.7, corpus: python_source}, prose: {weight: 0.3, corpus: text, paths: [books]}}'; got corpus "
+            f"{options.corpus!r} and {len(options.mixture)} domains."
+        )
+    opened: list[Dataset] = []
+    for domain in options.mixture:
+        if domain.options.corpus in SOURCES or not opened:
+            opened.append(open_dataset(domain.options, cache))
+        else:
+            opened.append(open_encoded(domain.options, opened[0], cache, heldout_only=False))
+    return mix(options.mixture, opened)
+
+
+def open_encoded(
+    options: DataOptions, like: Dataset, cache: str | Path, *, heldout_only: bool = True
+) -> Dataset:
+    """Open a corpus in the tokens of another data set, e.g. to judge a model that was trained on that.
+
+    Args:
+        heldout_only: every document is held out; there is nothing to train on.
+
+    Raises:
+        ValueError: for an unknown corpus, an empty one, or one whose ids are not those of `like`.
+    """
+    if options.corpus in SOURCES:
+        made = open_generated(options.corpus, options.vocab, dict(options.settings))
+        if made.vocab != like.vocab:
+            raise ValueError(f"corpus {options.corpus!r} has {made.vocab} ids, the model {like.vocab}.")
+        return made
+    if like.tokenizer is None:
+        raise ValueError(f"corpus {options.corpus!r} is text, but the ids of corpus {like.name!r} are not.")
+    _check(replace(options, vocab=like.vocab))
+    fraction = 1.0 if heldout_only else options.heldout_fraction
+    request = Request(
+        *(find_source(options), like.vocab, fraction, options.limit_bytes, like.tokenizer, heldout_only)
+    )
+    found, facts = find_or_build(request, Path(cache).expanduser())
+    return _of_set(options.corpus, found, facts, None if heldout_only else options.train_tokens)
+
+
+_opened: dict[tuple[object, ...], Dataset] = {}  # held-out sets of this process, which many jobs ask for
+
+
+def open_heldout(sets: Sequence[tuple[str, DataOptions]], like: Dataset, cache: str) -> dict[str, Dataset]:
+    """Open further held-out sets, by name, in the tokens of a data set.
+
+    Raises:
+        ValueError, OSError, ImportError: as `open_encoded`, naming the set.
+    """
+    found = {}
+    for name, options in sets:
+        try:
+            key = (options, like.fingerprint, cache)
+            if key not in _opened:
+                _opened[key] = open_encoded(options, like, cache)
+            found[name] = _opened[key]
+        except (ValueError, OSError) as error:
+            raise type(error)(f"data.heldout.{name}: {error}") from error
+    return found
 
 
 def reopen_dataset(options: DataOptions, fingerprint: str, cache: str | Path) -> Dataset | None:
@@ -162,12 +230,15 @@ def _of_set(name: str, found: TokenSet, facts: dict[str, Any], train_tokens: int
         name=name,
         fingerprint=identify(found.content, tokenizer.vocab, tokenizer.digest),
         layout=Layout(found.vocab, find_separator(tokenizer) if pairs else None),
-        train=_first(found.memory_map("train"), train_tokens),
+        train=_first(found.memory_map("train"), train_tokens) if found.tokens["train"] else _NOTHING,
         heldout=found.memory_map("heldout"),
         token_bytes=np.array([len(piece) for piece in tokenizer.table], dtype=np.int64),
         facts={**facts, "tokens": found.tokens},
         tokenizer=tokenizer,
     )
+
+
+_NOTHING = np.empty(0, dtype=np.uint16)
 
 
 def _first(ids: NDArray[np.unsignedinteger[Any]], tokens: int | None) -> NDArray[np.unsignedinteger[Any]]:

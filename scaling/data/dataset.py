@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from scaling.data.batches import Batches, WindowBatches, heldout_batches
 from scaling.data.layout import Ids, Layout
+from scaling.data.sizes import BatchSizes
 from scaling.data.tokenizer import Tokenizer
 from scaling.data.truth.law import Truth
 
@@ -46,7 +47,7 @@ class Dataset(ABC):
         return self.layout.vocab
 
     @abstractmethod
-    def batches(self, context: int, sequences: int, seed: int) -> Batches:
+    def batches(self, context: int, sequences: int | BatchSizes, seed: int) -> Batches:
         """Training batches of `sequences` rows of `context` + 1 ids."""
 
     @abstractmethod
@@ -56,6 +57,10 @@ class Dataset(ABC):
         Raises:
             ValueError: when the corpus cannot fill one batch.
         """
+
+    def heldout_sets(self) -> dict[str, Dataset]:
+        """The sets that a loss on this corpus is the mean over, by name; none where it is one set."""
+        return {}
 
     def row_tokens(self, context: int) -> float:
         """Tokens of a training row, on average."""
@@ -94,7 +99,7 @@ class TokenDataset(Dataset):
     train: NDArray[np.unsignedinteger[Any]]
     heldout: NDArray[np.unsignedinteger[Any]]
 
-    def batches(self, context: int, sequences: int, seed: int) -> Batches:
+    def batches(self, context: int, sequences: int | BatchSizes, seed: int) -> Batches:
         return WindowBatches(self.train, context=context, sequences=sequences, seed=seed)
 
     def heldout_batches(self, context: int, sequences: int, tokens: int | None = None) -> list[Ids]:

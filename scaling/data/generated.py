@@ -10,29 +10,30 @@ import numpy as np
 from scaling.data.batches import Batches
 from scaling.data.dataset import Dataset
 from scaling.data.layout import Ids, Layout
+from scaling.data.sizes import BatchSizes, batch_sizes
 from scaling.data.tokenset import json_digest
 from scaling.data.truth.law import Truth
 from scaling.data.truth.sources import SOURCES
 
 
-class Stream:
+class Stream(Batches):
     """Rows drawn afresh for every (seed, step): nothing repeats."""
 
-    def __init__(self, source: Truth, *, context: int, sequences: int, seed: int) -> None:
+    def __init__(self, source: Truth, *, context: int, sequences: int | BatchSizes, seed: int) -> None:
         self.source = source
         self.context = context
-        self.sequences = sequences
+        self.sizes = batch_sizes(sequences)
         self.seed = seed
 
     def batch(self, step: int) -> Ids:
         """(sequences, context + 1)."""
         if step < 0:
             raise ValueError(f"step: counted from 0; got {step}.")
-        return self.source.draw(np.random.default_rng([self.seed, step]), self.sequences, self.context)
+        return self.source.draw(np.random.default_rng([self.seed, step]), self.sizes.size(step), self.context)
 
     def tokens(self, steps: int) -> int:
         """All that are predicted."""
-        return steps * self.sequences * _predicted(self.source, self.context)
+        return self.sizes.rows(steps) * _predicted(self.source, self.context)
 
     def tokens_unique(self, steps: int) -> int:
         """The same."""
@@ -49,7 +50,7 @@ class GeneratedDataset(Dataset):
 
     source: Truth
 
-    def batches(self, context: int, sequences: int, seed: int) -> Batches:
+    def batches(self, context: int, sequences: int | BatchSizes, seed: int) -> Batches:
         self._check(context)
         return Stream(self.source, context=context, sequences=sequences, seed=seed)
 

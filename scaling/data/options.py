@@ -23,6 +23,7 @@ class DataOptions:
         settings: numbers that decide a generated corpus, sorted by name; text has none.
         train_tokens: only the first so many tokens of the training split, to study their repetition; the
             held-out split and the fingerprint stay what they are.
+        mixture: the domains of corpus `mixture`; none of any other.
     """
 
     corpus: str
@@ -36,3 +37,20 @@ class DataOptions:
     revision: str | None = None
     settings: tuple[tuple[str, float], ...] = ()
     train_tokens: int | None = None
+    mixture: tuple[Domain, ...] = ()
+
+
+@dataclass(frozen=True)
+class Domain:
+    """One corpus of a mixture.
+
+    Attributes:
+        weight: its share of the rows; the weights of a mixture need not sum to 1.
+        max_epochs: how often each of its tokens may be seen; then the others take its share. None: any.
+        options: which tokens; the vocabulary is that of the mixture.
+    """
+
+    name: str
+    weight: float
+    max_epochs: float | None
+    options: DataOptions

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scaling.data.batches import Batches, Shuffle
 from scaling.data.dataset import TokenDataset
 from scaling.data.layout import NOTHING, Ids, TokenArray
+from scaling.data.sizes import BatchSizes, batch_sizes
 
 SPARED = 0.1  # part of the rows that may be too long for the context, and is left out
 
@@ -35,12 +36,12 @@ class Rows:
         return np.where(inside, self.ids[reach].astype(np.int64), NOTHING)
 
 
-class RowBatches:
+class RowBatches(Batches):
     """Batches of whole rows. A row of n + 1 ids counts as n tokens, as a window does."""
 
-    def __init__(self, rows: Rows, *, context: int, sequences: int, seed: int) -> None:
-        self.rows, self.context, self.sequences = rows, context, sequences
-        self._shuffle = Shuffle(len(rows.starts), sequences, seed)
+    def __init__(self, rows: Rows, *, context: int, sequences: int | BatchSizes, seed: int) -> None:
+        self.rows, self.context, self.sizes = rows, context, batch_sizes(sequences)
+        self._shuffle = Shuffle(len(rows.starts), self.sizes, seed)
         self._total = int((rows.lengths - 1).sum())
 
     def batch(self, step: int) -> Ids:
@@ -49,20 +50,20 @@ class RowBatches:
 
     def tokens(self, steps: int) -> int:
         """Tokens in the first `steps` batches, repeats included."""
-        epochs, rest = divmod(steps * self.sequences, len(self.rows.starts))
+        epochs, rest = divmod(self.sizes.rows(steps), len(self.rows.starts))
         return epochs * self._total + self._first(epochs, rest)
 
     def tokens_unique(self, steps: int) -> int:
         """Distinct tokens in the first `steps` batches."""
-        served = steps * self.sequences
+        served = self.sizes.rows(steps)
         return self._total if served >= len(self.rows.starts) else self._first(0, served)
 
     def epochs(self, steps: int) -> float:
         """How often the first `steps` batches go through the corpus; above 1, tokens repeat."""
-        return steps * self.sequences / len(self.rows.starts)
+        return self.sizes.rows(steps) / len(self.rows.starts)
 
     def _first(self, epoch: int, rows: int) -> int:
-        order = Shuffle(len(self.rows.starts), 1, self._shuffle.seed).order(epoch)
+        order = self._shuffle.order(epoch)
         return int((self.rows.lengths[order[:rows]] - 1).sum())
 
 
@@ -70,7 +71,7 @@ class RowBatches:
 class PairDataset(TokenDataset):
     """Rows `source separator target end`. The second side alone is predicted, but by a masked model."""
 
-    def batches(self, context: int, sequences: int, seed: int) -> Batches:
+    def batches(self, context: int, sequences: int | BatchSizes, seed: int) -> Batches:
         return RowBatches(self._rows("train", context), context=context, sequences=sequences, seed=seed)
 
     def heldout_batches(self, context: int, sequences: int, tokens: int | None = None) -> list[Ids]:

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 import torch
 
+from scaling.study.command import CommandTrunk
 from scaling.study.config import Parallel
 from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
@@ -74,6 +75,8 @@ def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
     """
     training, asked = plan.config.training, plan.config.workers
     found = find_devices(training.device) if found is None else found
+    if any(isinstance(trunk, CommandTrunk) for trunk in plan.trunks):
+        return _share_commands(plan, found)
     seats = _seats(plan, found) if found else [training.device]
     if training.parallel is not Parallel.none:
         return Share((seats[0],), training.threads)
@@ -86,6 +89,14 @@ def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
     workers = min(workers, len(plan.trunks))
     places = tuple(seats[i % len(seats)] for i in range(workers))
     return Share(places, training.threads or (1 if workers > 1 and not found else None))
+
+
+def _share_commands(plan: Plan, found: Sequence[Device]) -> Share:
+    """A GPU to each command; without GPUs one at a time unless asked, as it may use every core."""
+    names = [device.name for device in sorted(found, key=lambda device: -device.free)]
+    names = names or [plan.config.training.device]
+    workers = min(plan.config.workers or (len(found) or 1), len(plan.trunks))
+    return Share(tuple(names[i % len(names)] for i in range(workers)), plan.config.training.threads)
 
 
 def _seats(plan: Plan, found: Sequence[Device]) -> list[str]:

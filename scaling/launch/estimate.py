@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from scaling.launch.devices import Share, share_machine
-from scaling.records.record import StudyRecords
+from scaling.records.record import RECORD_FILE, UNSTATED, StudyRecords
 from scaling.records.storage import safe_child
+from scaling.study.command import CommandTrunk
 from scaling.study.config import Parallel
 from scaling.study.cost import trunk_seconds, wall_seconds
 from scaling.study.plan import Plan
@@ -18,6 +20,8 @@ from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.provenance import attempt_facts
 from scaling.training.reuse import Found, TrunkCache
 from scaling.training.throughput import Crowd, StepTime, time_steps
+
+UNKNOWN = StepTime(math.nan, math.nan, math.nan)  # of a command, whose steps nobody has timed
 
 
 @dataclass(frozen=True)
@@ -58,17 +62,21 @@ def estimate(plan: Plan) -> Estimate:
     training = plan.config.training
     share = share_machine(plan)
     alone = training.parallel is Parallel.none
-    numerics = [resolve_numerics(trunk, training.device, share.threads, alone=alone) for trunk in plan.trunks]
-    times, crowd = time_steps(list(plan.trunks), numerics, Path(plan.config.cache).expanduser())
-    found = [
-        TrunkCache(
-            trunk.spec,
-            safe_child(plan.folder, trunk.spec.id),
-            attempt_facts(trunk, numerics, training.parallel.value),
-            reuse=plan.config.reuse,
-        ).find(trunk)
-        for trunk, numerics in zip(plan.trunks, numerics, strict=True)
-    ]
+    ours = [trunk for trunk in plan.trunks if not isinstance(trunk, CommandTrunk)]
+    decided = [resolve_numerics(trunk, training.device, share.threads, alone=alone) for trunk in ours]
+    timed, crowd = time_steps(ours, decided, Path(plan.config.cache).expanduser()) if ours else ([], None)
+    by_trunk = {
+        trunk.spec.id: (one, time, _find(plan, trunk, one))
+        for trunk, one, time in zip(ours, decided, timed, strict=True)
+    }
+    for trunk in plan.trunks:
+        if isinstance(trunk, CommandTrunk):
+            by_trunk[trunk.spec.id] = (
+                Numerics(share.places[0], UNSTATED, share.threads or 0),
+                UNKNOWN,
+                _done(plan, trunk),
+            )
+    chosen, times, found = zip(*(by_trunk[trunk.spec.id] for trunk in plan.trunks), strict=True)
     median, low, high = (
         tuple(
             trunk_seconds(trunk, step, {*there.done, *there.shared}, there.steps)
@@ -77,17 +85,32 @@ def estimate(plan: Plan) -> Estimate:
         for steps in zip(*map(astuple, times), strict=True)
     )
     wall = StepTime(*(wall_seconds(seconds, share.workers) for seconds in (median, low, high)))
-    return Estimate(plan, share, tuple(numerics), tuple(times), tuple(found), median, wall, crowd)
+    return Estimate(plan, share, chosen, times, found, median, wall, crowd)
+
+
+def _find(plan: Plan, trunk: Trunk, numerics: Numerics) -> Found:
+    facts = attempt_facts(trunk, numerics, plan.config.training.parallel.value)
+    folder = safe_child(plan.folder, trunk.spec.id)
+    return TrunkCache(trunk.spec, folder, facts, reuse=plan.config.reuse).find(trunk)
+
+
+def _done(plan: Plan, trunk: Trunk) -> Found:
+    """Of a command's runs those that have a record; how far others are, only it knows."""
+    folder = safe_child(plan.folder, trunk.spec.id)
+    return Found(frozenset(run.id for run in trunk.runs if (folder / run.id / RECORD_FILE).exists()))
 
 
 def learn(expected: Estimate, records: StudyRecords) -> None:
     """Teach the next plan what steps took on this machine."""
-    seconds = [
-        _step_seconds(trunk, records) if found == Found() else None
-        for trunk, found in zip(expected.plan.trunks, expected.found, strict=True)
+    plan = expected.plan
+    known = [
+        (trunk, one, _step_seconds(trunk, records) if found == Found() else None)
+        for trunk, one, found in zip(plan.trunks, expected.numerics, expected.found, strict=True)
+        if not isinstance(trunk, CommandTrunk)
     ]
-    cache = Path(expected.plan.config.cache).expanduser()
-    throughput.learn(expected.plan.trunks, expected.numerics, seconds, cache)
+    if known:
+        trunks, numerics, seconds = zip(*known, strict=True)
+        throughput.learn(trunks, numerics, seconds, Path(plan.config.cache).expanduser())
 
 
 def _step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:
@@ -97,4 +120,5 @@ def _step_seconds(trunk: Trunk, study: StudyRecords) -> float | None:
     made_at_once = {(r.status, r.attempts, r.study) for r in records} == {("done", 1, study.name)}
     if not made_at_once or len(records) < len(ids):
         return None
-    return sum(record.seconds for record in records) / trunk.steps_to_train
+    seconds = [record.seconds for record in records if record.seconds is not None]
+    return sum(seconds) / trunk.steps_to_train if len(seconds) == len(records) else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from scaling.capability.heldout import loss_task
 from scaling.capability.measure import EvaluationJob, plan_work
 from scaling.capability.tasks import find_tasks
 from scaling.launch.job import describe_error
@@ -35,6 +36,7 @@ def evaluate_study(
     tasks: Sequence[str],
     settings: Sequence[dict[str, Any]] = (),
     *,
+    sets: Sequence[str] = (),
     cache: str,
     device: str = "cpu",
     workers: int | None = None,
@@ -42,12 +44,14 @@ def evaluate_study(
     """Measure what is missing.
 
     Args:
+        sets: held-out sets that the loss is also measured on, each NAME:PATHS or NAME:CORPUS.
         workers: runs at a time; None is one a core, and on a GPU one.
 
     Raises:
         ValueError: for what cannot be asked of any run; see `plan_work`.
     """
-    work = plan_work(study, find_tasks(tasks), settings, cache=cache, device=device)
+    asked = [*find_tasks(tasks), *(loss_task(text, cache) for text in sets)]
+    work = plan_work(study, asked, settings, cache=cache, device=device)
     scores: list[Evaluation] = []
     failures: dict[str, str] = {}
     if workers is None:

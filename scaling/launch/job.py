@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scaling.data.corpora import open_dataset
+from scaling.data.corpora import open_dataset, open_heldout
 from scaling.records.record import RECORD_FILE, RunRecord
 from scaling.records.storage import LockedError, latest_attempt, record_failure
+from scaling.study.command import CommandTrunk
 from scaling.study.extensions import check_extensions, load_extensions
 from scaling.study.spec import Trunk
+from scaling.trainers.command import Place, train_by_command
 from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import process_group
@@ -75,10 +77,13 @@ class TrunkJob:
         """
         load_extensions(self.extensions)
         check_extensions(self.trunk.spec.extensions, f"trunk {self.id}")
+        dataset = open_dataset(self.trunk.spec.data, self.cache)
+        sets = self.trunk.heldout
         return train_trunk(
             self.trunk,
-            open_dataset(self.trunk.spec.data, self.cache),
+            dataset,
             self.folder,
+            heldout=open_heldout(sets, dataset, self.cache) if sets else {},
             study=self.study,
             device=self.device,
             threads=self.threads,
@@ -109,6 +114,17 @@ class TrunkJob:
                 record_failure(self.home, before, failure_kind(error), traceback.format_exc())
             return Outcome("failed", describe_error(error), again=isinstance(error, PASSING))
         return Outcome("done")
+
+
+@dataclass(frozen=True)
+class CommandJob(TrunkJob):
+    """A trunk that a command of the user's trains."""
+
+    def train(self, observer: Observer) -> list[RunRecord]:
+        """Run the command; see `train_by_command` for what it raises."""
+        assert isinstance(self.trunk, CommandTrunk)
+        place = Place(self.device, self.threads)
+        return train_by_command(self.trunk, self.folder, study=self.study, place=place, observer=observer)
 
 
 def describe_error(error: Exception) -> str:

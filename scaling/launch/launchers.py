@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,10 +13,12 @@ from hydra.plugins.launcher import Launcher as HydraPlugin
 from omegaconf import DictConfig
 
 from scaling.launch.devices import Share
-from scaling.launch.job import TrunkJob
+from scaling.launch.job import CommandJob, TrunkJob
 from scaling.launch.local import train_here
+from scaling.study.command import CommandTrunk
 from scaling.study.compose import launch_by_hydra
 from scaling.study.plan import Plan
+from scaling.study.spec import Trunk
 from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.provenance import OnChange
@@ -47,9 +50,9 @@ def launch(plan: Plan, share: Share, observer: Observer, on_change: OnChange = "
     config, launcher = plan.config, make_launcher(plan.composition.launcher)
     # The largest first, so that none is left running alone at the end; under a time limit the cheapest, so
     # that it ends with as many runs as it can.
-    ordered = sorted(plan.trunks, key=lambda trunk: trunk.flops, reverse=config.max_hours is None)
+    ordered = sorted(plan.trunks, key=_size, reverse=config.max_hours is None)
     jobs = [
-        TrunkJob(
+        (CommandJob if isinstance(trunk, CommandTrunk) else TrunkJob)(
             trunk,
             config.cache,
             plan.folder,
@@ -65,6 +68,11 @@ def launch(plan: Plan, share: Share, observer: Observer, on_change: OnChange = "
     ]
     with stop.on_signals():
         launcher.train(plan, jobs, share, observer)
+
+
+def _size(trunk: Trunk) -> float:
+    """What a trunk takes [FLOP]; where its N is not known yet, by its tokens."""
+    return sum(run.tokens for run in trunk.runs) if math.isnan(trunk.flops) else trunk.flops
 
 
 def make_launcher(settings: dict[str, Any]) -> Launcher:

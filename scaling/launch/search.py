@@ -21,9 +21,10 @@ from scaling.records.reading import LARGEST_PLAN, read_json
 from scaling.records.record import RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, LockedError, make_folder, quarantine, write_atomic, write_json
 from scaling.study.axes import Axis
+from scaling.study.command import CommandTrunk
 from scaling.study.decide import rate_params
 from scaling.study.plan import Plan, plan_jobs
-from scaling.study.rates import rule_through
+from scaling.study.rates import rule_name, rule_through
 from scaling.study.sources import FOUND_RATES
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _search(
         tell(result)
         if last.timed_out:
             break
-    if result.best is not None:
+    if result.best is not None and not any(isinstance(trunk, CommandTrunk) for trunk in plan.trunks):
         write_atomic(plan.folder / FOUND_RATES, describe_rates(result).encode())
     return result
 
@@ -288,11 +289,17 @@ def describe_rates(result: SearchResult) -> str:
     assert best is not None
     record, config = best.record, result.plan.config
     assert record is not None
+    assert record.vocab
+    assert record.context
+    assert record.learning_rate
+    assert record.batch_tokens
     params = rate_params(config, record.params, record.vocab, record.context)
+    optimizer = config.optimizer.name
     rule = rule_through(
-        record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens
+        *(record.learning_rate, config.rates, record.family, params, record.tokens, record.batch_tokens),
+        optimizer,
     )
-    rules = {**config.rates, record.family: rule}
+    rules = {**config.rates, rule_name(record.family, optimizer): rule}
     lines = [
         f"# The best of {len(result.trials)} trials of study {result.plan.name}: loss {record.loss:.4f} with",
         f"# {' '.join(f'{key}={value}' for key, value in best.values.items())}",

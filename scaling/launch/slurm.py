@@ -1,7 +1,8 @@
 """Trunks as Slurm jobs through submitit: an array, requeued at its time limit, watched in the queue.
 
 submitit's own waiting asks `sacct`, and without accounting it waits for ever for a job that was killed. Here
-a job has ended when it has left its answer, or when `squeue` lists it no more.
+a job has ended when it has left its answer, or when `squeue` lists it no more. How it ended is JSON;
+submitit's pickle is never opened: whoever can write to the runs folder could have it run code.
 """
 
 from __future__ import annotations

@@ -18,18 +18,11 @@ from scaling.launch.launchers import launch
 from scaling.launch.local import LocalLauncher
 from scaling.launch.mirror import Mirror
 from scaling.launch.tensorboard import TensorBoard
-from scaling.records.reading import LARGEST_PLAN, read_json
-from scaling.records.record import CODE, PLAN_FILE, RunRecord, StudyRecords, read_study
-from scaling.records.storage import (
-    Lock,
-    make_folder,
-    quarantine,
-    supersede,
-    waiting_lock,
-    write_atomic,
-    write_json,
-)
+from scaling.launch.trust import check_trust
+from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
+from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
+from scaling.study.command import CommandTrunk
 from scaling.study.config import Tracking
 from scaling.study.plan import Plan
 from scaling.training.device import choose_numerics
@@ -101,16 +94,18 @@ def run_study(
     on_change: OnChange = "refuse",
     retrain_changed: bool = False,
     replace_plan: bool = False,
+    trust: bool = False,
 ) -> StudyResult:
     """Train what of a plan has no record, and measure finished runs on the tasks that it asks for.
 
     Args:
         on_change: what to do with trunks that were begun by other code or in other arithmetic than now.
         retrain_changed: set trunks aside that have runs made by other code, and train them again.
+        trust: run commands also in a folder where somebody else's have run: `scaling.launch.trust`.
         replace_plan: forget what earlier commands under this name have planned; their records stay.
 
     Raises:
-        ValueError: for an unknown task, or a `max_flops` that pays for no trunk.
+        ValueError: for an unknown task, a `max_flops` that pays for no trunk, a folder that is not trusted.
         ChangedError: where other code or arithmetic has begun trunks, and `on_change` is refuse.
         OSError: when the runs folder cannot be written.
         Stopped: when a signal asked to stop; everything is saved, and the same plan goes on from there.
@@ -118,6 +113,7 @@ def run_study(
     begin = time.monotonic()
     observer = observer or StudyObserver()
     find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
+    check_trust(plan, trust)
     save_plan(plan, replace=replace_plan)
     records = read_study(plan.folder)
     changed = find_changed(plan, records)
@@ -165,6 +161,8 @@ def find_changed(plan: Plan, records: StudyRecords) -> dict[str, str]:
     parallel = plan.config.training.parallel.value
     found = {}
     for trunk in plan.trunks:
+        if isinstance(trunk, CommandTrunk):
+            continue  # what made its runs is in its id, and in their records
         now = trunk_code(trunk, parallel)
         for run in trunk.runs:
             lines = _changed_code(made[run.id], now) if run.id in made else []
@@ -201,6 +199,8 @@ def _check_resumes(expected: Estimate, done: frozenset[str]) -> None:
     plan = expected.plan
     changed = {}
     for trunk, numerics in zip(plan.trunks, expected.numerics, strict=True):
+        if isinstance(trunk, CommandTrunk):
+            continue  # its command decides what to go on from
         missing = [run.id for run in trunk.runs if run.id not in done]
         facts = attempt_facts(trunk, numerics, plan.config.training.parallel.value)
         lines = find_changes(plan.folder / trunk.spec.id, missing, facts) if missing else []
@@ -223,33 +223,16 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
     Raises:
         OSError: when the runs folder cannot be written, naming it and what to change.
     """
-    path = plan.folder / PLAN_FILE
+    body = plan.to_dict()
+    rows = body.pop("runs")
     try:
-        make_folder(plan.folder)
-        with waiting_lock(plan.folder / "plan.lock"):
-            body = plan.to_dict()
-            fresh = {row["run_id"] for row in body["runs"]}
-            earlier = [] if replace else _planned_rows(path)
-            body["runs"] = [*(row for row in earlier if row["run_id"] not in fresh), *body["runs"]]
-            write_json(path, body)
+        join_plan(plan.folder, body, rows, replace=replace)
     except OSError as error:
         where = f"{error.filename} " if error.errno in (errno.ELOOP, errno.EINVAL) else ""
         raise OSError(
             f"runs folder {plan.folder} cannot be written: {where}{error.strerror or error}. "
             "Choose another with runs=FOLDER."
         ) from error
-
-
-def _planned_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a plan that is there already. A damaged one is set aside."""
-    try:
-        rows = [dict(row) for row in read_json(path, LARGEST_PLAN)["runs"]]
-        return [row for row in rows if isinstance(row["run_id"], str)]
-    except FileNotFoundError:
-        return []
-    except (ValueError, KeyError, TypeError) as error:
-        quarantine(path.parent.resolve() / path.name, f"unreadable plan: {error!r}")
-        return []
 
 
 def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:

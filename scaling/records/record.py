@@ -27,6 +27,8 @@ PLAN_FILE = "plan.json"
 QUARANTINE = "quarantine"  # folder of damaged files, in that of a trunk or run; X.reason says why X is there
 
 ACCEPTED = "accepted"  # in an attempt and in a record's versions: the changes that a resume had to accept
+PROGRAM = "program"  # among the versions of a record that another program has made: which
+UNSTATED = "unstated"
 CODE = "code."  # among the versions: a part of the code that made the record, as `root digest`
 
 Status = Literal["done", "diverged"]
@@ -34,7 +36,11 @@ Status = Literal["done", "diverged"]
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One finished run. `loss` is held-out, in nats per predicted token; None exactly when diverged."""
+    """One finished run. `loss` is held-out, in nats per predicted token; None exactly when diverged.
+
+    Ours say everything. A record from another program says None of a number that the program did not give,
+    and `UNSTATED` of a text.
+    """
 
     run_id: str
     trunk_id: str
@@ -42,38 +48,41 @@ class RunRecord:
     status: Status
     family: str
     objective: str
-    width: int
-    depth: int
+    width: int | None
+    depth: int | None
     params: int  # non-embedding parameters (Kaplan)
-    params_matmul: int  # + output layer
-    params_total: int  # everything (Hoffmann)
+    params_matmul: int | None  # + output layer
+    params_total: int | None  # everything (Hoffmann)
     tokens: int  # training tokens seen, repeats included
-    tokens_unique: int  # distinct training tokens seen
-    epochs: float  # tokens / tokens the corpus can serve
+    tokens_unique: int | None  # distinct training tokens seen
+    epochs: float | None  # tokens / tokens the corpus can serve
     flops: float  # 3 x counted forward, multiply-add = 2, as if trained on its own
     flops_6nd: float  # 6 * params * tokens
     loss: float | None  # [nats/token]
     loss_se: float | None  # standard error of `loss`, between stretches of the held-out set
     bits_per_byte: float | None
-    learning_rate: float  # peak
-    batch_tokens: int
-    steps: int
+    learning_rate: float | None  # peak
+    batch_tokens: int | None
+    steps: int | None
     schedule: str
-    cooldown_steps: int
-    seed: int
+    cooldown_steps: int | None
+    seed: int | None
     data: str
     data_fingerprint: str
-    vocab: int
-    context: int
+    vocab: int | None
+    context: int | None
     device: str
     precision: str
-    threads: int
-    seconds: float  # wall-clock of the steps that only this run needed
+    threads: int | None
+    seconds: float | None  # wall-clock of the steps that only this run needed
     attempts: int
     started: str  # ISO 8601, UTC
     finished: str
     params_encoder: int | None = None  # of `params`, where a family has two sides (Ghorbani)
     params_decoder: int | None = None
+    losses: dict[str, dict[str, float]] = field(default_factory=dict)  # held-out set → loss, loss_se, …
+    domains: dict[str, dict[str, float]] = field(default_factory=dict)  # of a mixture → weight, tokens, …
+    tau: float | None = None  # share of the run over which weights are an average; see `Trunk.tau`
     params_active: int | None = None  # of `params`, where a token goes through fewer
     reason: str | None = None  # why and at which step a run diverged
     versions: dict[str, str] = field(default_factory=dict)

@@ -31,5 +31,7 @@ class Thinning:
         due = now >= self._next_time or (self._spacing > 0 and step >= self._next_step)
         if not due and "loss" not in row:
             return False
-        self._next_time, self._next_step = now + self._seconds, step + self._spacing
+        just_due = 0 <= step - self._next_step < 1  # the rest of a step is kept, or 1.25 would become 2
+        self._next_step = (self._next_step if just_due else step) + self._spacing
+        self._next_time = now + self._seconds
         return True

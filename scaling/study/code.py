@@ -22,15 +22,30 @@ from scaling.records.record import CODE
 
 HOME = Path(__file__).parents[1]
 TRAINER, SHARDED = "scaling.training.train", "scaling.training.sharded"
-OPTIMIZER, SCHEDULE = "scaling.training.optim", "scaling.training.schedule"
+OPTIMIZER, SCHEDULE = "scaling.recipe.optimizers.adamw", "scaling.training.schedule"
+SHARE = "scaling.recipe.schedules.constant"
 OBJECTIVES = "scaling.training.objectives"
 WINDOWS, ROWS, GENERATED = "scaling.data.dataset", "scaling.data.rows", "scaling.data.generated"
+MIXED = "scaling.data.mixture"
 TOKENS = "scaling.data.tokenset"
-APART = frozenset({TRAINER, SHARDED, OPTIMIZER, SCHEDULE, OBJECTIVES, TOKENS})  # never within another part
+APART = frozenset({TRAINER, SHARDED, SCHEDULE, OBJECTIVES, TOKENS})  # never within another part
+# Of other wings, and part of these nevertheless.
+TAKEN = {
+    TRAINER: frozenset({"scaling.study.spec", "scaling.data.sizes", "scaling.recipe.parametrisation"}),
+    SCHEDULE: frozenset({"scaling.recipe.cooldown"}),
+}
 
 # They choose between parts: another entry changes no other run.
 CHOOSING = frozenset(
-    {"scaling.models", "scaling.models.registry", "scaling.data.corpora", "scaling.data.truth.sources"}
+    {
+        *("scaling.models", "scaling.models.registry", "scaling.data.corpora", "scaling.data.truth.sources"),
+        *(
+            "scaling.recipe",
+            "scaling.recipe.optimizers",
+            "scaling.recipe.schedules",
+            "scaling.recipe.settings",
+        ),
+    }
 )
 # What they find is part of the data fingerprint, hence of every id.
 PINNED = frozenset(
@@ -74,20 +89,31 @@ DIGITS = 12
 
 
 def run_roots(
-    *, family: str, objective: str, loss: str, corpus: str, source: str | None = None, sharded: bool = False
+    *,
+    family: str,
+    objective: str,
+    loss: str,
+    corpus: str,
+    source: str | None = None,
+    sharded: bool = False,
+    optimizer: str = OPTIMIZER,
+    share: str = SHARE,
 ) -> dict[str, str]:
     """Return the root of every part of a run.
 
     Args:
         family: the module of its family.
         source: the module of a generated corpus.
+        optimizer: the module of its optimizer.
+        share: the module of its schedule, which says the share of the peak rate.
     """
-    data = GENERATED if source else ROWS if corpus == "pairs" else WINDOWS
+    data = GENERATED if source else {"pairs": ROWS, "mixture": MIXED}.get(corpus, WINDOWS)
     names = sorted({objective, loss, "cross_entropy"})  # the held-out loss is always cross-entropy
     roots = {
         "trainer": TRAINER,
-        "optimizer": OPTIMIZER,
+        "optimizer": optimizer,
         "schedule": SCHEDULE,
+        "share": share,
         "objective": f"{OBJECTIVES}:{','.join(names)}",
         "data": data,
         "tokens": source or TOKENS,
@@ -169,7 +195,7 @@ def _covered(module: str, root: str) -> bool:
     if module in NOT_COMPUTING or module in APART:
         return False
     wing = _wing(root)
-    if root == TRAINER and module == "scaling.study.spec":
+    if module in TAKEN.get(root, ()):
         return True
     if not root.startswith("scaling.") and _wing(module) == "scaling.models":
         return True

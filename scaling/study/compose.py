@@ -34,7 +34,7 @@ from omegaconf.errors import OmegaConfBaseException
 from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
 from scaling.study.extensions import load_extensions
-from scaling.study.keys import choices, explain_unknown, is_key, sections
+from scaling.study.keys import choices, explain_unknown, is_key, lies_in_dict, sections
 from scaling.study.mistakes import explain
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
@@ -53,6 +53,11 @@ PRIVATE = (
 )
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"  # every combination of the comma lists
 SEARCH = "scaling.launch.search.Search"
+TEXTS = (  # keys whose values are text as it stands, and not Hydra's grammar
+    *("trainer.command", "trainer.params", "trainer.flops", "trainer.resume"),
+    *("trainer.fields.", "trainer.formulas."),
+)
+OPEN = ("trainer.names.", "trainer.formulas.", "trainer.fields.", "data.settings.")
 GRID_KEYS = {"_target_", "max_batch_size", "params"}
 
 Overrides = tuple[str, ...]
@@ -178,7 +183,10 @@ def _load_extensions(overrides: Sequence[str], sources: Sources) -> tuple[str, .
     asked: Any = []
     folders: list[Path] = []
     for name in names:
-        found = GlobalHydra.instance().config_loader().repository.load_config(name)  # type: ignore[attr-defined]
+        try:
+            found = GlobalHydra.instance().config_loader().repository.load_config(name)  # type: ignore[attr-defined]
+        except EXPECTED as error:
+            raise PlanError(explain(error)) from error
         if found is not None and OmegaConf.is_dict(found.config) and "extensions" in found.config:
             asked = OmegaConf.to_container(found.config)["extensions"]  # type: ignore[call-overload,index]
             folders = [Path(found.path.removeprefix("file://")).parent]
@@ -231,9 +239,29 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         PlanError: for what is no override.
     """
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
+        return OverridesParser.create().parse_overrides(list(map(_quoted, overrides)))
     except HydraException as error:
         raise PlanError(explain(error)) from error
+
+
+def _quoted(line: str) -> str:
+    """Quote what is plain text, and let keys of the user's own be set as any other.
+
+    So a command needs no second pair of quotes for Hydra's grammar, and `trainer.names.x=1` no plus sign.
+    """
+    key, equals, value = line.partition("=")
+    name = key.lstrip("+")
+    if not equals or name.startswith("~"):
+        return line
+    if f"{name}.".startswith(OPEN):
+        key = f"++{name}"
+    if name.startswith(TEXTS) and value[:1] not in ("'", '"') and value not in ("", "null"):
+        value = _quote(value)
+    return f"{key}={value}"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], Sources]:
@@ -248,7 +276,7 @@ def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], 
     for o in parsed:
         file = _named_file(o, Path(runs), sources)
         if file is None:
-            lines.append(str(o.input_line))
+            lines.append(_opened(o))
             continue
         name, path = file
         if not path.is_file():
@@ -256,6 +284,16 @@ def _with_files(overrides: Sequence[str], sources: Sources) -> tuple[list[str], 
         sources = sources.with_file(o.key_or_group, name, path)
         lines.append(f"{o.get_key_element()}={_written(name)}")
     return lines, sources
+
+
+def _opened(override: Override) -> str:
+    """The override, such that it may name an entry that a dict of the schema does not have yet.
+
+    Hydra asks for `++` there, and elsewhere refuses it only by the schema.
+    """
+    line = str(override.input_line)
+    change = override.type is OverrideType.CHANGE
+    return f"++{line}" if change and lies_in_dict(override.key_or_group) else line
 
 
 def _named_file(override: Override, runs: Path, sources: Sources) -> tuple[str, Path] | None:
@@ -408,7 +446,7 @@ def _written(value: Any) -> str:
                 return value
         except HydraException:
             pass
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return _quote(value)
     return {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
 
 
@@ -490,7 +528,7 @@ def complete(line: str) -> list[str]:
     *before, last = begun.split(",")  # of a comma list, the last one is still being typed
     start = f"{key}={''.join(f'{value},' for value in before)}"
     listed = [f"{start}{value}" for value in choices(key) if value.startswith(last)] if equals else []
-    return sorted({*found, *listed})
+    return listed or sorted(found)  # Hydra knows of the value that is set, and names it as Python does
 
 
 class Composer:

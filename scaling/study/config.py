@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, make_dataclass
 from enum import Enum
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from scaling.data.options import DataOptions
+from scaling.data.options import DataOptions, Domain
 from scaling.records.storage.names import LONGEST, slug
-
-
-class Schedule(Enum):
-    """Learning rate over steps: one constant trunk with cooldown branches, or one cosine a budget."""
-
-    trunk = "trunk"
-    cosine = "cosine"
 
 
 class Precision(Enum):
@@ -38,7 +33,7 @@ class Precision(Enum):
 
 
 class Parametrisation(Enum):
-    """How rates and initial weights go with width and depth; see `scaling.training.optim`."""
+    """How rates and initial weights go with width and depth; see `scaling.recipe.parametrisation`."""
 
     standard = "standard"
     mup = "mup"
@@ -120,22 +115,59 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         by_shape = self.width is not None or self.depth is not None
-        if (self.params is None) != by_shape or (self.width is None) != (self.depth is None):
-            asked = {"params": self.params, "width": self.width, "depth": self.depth}
-            raise ValueError(
-                f"model: give either params, or both width and depth; got {asked}. "
-                "On the command line: model.params=1e5, or model.params=null model.width=64 model.depth=3."
-            )
+        if (self.params is not None and by_shape) or (self.width is None) != (self.depth is None):
+            raise self.no_size()
         for key in ("width", "depth", "heads", "kv_heads", "experts", "top_k"):
             value = getattr(self, key)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"model.{key}: at least 1; got {value}.")
+
+    def no_size(self) -> ValueError:
+        """Return the error for what is not one size."""
+        asked = {"params": self.params, "width": self.width, "depth": self.depth}
+        return ValueError(
+            f"model: give either params, or both width and depth; got {asked}. "
+            "On the command line: model.params=1e5, or model.params=null model.width=64 model.depth=3."
+        )
 
     def sizes(self) -> dict[str, Any]:
         """What was asked beside family, size and shape, as plain values."""
         common = {field.name for field in dataclasses.fields(ModelConfig)[:4]}
         asked = {key: value for key, value in vars(self).items() if key not in common and value is not None}
         return {key: value.value if isinstance(value, Enum) else value for key, value in asked.items()}
+
+
+@dataclass
+class CorpusConfig:
+    """A corpus beside the main one, in its tokens: a held-out set, or a domain of a mixture."""
+
+    corpus: str = "text"
+    paths: list[str] = field(default_factory=list)
+    field: str = "text"
+    limit_bytes: float | None = None
+    heldout_fraction: float = 0.02  # of a domain; a held-out set is held out whole
+    subset: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
+
+    def options(self, vocab: int) -> DataOptions:
+        """What was asked as one frozen value."""
+        asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(CorpusConfig)}
+        asked["limit_bytes"] = None if self.limit_bytes is None else int(self.limit_bytes)
+        settings = tuple(sorted(self.settings.items()))
+        return DataOptions(**{**asked, "vocab": vocab, "paths": tuple(self.paths), "settings": settings})
+
+
+@dataclass
+class DomainConfig(CorpusConfig):
+    """One corpus of a mixture."""
+
+    weight: float = 1.0  # its share of the rows, against the other domains' weights
+    max_epochs: float | None = None  # how often a token of it may be seen; the others then take its share
+
+    def __post_init__(self) -> None:
+        _positive("data.mixture", self, ("weight", "max_epochs"))
 
 
 @dataclass
@@ -154,8 +186,18 @@ class DataConfig:
     revision: str | None = None
     train_tokens: float | None = None  # so many tokens, again and again; held-out stays as it is
     settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
+    heldout: dict[str, CorpusConfig] = dataclasses.field(
+        default_factory=dict
+    )  # more sets to judge by: loss_NAME
+    mixture: dict[str, DomainConfig] = dataclasses.field(default_factory=dict)  # domains, for data=mixture
 
     def __post_init__(self) -> None:
+        for section in ("heldout", "mixture"):
+            for name in getattr(self, section):
+                check_set_name(f"data.{section}", name)
+        twice = sorted(self.heldout.keys() & self.mixture.keys())
+        if twice:
+            raise ValueError(f"data.heldout: {twice[0]} is a domain, and is judged by its own held-out part.")
         _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction", "train_tokens"))
         if self.heldout_fraction >= 0.5:
             raise ValueError(f"data.heldout_fraction: below 0.5; got {self.heldout_fraction}.")
@@ -163,6 +205,10 @@ class DataConfig:
     def options(self) -> DataOptions:
         """What was asked as one frozen value, counts as whole numbers."""
         asked = {field.name: getattr(self, field.name) for field in dataclasses.fields(DataOptions)}
+        asked["mixture"] = tuple(
+            Domain(name, one.weight, one.max_epochs, one.options(int(self.vocab)))
+            for name, one in self.mixture.items()
+        )
         for count in ("vocab", "limit_bytes", "train_tokens"):
             asked[count] = None if asked[count] is None else int(asked[count])
         return DataOptions(
@@ -207,22 +253,62 @@ class BudgetConfig:
 
 
 @dataclass
+class TauRule:
+    """The best tau as a power law of tokens per parameter, for `training.tau=rule`."""
+
+    tau: float = 7.3  # at one token a parameter: experiments/decay, with the exponent of the source
+    exponent: float = -0.527  # Bergsma et al. 2025 (arXiv:2505.13738)
+
+    def __post_init__(self) -> None:
+        _positive("training.tau_rule", self, ("tau",))
+
+
+@dataclass
+class BatchRule:
+    """Tokens of a batch as a power law of the training tokens, for `training.sequences=auto`."""
+
+    tokens: float = 1024  # of a batch, at 1e6 training tokens
+    tokens_exponent: float = 0.383  # Bergsma et al. 2025 (arXiv:2505.13738), the best batch
+
+    def __post_init__(self) -> None:
+        _positive("training.batch_rule", self, ("tokens",))
+
+
+@dataclass
+class OptimizerConfig:
+    """One optimizer by name; what all share, such as rate and weight decay, is in `training`."""
+
+    name: str = "adamw"
+    settings: dict[str, float] = field(default_factory=dict)  # its own; the rest are at their defaults
+
+
+@dataclass
 class TrainingConfig:
-    """The recipe. Null learning_rate follows the family's rule in `rates`."""
+    """The recipe. Null learning_rate follows the rule in `rates` for family and optimizer."""
 
     objective: str | None = None  # causal, masked or seq2seq; null: the family's, the only legal one
     loss: Loss = Loss.cross_entropy
     parametrisation: Parametrisation = Parametrisation.standard
-    sequences: float = 8  # a step
+    sequences: Any = 8  # a step; or auto: by batch_rule, from the budget
+    batch_rule: BatchRule = field(default_factory=BatchRule)
+    batch_ramp: Any = None  # [[tokens seen, sequences from there on], …]: larger batches along the trunk
     microbatch: float | None = None  # sequences at once; fewer than a step's means gradient accumulation
     learning_rate: float | None = None
     weight_decay: float = 0.1
+    tau: Any = None  # or the decay by it: 1 / (rate decay steps), a number, or rule: tau_rule
+    tau_rule: TauRule = field(default_factory=TauRule)
     beta1: float = 0.9
     beta2: float = 0.95
     clip: float = 1.0  # gradient norm
-    warmup_steps: float = 32
-    schedule: Schedule = Schedule.trunk
-    cooldown: float = 0.2  # part of a run's steps
+    warmup_steps: float = 32  # at most one token a parameter
+    warmup_tokens: float | None = None  # in place of warmup_steps, and exactly so many
+    schedule: str = (
+        "trunk"  # a name in `scaling.recipe.schedules`: trunk, cosine, linear, inverse_sqrt, power
+    )
+    schedule_settings: dict[str, float] = field(default_factory=dict)
+    cooldown: float = 0.2  # part of a run's steps, where the schedule has no horizon
+    cooldown_shape: str = "sqrt"  # or linear, cosine
+    cooldown_floor: float = 0.0  # share of the rate at the branch that is left at the end
     precision: Precision = Precision.auto
     compile: bool | None = None  # steps by torch.compile; null: the rule in `scaling.training.device`
     device: str = "auto"
@@ -233,7 +319,10 @@ class TrainingConfig:
     curve_tokens: float = 8192  # held-out tokens of each
 
     def __post_init__(self) -> None:
-        _positive("training", self, ("sequences", "microbatch", "learning_rate", "clip", "curve_tokens"))
+        _positive("training", self, ("microbatch", "learning_rate", "clip", "curve_tokens", "warmup_tokens"))
+        _positive_or("training", self, "sequences", "auto")
+        _positive_or("training", self, "tau", "rule")
+        self._check_recipe()
         tokens = self.evaluation_tokens
         if tokens != "auto" and (isinstance(tokens, bool) or not isinstance(tokens, int | float)):
             raise ValueError(f"training.evaluation_tokens: a number, or auto; got {tokens!r}.")
@@ -242,18 +331,82 @@ class TrainingConfig:
         for key in ("weight_decay", "warmup_steps", "curve_evaluations"):
             if not 0 <= getattr(self, key) < math.inf:
                 raise ValueError(f"training.{key}: zero or more; got {getattr(self, key)}.")
-        for key in ("beta1", "beta2", "cooldown"):
+        for key in ("beta1", "beta2", "cooldown", "cooldown_floor"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"training.{key}: from 0 to below 1; got {getattr(self, key)}.")
         if self.compile and self.parallel is not Parallel.none:
             raise ValueError(
                 f"training.compile: not with training.parallel={self.parallel.value}; take one back."
             )
-        if self.microbatch is not None and self.sequences % self.microbatch:
+        if self.microbatch is not None and self.sequences != "auto" and self.sequences % self.microbatch:
             raise ValueError(
                 f"training.microbatch: must divide training.sequences = {self.sequences:g}; "
                 f"got {self.microbatch:g}."
             )
+
+    def _check_recipe(self) -> None:
+        if self.tau is not None and self.weight_decay != TrainingConfig.weight_decay:
+            raise ValueError(
+                f"training.tau: it chooses the weight decay; give tau={self.tau} or "
+                f"weight_decay={self.weight_decay:g}, not both."
+            )
+        ramp = self.ramp()
+        if ramp and self.sequences == "auto":
+            raise ValueError(
+                "training.batch_ramp: needs training.sequences as a number, which it begins with."
+            )
+        if any(a[0] >= b[0] for a, b in pairwise(ramp)):
+            raise ValueError(f"training.batch_ramp: tokens must ascend; got {self.batch_ramp}.")
+
+    def ramp(self) -> tuple[tuple[float, int], ...]:
+        """The batch ramp as pairs (tokens seen, sequences from there on).
+
+        Raises:
+            ValueError: for anything else than a list of pairs of positive numbers.
+        """
+        try:
+            pairs = tuple((float(tokens), int(sequences)) for tokens, sequences in self.batch_ramp or ())
+        except (TypeError, ValueError):
+            pairs = ((0.0, 0),)
+        if any(not 0 < tokens < math.inf or sequences < 1 for tokens, sequences in pairs):
+            raise ValueError(
+                "training.batch_ramp: a list of [tokens seen, sequences from there on] is needed, "
+                f"e.g. 'training.batch_ramp=[[1e5,16],[4e5,32]]'; got {self.batch_ramp!r}."
+            )
+        return pairs
+
+
+@dataclass
+class TrainerConfig:
+    """Who trains: the built-in loop, or a command of yours; see docs/your-trainer.md."""
+
+    kind: str = "builtin"
+    command: str | None = None  # a template: python train.py --n_layer={depth} --max_iters={steps} …
+    result: str = "result.json"  # that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
+    fields: dict[str, str] = field(default_factory=dict)  # of the result: loss: val_loss, params: n_params, …
+    params: str | None = None  # N, a formula: 12*depth*width**2
+    flops: str | None = None  # training FLOPs of a run, a formula; null: 6 N D
+    names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
+    formulas: dict[str, str] = field(default_factory=dict)  # likewise, arithmetic on names: heads: width/64
+    ladder: list[Any] = field(default_factory=list)  # shapes: [{width: 64, depth: 2, heads: 4}, …]
+    branches: bool = False  # one command trains a trunk: {steps} is a list, and the result has a row for each
+    checkpoint: str | None = None  # file or pattern in {folder} that says there is something to go on from
+    resume: str | None = None  # more arguments then, e.g. --init_from=resume
+    timeout: float | None = None  # seconds of one try
+    environment: list[str] = field(default_factory=list)  # secrets that it may see: WANDB_API_KEY, HF_TOKEN
+
+    def __post_init__(self) -> None:
+        _positive("trainer", self, ("timeout",))
+        set_without_use = [key for key in ("command", "params", "flops", "resume") if getattr(self, key)]
+        if self.kind == "builtin" and set_without_use:
+            raise ValueError(
+                f"trainer.{set_without_use[0]}: the built-in trainer has no use for it; add trainer=command."
+            )
+        for rung in self.ladder:
+            if not isinstance(rung, dict) or not rung:
+                raise ValueError(
+                    f"trainer.ladder: each rung is a shape, e.g. {{width: 64, depth: 2}}; got {rung!r}."
+                )
 
 
 @dataclass
@@ -276,8 +429,11 @@ class RunConfig:
     model: ModelConfig = MISSING  # conf/model/<family>.yaml
     data: DataConfig = field(default_factory=DataConfig)
     budget: BudgetConfig = MISSING
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # conf/optimizer/<name>.yaml
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    rates: dict[str, RateRule] = field(default_factory=dict)  # conf/rates/<name>.yaml, by family
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    # conf/rates/<name>.yaml, by family or family.optimizer
+    rates: dict[str, RateRule] = field(default_factory=dict)
     runs: str = "runs"
     cache: str = "~/.cache/scaling"
     workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
@@ -304,6 +460,30 @@ def _positive(section: str, config: object, keys: Iterable[str]) -> None:
             raise ValueError(
                 f"{section}{'.' if section else ''}{key}: a positive, finite number is needed; got {value}."
             )
+
+
+def _positive_or(section: str, config: object, key: str, word: str) -> None:
+    """
+    Raises:
+        ValueError: for anything else than a positive number, `word` or, where it is the default, null.
+    """
+    value = getattr(config, key)
+    if value == word or (value is None and getattr(type(config), key) is None):
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{section}.{key}: a positive, finite number is needed, or {word}; got {value!r}.")
+
+
+def check_set_name(section: str, name: str) -> None:
+    """
+    Raises:
+        ValueError: for a name of a held-out set or domain that could be no part of a column's name.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name.endswith("_se"):
+        raise ValueError(
+            f"{section}: {name!r} cannot name a set; use small letters, digits and underscores, not ending "
+            "in _se, as its loss is the column loss_NAME."
+        )
 
 
 def check_name(name: str) -> None:

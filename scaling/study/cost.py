@@ -16,16 +16,17 @@ def trunk_seconds(
         done: ids of runs that need no training any more.
         reached: steps of the trunk from which training can go on.
     """
-    steps, evaluated, at = 0, 0, 0
+    spec = trunk.spec
+    trained, evaluated, at = 0, 0, 0
     for run in sorted(trunk.runs, key=lambda run: run.branch_step):
         if run.id in done:
             continue
         start = max([at, *(step for step in reached if step <= run.branch_step)])
         drawn = sum(start < step <= run.branch_step for step in trunk.curve_steps)
-        steps += run.branch_step - start + run.cooldown_steps
+        trained += run.tokens - spec.tokens(start)
         evaluated += run.evaluation_tokens + drawn * trunk.curve_tokens
         at = run.branch_step
-    return step_seconds * (steps + evaluated / trunk.spec.batch_tokens / 3)
+    return step_seconds * (trained + evaluated / 3) / spec.batch_tokens
 
 
 def wall_seconds(trunks: Iterable[float], workers: int) -> float:

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from scaling.data.corpora import open_heldout
 from scaling.data.dataset import Dataset
+from scaling.data.options import DataOptions
+from scaling.data.sizes import BatchSizes
 from scaling.models import BASE, FAMILIES, Counts, Family, Shape, get_family
-from scaling.study.config import BudgetConfig, ModelConfig, Parametrisation, RunConfig, Schedule
+from scaling.recipe.cooldown import COOLDOWNS
+from scaling.recipe.optimizers import OPTIMIZERS
+from scaling.recipe.schedules import SCHEDULES
+from scaling.recipe.settings import complete
+from scaling.study.config import ModelConfig, Parametrisation, RunConfig, TrainingConfig
 from scaling.study.extensions import made_by
-from scaling.study.rates import default_learning_rate
+from scaling.study.rates import TOKENS, default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
 
 
@@ -23,23 +30,41 @@ class _Model:
     shape: Shape
     counts: Counts
     data: DataSpec
-    sequences: int  # a step
-    batch_tokens: int
+    row_tokens: float
     flops_per_token: float  # training, counted
+    heldout: tuple[tuple[str, DataOptions], ...]
+    heldout_fingerprints: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """The batches of a trunk."""
+
+    sizes: BatchSizes
+    tokens: int  # of the first
+
+    def steps(self, tokens: float) -> int:
+        """Steps whose tokens come closest to so many."""
+        batches = tokens / self.tokens
+        return self.sizes.steps(batches * self.sizes.first) if self.sizes.ramp else max(1, round(batches))
 
 
 def decide(config: RunConfig, dataset: Dataset) -> list[Trunk]:
-    """Every trunk of one job: one under a constant rate, one a budget under cosine.
+    """Every trunk of one job: one for all budgets, or one a budget where the recipe depends on it.
+
+    It does under a schedule with a horizon, and where the weight decay is chosen by tau.
 
     Raises:
-        ValueError: for an unknown family, a size off the ladder, a budget shorter than its warm-up, or a
-            held-out set smaller than one batch.
+        ValueError: for an unknown family, optimizer or schedule, a size off the ladder, a budget shorter than
+            its warm-up, or a held-out set smaller than one batch.
     """
     model = _model(config, dataset)
-    steps = sorted({_steps(config.budget, amount, model) for amount in config.budget.amounts()})
-    if config.training.schedule is Schedule.cosine:
-        return [_trunk(config, model, n, [n]) for n in steps]
-    return [_trunk(config, model, None, steps)]
+    _check_recipe(config)
+    budgets = [_tokens(config, amount, model) for amount in config.budget.amounts()]
+    if not SCHEDULES[config.training.schedule].horizon and config.training.tau is None:
+        return [_trunk(config, dataset, model, budgets)]
+    trunks = [_trunk(config, dataset, model, [tokens]) for tokens in budgets]
+    return list({trunk.spec.id: trunk for trunk in trunks}.values())  # budgets within a step are one
 
 
 def _model(config: RunConfig, dataset: Dataset) -> _Model:
@@ -47,8 +72,11 @@ def _model(config: RunConfig, dataset: Dataset) -> _Model:
     family = get_family(config.model.family)
     _check_objective(family, config.training.objective)
     counts = family.counts(shape, dataset.vocab, context)
-    sequences, row_tokens = int(config.training.sequences), dataset.row_tokens(context)
-    dataset.heldout_batches(context, EVALUATION_SEQUENCES, 1)  # or it is too small: raises
+    row_tokens = dataset.row_tokens(context)
+    asked = tuple((name, one.options(dataset.vocab)) for name, one in config.data.heldout.items())
+    sets = open_heldout(asked, dataset, config.cache) if asked else {}
+    for one in (dataset, *sets.values()):
+        one.heldout_batches(context, EVALUATION_SEQUENCES, 1)  # or it is too small: raises
     return _Model(
         family,
         shape,
@@ -59,15 +87,19 @@ def _model(config: RunConfig, dataset: Dataset) -> _Model:
             context=context,
             row_tokens=None if row_tokens == context else row_tokens,
         ),
-        sequences=sequences,
-        batch_tokens=round(sequences * row_tokens),
+        row_tokens=row_tokens,
         flops_per_token=counts.training_flops * dataset.reading(context),
+        heldout=asked,
+        heldout_fingerprints=tuple((name, one.fingerprint) for name, one in sets.items()),
     )
 
 
-def _trunk(config: RunConfig, model: _Model, horizon: int | None, steps: list[int]) -> Trunk:
-    """A trunk and a run for each number of `steps`, ascending; `horizon` is that of a cosine."""
-    spec = _spec(config, model, horizon, horizon or steps[-1])
+def _trunk(config: RunConfig, dataset: Dataset, model: _Model, budgets: list[float]) -> Trunk:
+    """A trunk and a run for each of these numbers of tokens, ascending."""
+    batches = _batches(config.training, model, budgets[-1])
+    steps = sorted({batches.steps(tokens) for tokens in budgets})
+    spec = _spec(config, model, batches, steps[-1])
+    dataset.batches(spec.data.context, batches.sizes, 0).by_domain(steps[-1])  # or a mixture runs out: raises
     runs = tuple(sorted((_run(config, model, spec, n) for n in steps), key=lambda run: run.branch_step))
     counts, training = model.counts, config.training
     return Trunk(
@@ -83,41 +115,104 @@ def _trunk(config: RunConfig, model: _Model, horizon: int | None, steps: list[in
         params_active=counts.params_active,
         curve_steps=curve_steps(int(training.curve_evaluations), spec, runs[-1].branch_step),
         curve_tokens=int(training.curve_tokens),
+        heldout=model.heldout,
+        decoupled=OPTIMIZERS[config.optimizer.name].decoupled,
     )
 
 
-def _spec(config: RunConfig, model: _Model, horizon: int | None, longest: int) -> TrunkSpec:
+def _check_recipe(config: RunConfig) -> None:
+    """
+    Raises:
+        ValueError: for an optimizer, schedule or cooldown that is not known or cannot do what is asked of it.
+        ModuleNotFoundError: for an optimizer whose package is missing.
+    """
+    training, name = config.training, config.optimizer.name
+    optimizer, _ = OPTIMIZERS[name], SCHEDULES[training.schedule]
+    _ = COOLDOWNS[training.cooldown_shape]
+    optimizer.check(name, training.parametrisation.value, training.parallel.value)
+    for key in optimizer.unused:
+        if getattr(training, key) != getattr(TrainingConfig, key):
+            raise ValueError(
+                f"training.{key}: optimizer {name!r} has no use for it; got {getattr(training, key)}. "
+                "Leave it out."
+            )
+    if training.tau is not None and not optimizer.decoupled:
+        raise ValueError(
+            f"training.tau: the decay of optimizer {name!r} passes through its momentum, so that the weights "
+            "are no average over a time tau. Give training.weight_decay."
+        )
+
+
+def _batches(training: TrainingConfig, model: _Model, longest: float) -> _Batches:
+    """The batches of a trunk whose longest run has so many tokens."""
+    sequences = training.sequences
+    if sequences == "auto":
+        rule = training.batch_rule
+        wanted = rule.tokens * (longest / TOKENS) ** rule.tokens_exponent
+        sequences = max(1, round(wanted / model.row_tokens))
+    first = int(sequences)
+    ramp: list[tuple[int, int]] = []
+    for tokens, rows in training.ramp():
+        before = BatchSizes(first, tuple(ramp))
+        step = math.ceil(tokens / model.row_tokens / first - 1e-9) if not ramp else ramp[-1][0]
+        while round(before.rows(step) * model.row_tokens) < tokens:
+            step += max(1, int((tokens / model.row_tokens - before.rows(step)) / before.size(step)))
+        ramp.append((step, rows))
+    return _Batches(BatchSizes(first, tuple(ramp)), round(first * model.row_tokens))
+
+
+def _spec(config: RunConfig, model: _Model, batches: _Batches, longest: int) -> TrunkSpec:
     """What decides the weights of a trunk whose longest run has so many steps."""
     training, params = config.training, _used(model.counts)
     sized = rate_params(config, params, model.data.vocab, model.data.context)
+    optimizer, schedule = OPTIMIZERS[config.optimizer.name], SCHEDULES[training.schedule]
+    tokens = (
+        longest * batches.tokens if not batches.sizes.ramp else batches.sizes.rows(longest) * model.row_tokens
+    )
+    rate = training.learning_rate or default_learning_rate(
+        *(config.rates, model.family.name, sized, tokens, batches.tokens), config.optimizer.name
+    )
+    settings = complete(
+        *("training.schedule_settings", f"schedule {training.schedule!r}", schedule.settings),
+        training.schedule_settings,
+    )
+    named = training.schedule not in ("trunk", "cosine")  # they were there before schedules had names
     return TrunkSpec(
         family=model.family.name,
         width=model.shape.width,
         depth=model.shape.depth,
         data=model.data,
         seed=config.seed,
-        sequences=model.sequences,
-        microbatch=int(training.microbatch or model.sequences),
-        learning_rate=training.learning_rate
-        or default_learning_rate(
-            config.rates, model.family.name, sized, longest * model.batch_tokens, model.batch_tokens
-        ),
-        weight_decay=training.weight_decay,
+        sequences=batches.sizes.first,
+        microbatch=int(training.microbatch or batches.sizes.first),
+        learning_rate=rate,
+        weight_decay=_weight_decay(training, rate, longest, tokens / params),
         beta1=training.beta1,
         beta2=training.beta2,
         clip=training.clip,
-        warmup_steps=warmup_steps(int(training.warmup_steps), params, model.batch_tokens),
-        horizon=horizon,
+        warmup_steps=batches.steps(training.warmup_tokens)
+        if training.warmup_tokens
+        else warmup_steps(int(training.warmup_steps), params, batches.tokens),
+        horizon=longest if schedule.horizon else None,
         precision=training.precision.value,
         parametrisation=training.parametrisation.value,
         loss=training.loss.value,
         compile=training.compile,
+        optimizer=config.optimizer.name,
+        optimizer_settings=complete(
+            *("optimizer.settings", f"optimizer {config.optimizer.name!r}", optimizer.settings),
+            config.optimizer.settings,
+        ),
+        schedule=training.schedule if named else "",
+        schedule_settings=settings if named or dict(settings) != dict(schedule.settings) else (),
+        batch_ramp=batches.sizes.ramp,
+        tau_asked=training.tau,
         sizes=model.shape.extra,
-        extensions=_extensions(model),
+        extensions=_extensions(config, model),
     )
 
 
-def _extensions(model: _Model) -> tuple[str, ...]:
+def _extensions(config: RunConfig, model: _Model) -> tuple[str, ...]:
     """What decides the numbers of a run and comes from outside this package."""
     corpus = model.data.corpus
     return made_by(
@@ -125,7 +220,22 @@ def _extensions(model: _Model) -> tuple[str, ...]:
         ("objective", model.family.objective),
         ("corpus", corpus),
         ("generated corpus", corpus),
+        ("optimizer", config.optimizer.name),
+        ("schedule", config.training.schedule),
     )
+
+
+def _weight_decay(training: TrainingConfig, rate: float, steps: int, tokens_per_param: float) -> float:
+    """The decay that was asked for, or three digits of the one whose tau = 1 / (rate * decay * steps) was.
+
+    Source: Bergsma et al. 2025 (arXiv:2505.13738), tau = B / (eta lambda D), its best value a power of D / N.
+    """
+    if training.tau is None:
+        return training.weight_decay
+    tau = training.tau
+    if tau == "rule":
+        tau = training.tau_rule.tau * tokens_per_param**training.tau_rule.exponent
+    return float(f"{1 / (rate * steps * tau):.3g}")
 
 
 def rate_params(config: RunConfig, params: int, vocab: int, context: int) -> int:
@@ -144,15 +254,17 @@ def _run(config: RunConfig, model: _Model, spec: TrunkSpec, steps: int) -> RunSp
     """
     training = config.training
     cooldown = 0 if spec.horizon else max(1, round(training.cooldown * steps)) if training.cooldown else 0
+    tokens = spec.tokens(steps)
     if steps - cooldown <= spec.warmup_steps:
         raise ValueError(
-            f"budget.{config.budget.kind}: {steps * spec.batch_tokens:,} tokens are {steps} steps of "
+            f"budget.{config.budget.kind}: {tokens:,} tokens are {steps} steps of "
             f"{spec.batch_tokens:,}, of which {spec.warmup_steps} warm up and {cooldown} cool down: "
             "no step is left at the full rate. Give more tokens, or a smaller training.sequences."
         )
     asked = training.evaluation_tokens
-    tokens = enough_tokens(model.family.objective, spec.data.context) if asked == "auto" else int(asked)
-    return RunSpec(spec, steps, cooldown, tokens)
+    enough = enough_tokens(model.family.objective, spec.data.context) if asked == "auto" else int(asked)
+    shape = (training.cooldown_shape, training.cooldown_floor) if cooldown else ("sqrt", 0.0)
+    return RunSpec(spec, steps, cooldown, enough, *shape, model.heldout_fingerprints)
 
 
 def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
@@ -204,7 +316,8 @@ def _shape(model: ModelConfig) -> Shape:
     family, sizes = get_family(model.family), model.sizes()
     if model.width is not None and model.depth is not None:
         return family.shape(model.width, model.depth, **sizes)
-    assert model.params is not None  # ModelConfig has checked
+    if model.params is None:  # only a command may find its own
+        raise model.no_size()
     return _shape_for(family, model.params, tuple(sorted(sizes.items())))
 
 
@@ -213,13 +326,13 @@ def _shape_for(family: Family, params: float, sizes: tuple[tuple[str, Any], ...]
     return family.shape_for(params, **dict(sizes))
 
 
-def _steps(budget: BudgetConfig, amount: float, model: _Model) -> int:
-    tokens = {
+def _tokens(config: RunConfig, amount: float, model: _Model) -> float:
+    """The training tokens that an amount of the budget pays for."""
+    return {
         "tokens": amount,
         "tokens_per_param": amount * model.counts.params,
         "compute": amount / model.flops_per_token,
-    }[budget.kind]
-    return max(1, round(tokens / model.batch_tokens))
+    }[config.budget.kind]
 
 
 def _check_objective(family: Family, asked: str | None) -> None:

@@ -19,9 +19,17 @@ SAME = {  # other people's names for ours
     "max_steps": "budget.tokens",
     "epochs": "budget.tokens",
     "warmup": "training.warmup_steps",
+    "opt": "optimizer.name",
+    "optim": "optimizer.name",
     "grad_clip": "training.clip",
     "seq_len": "data.context",
     "vocab_size": "data.vocab",
+}
+# Names of registries, as completion shows them: to look them up there would import PyTorch. A test compares.
+NAMED = {
+    "training.schedule": ("trunk", "cosine", "linear", "inverse_sqrt", "power"),
+    "training.cooldown_shape": ("sqrt", "linear", "cosine"),
+    "optimizer.name": ("adamw", "muon", "sgd", "adafactor", "schedule_free"),
 }
 REPEATS = ("repeat", "repeats", "repeat_num", "seeds", "num_seeds", "n_seeds", "replicates", "trial")
 
@@ -41,8 +49,19 @@ def is_key(key: str) -> bool:
     return True
 
 
+def lies_in_dict(key: str) -> bool:
+    """Whether a key of a section is, or is inside of, a dict of the schema, whose entries a person names."""
+    kind: Any = RunConfig
+    names = key.split(".")
+    for name in names[:2]:
+        kind = _inside(kind, name)
+    return len(names) > 1 and typing.get_origin(kind) is dict and names[0] != "rates"
+
+
 def choices(key: str) -> list[str]:
     """The values that a key can have where there are only a few: of an Enum, or true and false; else none."""
+    if key in NAMED:
+        return list(NAMED[key])
     whole: Any = RunConfig
     for name in key.split("."):
         whole = _inside(whole, name)

@@ -13,6 +13,7 @@ _SECTION = re.compile(r"Merge error: \w+ is not a subclass of (\w+)\. value: (.*
 _MANY = re.compile(
     r"Value (?:'(?P<quoted>[\[{].*?[\]}]|[^']*,[^']*)' of type '\w+' could not be converted to \w+"
     r"|(?P<bare>[\[(].*[\])]) \(\w+\) is not a valid input for .*)\s+full_key: (?P<key>\S+)[\s\S]*"
+    r"|Cannot convert '\w+' to string: '(?P<text>[\[(].*[\])])'\s+full_key: (?P<name>\S+)[\s\S]*"
 )
 _NO_LIST = re.compile(
     r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.\s+full_key: (\S+)[\s\S]*"
@@ -80,7 +81,7 @@ def _section(found: re.Match[str]) -> str | None:
 
 
 def _many(found: re.Match[str]) -> str | None:
-    key, values = found["key"], found["quoted"] or found["bare"]
+    key, values = found["key"] or found["name"], found["quoted"] or found["bare"] or found["text"]
     if not is_key(key):
         return None
     inside = ",".join(part.strip().strip("'\"") for part in values.strip("[]()").split(","))

@@ -14,6 +14,7 @@ from typing import Any
 
 from scaling.records.reading import read_small
 from scaling.records.record import canonical_json, spec_digest
+from scaling.study.command import CommandSpec
 from scaling.study.spec import RunSpec, Trunk, TrunkSpec
 
 SPEC_FILE = "spec.json"
@@ -34,7 +35,7 @@ class OldIds:
     def keep(self, trunk: Trunk) -> Trunk:
         """Return the trunk under the id that it was begun with, if it was; else as it is."""
         spec = trunk.spec
-        if not spec.data.paths or (self.study / spec.id).is_dir():
+        if isinstance(spec, CommandSpec) or not spec.data.paths or (self.study / spec.id).is_dir():
             return trunk
         if self._paths is None:
             self._paths = dict(self._find())

@@ -5,7 +5,8 @@ Every job that cannot be decided is reported, not the first only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -15,6 +16,8 @@ from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.data.options import DataOptions
 from scaling.records.record import SCHEMA
+from scaling.registry import Registry
+from scaling.study.command import CommandSpec, decide_command
 from scaling.study.compose import (
     Composition,
     Job,
@@ -61,6 +64,8 @@ class Plan:
         """
         if self.config.max_flops is None:
             return self
+        if any(math.isnan(trunk.flops) for trunk in self.trunks):
+            raise ValueError("max_flops: the size of a run is not known before; give trainer.params.")
         kept: set[str] = set()
         left = self.config.max_flops
         for trunk in sorted(self.trunks, key=lambda trunk: trunk.flops):
@@ -82,10 +87,13 @@ class Plan:
                 "run_id": run.id,
                 "trunk_id": trunk.spec.id,
                 "family": trunk.spec.family,
-                "params": trunk.params,
+                "params": _known(trunk.params),
                 "tokens": run.tokens,
-                "flops": trunk.flops_per_token * run.tokens,
-                "learning_rate": trunk.spec.learning_rate,
+                "flops": _known(trunk.flops_per_token * run.tokens),
+                "optimizer": trunk.spec.optimizer,
+                "learning_rate": _known(trunk.spec.learning_rate),
+                "weight_decay": _known(trunk.spec.weight_decay),
+                "tau": trunk.tau(run),
                 "seed": trunk.spec.seed,
             }
             for trunk, run in self.runs
@@ -148,17 +156,57 @@ def _decide(jobs: Sequence[Job]) -> dict[Overrides, list[Trunk]]:
     trunks: dict[Overrides, list[Trunk]] = {}
     problems: dict[str, list[Overrides]] = {}
     for job in jobs:
-        dataset = _open(job.config, opened)
-        if isinstance(dataset, Exception):
-            problems.setdefault(str(dataset), []).append(job.overrides)
-            continue
         try:
-            trunks[job.overrides] = decide(job.config, dataset)
-        except ValueError as error:
+            trunks[job.overrides] = TRAINERS[job.config.trainer.kind](job.config, opened)
+        except _Unopened as error:
+            problems.setdefault(str(error.__cause__), []).append(job.overrides)
+        except (ValueError, ImportError) as error:
             problems.setdefault(str(error), []).append(job.overrides)
     if problems:
         raise PlanError(report_problems(problems, [job.overrides for job in jobs]))
+    _refuse_alike(trunks)
     return trunks
+
+
+Opened = dict[DataOptions, Dataset | Exception]
+
+
+class _Unopened(Exception):
+    """A corpus that cannot be opened: the cause says why."""
+
+
+def _decide_builtin(config: RunConfig, opened: Opened) -> list[Trunk]:
+    dataset = _open(config, opened)
+    if isinstance(dataset, Exception):
+        raise _Unopened from dataset
+    return decide(config, dataset)
+
+
+# What decides the trunks of a job, by who trains them.
+TRAINERS: Registry[Callable[[RunConfig, Opened], list[Trunk]]] = Registry(
+    "trainer",
+    "trainer.kind",
+    {"builtin": _decide_builtin, "command": lambda config, opened: decide_command(config)},
+)
+
+
+def _refuse_alike(trunks: Mapping[Overrides, list[Trunk]]) -> None:
+    """
+    Raises:
+        PlanError: for jobs that differ in what their command is not told: it would train one run twice.
+    """
+    asked: dict[str, Overrides] = {}
+    for overrides, found in trunks.items():
+        for run in (run for trunk in found if isinstance(trunk.spec, CommandSpec) for run in trunk.runs):
+            other = asked.setdefault(run.id, overrides)
+            if other != overrides:
+                one, two = (
+                    " ".join(o for o in x if o not in {*other} & {*overrides}) for x in (other, overrides)
+                )
+                raise PlanError(
+                    f"trainer.command: it is told the same for {one} and for {two}, so both would be one "
+                    "run. Use the name of what differs, e.g. {seed}; scaling plan --names lists all."
+                )
 
 
 def _plan(
@@ -217,6 +265,11 @@ def _open(config: RunConfig, opened: dict[DataOptions, Dataset | Exception]) -> 
         except (ValueError, OSError, ImportError) as error:
             opened[options] = error
     return opened[options]
+
+
+def _known(number: float) -> float | None:
+    """None where a number will be known only when a command has ended."""
+    return None if math.isnan(number) else number
 
 
 def _join(one: Trunk, other: Trunk) -> Trunk:

@@ -14,7 +14,12 @@ ANY = "any"  # the rule of families that have none of their own
 
 
 def default_learning_rate(
-    rules: Mapping[str, RateRule], family: str, params: int, tokens: float, batch_tokens: int
+    rules: Mapping[str, RateRule],
+    family: str,
+    params: int,
+    tokens: float,
+    batch_tokens: int,
+    optimizer: str = "adamw",
 ) -> float:
     """Peak rate = r (N / 1e5)^-n (D / 1e6)^d (batch / 1024)^b, to three digits.
 
@@ -22,15 +27,21 @@ def default_learning_rate(
     Source: Malladi et al. 2022 (arXiv:2205.10343), the square-root rule.
 
     Raises:
-        ValueError: for a family without a rule.
+        ValueError: for a family without a rule under this optimizer.
     """
-    rule = _rule(rules, family)
+    rule = _rule(rules, family, optimizer)
     if rule is None:
+        under = "" if optimizer == "adamw" else f" under optimizer {optimizer!r}"
         raise ValueError(
-            f"no learning rate was measured for family {family!r} (known: {', '.join(rules)}); "
+            f"no learning rate was measured for family {family!r}{under} (known: {', '.join(rules)}); "
             "give training.learning_rate, or rules that have it: rates=NAME."
         )
     return float(f"{rule.rate * _factor(rule, params, tokens, batch_tokens):.3g}")
+
+
+def rule_name(family: str, optimizer: str) -> str:
+    """The key of a rule in `conf/rates/`: `family` under AdamW, `family.optimizer` under any other."""
+    return family if optimizer == "adamw" else f"{family}.{optimizer}"
 
 
 def rule_through(
@@ -40,15 +51,17 @@ def rule_through(
     params: int,
     tokens: float,
     batch_tokens: int,
+    optimizer: str = "adamw",
 ) -> RateRule:
     """The rule of a family, moved to give `rate` there; where there is none, the same rate everywhere."""
-    rule = _rule(rules, family) or RateRule(rate, 0.0)
+    rule = _rule(rules, family, optimizer) or RateRule(rate, 0.0)
     return replace(rule, rate=rate / _factor(rule, params, tokens, batch_tokens))
 
 
-def _rule(rules: Mapping[str, RateRule], family: str) -> RateRule | None:
+def _rule(rules: Mapping[str, RateRule], family: str, optimizer: str) -> RateRule | None:
     """What the config says of a family, else what was registered for it, else what holds for any."""
-    return rules.get(family) or RATES.get(family) or rules.get(ANY)
+    own = rule_name(family, optimizer)
+    return rules.get(own) or RATES.get(own) or rules.get(rule_name(ANY, optimizer))
 
 
 def _factor(rule: RateRule, params: int, tokens: float, batch_tokens: int) -> float:

@@ -11,7 +11,10 @@ from functools import cached_property
 from typing import Any
 
 from scaling.data.options import DataOptions
+from scaling.data.sizes import BatchSizes, Ramp
 from scaling.records.record import spec_digest
+
+Settings = tuple[tuple[str, float], ...]
 
 EVALUATION_SEQUENCES = 16  # a held-out batch; not the recipe's, so that every recipe is judged on one set
 
@@ -54,16 +57,32 @@ class TrunkSpec:
     compile: bool | None = None  # steps by torch.compile, as asked: None is resolved where it trains
     origin: str = ""  # run whose state it goes on from; none: fresh weights
     start: int = 0  # its first step then, counted in its own batches
+    optimizer: str = "adamw"
+    optimizer_settings: Settings = ()  # all of them, sorted by name
+    schedule: str = ""  # by name; none: a constant rate, or a cosine where there is a horizon
+    schedule_settings: Settings = ()  # all of them; of a cosine, none at the defaults
+    batch_ramp: Ramp = ()  # (step, sequences of every batch from there on)
+    tau_asked: float | str | None = None  # what the weight decay was chosen by
     sizes: tuple[tuple[str, int | float | bool | str], ...] = ()  # beside width and depth, by name
     extensions: tuple[str, ...] = ()  # `module digest` of what it uses from outside this package
 
     @property
     def batch_tokens(self) -> int:
+        """Tokens of the first batch."""
         return self.tokens(1)
+
+    @property
+    def batch_sizes(self) -> BatchSizes:
+        """Sequences of each batch."""
+        return BatchSizes(self.sequences, self.batch_ramp)
+
+    @property
+    def schedule_name(self) -> str:
+        return self.schedule or ("trunk" if self.horizon is None else "cosine")
 
     def tokens(self, steps: int) -> int:
         """Tokens in `steps` batches; where rows differ in length, as many as are expected."""
-        return round(steps * self.sequences * (self.data.row_tokens or self.data.context))
+        return round(self.batch_sizes.rows(steps) * (self.data.row_tokens or self.data.context))
 
     @property
     def shape(self) -> str:
@@ -76,7 +95,8 @@ class TrunkSpec:
 
     def identity(self) -> dict[str, Any]:
         """Plain data, for `spec.json` and the id: not where the data lie."""
-        data = replace(self.data, paths=self.data.id_paths, id_paths=())
+        # Of a mixture the fingerprint says all: domains, weights and repeats.
+        data = replace(self.data, paths=self.data.id_paths, id_paths=(), mixture=())
         return _plain(replace(self, data=data))
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,12 +112,18 @@ class RunSpec:
     steps: int
     cooldown_steps: int
     evaluation_tokens: int
+    cooldown_shape: str = "sqrt"
+    cooldown_floor: float = 0.0  # of the rate at the branch
+    heldout: tuple[tuple[str, str], ...] = ()  # (name, fingerprint) of more held-out sets
 
     def __post_init__(self) -> None:
         if not 0 <= self.cooldown_steps < self.steps:
             raise ValueError(f"a run of {self.steps} steps cannot cool down for {self.cooldown_steps}.")
         if self.trunk.horizon not in (None, self.steps):
-            raise ValueError(f"a cosine over {self.trunk.horizon} steps cannot give a run of {self.steps}.")
+            raise ValueError(
+                f"a {self.trunk.schedule_name} over {self.trunk.horizon} steps cannot give a run of "
+                f"{self.steps}."
+            )
 
     @property
     def branch_step(self) -> int:
@@ -109,8 +135,13 @@ class RunSpec:
         return self.trunk.tokens(self.steps)
 
     @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch, the mean of a ramp."""
+        return round(self.tokens / self.steps) if self.trunk.batch_ramp else self.trunk.batch_tokens
+
+    @property
     def schedule(self) -> str:
-        return "trunk" if self.trunk.horizon is None else "cosine"
+        return self.trunk.schedule_name
 
     @cached_property
     def id(self) -> str:
@@ -142,6 +173,8 @@ class Trunk:
     params_active: int | None = None
     curve_steps: tuple[int, ...] = ()  # where the trunk's held-out curve is measured
     curve_tokens: int = 0
+    heldout: tuple[tuple[str, DataOptions], ...] = ()  # more sets that its runs are judged by, by name
+    decoupled: bool = True  # a step multiplies weights by 1 - rate * decay, so that tau has a meaning
 
     @property
     def last_step(self) -> int:
@@ -153,9 +186,26 @@ class Trunk:
         return self.last_step + sum(run.cooldown_steps for run in self.runs)
 
     @property
+    def tokens_to_train(self) -> int:
+        """Tokens of trunk and cooldowns together."""
+        if not self.spec.batch_ramp:
+            return self.spec.batch_tokens * self.steps_to_train
+        apart = sum(run.tokens - self.spec.tokens(run.branch_step) for run in self.runs)
+        return self.spec.tokens(self.last_step) + apart
+
+    @property
     def flops(self) -> float:
         """What its runs cost as branches of one trunk [FLOP]."""
-        return self.flops_per_token * self.spec.batch_tokens * self.steps_to_train
+        return self.flops_per_token * self.tokens_to_train
+
+    def tau(self, run: RunSpec) -> float | None:
+        """Share of a run over which its weights are an average, 1 / (rate * decay * steps).
+
+        None without decay, and where the decay is not decoupled from the gradient.
+        Source: Bergsma et al. 2025 (arXiv:2505.13738), B / (eta lambda D).
+        """
+        decay = self.spec.learning_rate * self.spec.weight_decay * run.steps
+        return 1 / decay if decay and self.decoupled else None
 
     @property
     def flops_apart(self) -> float:
@@ -179,7 +229,8 @@ class Trunk:
             "params_decoder": self.params_decoder,
             "params_active": self.params_active,
             "learning_rate": spec.learning_rate,
-            "batch_tokens": spec.batch_tokens,
+            "batch_tokens": run.batch_tokens,
+            "tau": self.tau(run),
             "steps": run.steps,
             "schedule": run.schedule,
             "cooldown_steps": run.cooldown_steps,
@@ -207,14 +258,21 @@ def _plain(spec: Any) -> dict[str, Any]:
         value = getattr(spec, field.name)
         if field.name in _LATER and value == field.default:
             continue
-        found[field.name] = _plain(value) if is_dataclass(value) else value
+        found[field.name] = _plain_value(value)
     return found
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, tuple) and any(map(is_dataclass, value)):
+        return tuple(map(_plain, value))
+    return _plain(value) if is_dataclass(value) else value
 
 
 # Options that the first records did not have.
 _LATER = frozenset(
     {
         *("settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"),
-        *("id_paths", "sizes", "extensions"),
+        *("id_paths", "optimizer", "optimizer_settings", "schedule", "schedule_settings", "batch_ramp"),
+        *("tau_asked", "cooldown_shape", "cooldown_floor", "heldout", "mixture", "sizes", "extensions"),
     }
 )

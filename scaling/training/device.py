@@ -79,7 +79,7 @@ def resolve_numerics(
         found = replace(found, precision="float32")  # a stranger's layers need not know bfloat16 on a CPU
     if spec.compile is not None:
         return replace(found, compiled=spec.compile)
-    flops = trunk.flops_per_token * spec.tokens(trunk.steps_to_train)
+    flops = trunk.flops_per_token * trunk.tokens_to_train
     worth = gains_by_compiling(spec.family, spec.width) and flops >= COMPILE_FLOPS * spec.width
     return replace(found, compiled=worth and alone and found.device == "cpu" and can_compile())
 

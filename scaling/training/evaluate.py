@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,22 @@ class Evaluation:
     loss_se: float  # standard error of the mean
     bits_per_byte: float | None  # None where tokens are no text
     tokens: int  # predicted
+
+    def numbers(self) -> dict[str, float]:
+        """What a record holds of it; bits per byte where it has them."""
+        found = {"loss": self.loss, "loss_se": self.loss_se, "tokens": self.tokens}
+        return found if self.bits_per_byte is None else {**found, "bits_per_byte": self.bits_per_byte}
+
+
+def mean_over_sets(found: Sequence[Evaluation]) -> Evaluation:
+    """The plain mean of losses over sets, whatever their sizes, with its standard error."""
+    bits = [one.bits_per_byte for one in found]
+    return Evaluation(
+        loss=sum(one.loss for one in found) / len(found),
+        loss_se=math.sqrt(sum(one.loss_se**2 for one in found)) / len(found),
+        bits_per_byte=sum(b for b in bits if b is not None) / len(bits) if None not in bits else None,
+        tokens=sum(one.tokens for one in found),
+    )
 
 
 def evaluate(

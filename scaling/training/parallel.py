@@ -80,9 +80,10 @@ def open_state(spec: TrunkSpec, numerics: Numerics, parallel: str) -> TrainState
         )
     if _group is None:
         return LocalState(spec, numerics)
-    if spec.sequences % _group.ranks:
+    uneven = next((rows for rows in spec.batch_sizes.all if rows % _group.ranks), None)
+    if uneven is not None:
         raise ValueError(
-            f"training.sequences: {spec.sequences} rows cannot be shared evenly by {_group.ranks} processes; "
+            f"training.sequences: {uneven} rows cannot be shared evenly by {_group.ranks} processes; "
             "start a number that divides it."
         )
     from scaling.training.sharded import Coordinator

@@ -20,6 +20,8 @@ import torch
 
 from scaling.data.truth.sources import SOURCES
 from scaling.models import FAMILIES, Family, get_family
+from scaling.recipe.optimizers import OPTIMIZERS
+from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import ACCEPTED, CODE
 from scaling.records.storage import checkpoint_steps, history
 from scaling.study.code import code_versions, run_roots
@@ -71,14 +73,25 @@ def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:
             corpus=spec.data.corpus,
             source=source.__module__ if source else None,
             sharded=parallel != "none",
+            optimizer=OPTIMIZERS[spec.optimizer].make.__module__,
+            share=SCHEDULES[spec.schedule_name].share.__module__,
         )
     )
 
 
+_modules: dict[int, tuple[Family, str]] = {}  # a plan asks for every trunk, and a thousand modules are loaded
+
+
 def _module(family: Family) -> str:
     """The module of a family: the one that has it as FAMILY, else the one that its models are built in."""
-    if FAMILIES.origin(family.name):
-        return FAMILIES.origin(family.name)
+    known, name = _modules.get(id(family), (None, ""))
+    if known is not family:
+        name = FAMILIES.origin(family.name) or _find_module(family)
+        _modules[id(family)] = family, name
+    return name
+
+
+def _find_module(family: Family) -> str:
     for name, module in list(sys.modules.items()):
         if getattr(module, "__dict__", {}).get("FAMILY") is family:
             return name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,7 +22,7 @@ from scaling.study.extensions import load_extensions, loaded_files
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Numerics
 from scaling.training.process_group import ProcessGroup
-from scaling.training.state import LocalState
+from scaling.training.state import EVALUATED, LocalState
 
 
 class ShardedState(LocalState):
@@ -34,6 +34,7 @@ class ShardedState(LocalState):
         load_extensions(extensions)
         if kind == "fsdp" and dict(spec.sizes).get("tied"):
             raise ValueError("training.parallel: fsdp cuts up an embedding that model.tied shares; use ddp.")
+        self.kept: list[Tensor] = []
         self.rank, self.ranks, self.kind = dist.get_rank(), dist.get_world_size(), kind
         if numerics.device.startswith("cuda"):
             numerics = replace(numerics, device=f"cuda:{os.environ['LOCAL_RANK']}")
@@ -102,7 +103,19 @@ class ShardedState(LocalState):
             return None if self.rank else full.cpu()
 
         content = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        return {"step": self.step, **_replace(content, whole)}
+        found = {"step": self.step, **_replace(content, whole)}
+        if self.averages:
+            with self.evaluating():
+                found[EVALUATED] = _replace({k: t.clone() for k, t in self.model.state_dict().items()}, whole)
+        return found
+
+    def judge(self, averages: bool) -> None:
+        """Have the model hold the weights that it is judged by, or those that are trained again."""
+        if averages:
+            self.kept = self.use_averages()
+        else:
+            self.use_trained(self.kept)
+            self.kept = []
 
     def spread(self, outline: dict[str, Any], content: dict[str, Any] | None = None) -> None:
         """Become a state that rank 0 has; `outline` is that with a `_Size` in place of every tensor."""
@@ -111,15 +124,20 @@ class ShardedState(LocalState):
         model = self.model.state_dict()
         loaded = {k: self._receive(outline["model"][k], given["model"][k], model[k]) for k in model}
         moments = {
-            i: {k: self._receive(size, given["optimizer"]["state"][i][k], p) for k, size in sizes.items()}
-            for (i, sizes), p in zip(outline["optimizer"]["state"].items(), parameters, strict=True)
+            i: {
+                k: self._receive(size, given["optimizer"]["state"][i][k], parameters[i])
+                for k, size in sizes.items()
+            }
+            for i, sizes in outline["optimizer"]["state"].items()
         }
         self.model.load_state_dict(loaded)
         self.optimizer.load_state_dict({**outline["optimizer"], "state": moments})
         self.step = outline["step"]
 
-    def _receive(self, size: _Size, given: Tensor | _Size, like: Tensor) -> Tensor:
-        """A tensor that rank 0 has, cut up as `like` is if it has its shape."""
+    def _receive(self, size: Any, given: Any, like: Tensor) -> Any:
+        """A tensor that rank 0 has, cut up as `like` is if it has its shape; what is no tensor is there."""
+        if not isinstance(size, _Size):
+            return size
         if isinstance(given, _Size):
             given = torch.empty(size.shape, dtype=size.dtype)
         given = given.to(self.numerics.device)
@@ -145,6 +163,18 @@ class Coordinator:
 
     def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
         torch.save({**self.group.call_all("gather"), "extra": extra}, file)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """See `TrainState.evaluating`."""
+        if not self.group.part.averages:
+            yield
+            return
+        self.group.call_all("judge", True)
+        try:
+            yield
+        finally:
+            self.group.call_all("judge", False)
 
     def restore(self, content: dict[str, Any]) -> dict[str, Any]:
         state = {key: content[key] for key in ("step", "model", "optimizer")}

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
@@ -14,13 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from scaling.data.layout import NOTHING, Batch, Ids
-from scaling.models import get_family, shape_of
+from scaling.models import Shape, get_family, shape_of
+from scaling.recipe.optimizers import OPTIMIZERS, OptimizerOptions
+from scaling.recipe.parametrisation import parametrise, roles
 from scaling.study.spec import TrunkSpec
 from scaling.training.arithmetic import can_fuse, set_arithmetic
 from scaling.training.device import Numerics
 from scaling.training.fused_cross_entropy import sum_of_cross_entropies
 from scaling.training.objectives import LOSSES, cross_entropy
-from scaling.training.optim import make_optimizer, parametrise
+
+EVALUATED = "evaluated"  # in a checkpoint: weights that are judged, where they are not those that are trained
 
 
 class TrainState(Protocol):
@@ -39,6 +43,9 @@ class TrainState(Protocol):
     def restore(self, content: dict[str, Any]) -> dict[str, Any]:
         """Become the state that was saved; returns its `extra`."""
 
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Have `model` hold the weights that it is judged by, while inside; no bit of the state moves."""
+
 
 class LocalState:
     """A `TrainState` on one device. Randomness is spent on the initial weights only.
@@ -54,12 +61,13 @@ class LocalState:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
             model = build_model(spec)
-        parametrise(model, spec)
+        parametrise(model, spec.parametrisation, Shape(spec.width, spec.depth), spec.family)
         self.loss = LOSSES[spec.loss]
         self.model = self._place(model)
         set_arithmetic(self.model, numerics.compute_dtype)
         self.fused = self.loss is cross_entropy and can_fuse(self.model)
         self.optimizer = make_optimizer(self.model, spec)
+        self.averages = OPTIMIZERS[spec.optimizer].averages
         self.compiled: Callable[..., Tensor] | None = None
         if numerics.compiled:
             # On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels.
@@ -125,6 +133,9 @@ class LocalState:
             "optimizer": self.optimizer.state_dict(),
             "extra": extra,
         }
+        if self.averages:
+            with self.evaluating():
+                content[EVALUATED] = {name: t.clone() for name, t in self.model.state_dict().items()}
         torch.save(content, file)
 
     def restore(self, content: dict[str, Any]) -> dict[str, Any]:
@@ -133,6 +144,33 @@ class LocalState:
         self.optimizer.load_state_dict(content["optimizer"])
         self.step = content["step"]
         return dict(content["extra"])
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """See `TrainState.evaluating`."""
+        if not self.averages:
+            yield
+            return
+        kept = self.use_averages()
+        try:
+            yield
+        finally:
+            self.use_trained(kept)
+
+    def use_averages(self) -> list[Tensor]:
+        """Put the optimizer's averages into the model; returns the weights that are trained."""
+        kept = [weights.detach().clone() for weights in self.model.parameters()]
+        optimizer: Any = self.optimizer
+        optimizer.eval()
+        return kept
+
+    def use_trained(self, kept: list[Tensor]) -> None:
+        """Put the trained weights back, to the bit: the optimizer's own way back rounds."""
+        optimizer: Any = self.optimizer
+        optimizer.train()
+        with torch.no_grad():
+            for weights, before in zip(self.model.parameters(), kept, strict=True):
+                weights.copy_(before)
 
 
 def build_model(spec: TrunkSpec) -> nn.Module:
@@ -144,6 +182,25 @@ def build_model(spec: TrunkSpec) -> nn.Module:
 def _whole(tensor: Tensor) -> Tensor:
     """With storage of its own: a file holds the whole storage of what it holds a part of."""
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+
+
+def make_optimizer(model: nn.Module, spec: TrunkSpec) -> torch.optim.Optimizer:
+    """Make the optimizer that a spec asks for, over the parameters of a model."""
+    options = OptimizerOptions(
+        learning_rate=spec.learning_rate,
+        weight_decay=spec.weight_decay,
+        beta1=spec.beta1,
+        beta2=spec.beta2,
+        settings=dict(spec.optimizer_settings),
+        parametrisation=spec.parametrisation,
+        shape=Shape(spec.width, spec.depth),
+    )
+    return OPTIMIZERS[spec.optimizer].make(list(roles(model)), options)
+
+
+def evaluated_weights(content: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint that its model is judged by: the averages, where it has any."""
+    return dict(content.get(EVALUATED) or content["model"])
 
 
 def read_checkpoint(file: BinaryIO) -> dict[str, Any]:

@@ -149,6 +149,7 @@ def time_step(trunk: Trunk, numerics: Numerics) -> StepTime:
 def _key(trunk: Trunk, numerics: Numerics) -> str:
     spec = trunk.spec
     parts = [spec.family, spec.width, spec.depth, spec.data.vocab, spec.data.context]
+    parts += [spec.optimizer] if spec.optimizer != "adamw" else []
     parts += [spec.sequences, spec.microbatch, asdict(numerics), torch.__version__, platform.node()]
     parts += [list(spec.sizes), list(spec.extensions)] if spec.sizes or spec.extensions else []
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:16]

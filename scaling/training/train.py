@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ from scaling.records.storage import (
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
 from scaling.training.device import Numerics, resolve_numerics
-from scaling.training.evaluate import Evaluation, evaluate
+from scaling.training.evaluate import Evaluation, evaluate, mean_over_sets
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
 from scaling.training.origin import go_on_from
@@ -80,12 +80,14 @@ def train_trunk(
     reuse: bool = False,
     on_change: OnChange = "refuse",
     observer: Observer | None = None,
+    heldout: Mapping[str, Dataset] | None = None,
 ) -> list[RunRecord]:
     """Train what of one trunk has no record yet.
 
     Args:
         reuse: reuse what other studies beside `study_folder` have trained; see `scaling.training.reuse`.
         on_change: what to do with a trunk that was begun by other code or in other arithmetic.
+        heldout: the further sets that its runs are judged by, by name, as `open_heldout` gives them.
 
     Returns:
         Every record of its runs, old ones included, in the order of the runs.
@@ -99,6 +101,7 @@ def train_trunk(
             on from the last checkpoint.
     """
     _check_corpus(trunk, dataset)
+    _check_sets(trunk, heldout or {})
     folder = make_folder(safe_child(Path(study_folder), trunk.spec.id))
     with Lock(folder / "lock"):
         sweep_temps(folder)
@@ -122,6 +125,7 @@ def train_trunk(
                     TrunkCache(trunk.spec, folder, facts, reuse=reuse),
                     accepted,
                     observer or Observer(),
+                    heldout or {},
                 ).train(pending)
         records = [load_record(folder, run.id) for run in trunk.runs]
     return [record for record in records if record is not None]
@@ -144,6 +148,16 @@ def _check_corpus(trunk: Trunk, dataset: Dataset) -> None:
         raise ValueError(
             f"trunk {trunk.spec.id} was planned with data {trunk.spec.data.fingerprint}, but the corpus now "
             f"is {dataset.fingerprint}. Plan again: its runs get new ids and share no fit with the old ones."
+        )
+
+
+def _check_sets(trunk: Trunk, heldout: Mapping[str, Dataset]) -> None:
+    planned = dict(trunk.runs[0].heldout)
+    found = {name: dataset.fingerprint for name, dataset in heldout.items()}
+    if planned != found:
+        raise ValueError(
+            f"trunk {trunk.spec.id} was planned with the held-out sets {planned}, but they now are {found}. "
+            "Plan again: its runs get new ids."
         )
 
 
@@ -187,7 +201,9 @@ class _Attempt:
         siblings: TrunkCache,
         accepted: list[str],
         observer: Observer,
+        heldout: Mapping[str, Dataset],
     ) -> None:
+        self.heldout = heldout
         self.trunk, self.dataset, self.folder, self.study = trunk, dataset, folder, study
         self.open_state, self.numerics = state, numerics
         self.attempt, self.siblings, self.observer = attempt, siblings, observer
@@ -195,9 +211,10 @@ class _Attempt:
         if accepted:
             self.versions[ACCEPTED] = "; ".join(accepted)
         spec = trunk.spec
-        self.batches = dataset.batches(spec.data.context, spec.sequences, spec.seed)
+        self.batches = dataset.batches(spec.data.context, spec.batch_sizes, spec.seed)
         self.started = _now()
         self.evaluation_seconds = 0.0
+        self.by_set: dict[str, Evaluation] = {}  # of the run that was evaluated last
 
     @cached_property
     def state(self) -> TrainState:
@@ -294,6 +311,10 @@ class _Attempt:
                 cooldown.advance(run.steps)
                 if not run.cooldown_steps:
                     cooldown.save()  # a run's folder holds its weights, whatever its schedule
+                self.by_set = {
+                    name: self._evaluate_on(dataset, run.evaluation_tokens, saved=True)
+                    for name, dataset in self.heldout.items()
+                }
                 found = self._evaluate(run.evaluation_tokens, saved=True)
                 if not found.loss <= math.log(self.dataset.vocab):
                     reason = (
@@ -332,13 +353,22 @@ class _Attempt:
 
     def _evaluate(self, tokens: int, saved: bool = False) -> Evaluation:
         """Of a state that is saved, a request to stop need not wait for the end."""
+        parts = self.dataset.heldout_sets()
+        if not parts:
+            return self._evaluate_on(self.dataset, tokens, saved)
+        found = {name: self._evaluate_on(one, tokens // len(parts), saved) for name, one in parts.items()}
+        self.by_set |= found
+        return mean_over_sets(list(found.values()))
+
+    def _evaluate_on(self, dataset: Dataset, tokens: int, saved: bool) -> Evaluation:
         started = time.monotonic()
-        rows: Iterable[Ids] = self.dataset.heldout_batches(
+        rows: Iterable[Ids] = dataset.heldout_batches(
             self.trunk.spec.data.context, EVALUATION_SEQUENCES, tokens
         )
         if saved:
             rows = _until_asked(rows)
-        found = evaluate(self.state.model, self.trunk.objective, rows, self.dataset, self.numerics.device)
+        with self.state.evaluating():
+            found = evaluate(self.state.model, self.trunk.objective, rows, dataset, self.numerics.device)
         self.evaluation_seconds += time.monotonic() - started
         return found
 
@@ -356,6 +386,8 @@ class _Attempt:
             loss=found.loss if found else None,
             loss_se=found.loss_se if found else None,
             bits_per_byte=found.bits_per_byte if found else None,
+            losses={name: one.numbers() for name, one in self.by_set.items()} if found else {},
+            domains=self.batches.by_domain(run.steps),
             device=self.numerics.device,
             precision=self.numerics.precision,
             threads=self.numerics.threads,

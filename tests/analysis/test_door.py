@@ -12,8 +12,8 @@ import analysis
 assert not {"numpy", "pandas", "matplotlib", "scipy"} & set(sys.modules)
 from analysis.forecast.predict import forecast_run
 from analysis.report.write import write_report
-from analysis import compare, fit, forecast, load_runs, register, report
-for f in (compare, fit, forecast, load_runs, register, report, analysis.forecast, analysis.report):
+from analysis import advise, compare, fit, forecast, load_runs, register, report
+for f in (advise, compare, fit, forecast, load_runs, register, report, analysis.forecast, analysis.report):
     assert type(f).__name__ == "function", f
 """
 

@@ -41,7 +41,7 @@ def test_an_exported_run_is_built_again_from_its_files(
         assert settings["pad_token"] == settings["eos_token"] == END_NAME
         assert settings["model_max_length"] == record.context
     assert (config["run_id"], config["data_fingerprint"]) == (record.run_id, record.data_fingerprint)
-    shape = Shape(config["width"], config["depth"])
+    shape = get_family(config["family"]).shape(config["width"], config["depth"])
     model = get_family(config["family"]).build(shape, config["vocab"], config["context"])
     model.load_state_dict(safetensors.load_file(tmp_path / "out" / "model.safetensors"))
     state = torch.load(next((folder / "checkpoints").iterdir()), weights_only=True)["model"]

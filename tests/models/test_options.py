@@ -15,11 +15,11 @@ from scaling.data.layout import Layout
 from scaling.models import FAMILIES, Shape
 from scaling.models.moe import Experts
 from scaling.models.options import OPTIONS, Options
+from scaling.recipe.parametrisation import roles
 from scaling.study.plan import plan_study
 from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
 from scaling.training.device import Numerics
 from scaling.training.objectives import OBJECTIVES
-from scaling.training.optim import roles
 from scaling.training.state import LocalState
 
 VOCAB, CONTEXT = 61, 24

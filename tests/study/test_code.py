@@ -9,15 +9,22 @@ from pathlib import Path
 import pytest
 
 from scaling.models import FAMILIES
+from scaling.recipe.optimizers import OPTIMIZERS
+from scaling.recipe.schedules import SCHEDULES
 from scaling.study import code
 from scaling.training.provenance import _module
 
 PACKAGE = Path(code.__file__).parents[1]
+OPTIMIZER_MODULES = {optimizer.make.__module__ for optimizer in OPTIMIZERS.values()}
+SHARE_MODULES = {schedule.share.__module__ for schedule in SCHEDULES.values()}
 FAMILY_MODULES = {name: _module(family) for name, family in FAMILIES.items()}
 PARTS = {
-    *("scaling.training.train", "scaling.training.optim", "scaling.training.schedule"),
+    *("scaling.training.train", "scaling.training.schedule"),
+    *OPTIMIZER_MODULES,
+    *SHARE_MODULES,
     *("scaling.training.objectives:causal,cross_entropy", "scaling.training.objectives:cross_entropy,masked"),
     *("scaling.data.dataset", "scaling.data.rows", "scaling.data.generated", "scaling.data.tokenset"),
+    "scaling.data.mixture",
     *("scaling.data.truth.zipf_facts", "scaling.data.truth.zipf_markov", "scaling.training.sharded"),
     *FAMILY_MODULES.values(),
 }
@@ -31,7 +38,7 @@ def forget() -> None:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package that digests are taken of."""
-    for wing in ("data", "models", "training", "study"):
+    for wing in ("data", "models", "recipe", "training", "study"):
         shutil.copytree(PACKAGE / wing, tmp_path / wing, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "HOME", tmp_path)
     forget()
@@ -58,7 +65,7 @@ def moved(home: Path, file: str, change: Callable[[str], str]) -> set[str]:
 
 def test_every_module_belongs_to_a_part_or_is_said_to_compute_nothing() -> None:
     modules = set()
-    for wing in ("data", "models", "training"):
+    for wing in ("data", "models", "recipe", "training"):
         for path in (PACKAGE / wing).rglob("*.py"):
             name = ".".join(["scaling", *path.relative_to(PACKAGE).with_suffix("").parts])
             if path.name != "__init__.py" or path.read_text().count("import"):
@@ -94,12 +101,16 @@ def append(text: str) -> str:
         ("models/encoder_decoder.py", {"scaling.models.encoder_decoder"}),
         ("models/transformer.py", {f"scaling.models.{name}" for name in ("decoder", "masked", "moe")}),
         ("models/blocks.py", set(FAMILY_MODULES.values())),
-        ("training/optim.py", {"scaling.training.optim"}),
+        ("recipe/optimizers/sgd.py", {"scaling.recipe.optimizers.sgd"}),
+        ("recipe/parametrisation.py", {"scaling.training.train", *OPTIMIZER_MODULES}),
+        ("recipe/schedules/cosine.py", {"scaling.recipe.schedules.cosine"}),
+        ("recipe/cooldown.py", {"scaling.training.schedule"}),
+        ("recipe/optimizers/__init__.py", set()),  # it chooses
         ("training/schedule.py", {"scaling.training.schedule"}),
         ("training/segment.py", {"scaling.training.train"}),
         ("training/evaluate.py", {"scaling.training.train"}),
         ("training/throughput.py", set()),
-        ("data/batches.py", {"scaling.data.dataset", "scaling.data.rows", "scaling.data.generated"}),
+        ("data/batches.py", {f"scaling.data.{name}" for name in ("dataset", "rows", "generated", "mixture")}),
         ("data/truth/zipf_markov.py", {"scaling.data.truth.zipf_markov"}),
         ("data/text.py", set()),  # what it reads is in the fingerprint
     ],

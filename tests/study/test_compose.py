@@ -16,6 +16,7 @@ ARGUMENTS = {  # as `scaling.study.compose` calls them
     "Callbacks": ["config"],
     "ConfigLoaderImpl._apply_overrides_to_config": ["overrides", "cfg"],
     "ConfigRepository.initialize_sources": ["self", "config_search_path"],
+    "ConfigRepository.load_config": ["self", "config_path"],
     "BasicSweeper.split_arguments": ["overrides", "max_batch_size"],
     "BashCompletion._query": ["self", "config_name", "line"],
     "Hydra.format_config_groups": ["self", "predicate"],

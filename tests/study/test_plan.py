@@ -135,7 +135,10 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
         (["name=/abs"], r"'/abs' cannot be a folder's name"),
         (["name=x${seed}/y"], r"'x0/y' cannot be a folder's name"),
         (["seed=one"], r"Value 'one' of type 'str' could not be converted to Integer"),
-        (["training.schedule=linear"], r"Invalid value 'linear', expected one of \[trunk, cosine\]"),
+        (
+            ["training.schedule=cosin"],
+            r"training\.schedule: no schedule named 'cosin'\. Did you mean 'cosine'\?",
+        ),
         (["training.cooldown=1.5"], r"training\.cooldown: from 0 to below 1; got 1\.5"),
         (["training.clip=0"], r"training\.clip: a positive, finite number is needed; got 0"),
         (["training.evaluation_tokens=much"], r"evaluation_tokens: a number, or auto; got 'much'"),

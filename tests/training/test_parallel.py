@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import socket
@@ -25,7 +26,7 @@ from scaling.training import parallel
 from scaling.training.device import Numerics
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.parallel import open_state, process_group
-from scaling.training.state import read_checkpoint
+from scaling.training.state import evaluated_weights, read_checkpoint
 from scaling.training.train import train_trunk
 
 Case = tuple[Trunk, Dataset]
@@ -169,3 +170,43 @@ def test_what_was_started_must_be_what_was_asked(case: Case) -> None:
         with pytest.raises(ValueError, match="3 rows cannot be shared evenly by 2"):
             open_state(replace(spec, sequences=3), ONE_THREAD, "ddp")
     assert parallel.ranks() == 1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kinds"), [("muon", ["ddp"]), ("sgd", ["ddp", "fsdp"]), ("schedule_free", ["ddp", "fsdp"])]
+)
+def test_optimizers_step_and_save_as_one_process(
+    optimizer: str, kinds: list[str], tiny_study: list[str]
+) -> None:
+    if optimizer == "schedule_free":
+        pytest.importorskip("schedulefree")
+    plan = plan_study(
+        [*tiny_study, "model.params=5e3", f"optimizer={optimizer}", "training.learning_rate=1e-3"]
+    )
+    spec = plan.trunks[0].spec
+    dataset = open_dataset(spec.data, plan.config.cache)
+    rows = dataset.batches(spec.data.context, spec.batch_sizes, spec.seed)
+    batches = [OBJECTIVES["causal"](rows.batch(i), dataset.layout, (0, i)) for i in range(4)]
+    alone = open_state(spec, ONE_THREAD, "none")
+    losses = [alone.train_step(batch, 1e-3)[0] for batch in batches]
+    with alone.evaluating():
+        judged = {name: weights.clone() for name, weights in alone.model.state_dict().items()}
+    with processes(2):
+        for kind in kinds:
+            state = open_state(spec, ONE_THREAD, kind)
+            found = [state.train_step(batch, 1e-3)[0] for batch in batches[:2]]
+            file = io.BytesIO()
+            state.save(file, {})
+            file.seek(0)
+            saved = read_checkpoint(file)
+            state = open_state(spec, ONE_THREAD, kind)
+            state.restore(saved)
+            with state.evaluating():
+                pass  # and back, to the bit
+            found += [state.train_step(batch, 1e-3)[0] for batch in batches[2:]]
+            torch.testing.assert_close(found, losses, rtol=1e-4, atol=0)
+            file = io.BytesIO()
+            state.save(file, {})
+            file.seek(0)
+            for name, weights in evaluated_weights(read_checkpoint(file)).items():
+                torch.testing.assert_close(weights, judged[name], rtol=1e-3, atol=1e-5)

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from scaling.recipe.schedules import SCHEDULES
 from scaling.study.spec import RunSpec
-from scaling.training.schedule import COSINE_FLOOR, run_rate, trunk_rate
+from scaling.training.schedule import run_rate, trunk_rate
 from tests.study.test_spec import TRUNK
 
 
@@ -30,7 +31,9 @@ def test_a_run_is_its_trunk_until_the_branch() -> None:
 
 
 def test_cosine_falls_to_a_tenth_at_its_horizon() -> None:
+    floor = SCHEDULES["cosine"].settings["floor"]
+    assert floor == 0.1
     spec = replace(TRUNK, horizon=103)
     assert trunk_rate(spec, 3) == TRUNK.learning_rate
-    assert trunk_rate(spec, 53) == pytest.approx(TRUNK.learning_rate * (1 + COSINE_FLOOR) / 2)
-    assert trunk_rate(spec, 103) == pytest.approx(TRUNK.learning_rate * COSINE_FLOOR)
+    assert trunk_rate(spec, 53) == pytest.approx(TRUNK.learning_rate * (1 + floor) / 2)
+    assert trunk_rate(spec, 103) == pytest.approx(TRUNK.learning_rate * floor)

@@ -44,6 +44,8 @@ from scaling.records.storage.files import (
 from scaling.records.storage.lock import Lock, LockedError, waiting_lock
 from scaling.records.storage.metrics import MetricsLog
 from scaling.records.storage.names import safe_child, slug
+from scaling.records.storage.outputs import OutputLog, read_tail
+from scaling.records.storage.plans import join_plan
 from scaling.records.storage.spare import Spare, find_old_checkpoints, find_set_aside, freed, remove_spares
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "Lock",
     "LockedError",
     "MetricsLog",
+    "OutputLog",
     "Spare",
     "StaleAttempt",
     "atomic_file",
@@ -62,6 +65,7 @@ __all__ = [
     "freed",
     "history",
     "is_latest_attempt",
+    "join_plan",
     "latest_attempt",
     "load_checkpoint",
     "load_evaluation",
@@ -72,6 +76,7 @@ __all__ = [
     "peek_checkpoint",
     "quarantine",
     "read_attempts",
+    "read_tail",
     "record_failure",
     "refuse_link",
     "remove_folder",

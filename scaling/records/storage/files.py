@@ -14,7 +14,7 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -252,14 +252,19 @@ def quarantine(path: str | Path, reason: str) -> Path:
     return target
 
 
-def sweep_temps(folder: str | Path) -> int:
+def sweep_temps(folder: str | Path, skip: Collection[str] = ()) -> int:
     """Remove what killed writers left in a trunk's folder, while holding its lock; returns how many.
 
     Called on a study it leaves the trunks alone: a folder below `folder` that has a lock may be in use.
+
+    Args:
+        skip: names of folders whose files are not ours.
     """
     swept = 0
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not os.path.exists(f"{place}/{name}/{LOCK_FILE}")]
+        folders[:] = [
+            name for name in folders if name not in skip and not os.path.exists(f"{place}/{name}/{LOCK_FILE}")
+        ]
         for name in names:
             if name.startswith(TEMP_PREFIX):
                 os.unlink(f"{place}/{name}")

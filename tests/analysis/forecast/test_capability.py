@@ -5,8 +5,9 @@ import pytest
 
 from analysis.fitting.flat import fit_loss_surface
 from analysis.fitting.runs import FitError
-from analysis.forecast.capability import WAYS, Direct, TwoStage, compare_ways, fit_capability, score_of
+from analysis.forecast.capability import WAYS, Direct, TwoStage, fit_capability, score_of
 from analysis.forecast.links import Sigmoid
+from analysis.forecast.ways import compare_ways
 from analysis.laws.chinchilla import Chinchilla
 
 SURFACE = Chinchilla(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28)
@@ -48,7 +49,7 @@ def test_noise_of_the_task_widens_a_run_and_not_the_law() -> None:
         wide[items] = told.run[1] - told.run[0]
         assert told.run[0] <= told.score.low
         assert told.run[1] >= told.score.high
-    assert wide[100] > 5 * wide[10_000]
+    assert wide[100] > 3 * wide[10_000], "what is not known of the ceiling does not shrink with items"
     assert wide[100] > 2 * 1.96 * np.sqrt(0.65 * 0.35 / 100)
 
 
@@ -59,7 +60,10 @@ def test_new_runs_are_covered() -> None:
         rng = np.random.default_rng(seed)
         loss = SURFACE.sample(rng, relative_noise=0.003, N=N, D=D)
         score = rng.binomial(1000, TASK(loss)) / 1000
-        fit = fit_capability(N, D, loss, score, chance=0.25, items=1000, resamples=100, seed=seed)
+        basis = fit_loss_surface(N, D, loss, resamples=100, seed=seed)
+        fit = fit_capability(
+            N, D, loss, score, chance=0.25, items=1000, basis=basis, resamples=100, seed=seed
+        )
         low, high = fit.forecast(3e9, 6e10, seed=seed).run
         true = TASK(SURFACE.sample(rng, relative_noise=0.003, N=3e9, D=6e10))
         covered += low <= rng.binomial(1000, true) / 1000 <= high
@@ -88,7 +92,7 @@ def test_basis_of_the_caller_is_used() -> None:
     assert isinstance(fit, TwoStage)
     assert fit.basis is basis
     bare = fit_loss_surface(N, D, LOSS, resamples=0)
-    with pytest.raises(FitError, match="a fit was made with resamples=0"):
+    with pytest.raises(FitError, match="the fit was made with resamples=0"):
         fit_capability(N, D, LOSS, TASK(LOSS), basis=bare, resamples=5).forecast(1e9, 1e10)
 
 

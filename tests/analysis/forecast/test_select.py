@@ -34,7 +34,8 @@ def runs(loss: Array, flops: Array | None = None) -> Runs:
 def test_largest_compute_is_held_out_and_forecast() -> None:
     forecast = forecast_heldout(runs(LOSS), PLAIN, Bootstrap(resamples=100), holdout=6)
     table = forecast.table
-    columns = ["params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error", "row"]
+    columns = ["params", "tokens", "flops", "loss", "predicted", "lo", "hi", "error"]
+    columns += ["interval_score", "row"]
     assert list(table.columns) == columns
     assert len(table) >= 6
     assert table["flops"].min() > 6 * (forecast.fit.runs.inputs["N"] * forecast.fit.runs.inputs["D"]).max()
@@ -103,7 +104,7 @@ def test_the_ensemble_holds_what_one_form_misses() -> None:
         ensemble.interval(lambda law: float("nan"))
     with pytest.raises(ValueError, match=r"level: a probability between 0 and 1, e\.g\. 0\.95; got 95"):
         ensemble.interval(lambda law: law.alpha, level=95)
-    with pytest.raises(FitError, match="the ensemble was made with resamples=0"):
+    with pytest.raises(FitError, match="the fit was made with resamples=0"):
         fit_ensemble(runs(loss), (), Bootstrap(resamples=0)).interval(lambda law: law.alpha)
 
 

@@ -13,6 +13,7 @@ from analysis.fitting.runs import Runs
 from analysis.laws.bnsl import BrokenPowerLaw
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
+from analysis.laws.experts import Experts
 from analysis.laws.farseer import Farseer
 from analysis.laws.form import Data, Form
 from analysis.laws.frontier import Frontier
@@ -22,14 +23,25 @@ from analysis.laws.kaplan_floor import KaplanFloor
 from analysis.laws.law import Array, Law
 from analysis.laws.m3 import M3
 from analysis.laws.m4 import M4
+from analysis.laws.mixture import Mixture
 from analysis.laws.overfit import Overfit
+from analysis.laws.parallel import Parallel
 from analysis.laws.power import PowerLaw
 from analysis.laws.power_without_offset import PurePowerLaw
+from analysis.laws.rate_batch import RateBatch
 from analysis.laws.repeated import Repeated
+from analysis.laws.sparse import Sparse
+from analysis.laws.vocabulary import Vocabulary
 
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e4, 1e7, 7), np.geomspace(1e5, 1e8, 6)))
 U = np.minimum(D, np.resize([1e6, 1e7, 1e9], len(D)))
 X = np.geomspace(10, 1e6, 30)
+DENSITY = np.resize([1.0, 0.5, 0.25, 0.125, 0.7], len(N))
+SHARES = dict(
+    zip(("r1", "r2", "r3", "r4"), np.random.default_rng(5).dirichlet(np.ones(5), 40).T, strict=False)
+)
+RATES = np.resize(np.geomspace(3e-4, 3e-2, 5), len(N))
+BATCHES = np.resize(np.geomspace(3e4, 3e6, 4), len(N))
 ALONE = Bootstrap(resamples=0)
 CASES: dict[str, tuple[Law, dict[str, Array]]] = {
     "power": (PowerLaw(1.1, 9.0, 0.3), {"x": X}),
@@ -45,6 +57,21 @@ CASES: dict[str, tuple[Law, dict[str, Array]]] = {
     "farseer": (Farseer(-0.03, 0.15, 0.6, 30.0, -0.1, 1.0, -0.1, 0.1, -0.9), {"N": N, "D": D}),
     "overfit": (Overfit(1.5, 9.0, 5.0, 8.0, 0.5, 0.3, 0.32, 0.4, 0.5), {"N": N, "D": D, "U": U}),
     "gadre": (OverTraining(1.8, 60.0, 70.0, 0.15), {"N": N, "D": D}),
+    "parallel": (Parallel(1.2, 40.0, 0.25, 0.3), {"N": N, "parallel": np.resize([1.0, 2, 4, 8, 3], len(N))}),
+    "sparse": (Sparse(1.5, 20.0, 0.3, 60.0, 0.32, 2.0, 0.8), {"N": N, "D": D, "density": DENSITY}),
+    "vocabulary": (
+        Vocabulary(1.5, 40.0, 0.3, 30.0, 0.35, 60.0, 0.32),
+        {"N": N, "D": D, "vocab_params": np.resize(np.geomspace(1e4, 1e6, 5), len(N))},
+    ),
+    "experts": (
+        Experts(2.6, -0.09, -0.12, 0.01, 2.0, 60.0),
+        {"N": N * 1e2, "experts": np.resize([1.0, 2, 8, 32, 128], len(N))},
+    ),
+    "mixture": (Mixture(1.5, 1.2, -2.0, 0.8, 1.5, -0.6), SHARES),
+    "rate_batch": (
+        RateBatch(1.6, 40.0, 0.3, 60.0, 0.32, 0.06, 0.03, 2e-3, -0.4, 0.2, 3e5, 0.5),
+        {"N": N * 1e3, "D": D * 1e3, "learning_rate": RATES, "batch_tokens": BATCHES},
+    ),
     "repeated": (Repeated(1.5, 40.0, 60.0, 0.3, 0.32, 8.0, 4.0), {"N": N, "D": D, "U": U}),
 }
 

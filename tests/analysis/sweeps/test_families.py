@@ -103,7 +103,7 @@ def test_intervals_of_the_multiplier_cover(trunk: float, run: float, monkeypatch
     Draws of trunks alone, not spread for their number, held 65 and 74 %. The losses of one study go together:
     at 90 % fewer than 31 of 40 studies hold the middle one once in 60, for which the seeds are fixed.
     """
-    monkeypatch.setattr(families, "_test", lambda *_: EqualityTest("not asked", 0.0, 1.0, 0))
+    monkeypatch.setattr(families, "equality_test", lambda *_: EqualityTest("not asked", 0.0, 1.0, 0))
     exact = study({"decoder": DECODER, "lstm": slower(2.0)}, noise=0.0)
     codes = pd.factorize(exact["trunk_id"])[0]
     truth = compare_families(exact, resamples=0).multipliers[0]

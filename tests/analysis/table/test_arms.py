@@ -436,6 +436,28 @@ def test_every_setting_of_a_spec_is_a_column(tmp_path: Path) -> None:
     assert list(arms(load_runs(tmp_path / "runs.csv").rows).parts) == list(found.parts)
 
 
+def test_optimizers_and_their_settings_part_the_runs(tmp_path: Path) -> None:
+    """AdamW has no momentum of Muon's; and tau, which follows from rate, decay and steps, parts nothing."""
+    recipes: list[tuple[str, tuple[tuple[str, float], ...]]] = [
+        *(("adamw", ()), ("muon", (("matrix_rate", 1.0), ("momentum", 0.95)))),
+        ("muon", (("matrix_rate", 1.0), ("momentum", 0.8))),
+    ]
+    for width, tokens, (optimizer, own) in product(WIDTHS, (100_000, 250_000, 630_000), recipes):
+        plain = run_spec(width, tokens, 0.1)
+        spec = replace(plain, trunk=replace(plain.trunk, optimizer=optimizer, optimizer_settings=own))
+        tau = 1 / (0.01 * 0.1 * spec.steps)
+        content = json.loads(json.dumps(spec.to_dict()))
+        record = make_record(width, tokens, spec=content, run_id=spec.id, tau=tau)
+        write_record(tmp_path / "recipes", replace(record, trunk_id=spec.trunk.id))
+    rows = load_runs(tmp_path / "recipes").rows
+    assert {"optimizer", "optimizer_matrix_rate", "decay_tau"} <= set(rows.columns)
+    found = arms(rows)
+    assert len(found.parts) == 3
+    assert found.keys == ("optimizer_momentum",)  # which says whose it is
+    two = arms(rows[rows["optimizer_momentum"] != 0.8].reset_index(drop=True))
+    assert list(two.parts) == ["decoder, optimizer adamw", "decoder, optimizer muon"]
+
+
 def run_spec(width: int, tokens: int, decay: float) -> RunSpec:
     steps = tokens // 4096
     trunk = TrunkSpec(

@@ -1,4 +1,4 @@
-"""AdamW, and how its rate, decay and epsilon and the initial weights go with width and depth."""
+"""How an optimizer's rate, decay and epsilon and the initial weights go with width and depth."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ import torch
 from torch import nn
 
 from scaling.models import BASE, Shape
-from scaling.study.spec import TrunkSpec
-
-EPSILON = 1e-8
 
 Role = Literal["embedding", "vector", "hidden", "residual", "output"]
 
@@ -28,7 +25,7 @@ class Factors:
 
 
 def factors(parametrisation: str, role: Role, shape: Shape) -> Factors:
-    """The factors of a tensor of this role at this shape; all 1 for `standard`, and for any at `BASE`.
+    """The factors for Adam of a tensor of this role at this shape; 1 for `standard`, and for any at `BASE`.
 
     muP: with Adam the rate of matrices whose inputs grow with the width falls as 1 / width, and their decay
     grows as much, so that a step shrinks them as before. Our output layer starts with a spread of 1 / width,
@@ -73,46 +70,20 @@ def roles(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, Role]]:
             yield name, parameter, "hidden"
 
 
-def parametrise(model: nn.Module, spec: TrunkSpec) -> None:
-    """Give freshly built weights the spread that `spec.parametrisation` asks for.
+def parametrise(model: nn.Module, parametrisation: str, shape: Shape, family: str) -> None:
+    """Give freshly built weights of this shape the spread that the parametrisation asks for.
 
     Raises:
         ValueError: for CompleteP asked of a family without a residual stream.
     """
-    shape = Shape(spec.width, spec.depth)
     found = {role for _, _, role in roles(model)}
-    if spec.parametrisation == "completep" and "residual" not in found:
+    if parametrisation == "completep" and "residual" not in found:
         raise ValueError(
             f"training.parametrisation: completep scales what blocks add to a residual stream, and family "
-            f"{spec.family!r} has none. Use mup or standard."
+            f"{family!r} has none. Use mup or standard."
         )
     with torch.no_grad():
         for _, parameter, role in roles(model):
-            init = factors(spec.parametrisation, role, shape).init
+            init = factors(parametrisation, role, shape).init
             if init != 1:
                 parameter.mul_(init)
-
-
-def make_optimizer(model: nn.Module, spec: TrunkSpec) -> torch.optim.AdamW:
-    """AdamW, fused; matrices decay, gains do not. A group's `factor` multiplies the rate of each step.
-
-    Source: Loshchilov & Hutter 2019 (arXiv:1711.05101), decoupled weight decay, scaled by the rate.
-    """
-    groups: dict[tuple[bool, Factors], list[nn.Parameter]] = {}
-    for _, parameter, role in roles(model):
-        by = factors(spec.parametrisation, role, Shape(spec.width, spec.depth))
-        groups.setdefault((role != "vector", by), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": members,
-                "weight_decay": spec.weight_decay * by.decay if decays else 0.0,
-                "eps": EPSILON * by.epsilon,
-                "factor": by.rate,
-            }
-            for (decays, by), members in sorted(groups.items(), key=lambda item: not item[0][0])
-        ],
-        lr=spec.learning_rate,
-        betas=(spec.beta1, spec.beta2),
-        fused=True,
-    )

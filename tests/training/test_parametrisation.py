@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from scaling.models import BASE, FAMILIES, Shape
+from scaling.recipe.optimizers import OPTIMIZERS
+from scaling.recipe.parametrisation import Factors, Role, factors, roles
 from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.device import Numerics
-from scaling.training.optim import Factors, Role, factors, roles
 from scaling.training.state import LocalState
 
 DATA = DataSpec(corpus="text", vocab=61, fingerprint="0123456789abcdef", context=24)
@@ -113,6 +114,27 @@ def test_logits_move_alike_at_every_width_under_mup() -> None:
         slopes[name] = float((x * torch.stack(changes)).sum() / x.square().sum())
     assert abs(slopes["mup"]) < 0.2
     assert slopes["standard"] > 0.3
+
+
+def test_logits_move_alike_at_every_width_under_mup_and_muon() -> None:
+    """The same check for Muon, whose factor is the root of AdamW's: 0.5 more where it has none."""
+    slopes = {}
+    settings = tuple(sorted(OPTIMIZERS["muon"].settings.items()))
+    for name in ("standard", "mup"):
+        changes = []
+        for width in (32, 64, 128, 256):
+            spec = replace(SPEC, width=width, depth=2, parametrisation=name)
+            state = LocalState(replace(spec, optimizer="muon", optimizer_settings=settings), HERE)
+            tokens = torch.from_numpy(_batch().inputs[0])
+            before = state.model(tokens).detach()
+            for _ in range(4):
+                state.train_step(_batch(), 4e-3)
+            changes.append((state.model(tokens).detach() - before).square().mean().sqrt().log())
+        x = torch.tensor([32.0, 64, 128, 256]).log()
+        x = x - x.mean()
+        slopes[name] = float((x * torch.stack(changes)).sum() / x.square().sum())
+    assert abs(slopes["mup"]) < 0.2
+    assert slopes["standard"] > slopes["mup"] + 0.1
 
 
 def _batch():  # type: ignore[no-untyped-def]

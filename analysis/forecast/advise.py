@@ -1,0 +1,236 @@
+"""The runs to train next: those that lower the expected regret of a large run most, for what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.checks import FitWarning
+from analysis.fitting.runs import FitError, Runs
+from analysis.forecast.belief import Belief, Decision, draw_laws
+from analysis.forecast.heldout import noise
+from analysis.forecast.predict import best_of, fit_basis
+from analysis.forecast.select import Ensemble
+from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
+
+WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
+LONGER = 16.0  # times the largest budget and size that candidates go
+WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
+MOST = 12  # runs that one answer names
+POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
+COOLDOWN = 0.2  # share of a branched run's steps that only it needs
+
+
+@dataclass(frozen=True)
+class NextRun:
+    """One run worth training, in the order of training."""
+
+    N: float
+    D: float
+    kind: str  # new size, extension, cooldown or new seed
+    cost: float  # [FLOP] that is added
+    regret: float  # expected, after it and those before it
+    moves: float  # factor by which it is expected to move the best size (one standard deviation)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Which runs next, what each is expected to buy, and when to stop."""
+
+    compute: float  # [FLOP] of the target
+    spend: float  # [FLOP] that the runs may take together
+    now: Decision
+    after: Decision
+    runs: tuple[NextRun, ...]
+    stop: str  # why there are no more
+    level: float
+    weights: Mapping[str, float]  # share of each law in the draws
+    warnings: tuple[FitWarning, ...] = field(default=())
+
+    @property
+    def cost(self) -> float:
+        """What the runs take together [FLOP]."""
+        return sum(run.cost for run in self.runs)
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{name} {share:.2f}" for name, share in self.weights.items())
+        lines = [
+            f"for {self.compute:.4g} FLOP, by {said}:",
+            f"  now    best N {self.now.N}, expected waste {_percent(self.now.regret)}",
+        ]
+        for number, run in enumerate(self.runs, 1):
+            lines.append(
+                f"  run {number}  N {run.N:.4g}, D {run.D:.4g}, {run.kind}: {run.cost:.3g} FLOP; waste then "
+                f"{_percent(run.regret)}, moves N by {100 * (run.moves - 1):.2g} %"
+            )
+        if self.runs:
+            lines.append(
+                f"  after  best N {self.after.N}, expected waste {_percent(self.after.regret)}, for "
+                f"{self.cost:.3g} of {self.spend:.3g} FLOP"
+            )
+        lines.append(f"  {self.stop}")
+        return "\n".join([*lines, *(f"  ! {w.code}: {w.message}" for w in self.warnings)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {**asdict(self), "warnings": [asdict(w) for w in self.warnings], "cost": self.cost}
+
+
+def advise_runs(
+    runs: Runs,
+    compute: float,
+    spend: float | None = None,
+    *,
+    laws: Sequence[str] = (),
+    trunks: Mapping[float, float] | None = None,
+    tolerance: float = 0.005,
+    resamples: int = 200,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Advice:
+    """Choose runs one after the other, each by its expected fall of regret for its cost.
+
+    Draws of the ensemble of laws say what is not known, so runs that tell forms apart are bought too. A run j
+    with loss y moves every draw f by K (y - f_j), K = Cov(f, f_j) / (Var f_j + sigma^2), sigma the scatter of
+    runs about the law; its value is the mean over y of how far the least expected regret falls. The best is
+    taken at its mean loss, its spread is taken off the draws, and the next is chosen. Gain per FLOP alone
+    buys many cheap runs and can leave no money for the one that tells, so plans by gain, by gain per root of
+    cost and by gain per FLOP are made, and the one that is expected to waste least in the end is returned.
+
+    Args:
+        compute: the budget 6 N D [FLOP] whose best size is wanted.
+        spend: FLOPs for the runs together; by default a quarter of what the largest run of each size took.
+        trunks: size → tokens up to which a constant-rate trunk of it can be resumed. A longer run then costs
+            its added tokens, a shorter one its cooldown.
+        tolerance: expected regret at which no more runs are worth naming.
+
+    Raises:
+        ValueError: for a compute or spend that is no positive number.
+        FitError: for runs that determine no law of N and D.
+
+    Source: the knowledge gradient of Frazier, Powell & Dayanik 2008 (SIAM J. Control Optim. 47); the update
+    of draws is the ensemble Kalman filter's (Evensen 1994), with perturbed observations.
+    """
+    for name, value in (("compute", compute), ("spend", spend)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name}: a positive number of FLOP; got {value!r}.")
+    if not {"N", "D"} <= set(runs.inputs):
+        raise FitError("advice needs params and tokens of every run, to choose the next of both.")
+    basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
+    rng = np.random.default_rng(seed)
+    fits = basis.fits if isinstance(basis, Ensemble) else (basis,)
+    weights = basis.weights if isinstance(basis, Ensemble) else np.ones(1)
+    drawn = draw_laws([fit.draws for fit in fits], weights, rng, compute)
+    if spend is None:
+        spend = _largest_costs(runs) / 4
+    state = Belief.of(drawn, compute)
+    sigma = float(np.std(noise(best_of(basis))))
+    candidates = _candidates(runs, spend)
+    N, D = candidates.T if len(candidates) else np.empty((2, 0))
+    state = state.seeing(drawn, N, D)
+    now = state.decision(level)
+    pool = _Pool(N, D, spend, trunks, runs, sigma, tolerance)
+    plans = [pool.plan(state, power, np.random.default_rng(seed + 1)) for power in POWERS]
+    chosen, state, stop = min(plans, key=lambda plan: (plan[1].least_regret(), sum(r.cost for r in plan[0])))
+    names = {fit.name: float(w) for fit, w in zip(fits, weights, strict=True)}
+    return Advice(compute, spend, now, state.decision(level), chosen, stop, level, names, warnings)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Candidate runs, what there is already, and the money."""
+
+    N: Array  # (J,)
+    D: Array  # (J,)
+    spend: float
+    trunks: Mapping[float, float] | None
+    runs: Runs
+    sigma: float
+    tolerance: float
+
+    def plan(
+        self, state: Belief, power: float, rng: np.random.Generator
+    ) -> tuple[tuple[NextRun, ...], Belief, str]:
+        """Choose runs one by one, by gain over cost^power; also the draws after them, and why it ends."""
+        held, left = dict(self.trunks or {}), self.spend
+        taken = set(zip(self.runs.inputs["N"].tolist(), self.runs.inputs["D"].tolist(), strict=True))
+        chosen: list[NextRun] = []
+        while len(chosen) < MOST:
+            regret = state.least_regret()
+            if regret < self.tolerance:
+                words = (
+                    f"the expected waste is below {_percent(self.tolerance)}; more runs would change little"
+                )
+                return tuple(chosen), state, f"stop: {words}"
+            pairs = list(zip(self.N.tolist(), self.D.tolist(), strict=True))
+            priced = [_price(n, d, held, (n, d) in taken, self.trunks is not None) for n, d in pairs]
+            cost = np.array([c for c, _ in priced])
+            usable = cost <= left
+            if not usable.any():
+                return tuple(chosen), state, "the spend is used up"
+            after, moves = state.values(self.sigma, rng, usable)
+            gain = np.where(usable, regret - after, -np.inf)
+            best = int(np.argmax(gain))
+            if gain[best] <= 1e-3 * regret:
+                words = (
+                    f"no run within {left:.3g} FLOP is expected to lower the waste; the best would move N by "
+                    f"{100 * (moves[best] - 1):.2g} %"
+                )
+                return tuple(chosen), state, f"stop: {words}"
+            # A gain per FLOP of next to nothing, for next to nothing, is the draws' noise.
+            j = int(np.argmax(np.where(gain >= WORTH * gain[best], gain / cost**power, -np.inf)))
+            state = state.after(j, self.sigma, rng)
+            n, d = pairs[j]
+            chosen.append(NextRun(n, d, priced[j][1], float(cost[j]), state.least_regret(), float(moves[j])))
+            left -= cost[j]
+            taken.add((n, d))
+            if self.trunks is not None:
+                held[n] = max(held.get(n, 0.0), d)
+        return tuple(chosen), state, f"{MOST} runs are named; ask again with their losses"
+
+
+def _candidates(runs: Runs, spend: float) -> Array:
+    """(J, 2) N and D that the spend pays for, on a grid of those that exist and of some beyond."""
+    N, D = runs.inputs["N"], runs.inputs["D"]
+
+    def axis(values: Array) -> Array:
+        known = np.unique(values)
+        if len(known) > 6:
+            known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
+        beyond = float(values.max()) * np.geomspace(2, LONGER, 4)
+        between = np.sqrt(known[1:] * known[:-1])
+        return np.concatenate([known, beyond, between])
+
+    pairs = np.array([(n, d) for n in axis(N) for d in axis(D)])
+    ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
+    near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)
+    # An extension or a cooldown costs a part of the whole run, so dearer runs may be within the spend.
+    return np.asarray(pairs[near & (cost * COOLDOWN <= spend)])
+
+
+def _price(
+    N: float, D: float, held: Mapping[float, float], exists: bool, resumable: bool
+) -> tuple[float, str]:
+    """What a run adds [FLOP], and what it is."""
+    whole = FLOPS_PER_PARAM_TOKEN * N * D
+    if exists:
+        return whole, "new seed"
+    reached = held.get(N)
+    if not resumable or reached is None:
+        return whole, "new size" if reached is None else "new run"
+    if reached < D:
+        return FLOPS_PER_PARAM_TOKEN * N * (D - reached * (1 - COOLDOWN)), "extension"
+    return COOLDOWN * whole, "cooldown"
+
+
+def _largest_costs(runs: Runs) -> float:
+    N, D = runs.inputs["N"], runs.inputs["D"]
+    return float(sum(FLOPS_PER_PARAM_TOKEN * n * D[n == N].max() for n in np.unique(N)))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"

@@ -1,0 +1,143 @@
+"""Rolling forecasts: at ever earlier cuts, laws fitted to the smaller runs forecast the larger ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.bootstrap.variance import scatter, student
+from analysis.fitting.fit import Fit, fit_runs
+from analysis.fitting.losses import Robust
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import FitError, Runs
+from analysis.laws.form import AT_BOUND
+from analysis.laws.law import Array
+
+ALONE = Bootstrap(resamples=0)
+CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # shares of the runs, by compute, that are held out
+END = (0.25,)  # the one cut of a curve: a law of six parameters takes a second to fit
+STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
+LEAST_FREEDOM = 2.0
+LEAST_FITTED = 0.3  # share of the runs; fits to fewer err for want of runs, and judge no form
+RUNS_COUNT = 2  # power of the number of fitted runs, by which a cut counts
+LARGEST_ERROR = 10.0  # of a log loss; a law without a finite forecast is this wrong
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Forecasts of the runs (h,) beyond one cut by every law, fitted to the runs before it."""
+
+    fitted: int  # runs before the cut
+    reach: Array  # (h,) compute over the largest fitted compute
+    errors: Mapping[str, Array]  # law → log predicted minus log observed loss (h,)
+    expected: Mapping[str, Array]  # law → standard deviation of that error if the law is true (h,)
+
+
+def cuts_for(runs: Runs) -> tuple[float, ...]:
+    """The cuts that runs can pay for."""
+    return END if tuple(runs.inputs) == ("x",) else CUTS
+
+
+def roll(
+    runs: Runs, laws: Sequence[str], cuts: Sequence[float] = CUTS, robust: Robust | None = None
+) -> tuple[Cut, ...]:
+    """Forecast the runs beyond each cut by each law; cuts that leave too few runs are absent.
+
+    Raises:
+        FitError: when no cut leaves enough runs for every law.
+    """
+    robust, compute = robust or Robust(), runs.compute
+    found: dict[int, Cut] = {}
+    reason = "no cut"
+    for cut in cuts:
+        held = largest(compute, max(1, round(cut * runs.n)))
+        before = int((~held).sum())
+        if before == 0 or before in found:  # runs of one budget are held out together
+            continue
+        if found and before < LEAST_FITTED * runs.n:
+            continue
+        ahead = runs.take(held)
+        try:
+            fits = {law: fit_runs(runs.take(~held), Recipe(law, robust), ALONE) for law in laws}
+        except FitError as error:  # this cut leaves too little; the next may be smaller
+            reason = str(error)
+            continue
+        if before <= max(len(fit.theta) for fit in fits.values()):  # each passes through its runs
+            reason = f"{before} runs before the cut leave nothing over"
+            continue
+        pairs = {law: _forecast(fit, ahead) for law, fit in fits.items()}
+        found[before] = Cut(
+            before,
+            compute[held] / compute[~held].max(),
+            {law: error for law, (error, _) in pairs.items()},
+            {law: deviation for law, (_, deviation) in pairs.items()},
+        )
+    if not found:
+        raise FitError(f"laws cannot be ranked: no cut leaves enough runs of smaller compute ({reason})")
+    return tuple(found.values())
+
+
+def error_of(cuts: Sequence[Cut], law: str) -> float:
+    """The rms relative error of a law's rolling forecasts; a cut counts by the square of its fitted runs."""
+    share = np.array([cut.fitted for cut in cuts], dtype=float) ** RUNS_COUNT
+    squares = [float(np.mean(cut.errors[law] ** 2)) for cut in cuts]
+    return float(np.sqrt(np.average(squares, weights=share)))
+
+
+def drift_of(cuts: Sequence[Cut], law: str) -> float:
+    """The standard deviation by which a law's form misses, a factor of e of compute beyond its runs.
+
+    A form that is a little wrong misses by more the further it reaches, and its own bootstrap cannot know.
+    What the squared errors of rolling forecasts exceed those of a true form by, from sampling and noise, is
+    set to drift² ln² reach. A cut counts by the square of how many runs were fitted: early ones err for want
+    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0
+    where the errors are no larger than expected.
+
+    Source: the excess variance of method-of-moments random effects, DerSimonian & Laird 1986 (Controlled
+    Clinical Trials 7); a discrepancy between simulator and truth, Kennedy & O'Hagan 2001 (JRSS B 63).
+    """
+    excess = grown = 0.0
+    for cut in cuts:
+        weight = float(cut.fitted) ** RUNS_COUNT
+        excess += weight * float(np.mean(cut.errors[law] ** 2 - cut.expected[law] ** 2))
+        grown += weight * float(np.mean(log_reach(cut.reach) ** 2))
+    if not (excess > 0 and grown > 0):
+        return 0.0
+    return float(np.sqrt(excess / grown)) * student(max(len(cuts) / 2, LEAST_FREEDOM))
+
+
+def log_reach(reach: npt.ArrayLike) -> Array:
+    """ln of compute over the largest fitted compute; 0 inside."""
+    inside: Array = np.log(np.maximum(np.asarray(reach, dtype=float), 1.0))
+    return inside
+
+
+def largest(compute: Array, count: int) -> npt.NDArray[np.bool_]:
+    """The `count` runs of largest compute, and those that tie with the last of them."""
+    cut = np.sort(compute)[-count]
+    held: npt.NDArray[np.bool_] = compute >= cut * (1 - 1e-9)
+    return held
+
+
+def _forecast(fit: Fit, ahead: Runs) -> tuple[Array, Array]:
+    """Errors (h,) of forecasts, and their standard deviations by the delta method if the law is true."""
+    inputs = ahead.only(fit.law.inputs).inputs
+    form, theta = fit.form, fit.theta
+    free = (theta > form.lower + AT_BOUND) & (theta < form.upper - AT_BOUND)
+    steps = STEP * np.eye(len(theta))[free]
+    slope = (form.value(theta + steps) - form.value(theta - steps)) / (2 * STEP)  # (p, n)
+    residual = fit.data.log_loss - form.value(theta[None])[0]
+    noise = float(np.std(residual)) * scatter(form, theta, fit.runs, residual).widening
+    covariance = np.linalg.pinv(slope @ slope.T, hermitian=True) * noise**2
+    up, down = form.laws(theta + steps), form.laws(theta - steps)
+    with np.errstate(all="ignore"):  # a law far outside its runs may leave what a float holds
+        tilt = np.array([np.log(a(**inputs)) - np.log(b(**inputs)) for a, b in zip(up, down, strict=True)])
+        error = np.log(fit.law(**inputs)) - np.log(ahead.loss)
+    tilt = np.nan_to_num(tilt / (2 * STEP), nan=0.0, posinf=0.0, neginf=0.0)
+    sampling = np.einsum("ih,ij,jh->h", tilt, covariance, tilt)
+    bounded = np.clip(np.nan_to_num(error, nan=LARGEST_ERROR), -LARGEST_ERROR, LARGEST_ERROR)
+    return bounded, np.sqrt(np.maximum(sampling, 0.0) + noise**2)

@@ -1,0 +1,1 @@
+"""Optimizers, schedules and parametrisations by name: what the planner asks about and the trainer uses."""

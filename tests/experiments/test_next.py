@@ -1,0 +1,54 @@
+"""`scaling next`: words, JSON, and a study that `scaling plan` takes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments.cli import main
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    N, D = (v.ravel() for v in np.meshgrid([5e3, 1.2e4, 3e4, 7e4], [2e5, 5e5, 1.2e6, 3e6]))
+    loss = (1.2 + 12 * N**-0.35 + 60 * D**-0.4) * np.exp(0.004 * np.random.default_rng(0).standard_normal(16))
+    path = tmp_path_factory.mktemp("next") / "t.csv"
+    pd.DataFrame({"params": N, "tokens": D, "loss": loss}).to_csv(path, index=False)
+    return path
+
+
+def test_a_study_is_written_that_can_be_planned(
+    small: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "more.yaml"
+    asked = ["next", str(small), "--compute", "1e15", "--resamples", "60", "--to", str(to), "--base", "smoke"]
+    assert main([*asked, "--device", "h100", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["files"][0] == str(to)
+    assert told["price"]["basis"] == "assumed"
+    assert told["cost"] <= told["spend"]
+    usual = [
+        f"runs={tmp_path}/runs",
+        f"cache={tmp_path}/cache",
+        f"data.paths=[{tiny_corpus}/*.txt]",
+        "data.vocab=256",
+    ]
+    assert main(["plan", f"study={to}", *usual, "data=text", "data.heldout_fraction=0.2", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    sizes = {run["N"] for run in told["runs"]}
+    planned = [run["params"] for run in plan["runs"]]
+    assert all(min(abs(np.log(n / size)) for size in sizes) < 0.3 for n in planned)
+    assert plan["study"] == "more"
+
+
+def test_what_cannot_be_asked_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (["--compute", "1e15", "--run"], "--run trains the study that --to names"),
+        (["--compute", "1e15", "--device", "b9000"], "'b9000' is not known"),
+        (["--compute", "1e15", "--devices", "8"], "of which device?"),
+        (["--compute", "1e15", "--arm", "lstm"], "'lstm' is none of them"),
+    ):
+        assert main(["next", str(small), "--resamples", "40", *words]) == 2
+        assert message in capsys.readouterr().err
