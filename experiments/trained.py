@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.extension import add_extension
 from scaling.records.record import RECORD_FILE
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_extension(parser)
     parser.add_argument("--cache", default=CACHE, help=f"token files (default {CACHE})")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-
-
-def add_extension(parser: argparse.ArgumentParser) -> None:
-    """The files that register what runs from outside this package are made by."""
-    parser.add_argument(
-        "--extension",
-        action="append",
-        type=Path,
-        default=[],
-        metavar="FILE.py",
-        help="a Python file that registers the family of the run; it is run",
-    )
 
 
 def open_run(asked: argparse.Namespace) -> Finished:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from experiments.extension import add_extension
 from experiments.terminal import Column, table
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords, read_study
@@ -38,13 +39,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--workers", type=int, help="runs at a time (default: the cores; 1 on a GPU)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument(
-        "--extension",
-        action="append",
-        default=[],
-        metavar="FILE.py",
-        help="a Python file that registers a family or a task; it is run",
-    )
+    add_extension(parser, "a family or a task")
     asked = parser.parse_args(arguments)
     load_extensions(asked.extension)
     settings: list[dict[str, Any]] = [{"quantise": int(bits)} for bits in asked.quantise]

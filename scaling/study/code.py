@@ -51,7 +51,17 @@ CHOOSING = frozenset(
 PINNED = frozenset(
     f"scaling.data.{name}"
     for name in (
-        *("cache", "compressed", "huggingface", "options", "pairs", "python_source", "source", "split"),
+        *(
+            "cache",
+            "compressed",
+            "huggingface",
+            "options",
+            "pairs",
+            "python_source",
+            "source",
+            "split",
+            "stale",
+        ),
         "text",
     )
 )

@@ -52,7 +52,10 @@ def load_extensions(asked: Iterable[str | Path], folders: Sequence[Path] = ()) -
     """
     _load_installed()
     paths = [_find(Path(file).expanduser(), folders) for file in asked]
+    modules = {module_of(path): path for path in paths}
     for path in paths:
+        if modules[module_of(path)] != path:
+            raise ValueError(f"extensions {path} and {modules[module_of(path)]} have one name; rename one.")
         _load_file(path)
     return tuple(map(str, paths))
 
@@ -129,11 +132,11 @@ def module_of(path: str | Path) -> str:
 def _load_file(path: Path) -> None:
     name = module_of(path)
     known = _loaded.get(name)
-    if known is not None and known.path == str(path):
+    if known is not None:
         code.forget_files()
-        if code.own_digest(name) == known.digest:
+        if known.path == str(path) and code.own_digest(name) == known.digest:
             return
-        forget(name)
+        forget(name)  # it was edited, or another file of this name takes its place
     elif _taken(name, path):
         raise ValueError(
             f"extension {path}: a module named {name} is there already, {_taken(name, path)}; rename yours."
@@ -141,8 +144,8 @@ def _load_file(path: Path) -> None:
     elif name in sys.modules:  # imported, e.g. for a class of it that came from another process
         _remember(str(path), name)
         return
-    fresh = str(path.parent) not in sys.path
-    if fresh:
+    before = list(sys.path)
+    if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # it may import its neighbours; theirs never hide what is installed
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -153,8 +156,8 @@ def _load_file(path: Path) -> None:
             exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        if fresh:  # else a file of the same name elsewhere would be taken for this one
-            sys.path.remove(str(path.parent))
+        _loaded.pop(name, None)
+        sys.path[:] = before
         raise ValueError(
             f"extension {path}, line {_line(error, path)}: {type(error).__name__}: {error}"
         ) from error
