@@ -6,11 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
 from experiments.extension import add_extension
-from scaling.capability.finished import CACHE, Finished, open_finished
-=======
->>>>>>> main
 from scaling.records.record import RECORD_FILE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.table.columns import is_known
+from analysis.table.columns import SHARES, is_known
 from analysis.table.headers import count_header_rows, is_index_row, name_columns, names_columns
 from analysis.table.nested import flatten_objects
 from analysis.table.numbers import is_number, shorten
@@ -186,7 +186,8 @@ def _refuse_transposed(source: str, lines: Sequence[_Line]) -> None:
     Raises:
         ValueError: with what to do.
     """
-    named = [line.cells[0] for line in lines[:_SAMPLE] if is_known(line.cells[0])]
+    first = [line.cells[0] for line in lines[:_SAMPLE]]
+    named = [name for name in first if is_known(name) and name not in SHARES]  # r1, r2 … name runs, too
     if len(named) > 1 and not any(is_known(name) for name in lines[0].cells[1:]):
         raise ValueError(
             f"{source}: the quantities ({', '.join(map(repr, named[:4]))}) stand in the first column, so "

@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-from experiments.extension import add_extension
-=======
 from experiments.trained import add_run, open_run
->>>>>>> main
 from scaling.records.record import RECORD_FILE
 from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
@@ -36,12 +32,6 @@ def main(arguments: list[str]) -> int:
     add_run(parser)
     parser.add_argument("--to", required=True, metavar="PATH", help="a folder; of a study: a .csv file")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
-<<<<<<< HEAD
-    parser.add_argument("--cache", default="~/.cache/scaling", help="token files (default ~/.cache/scaling)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (default cpu)")
-    add_extension(parser)
-=======
->>>>>>> main
     asked = parser.parse_args(arguments)
     to = Path(asked.to)
     if to.suffix == ".csv":

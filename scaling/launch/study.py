@@ -112,18 +112,12 @@ def run_study(
     """
     begin = time.monotonic()
     observer = observer or StudyObserver()
-    find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
-    check_trust(plan, trust)
-    save_plan(plan, replace=replace_plan)
-    records = read_study(plan.folder)
-    changed = find_changed(plan, records)
-    if changed and retrain_changed:
-        records, changed = _set_aside(plan, changed), {}
+    records, changed = _open(plan, replace_plan, trust, retrain_changed)
     asked = frozenset(run.id for _, run in plan.runs)
     before = frozenset(record.run_id for record in records.records)
     if before >= asked:
-        scores, planning = _measure_tasks(plan, records), time.monotonic() - begin
-        return StudyResult(plan, records, asked, before, scores, planning, changed=changed)
+        scores = _measure_tasks(plan, records)
+        return StudyResult(plan, records, asked, before, scores, time.monotonic() - begin, changed=changed)
     expected = estimate(plan.affordable())
     if on_change == "refuse" and _is_local(plan):
         _check_resumes(expected, before)
@@ -143,13 +137,27 @@ def run_study(
         asked,
         before,
         _measure_tasks(plan, records),
-        planning,
-        training,
-        evaluation,
-        expected.wall.median,
-        timed_out,
-        changed,
+        planning=planning,
+        training=training,
+        evaluation=evaluation,
+        expected=expected.wall.median,
+        timed_out=timed_out,
+        changed=changed,
     )
+
+
+def _open(
+    plan: Plan, replace_plan: bool, trust: bool, retrain_changed: bool
+) -> tuple[StudyRecords, dict[str, str]]:
+    """Check and write what is asked for; return the records that are there, and those of other code."""
+    find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
+    check_trust(plan, trust)
+    save_plan(plan, replace=replace_plan)
+    records = read_study(plan.folder)
+    changed = find_changed(plan, records)
+    if changed and retrain_changed:
+        return _set_aside(plan, changed), {}
+    return records, changed
 
 
 def find_changed(plan: Plan, records: StudyRecords) -> dict[str, str]:

@@ -144,8 +144,8 @@ def _load_file(path: Path) -> None:
     elif name in sys.modules:  # imported, e.g. for a class of it that came from another process
         _remember(str(path), name)
         return
-    fresh = str(path.parent) not in sys.path
-    if fresh:
+    before = list(sys.path)
+    if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # it may import its neighbours; theirs never hide what is installed
     module = ModuleType(name)
     module.__file__ = str(path)
@@ -157,8 +157,7 @@ def _load_file(path: Path) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         _loaded.pop(name, None)
-        if fresh:  # else a file of the same name elsewhere would be taken for this one
-            sys.path.remove(str(path.parent))
+        sys.path[:] = before
         raise ValueError(
             f"extension {path}, line {_line(error, path)}: {type(error).__name__}: {error}"
         ) from error

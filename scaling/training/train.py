@@ -97,8 +97,7 @@ def train_trunk(
         ChangedError: when the trunk was begun by other code or in other arithmetic; `on_change` is refuse.
         LockedError: when another process trains this trunk.
         Stopped: when asked to stop; it has saved.
-        OSError, RuntimeError, MemoryError: what stopped training; noted under `failures/`, and a rerun goes
-            on from the last checkpoint.
+        OSError, RuntimeError, MemoryError: what stopped training; noted under `failures/`.
     """
     _check_corpus(trunk, dataset)
     _check_sets(trunk, heldout or {})

@@ -13,7 +13,7 @@ from tests.data.conftest import Opener, write_documents
 
 def test_an_unknown_corpus_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError, match=r"no corpus 'books'\. There are: huggingface, pairs, python_source, text,"
+        ValueError, match=r"no corpus 'books'\. There are: huggingface, mixture, pairs, python_source, text,"
     ):
         open_dataset(DataOptions("books", 256), tmp_path)
 
