@@ -58,7 +58,7 @@ def sensitivity(
             row |= {name: _finite(f, other.law) for name, f in quantities.items()}
             row["rms"] = other.rms
         rows.append(row)
-    names = [*fit.law.parameters, *quantities]
+    names = list(dict.fromkeys([*fit.law.parameters, *quantities]))  # of one name, the quantity counts
     return pd.DataFrame(rows, columns=["kind", "what", "runs", *names, "rms", "reason"])
 
 

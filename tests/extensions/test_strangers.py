@@ -63,7 +63,18 @@ def test_from_file_to_report(trained: list[str], tmp_path: Path, capsys: pytest.
     runs = {path.parent.name.partition("-")[0]: path.parent for path in find_record_files(folder)}
     run, cache = str(runs["gru"]), next(o for o in trained if o.startswith("cache=")).removeprefix("cache=")
     sample = ["sample", run, "--prompt", "item 3", "--tokens", "40", "--cache", cache]
-    evaluate = ["evaluate", str(folder), "--tasks", "recall", "--workers", "1", "--cache", cache]
+    evaluate = [
+        "evaluate",
+        str(folder),
+        "--tasks",
+        "none",
+        "--quantise",
+        "8",
+        "--workers",
+        "1",
+        "--cache",
+        cache,
+    ]
     export = ["export", run, "--to", str(tmp_path / "out"), "--cache", cache]
     for command in (sample, export):
         assert main(command) == 2
