@@ -58,8 +58,8 @@ class Solution:
         """
         away = self.theta - self.theta[best]
         above = self.objective - self.objective[best]
-        foretold = 0.5 * ((away @ self.hessian[best]) * away).sum(axis=1)
-        found: Bools = (above <= tolerance) | (np.abs(above - foretold) <= 0.5 * foretold)
+        expected = 0.5 * ((away @ self.hessian[best]) * away).sum(axis=1)
+        found: Bools = (above <= tolerance) | (np.abs(above - expected) <= 0.5 * expected)
         return found
 
 

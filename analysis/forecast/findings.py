@@ -275,7 +275,8 @@ def _other_choices(fit: Fit, table: RunTable) -> pd.DataFrame:
         "L*": lambda law: law.optimum(compute, **others).loss,
     }
     if hasattr(type(fit.law), "growth"):
-        quantities = {"a": lambda law: law.growth, **quantities}
+        named = "growth" if "a" in fit.law.parameters else "a"  # some laws call a prefactor so
+        quantities = {named: lambda law: law.growth, **quantities}
     kept = [
         name
         for name in ("params_matmul", "params_total")

@@ -1,4 +1,4 @@
-"""`python -m experiments.capability [TABLE]`: do scores follow scale; can the largest be foretold?"""
+"""`python -m experiments.capability [TABLE]`: do scores follow scale; can the largest be predicted?"""
 
 from __future__ import annotations
 

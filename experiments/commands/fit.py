@@ -1,4 +1,4 @@
-"""`scaling fit TABLE`: laws with intervals and warnings, and how well they foretold the largest runs."""
+"""`scaling fit TABLE`: laws with intervals and warnings, and how well they forecast the largest runs."""
 
 from __future__ import annotations
 

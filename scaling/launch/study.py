@@ -247,11 +247,9 @@ def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
     """Train, and show it where `tracking` says; whether `max_hours` ended it."""
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
+    write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
     begin = time.monotonic()
     with _viewer(plan) as viewer, after(limit):
-        write_atomic(
-            plan.folder / "multirun.yaml", plan.composition.to_yaml().encode()
-        )  # as Hydra leaves one
         try:
             launch(plan, expected.share, Observers(observer, viewer), on_change)
         except Stopped:

@@ -40,6 +40,7 @@ def after(seconds: float | None) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        _asked.clear()
 
 
 @contextmanager
@@ -56,8 +57,7 @@ def on_signals() -> Iterator[None]:
     # nohup has a hang-up ignored, and that stays.
     heard = [s for s in SIGNALS if s != signal.SIGHUP or signal.getsignal(s) != signal.SIG_IGN]
     before = {number: signal.signal(number, ask) for number in heard}
-    _asked.clear()
-    try:
+    try:  # a request that is there already stands: a time limit may be over before training starts
         yield
     finally:
         for number, handler in before.items():

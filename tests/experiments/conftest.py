@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from analysis.fitting import sensitivity
 from analysis.fitting.fit import Fit
 from analysis.fitting.profile import Profile, profile
 from analysis.fitting.recipe import Recipe
+from analysis.forecast import findings
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.laws.form import Data, Form
 from analysis.report import write
@@ -61,6 +63,14 @@ def coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(Recipe, "form", coarse)
+
+
+@pytest.fixture
+def few_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report refits a law under a few other choices only, and its lack of fit is known coarsely."""
+    monkeypatch.setattr(findings, "SAMPLES", (39, 39))
+    monkeypatch.setattr(sensitivity, "TRUNKS", 1)
+    monkeypatch.setattr(findings, "sensitivity", partial(sensitivity.sensitivity, dropped=(), burn_in=()))
 
 
 @pytest.fixture

@@ -50,12 +50,16 @@ def mapped(law: str) -> list[str]:
     return ["--columns", *own] if own and "D" not in inputs else []
 
 
+HEAVY = ("farseer", "overfit", "rate_batch")  # long searches, and the same path as all others
+LAWS = [pytest.param(law, marks=pytest.mark.slow) if law in HEAVY else law for law in law_names()]
+
+
 def test_every_law_has_a_case() -> None:
     assert set(CASES) == set(law_names())
 
 
-@pytest.mark.parametrize("law", law_names())
-@pytest.mark.usefixtures("fitted_once", "svg_alone")
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.usefixtures("fitted_once", "svg_alone", "few_choices")
 def test_fit_profile_json_and_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_table(tmp_path / "t.csv", law)
     arguments = [str(tmp_path / "t.csv"), "--law", law, *mapped(law), *FAST]
@@ -87,7 +91,7 @@ def readable(law: str) -> set[str]:
     return set(law_named(law).form(Data.of(dict(inputs), truth(**inputs)), Pins()).readouts)
 
 
-@pytest.mark.parametrize("law", law_names())
+@pytest.mark.parametrize("law", LAWS)
 def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = tmp_path / "t.csv", tmp_path / "forecast.json"
     inputs = write_table(path, law)

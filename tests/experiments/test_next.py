@@ -23,7 +23,7 @@ def test_a_study_is_written_that_can_be_planned(
     small: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = tmp_path / "more.yaml"
-    asked = ["next", str(small), "--compute", "1e15", "--resamples", "60", "--to", str(to), "--base", "smoke"]
+    asked = ["next", str(small), "--compute", "1e19", "--resamples", "60", "--to", str(to), "--base", "smoke"]
     assert main([*asked, "--device", "h100", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["files"][0] == str(to)

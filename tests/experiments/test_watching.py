@@ -32,6 +32,7 @@ sys.exit(main(["run", *words]) or main(["run", *words, "budget.tokens=[2e3,5e3,1
 """
 
 
+@pytest.mark.slow
 def test_a_resumed_study_syncs_as_one_and_comes_back_as_a_table(
     tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

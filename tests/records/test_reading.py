@@ -11,12 +11,11 @@ import pytest
 
 from experiments.cli import main
 from scaling.launch import search
-from scaling.launch.study import _planned_rows as planned_rows
 from scaling.records import reading
 from scaling.records.evaluation import read_evaluations
 from scaling.records.reading import printable, read_json, read_small
 from scaling.records.record import DamagedRecord, read_study
-from scaling.records.storage import history, load_checkpoint, load_evaluation, load_record
+from scaling.records.storage import history, load_checkpoint, load_evaluation, load_record, plans
 from scaling.training import throughput
 from tests.analysis.synthetic import write_study
 
@@ -100,7 +99,7 @@ def test_whatever_else_is_read_is_a_file_too(study: Path, kind: Callable[[Path],
     assert throughput._read(place / "throughput.json") == {}
     assert search._read_trials(place / "trials.json") == []
     if kind is not as_giant:  # a plan may be large
-        assert planned_rows(place / "plan.json") == []
+        assert plans._read_plan(place / "plan.json") == {}
         assert not (place / "plan.json").exists()  # set aside
     assert not (place / "trials.json").exists() or kind is as_giant
     assert load_evaluation(place, "x.json") is None

@@ -63,6 +63,7 @@ def commands_of(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_script_is_killed_and_goes_on(tmp_path: Path) -> None:
     words = [*asked(tmp_path, "killed", "model.width=32", "budget.tokens=[10240]"), "workers=1"]  # 40 steps
     harness = start(words)

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import pytest
 from analysis.table import load_runs
 from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
-from scaling.models.counting import check_counts
 from scaling.records.record import RunRecord, read_study
 from scaling.records.storage import checkpoints
 from scaling.study.plan import plan_study
@@ -72,14 +70,6 @@ def outcome(folder: Path) -> dict[str, Any]:
 def steps_of(trunk: Trunk, done: int = 0) -> int:
     """Steps to train from step `done` of the trunk."""
     return trunk.last_step - done + sum(run.cooldown_steps for run in trunk.runs)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def model_is_counted_once() -> Iterator[None]:
-    """Not at every try: that takes as long as all else."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("scaling.training.train.check_counts", cache(check_counts))
-        yield
 
 
 @pytest.fixture(scope="module")
