@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     # Each process that a test starts would compile PyTorch and pandas anew, ten seconds every time.
@@ -61,3 +62,19 @@ def tiny_study(tiny_corpus: Path, tmp_path: Path, tmp_path_factory: pytest.TempP
         "training.curve_evaluations=3",
         "training.curve_tokens=1024",
     ]
+
+
+@pytest.fixture
+def trained_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every step that is trained in this process."""
+    from scaling.training.state import LocalState
+
+    found: list[int] = []
+    train_step = LocalState.train_step
+
+    def counting(self: LocalState, *arguments: Any) -> Any:
+        found.append(self.step)
+        return train_step(self, *arguments)
+
+    monkeypatch.setattr(LocalState, "train_step", counting)
+    return found

@@ -27,7 +27,6 @@ from scaling.study.plan import Plan, plan_study
 from scaling.training import segment, train
 from scaling.training.observer import Observer
 from scaling.training.provenance import ChangedError
-from scaling.training.state import LocalState
 from scaling.training.throughput import StepTime
 
 ROOT = Path(scaling.__file__).parents[1]
@@ -62,20 +61,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def overrides(tiny_study: list[str]) -> list[str]:
     """One trunk with two runs."""
     return [*tiny_study, "model.params=5e3", "budget.tokens=[2e3,4e3]"]
-
-
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Every step that is trained."""
-    found: list[int] = []
-    train_step = LocalState.train_step
-
-    def counting(self: LocalState, *arguments: Any) -> Any:
-        found.append(self.step)
-        return train_step(self, *arguments)
-
-    monkeypatch.setattr(LocalState, "train_step", counting)
-    return found
 
 
 @pytest.fixture
@@ -124,12 +109,12 @@ def other_processor(monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_resume_under_other_code_or_on_another_machine_is_refused(
     overrides: list[str],
     monkeypatch: pytest.MonkeyPatch,
-    steps: list[int],
+    trained_steps: list[int],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Naming what has changed from what to what, and both ways on; nothing is trained."""
     plan = begin(overrides, monkeypatch)
-    done = len(steps)
+    done = len(trained_steps)
     for other in (other_code, other_torch, other_processor):
         with monkeypatch.context() as patch:
             said = other(patch)
@@ -142,7 +127,7 @@ def test_a_resume_under_other_code_or_on_another_machine_is_refused(
         other_code(patch)
         assert main(["run", *overrides]) == 2
     assert "a trunk was begun by other code or in other arithmetic" in capsys.readouterr().err
-    assert len(steps) == done
+    assert len(trained_steps) == done
     # The change of another family stops nothing.
     digest_of = code.digest_of
     monkeypatch.setattr(code, "digest_of", lambda root: "0" * 12 if "lstm" in root else digest_of(root))
@@ -152,15 +137,18 @@ def test_a_resume_under_other_code_or_on_another_machine_is_refused(
 
 
 def test_a_job_on_another_machine_refuses_by_itself_and_is_not_tried_again(
-    overrides: list[str], monkeypatch: pytest.MonkeyPatch, steps: list[int], caplog: pytest.LogCaptureFixture
+    overrides: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    trained_steps: list[int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The machine that trains may not be the one that planned."""
     plan = begin(overrides, monkeypatch)
-    done = len(steps)
+    done = len(trained_steps)
     job = TrunkJob(plan.trunks[0], plan.config.cache, plan.folder, plan.name, "cpu", 1)
     other_processor(monkeypatch)
     train_here([job], Observer())
-    assert len(steps) == done
+    assert len(trained_steps) == done
     assert "refused: a trunk was begun" in caplog.text
     (failure,) = read_study(plan.folder).failures.values()
     assert failure.kind == "changed"
@@ -168,17 +156,21 @@ def test_a_job_on_another_machine_refuses_by_itself_and_is_not_tried_again(
 
 
 def test_restart_trains_from_the_first_step(
-    overrides: list[str], monkeypatch: pytest.MonkeyPatch, change: Any, steps: list[int], tmp_path: Path
+    overrides: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Any,
+    trained_steps: list[int],
+    tmp_path: Path,
 ) -> None:
     plan = begin(overrides, monkeypatch)
-    steps.clear()
+    trained_steps.clear()
     clean = replace(plan, folder=tmp_path / "clean" / "tiny")
     run_study(replace(clean, config=replace(plan.config, runs=str(tmp_path / "clean"))))
-    whole = len(steps)
+    whole = len(trained_steps)
     change(DECODER)
-    steps.clear()
+    trained_steps.clear()
     assert main(["run", "--restart", *overrides]) == 0
-    assert len(steps) == whole
+    assert len(trained_steps) == whole
     folder = tmp_path / "runs" / "tiny"
     assert losses(folder) == losses(tmp_path / "clean" / "tiny")
     assert list(folder.glob("*/superseded/000001/checkpoints/*.pt"))  # nothing is deleted
@@ -196,15 +188,15 @@ def test_an_accepted_change_is_recorded_and_shown(
     overrides: list[str],
     monkeypatch: pytest.MonkeyPatch,
     change: Any,
-    steps: list[int],
+    trained_steps: list[int],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     begin(overrides, monkeypatch)
     change(DECODER)
-    done = len(steps)
+    done = len(trained_steps)
     assert main(["run", "--accept-change", *overrides]) == 0
-    assert min(steps[done:]) > 0  # it went on
+    assert min(trained_steps[done:]) > 0  # it went on
     folder = tmp_path / "runs" / "tiny"
     for record in read_study(folder).records:
         assert f"{DECODER} {'0' * 12} now" in record.versions["accepted"]
@@ -224,12 +216,16 @@ def test_an_accepted_change_is_recorded_and_shown(
 
 
 def test_finished_runs_of_other_code_are_listed_and_trained_again_when_asked(
-    overrides: list[str], change: Any, steps: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    overrides: list[str],
+    change: Any,
+    trained_steps: list[int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = tmp_path / "runs" / "tiny"
     plan = plan_study(overrides)
     run_study(plan)
-    before, trained = losses(folder), len(steps)
+    before, trained = losses(folder), len(trained_steps)
     change(DECODER)
     result = run_study(plan)
     assert result.nothing_to_train
@@ -238,11 +234,11 @@ def test_finished_runs_of_other_code_are_listed_and_trained_again_when_asked(
         said = printed(command, capsys)
         assert f"2 runs were made by other code: family {DECODER}" in said
         assert "--retrain-changed trains them again" in said
-    assert len(steps) == trained
+    assert len(trained_steps) == trained
     body = json.loads(printed(["status", str(folder), "--json"], capsys))
     assert set(body["changed"]) == set(before)
     again = run_study(plan, retrain_changed=True)
-    assert len(steps) == 2 * trained
+    assert len(trained_steps) == 2 * trained
     assert losses(folder) == before  # only the digest was another one
     assert not again.changed
     assert not run_study(plan).changed
@@ -314,15 +310,15 @@ def old(record: RunRecord) -> RunRecord:
 
 
 def test_records_from_before_digests_are_reused_and_said_once(
-    overrides: list[str], steps: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    overrides: list[str], trained_steps: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "runs" / "tiny"
     run_study(plan_study(overrides))
     rewrite(folder, old)
-    trained = len(steps)
+    trained = len(trained_steps)
     said = printed(["run", "--retrain-changed", *overrides], capsys)
     assert said.count("2 runs do not say which code made them") == 1
-    assert len(steps) == trained
+    assert len(trained_steps) == trained
     run_study(plan_study([*overrides, "budget.tokens=[2e3,4e3,6e3]"]))  # and their trunk goes on
-    assert 0 not in steps[trained:]
+    assert 0 not in trained_steps[trained:]
     assert any("2 of 3 runs do not say which code" in note for note in load_runs(folder).notes)

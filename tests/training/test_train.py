@@ -276,29 +276,15 @@ def log_of(case: Case, folder: Path) -> bytes:
     return (folder / case[0].spec.id / "metrics.jsonl").read_bytes()
 
 
-@pytest.fixture
-def stepped(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Every step that is trained."""
-    found: list[int] = []
-    train_step = LocalState.train_step
-
-    def counting(self: LocalState, *arguments: Any) -> Any:
-        found.append(self.step)
-        return train_step(self, *arguments)
-
-    monkeypatch.setattr(LocalState, "train_step", counting)
-    return found
-
-
 @pytest.mark.parametrize("lost", ["record", "checkpoints", "whole checkpoints", "folder"])
 def test_a_shorter_run_that_is_damaged_later_cuts_nothing_of_the_trunk(
-    case: Case, tmp_path: Path, stepped: list[int], lost: str
+    case: Case, tmp_path: Path, trained_steps: list[int], lost: str
 ) -> None:
     """Its own checkpoint is enough; without one the way to its branch is trained beside the trunk."""
     trunk, _ = case
     before = {r.run_id: r for r in train(case, tmp_path)}
     wanted, folder = results(tmp_path), tmp_path / trunk.spec.id
-    stepped.clear()
+    trained_steps.clear()
     short = trunk.runs[0]
     record = folder / short.id / "record.json"
     record.write_bytes(record.read_bytes()[:-30])
@@ -311,14 +297,14 @@ def test_a_shorter_run_that_is_damaged_later_cuts_nothing_of_the_trunk(
         shutil.rmtree(folder / short.id)
     train(case, tmp_path)
     assert results(tmp_path) == wanted
-    assert len(stepped) == (0 if lost == "record" else short.steps)
+    assert len(trained_steps) == (0 if lost == "record" else short.steps)
     assert not (folder / short.id / "way").exists()
     again = {r.run_id: r for r in read_study(tmp_path).records}
     assert again[short.id].seconds == before[short.id].seconds or lost != "record"
-    stepped.clear()
+    trained_steps.clear()
     grown = replace(trunk, runs=(*trunk.runs, replace(trunk.runs[-1], steps=60, cooldown_steps=12)))
     train((grown, case[1]), tmp_path)  # and the trunk goes on from its end
-    assert min(stepped) == trunk.runs[-1].branch_step
+    assert min(trained_steps) == trunk.runs[-1].branch_step
 
 
 def test_stopping_on_the_way_to_a_branch_changes_no_bit(
