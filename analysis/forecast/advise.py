@@ -86,6 +86,7 @@ def advise_runs(
     spend: float | None = None,
     *,
     laws: Sequence[str] = (),
+    basis: Ensemble | None = None,
     trunks: Mapping[float, float] | None = None,
     tolerance: float = 0.005,
     resamples: int = 200,
@@ -103,6 +104,7 @@ def advise_runs(
 
     Args:
         compute: the budget 6 N D [FLOP] whose best size is wanted.
+        basis: laws already fitted to these runs; by default they are fitted here, with `resamples` draws.
         spend: FLOPs for the runs together; by default a quarter of what the largest run of each size took.
         trunks: size → tokens up to which a constant-rate trunk of it can be resumed. A longer run then costs
             its added tokens, a shorter one its cooldown.
@@ -120,10 +122,11 @@ def advise_runs(
             raise ValueError(f"{name}: a positive number of FLOP; got {value!r}.")
     if not {"N", "D"} <= set(runs.inputs):
         raise FitError("advice needs params and tokens of every run, to choose the next of both.")
-    basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
+    warnings: tuple[FitWarning, ...] = ()
+    if basis is None:
+        basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
     rng = np.random.default_rng(seed)
-    fits = basis.fits if isinstance(basis, Ensemble) else (basis,)
-    weights = basis.weights if isinstance(basis, Ensemble) else np.ones(1)
+    fits, weights = basis.fits, basis.weights
     drawn = draw_laws([fit.draws for fit in fits], weights, rng, compute)
     if spend is None:
         spend = _largest_costs(runs) / 4

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from analysis.report.alive import script, script_hash
+from analysis.report.answer import Answer
 from analysis.report.checklist import Item
 from analysis.report.content import Facts, Remark
+from analysis.report.decisions import Section
 from analysis.report.formats import Table
+from analysis.report.looks import Look
 
 _TEMPLATE = "page.html.jinja"
+_SCRIPT = "/* page.js */"
 
 
 @dataclass(frozen=True)
@@ -23,11 +28,7 @@ class Image:
     name: str
     group: str
     caption: str
-    svg: bytes
-
-    @property
-    def address(self) -> str:
-        return "data:image/svg+xml;base64," + base64.b64encode(self.svg).decode()
+    svg: Markup
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Page:
 
     title: str
     question: str
+    answer: Answer
     known: Sequence[str]
     unknown: Sequence[str]
     counts: Table
     forecast: Table
+    sections: Sequence[Section]
     results: Sequence[Table]  # fits, optimum, parameters
     remarks: Sequence[Remark]
     data: Facts
@@ -48,8 +51,23 @@ class Page:
     quarantine: Table
     checklist: Sequence[Item]
     images: Sequence[Image]
+    letters: Markup  # outlines that the figures use
+    palette: Markup  # colours of the figures, as CSS
+    arms: Sequence[tuple[str, Look]]
+    budgets: tuple[float, float] | None  # log10 of the computes [FLOP] between which the best use is known
+    data_of_runs: Markup  # JSON
     runs: Table
     versions: str
+
+    @property
+    def own(self) -> list[tuple[str, list[Image]]]:
+        """The groups of figures that no section has."""
+        titles = {section.title for section in self.sections}
+        return [(name, images) for name, images in self.groups if name not in titles]
+
+    def under(self, section: Section) -> list[Image]:
+        """The figures of a section."""
+        return [image for image in self.images if image.group == section.title]
 
     @property
     def groups(self) -> list[tuple[str, list[Image]]]:
@@ -71,5 +89,6 @@ def render_html(page: Page) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template(_TEMPLATE).render(page=page)
-    return html.replace(" %", "\u00a0%")  # a number and its unit stay on one line
+    html = environment.get_template(_TEMPLATE).render(page=page, script_hash=script_hash())
+    html = html.replace(" %", "\u00a0%")  # a number and its unit stay on one line
+    return html.replace(_SCRIPT, script(), 1)  # as it was hashed

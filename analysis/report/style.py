@@ -26,10 +26,12 @@ GREY = "#7a828c"  # what belongs to no arm
 # Okabe and Ito, "Color universal design" (2008), without yellow, which is invisible on white; then Tol's.
 PALETTE = (
     *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"),
-    *("#882255", "#117733", "#999933", "#332288"),
+    *("#882255", "#117733", "#999933", "#332288", "#44aa99", "#661100"),
 )
+SMALL = 9.0  # points: labels of lines and legends
+WIDTH = 5.0  # inches: on a phone of 390 px the smallest text of a figure is then 9 px
 PLAIN = PALETTE[0]  # of a figure with one arm
-MARKERS = "osD^vP*X"
+MARKERS = "os^Dv*PX<>ph"  # each unlike its neighbours, so that colour is never the only sign
 _FAMILIES = {
     "decoder": "#0072b2",
     "encoder_decoder": "#009e73",
@@ -62,7 +64,7 @@ _SETTINGS: Any = {
     "lines.linewidth": 1.5,
     "lines.markersize": 5,
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": SMALL,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "path.simplify": True,
@@ -78,7 +80,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def panels(rows: int = 1, columns: int = 1, *, width: float = 5.6, height: float = 3.8) -> list[Axes]:
+def panels(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.6) -> list[Axes]:
     """Panels of a new figure [inches], row by row, with no display and no global state behind it."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -222,7 +224,7 @@ def _at_right(ax: Axes, height: float, text: str, ink: Any) -> None:
         xytext=(5, 0),
         textcoords="offset points",
         color=ink,
-        fontsize=8.5,
+        fontsize=SMALL,
         va="center",
     )
 
@@ -248,12 +250,17 @@ def _dark_too(svg: bytes) -> bytes:
     paint = re.compile(r"(fill|stroke): (#[0-9a-f]{6})")
     text = svg.decode()
     used = sorted({match[2] for match in paint.finditer(text)})
-    light = "".join(f"--{c[1:]}:{c};" for c in used)
-    dark = "".join(f"--{c[1:]}:{_on_dark(c)};" for c in used)
-    rules = f":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    light, dark = svg_colours(used)
+    rules = f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}"
     text = paint.sub(lambda match: f"{match[1]}: var(--{match[2][1:]})", text)
     head, marker, rest = text.partition("<defs>")
     return f"{head}<style>{rules}</style>{marker}{rest}".encode()
+
+
+def svg_colours(inks: Sequence[str]) -> tuple[str, str]:
+    """CSS variables of these colours, for a light and for a dark ground."""
+    light = "".join(f"--{ink[1:]}:{ink};" for ink in inks)
+    return light, "".join(f"--{ink[1:]}:{_on_dark(ink)};" for ink in inks)
 
 
 def _on_dark(ink: str) -> str:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.fit import Fit, FitError
-from analysis.fitting.runs import size_of
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Ensemble
-from analysis.laws.law import Optimum
-from analysis.report.figures.axes import others_of
+from analysis.report.best import BestUse, best_use, largest_compute
 from analysis.report.formats import Cell, Table
 from analysis.report.style import say
 from analysis.table import RunTable
@@ -148,17 +142,20 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
     for part in findings.values():
         if not part.fits or "flops_6nd" not in part.runs:
             continue
-        largest = float(part.runs["flops_6nd"].max())
         bases: list[Fit | Ensemble] = [part.fits[0], *([part.ensemble] if part.ensemble else [])]
-        for times in (1, 10, 100):
-            C = float(f"{largest * times:.2g}")
-            rows += [(part.label, *row) for basis in bases if (row := _best(basis, C))]
+        for C in budgets_of(part):
+            rows += [(part.label, *best_row(found)) for basis in bases if (found := best_use(basis, C))]
     header = ("arm", "law", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
     note = (
         "C = 6 N D. The intervals of one law cover the noise of the runs; those of all forms also cover the "
         "choice of the law, weighted by how well each forecast larger compute. Only the first C was measured."
     )
     return Table("optimum", "Best use of a compute budget", header, tuple(rows), note)
+
+
+def budgets_of(part: Findings) -> list[float]:
+    """1, 10 and 100 times the largest compute, in two digits [FLOP]."""
+    return [float(f"{largest_compute(part) * times:.2g}") for times in (1, 10, 100)]
 
 
 def counts_table(table: RunTable) -> Table:
@@ -205,43 +202,14 @@ def _interval(fit: Fit, quantity: Callable[[Any], float]) -> tuple[float | None,
         return None, None
 
 
-def _best(basis: Fit | Ensemble, C: float) -> tuple[Cell, ...] | None:
-    """Optimum and intervals at C; None where a law has no finite one."""
-    fits = [basis] if isinstance(basis, Fit) else basis.fits
-    others = {name: value for fit in fits for name, value in others_of(fit).items()}
-    found: dict[int, Optimum] = {}  # by identity: N, D and loss of one law need one optimum
-
-    def log_of(name: str) -> Callable[[Any], float]:
-        def value(law: Any) -> float:
-            if id(law) not in found:
-                found[id(law)] = law.optimum(C=C, **others)
-            return math.log(getattr(found[id(law)], name))
-
-        return value
-
-    names = ("N", "D", "loss")
-    try:
-        if isinstance(basis, Fit):
-            N, D, loss = (math.exp(log_of(name)(basis.law)) for name in names)
-        else:
-            N, D, loss = (math.exp(basis.predict(log_of(name))) for name in names)
-    except (ValueError, ZeroDivisionError, NotImplementedError):  # an optimum at a limit, or none at all
-        return None
-    spans = []
-    for name, words in zip(names, (say, say, "{:#.4g}".format), strict=True):
-        try:
-            low, high = _ends(basis, name, log_of(name), C)
-            spans.append(f"{words(math.exp(low))}–{words(math.exp(high))}")
-        except FitError:
-            spans.append("not bounded")
-    called = basis.name if isinstance(basis, Fit) else "all forms"
-    return called, C, N, spans[0], D, spans[1], D / N, loss, spans[2]
-
-
-def _ends(basis: Fit | Ensemble, name: str, log_of: Callable[[Any], float], C: float) -> tuple[float, float]:
-    """Ends of the interval of log N, D or loss at C; that of a loss by all forms also allows for the form."""
-    if isinstance(basis, Fit) or name != "loss":
-        return basis.interval(log_of)
-    reach = C / float(size_of(basis.best.runs.inputs).max())
-    drawn, shares = basis.losses(lambda law: math.exp(log_of(law)), reach, np.random.default_rng(0))
-    return interval_of(np.log(drawn), basis.level, shares)
+def best_row(found: BestUse) -> tuple[Cell, ...]:
+    """Law, C, and the best N, D and loss, each with its interval in words."""
+    value = found.value
+    spans = [
+        "not bounded" if span is None else "–".join(map(words, span))
+        for span, words in ((found.N, say), (found.D, say), (found.loss, "{:#.4g}".format))
+    ]
+    return (
+        *(found.law, found.C, value.N, spans[0]),
+        *(value.D, spans[1], value.D / value.N, value.loss, spans[2]),
+    )

@@ -11,13 +11,25 @@ from pathlib import Path
 
 from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, tables
+from analysis.report.alive import as_json, budgets_in, page_data
+from analysis.report.answer import answer_of, equation_lines
 from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
+from analysis.report.decisions import (
+    compare_recipes,
+    forecast_section,
+    next_section,
+    recipe_picture,
+    recipe_section,
+)
 from analysis.report.formats import Table
-from analysis.report.gallery import draw_all, draw_compressed
+from analysis.report.gallery import Picture, draw_all, draw_compressed
 from analysis.report.html import Image, Page, render_html
+from analysis.report.inline import Inliner, frame_of, palette_css
+from analysis.report.looks import Look, looks
 from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
+from analysis.sweeps.compare import Comparison
 from analysis.sweeps.families import FamilyComparison
 from analysis.table import NotedRows, RunTable, load_curves, load_evaluations, load_runs
 from scaling.records.record import read_study
@@ -61,25 +73,31 @@ def write_report(
     table = source if isinstance(source, RunTable) else load_runs(source)
     curves, scores = _logs(table)
     findings = fit_study(table) if fits is None else fits
-    compared = compare_in(table.rows)
+    compared, recipes = compare_in(table.rows), compare_recipes(table)
+    worn = looks(part.label for part in findings.values())
     files: dict[str, bytes] = {}
-    images = []
+    pictures: list[tuple[Picture, bytes]] = []
     with styled():
         for picture in chain(
-            draw_all(findings, None if curves is None else curves.rows),
+            draw_all(findings, None if curves is None else curves.rows, worn),
             draw_compressed(scores.rows) if scores is not None else (),
             [family_picture(compared)] if compared else (),
+            [recipe_picture(recipes)] if recipes else (),
         ):
             saved = save(picture.figure)
             files |= {f"figures/{picture.name}.{kind}": data for kind, data in saved.items()}
-            images.append(Image(picture.name, picture.group, picture.caption, saved["svg"]))
-    page = _page(table, curves, findings, compared, images, question)
+            pictures.append((picture, saved["svg"]))
+    page = _page(table, curves, findings, (compared, recipes), pictures, worn, question)
     every_forecast = tables.forecast_table(findings)
-    for each in (every_forecast, *page.results, page.counts, page.quarantine):
+    others = [each for section in page.sections for each in section.tables]
+    for each in (every_forecast, *page.results, *others, page.counts, page.quarantine):
         files[f"{each.name}.csv"] = formats.to_csv(each.header, each.rows).encode()
     files["runs.csv"] = formats.frame_to_csv(table.rows).encode()
-    shown = [each for each in (page.forecast, *page.results, page.counts) if each.rows]
-    files["tables.tex"] = "\n".join(map(formats.to_latex, shown)).encode()
+    shown = [page.answer.budgets, page.forecast, *others, *page.results, page.counts]
+    laws = [f"% {line}\n" for line in equation_lines(findings)]
+    files["tables.tex"] = "\n".join(
+        [*laws, *(formats.to_latex(each) for each in shown if each.rows)]
+    ).encode()
     files["report.md"] = render_markdown(page).encode()
     files["index.html"] = render_html(page).encode()
     return {name: _write(Path(out) / name, data) for name, data in files.items()}
@@ -109,10 +127,30 @@ def _page(
     table: RunTable,
     curves: NotedRows | None,
     findings: Mapping[str, Findings],
-    compared: FamilyComparison | None,
-    images: list[Image],
+    comparisons: tuple[FamilyComparison | None, Comparison | None],
+    pictures: list[tuple[Picture, bytes]],
+    worn: Mapping[str, Look],
     question: str | None,
 ) -> Page:
+    compared, recipes = comparisons
+    sections = [
+        recipe_section(recipes) if recipes else None,
+        next_section(findings),
+        forecast_section(table),
+    ]
+    drawn = [svg for _, svg in pictures]
+    data = page_data(findings, worn, drawn)
+    inliner = Inliner()
+    images = [
+        Image(
+            *(picture.name, picture.group, picture.caption),
+            inliner.inline(
+                *(svg, picture.name, picture.caption),
+                frame_of(picture.figure.axes[0], picture.shows, picture.arm),
+            ),
+        )
+        for picture, svg in pictures
+    ]
     whole = [table, *(part.table for part in findings.values())]
     notes = [
         *dict.fromkeys(n for each in whole for n in each.notes),
@@ -134,10 +172,12 @@ def _page(
     return Page(
         title=f"Scaling report: {table.study}",
         question=question if question is not None else table.question,
+        answer=answer_of(findings, recipes),
         known=[*content.known(findings), *(family_sentences(compared) if compared else [])],
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),
         forecast=tables.forecast_table(findings, most=_SHOWN),
+        sections=[each for each in sections if each],
         results=[each for each in results if each.rows],
         remarks=content.warnings_of(table, findings),
         data=content.data_facts(table),
@@ -146,6 +186,11 @@ def _page(
         quarantine=Table("quarantine", "Set aside", ("where", "reason"), aside),
         checklist=checklist(table, findings),
         images=images,
+        letters=inliner.letters,
+        palette=palette_css(drawn),
+        arms=list(worn.items()),
+        budgets=budgets_in(data),
+        data_of_runs=as_json(data),
         runs=Table("runs", "Runs", tuple(columns), runs, rest),
         versions=content.versions(),
     )

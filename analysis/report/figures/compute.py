@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from analysis.laws.law import Array, Law
 from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, optimum, words
 from analysis.report.figures.decimate import apart
+from analysis.report.looks import PLAIN_LOOK, Look, look_of
 
 BEYOND = 10.0  # times the largest run: so far a law is drawn
 LOG = 3.0  # ratio of losses from which their axis is logarithmic
@@ -28,7 +30,7 @@ _GRID = 30
 def plot_loss_vs_flops(
     parts: Sequence[tuple[str, pd.DataFrame, Sequence[Fit]]],
     *,
-    inks: Mapping[str, str] | None = None,
+    looks: Mapping[str, Look] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against compute of each (label, runs, fits): runs, their frontier, the first law at its optimum.
@@ -38,19 +40,20 @@ def plot_loss_vs_flops(
     measured there.
     """
     ax = style.axes_or_new(ax)
-    inks = inks or style.colours(label for label, _, _ in parts)
+    looks = look_of(looks, (label for label, _, _ in parts))
     everything = pd.concat([runs[["flops_6nd", "loss"]] for _, runs, _ in parts])
     low, high = float(everything["flops_6nd"].min()), float(everything["flops_6nd"].max())
     grid = np.geomspace(low, high * BEYOND, _GRID)
-    for place, (label, runs, fits) in enumerate(parts):
-        marker = style.MARKERS[place % len(style.MARKERS)]
-        dots = runs.iloc[apart(np.log(runs["flops_6nd"]), runs["loss"])]
-        ink = inks[label]
-        ax.plot(dots["flops_6nd"], dots["loss"], marker, color=ink, ms=3.5, alpha=0.55, mew=0, label=label)
+    for label, runs, fits in parts:
+        places = apart(np.log(runs["flops_6nd"]), runs["loss"])
+        dots, look = runs.iloc[places], looks[label]
+        look_like: dict[str, Any] = {"color": look.ink, "ms": 4, "alpha": 0.6, "mew": 0, "label": label}
+        look.tag(ax.plot(dots["flops_6nd"], dots["loss"], look.marker, **look_like), places)
         frontier = pareto(runs[["flops_6nd", "loss"]].set_axis(["flops", "loss"], axis=1))
-        ax.plot(frontier["flops"], frontier["loss"], color=ink, lw=0.9, drawstyle="steps-post", alpha=0.8)
+        step: dict[str, Any] = {"color": look.ink, "lw": 0.9, "drawstyle": "steps-post", "alpha": 0.8}
+        look.tag(ax.plot(frontier["flops"], frontier["loss"], **step))
         if fits:
-            _draw_law(ax, fits[0], grid, float(runs["flops_6nd"].max()), ink)
+            _draw_law(ax, fits[0], grid, float(runs["flops_6nd"].max()), look)
     for name, line in (("best run so far", "-"), ("law at its optimum", "--"), ("beyond the runs", ":")):
         ax.plot([], [], color=style.GREY, ls=line, label=name)
     style.scale_axis(ax, low, high * BEYOND, words("flops"))
@@ -70,7 +73,7 @@ def plot_curve_law(
     *,
     x_label: str | None = None,
     y_label: str = LOSS,
-    ink: str = style.PLAIN,
+    look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against the one input of a law, x or compute C: runs, the first law with its band, other laws.
@@ -89,11 +92,16 @@ def plot_curve_law(
     low, high = float(x.min()), float(x.max())
     grid = np.geomspace(low, high * BEYOND, 4 * _GRID)
     dots = apart(np.log(x), loss)
-    ax.plot(x[dots], loss[dots], "o", color=ink, ms=4, alpha=0.75, mew=0, label=label)
+    look_like: dict[str, Any] = {"color": look.ink, "ms": 4, "alpha": 0.75, "mew": 0, "label": label}
+    look.tag(ax.plot(x[dots], loss[dots], look.marker, **look_like), dots)
     lines = [loss]
-    for fit, tint in zip(fits, [ink, *style.shades(style.GREY, len(fits))], strict=False):
+    for fit, tint in zip(fits, [look.ink, *style.shades(style.GREY, len(fits))], strict=False):
         first = fit is fits[0]
-        lines.append(_draw_law(ax, fit, grid, high, tint, ls="-", lw=1.6 if first else 0.9, band=first))
+        lines.append(
+            _draw_law(
+                ax, fit, grid, high, replace(look, ink=tint), ls="-", lw=1.6 if first else 0.9, band=first
+            )
+        )
         ax.plot([], [], color=tint, label=fit.name)
     values = np.concatenate(lines)
     least, most = float(values[values > 0].min()), float(values[np.isfinite(values)].max())
@@ -116,7 +124,7 @@ def _draw_law(
     fit: Fit,
     grid: Array,
     largest: float,
-    ink: Any,
+    look: Look,
     *,
     ls: str = "--",
     lw: float = 1.6,
@@ -125,13 +133,13 @@ def _draw_law(
     """The law along a grid of compute or of its input, dotted above `largest`, with the band of its draws."""
     line = _along(fit, fit.law, grid)
     split = int(np.searchsorted(grid, largest, side="right"))
-    ax.plot(grid[:split], line[:split], color=ink, lw=lw, ls=ls)
-    ax.plot(grid[split - 1 :], line[split - 1 :], color=ink, lw=lw, ls=":")
+    look.tag(ax.plot(grid[:split], line[:split], color=look.ink, lw=lw, ls=ls))
+    look.tag(ax.plot(grid[split - 1 :], line[split - 1 :], color=look.ink, lw=lw, ls=":"))
     if band and fit.draws:
         drawn = np.array([_along(fit, law, grid) for law in fit.draws[:_DRAWS]])
         bounded = np.isfinite(drawn).all(axis=0)
         bottom, top = quantiles(drawn[:, bounded], fit.level)
-        ax.fill_between(grid[bounded], bottom, top, color=ink, alpha=0.13, lw=0)
+        look.tag([ax.fill_between(grid[bounded], bottom, top, color=look.ink, alpha=0.13, lw=0)])
     return line
 
 

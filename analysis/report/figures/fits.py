@@ -13,6 +13,7 @@ from analysis.forecast.select import Forecast
 from analysis.report import style
 from analysis.report.figures.axes import AXES, NO_LAW, empty, words
 from analysis.report.figures.decimate import apart
+from analysis.report.looks import PLAIN_LOOK, Look, look_of
 
 BARS = 200  # held-out runs that are drawn with their intervals
 
@@ -22,7 +23,7 @@ def plot_residuals(
     fits: Sequence[Fit],
     *,
     against: str = "params",
-    ink: str = style.PLAIN,
+    look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
     """What the first law leaves unexplained [%], against a column of the runs or the `fitted` loss."""
@@ -40,7 +41,8 @@ def plot_residuals(
         ax.set_xlabel(AXES.get(against, against))
     ax.axhline(0, color=style.INK, lw=0.8)
     dots = apart(x if against == "fitted" else np.log(x), left)
-    ax.plot(x[dots], left[dots], "o", color=ink, ms=4, alpha=0.75, mew=0)
+    drawn = ax.plot(x[dots], left[dots], look.marker, color=look.ink, ms=4, alpha=0.75, mew=0)
+    look.tag(drawn, dots)
     reach = max(float(np.abs(left).max()) * 1.15, 0.1)
     ax.set_ylim(-reach, reach)
     style.linear_axis(ax.yaxis, "measured above the law [%]", most=5)
@@ -50,31 +52,32 @@ def plot_residuals(
 def plot_forecast(
     forecasts: Sequence[tuple[str, Forecast]],
     *,
-    inks: Mapping[str, str] | None = None,
+    looks: Mapping[str, Look] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Forecast against measured loss of held-out runs with intervals, of each (label, forecast)."""
     ax = style.axes_or_new(ax)
     if not forecasts:
         return empty(ax, "no run was held out")
-    inks = inks or style.colours(label for label, _ in forecasts)
+    looks = look_of(looks, (label for label, _ in forecasts))
     ends: list[float] = []
-    for place, (label, forecast) in enumerate(forecasts):
+    for label, forecast in forecasts:
         rows = forecast.table
         ends += [*rows["loss"], *rows["lo"], *rows["hi"]]
         rows = rows.iloc[apart(rows["loss"], rows["predicted"], plenty=BARS, grain=(BARS // 4, BARS // 4))]
         above = np.stack([rows["predicted"] - rows["lo"], rows["hi"] - rows["predicted"]]).clip(min=0)
-        ax.errorbar(
+        drawn = ax.errorbar(
             rows["loss"],
             rows["predicted"],
             yerr=above,
-            fmt=style.MARKERS[place % len(style.MARKERS)],
-            color=inks[label],
+            fmt=looks[label].marker,
+            color=looks[label].ink,
             ms=4.5,
             lw=1.1,
             capsize=2,
             label=f"{label} ({forecast.fit.name}): rms error {100 * forecast.error:.2g} %",
         )
+        looks[label].tag(artist for artist in drawn.get_children() if artist is not None)
     low, high = min(ends), max(ends)
     margin = 0.06 * (high - low) or 0.01 * high
     line = np.array([low - margin, high + margin])

@@ -13,6 +13,7 @@ from analysis.laws.law import Array
 from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, empty, words
 from analysis.report.figures.decimate import outline, some_trunks
+from analysis.report.looks import Look, look_of
 
 _NO_ARM = "in no fit"
 _NO_SIZE = 0.0
@@ -25,7 +26,7 @@ def plot_learning_curves(
     *,
     against: str = "tokens",
     arms: Mapping[str, str] | None = None,
-    inks: Mapping[str, str] | None = None,
+    looks: Mapping[str, Look] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Held-out loss along trunks and cooldowns, against `tokens` or `flops`, with the lower envelope of all.
@@ -48,16 +49,17 @@ def plot_learning_curves(
         size = float(trunk["params"].fillna(_NO_SIZE).iloc[0])
         lines.setdefault((arm, size), _Lines()).add(trunk, against, starts)
     names = sorted({arm for arm, _ in lines})
-    inks = {_NO_ARM: style.GREY, **(inks or style.colours(name for name in names if name != _NO_ARM))}
+    looks = {_NO_ARM: Look(style.GREY), **look_of(looks, (name for name in names if name != _NO_ARM))}
     ends = []
     for name in names:
         sizes = sorted(size for arm, size in lines if arm == name)
-        for size, tint in zip(sizes, style.shades(inks[name], len(sizes)), strict=True):
+        for size, tint in zip(sizes, style.shades(looks[name].ink, len(sizes)), strict=True):
             of_size = lines[name, size]
-            ax.plot(*_joined(of_size.trunks), color=tint, lw=1.2)
-            ax.plot(*_joined(of_size.cooldowns), color=tint, lw=0.7, alpha=0.7)
+            drawn = ax.plot(*_joined(of_size.trunks), color=tint, lw=1.2)
+            drawn += ax.plot(*_joined(of_size.cooldowns), color=tint, lw=0.7, alpha=0.7)
             last = [(x[-1], y[-1]) for x, y in of_size.cooldowns]
-            ax.plot(*np.reshape(last, (-1, 2)).T, "o", color=tint, ms=3.5)
+            drawn += ax.plot(*np.reshape(last, (-1, 2)).T, looks[name].marker, color=tint, ms=3.5)
+            looks[name].tag(drawn)
             _, height = max((x[-1], y[-1]) for x, y in of_size.every)
             ends.append((height, style.say(size) if size else "not stated", tint))
     if against == "flops":
@@ -74,7 +76,7 @@ def plot_learning_curves(
     style.linear_axis(ax.yaxis, LOSS)
     if len(names) > 1:  # sizes of several arms have no room beside the lines
         for name in names:
-            ax.plot([], [], color=inks[name], label=name)
+            ax.plot([], [], looks[name].marker, ls="-", color=looks[name].ink, ms=4, label=name)
     elif against == "tokens":
         style.label_ends(ax, "N", ends)
     if len(names) > 1 or against == "flops":
@@ -107,8 +109,8 @@ class _Lines:
         self.trunks.append((x[dots], y[dots]))
         for run, branch in trunk[trunk["part"] == "cooldown"].groupby("run_id", sort=True, observed=True):
             x_run, y_run = branch[against].to_numpy(float), branch["loss"].to_numpy(float)
-            start = float(starts[run])
-            if len(x) and start < x_run[0]:
+            start = min(float(starts[run]), x[-1]) if len(x) else x_run[0]
+            if start < x_run[0]:  # the trunk there, never a guess beyond its last evaluation
                 x_run = np.insert(x_run, 0, start)
                 y_run = np.insert(y_run, 0, np.interp(np.log(start), np.log(x), y))
             self.cooldowns.append((x_run, y_run))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.report.style import GREY, axes_or_new, colours, legend_above
+from analysis.report.style import GREY, axes_or_new, colours, legend_above, say_flops, scale_axis
 from analysis.sweeps.compare import Comparison
 
 
@@ -32,7 +32,8 @@ def plot_speedup(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
             ax.plot([point.compute] * 2, ends, color=ink, linewidth=1)
             ax.plot(point.compute, point.speedup.value, "o", color=ink, markersize=4)
     ax.axhline(1, color=GREY, linewidth=1, label=comparison.baseline)
-    ax.set_xscale("log")
+    reach = [(lead.smallest, max(*comparison.at(lead), lead.largest)) for lead in comparison.leads]
+    scale_axis(ax, min(low for low, _ in reach), max(high for _, high in reach), say_flops)
     ax.set_yscale("log")
     low_y, high_y = ax.get_ylim()
     every = (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from analysis.laws.law import Array
 from analysis.report import style
 from analysis.report.figures.axes import AXES, LOSS, NO_LAW, empty, law_at, optimum
 from analysis.report.figures.decimate import PLENTY, apart
+from analysis.report.looks import PLAIN_LOOK, Look
+
+WIDER = 1.6  # times the runs and the optimum of a slice of equal compute: so far it is drawn
 
 
 def plot_loss_vs_params(
@@ -21,7 +25,7 @@ def plot_loss_vs_params(
     fits: Sequence[Fit],
     *,
     tokens: Sequence[float] | None = None,
-    ink: str = style.PLAIN,
+    look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against N, a shade a token budget, and the first law along each budget.
@@ -29,7 +33,7 @@ def plot_loss_vs_params(
     Args:
         tokens: budgets to show; by default those of the table, or six of them where there are more.
     """
-    return _loss_along(runs, fits, ("params", "tokens"), tokens, ink, style.axes_or_new(ax))
+    return _loss_along(runs, fits, ("params", "tokens"), tokens, look, style.axes_or_new(ax))
 
 
 def plot_loss_vs_tokens(
@@ -37,11 +41,11 @@ def plot_loss_vs_tokens(
     fits: Sequence[Fit],
     *,
     params: Sequence[float] | None = None,
-    ink: str = style.PLAIN,
+    look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss against D, a shade a size, and the first law along each size."""
-    return _loss_along(runs, fits, ("tokens", "params"), params, ink, style.axes_or_new(ax))
+    return _loss_along(runs, fits, ("tokens", "params"), params, look, style.axes_or_new(ax))
 
 
 def plot_isoflop(
@@ -49,7 +53,7 @@ def plot_isoflop(
     fits: Sequence[Fit],
     *,
     budgets: int = 5,
-    ink: str = style.PLAIN,
+    look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
     """Slices of the first law at equal compute, with the runs nearest to each slice and its optimum.
@@ -64,32 +68,58 @@ def plot_isoflop(
     compute, params = (runs[name].to_numpy(dtype=float) for name in ("flops_6nd", "params"))
     slices = np.geomspace(np.quantile(compute, 0.15), np.quantile(compute, 0.97), budgets)
     nearest = np.argmin(np.abs(np.log(compute)[:, None] - np.log(slices)[None, :]), axis=1)
-    ends = []
-    sizes = np.geomspace(params.min() / 1.5, params.max() * 1.5, 120)
+    sizes = np.geomspace(params.min() / 3, params.max() * 3, 240)
+    cups: list[tuple[float, Any, Array]] = []
     shown: list[float] = []
-    for k, (C, tint) in enumerate(zip(slices, style.shades(ink, budgets), strict=True)):
-        rows = runs[(nearest == k) & (np.abs(np.log(compute / C)) < np.log(2))]
+    for k, (C, tint) in enumerate(zip(slices, style.shades(look.ink, budgets), strict=True)):
+        here = np.flatnonzero((nearest == k) & (np.abs(np.log(compute / C)) < np.log(2)))
+        rows = runs.iloc[here]
         N, D = rows["params"].to_numpy(dtype=float), rows["tokens"].to_numpy(dtype=float)
         move = law_at(fit, N, C / (6 * N), rows) / law_at(fit, N, D, rows)
         moved = move * rows["loss"].to_numpy(dtype=float)
-        line = law_at(fit, sizes, C / (6 * sizes))
-        ax.plot(sizes, line, color=tint, lw=1.2)
         dots = apart(np.log(N), moved, plenty=PLENTY // budgets)
-        ax.plot(N[dots], moved[dots], "o", color=tint, ms=4.5)
-        shown += [*moved, float(line.min())]
+        look.tag(ax.plot(N[dots], moved[dots], look.marker, color=tint, ms=4.5), here[dots])
+        shown += [*moved]
         best = optimum(fit, fit.law, C)
-        if best is not None and sizes[0] <= best.N <= sizes[-1]:
-            ax.plot([best.N], [best.loss], "D", mfc="white", mec=tint, ms=6, mew=1.4, zorder=4)
-        ends.append((float(line[-1]), style.say_flops(C), tint))
-    style.scale_axis(ax, float(sizes[0]), float(sizes[-1]))
-    ax.set_ylim(min(shown) - 0.08 * float(np.ptp(shown)), max(shown) + 0.15 * float(np.ptp(shown)))
+        middle = [best.N] if best is not None and sizes[0] <= best.N <= sizes[-1] else []
+        if best is not None and middle:
+            shown.append(best.loss)
+            point = ax.plot(middle, [best.loss], "D", mfc="white", mec=tint, ms=6, mew=1.4, zorder=4)
+            look.tag(point)
+        if len(N) or middle:
+            span = [*N, *middle]
+            cups.append((C, tint, sizes[(sizes > min(span) / WIDER) & (sizes < max(span) * WIDER)]))
+    low, high = min(shown, default=1.0), max(shown, default=2.0)
+    top = high + 0.15 * (high - low or 0.1 * high)
+    for C, tint, over in cups:
+        line = law_at(fit, over, C / (6 * over))
+        inside = line <= top
+        look.tag(ax.plot(over[inside], line[inside], color=tint, lw=1.2))
+        if inside.any():
+            _beside(ax, over[inside][-1], line[inside][-1], style.say_flops(C), tint)
+    ends = [over[edge] for _, _, over in cups for edge in (0, -1)] or [params.min(), params.max()]
+    style.scale_axis(ax, float(min(ends)), float(max(ends)) * 1.6)  # room for the last label
+    ax.set_ylim(low - 0.08 * (top - low), top)
     ax.set_xlabel(AXES["params"])
     style.linear_axis(ax.yaxis, LOSS)
-    style.label_ends(ax, "C = 6ND", ends)
     ax.plot([], [], "D", mfc="white", mec=style.INK, ms=6, mew=1.4, label="optimum of the law")
-    ax.plot([], [], "o", color=style.GREY, ms=4.5, label="run, moved to the slice")
+    ax.plot([], [], look.marker, color=style.GREY, ms=4.5, label="run, moved to the slice")
     style.legend_above(ax)
     return ax
+
+
+def _beside(ax: Axes, x: float, y: float, text: str, ink: Any) -> None:
+    """Write text to the right of the end of a line, on a ground that lines behind it do not cross."""
+    ax.annotate(
+        text,
+        xy=(x, y),
+        xytext=(4, 0),
+        textcoords="offset points",
+        color=ink,
+        fontsize=style.SMALL,
+        va="center",
+        bbox={"boxstyle": "square,pad=0.08", "fc": "white", "ec": "none", "alpha": 0.85},
+    )
 
 
 def levels(
@@ -116,7 +146,7 @@ def _loss_along(
     fits: Sequence[Fit],
     columns: tuple[str, str],
     wanted: Sequence[float] | None,
-    ink: str,
+    look: Look,
     ax: Axes,
 ) -> Axes:
     axis, held = columns
@@ -126,16 +156,17 @@ def _loss_along(
     dots[apart(np.log(x), loss)] = True
     grid = np.geomspace(x.min(), x.max(), 100)
     ends = []
-    for k, (level, tint) in enumerate(zip(found, style.shades(ink, len(found)), strict=True)):
+    for k, (level, tint) in enumerate(zip(found, style.shades(look.ink, len(found)), strict=True)):
         here = member == k
         if wanted is not None:
             here &= np.abs(np.log(other / level)) < 0.05
-        ax.plot(x[here & dots], loss[here & dots], "o", color=tint, ms=4.5)
+        points = ax.plot(x[here & dots], loss[here & dots], look.marker, color=tint, ms=4.5)
+        look.tag(points, np.flatnonzero(here & dots))
         end = float(loss[here][np.argmax(x[here])]) if here.any() else float("nan")
         if fits:
             at = {axis: grid, held: np.full_like(grid, level)}
             line = law_at(fits[0], at["params"], at["tokens"])
-            ax.plot(grid, line, color=tint, lw=1.2)
+            look.tag(ax.plot(grid, line, color=tint, lw=1.2))
             end = float(line[-1])
         if np.isfinite(end):
             ends.append((end, style.say(float(level)), tint))

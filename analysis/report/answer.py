@@ -1,0 +1,122 @@
+"""What a report opens with: the answer, the fitted equations, and what to train at three budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from analysis.fitting.fit import Fit
+from analysis.forecast.findings import Findings
+from analysis.report.best import basis_of, best_use
+from analysis.report.content import known
+from analysis.report.equation import as_mathml, as_text
+from analysis.report.formats import Cell, Table
+from analysis.report.style import say, say_flops
+from analysis.report.tables import best_row, budgets_of
+from analysis.sweeps.compare import REACH, Comparison
+from analysis.sweeps.lead import Lead
+
+NO_ANSWER = "These runs do not answer the question: no law could be fitted."
+
+
+@dataclass(frozen=True)
+class Equation:
+    """The first law of an arm."""
+
+    arm: str
+    law: str
+    formula: Markup  # with letters
+    typeset: Markup  # with numbers
+    text: str  # the same, to copy
+    parameters: tuple[tuple[str, str, str], ...]  # name, value, interval in words
+    level: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first screen of a report."""
+
+    sentence: str
+    equations: tuple[Equation, ...]
+    budgets: Table
+
+
+def answer_of(findings: Mapping[str, Findings], comparison: Comparison | None = None) -> Answer:
+    """The answer that the runs give: who leads where recipes are compared, else how far the law reaches."""
+    sentences = known(findings)
+    sentence = sentences[0] if any(part.fits for part in findings.values()) else NO_ANSWER
+    if comparison is not None and comparison.leads:
+        sentence = f"Against {comparison.baseline}: {'; '.join(map(_verdict, comparison.leads))}."
+    equations = tuple(_equation(part.label, part.fits[0]) for part in findings.values() if part.fits)
+    return Answer(sentence, equations, budget_table(findings))
+
+
+def equation_lines(findings: Mapping[str, Findings]) -> list[str]:
+    """The first law of each arm in one line of text."""
+    several = len(findings) > 1
+    return [
+        (f"{part.label}: " if several else "") + law_text(part.fits[0])
+        for part in findings.values()
+        if part.fits
+    ]
+
+
+def law_text(fit: Fit) -> str:
+    """The formula of a fitted law with its numbers, to copy."""
+    return as_text(fit.law.formula, fit.law.parameters)
+
+
+def budget_table(findings: Mapping[str, Findings]) -> Table:
+    """What to train at 1, 10 and 100 times the largest compute, by what the answer rests on."""
+    rows: list[tuple[Cell, ...]] = []
+    for part in findings.values():
+        if not part.fits or "flops_6nd" not in part.runs:
+            continue
+        basis = basis_of(part)
+        found = (best_use(basis, C) for C in budgets_of(part))
+        rows += [(part.label, *best_row(use)[1:]) for use in found if use is not None]
+    header = ("arm", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
+    note = (
+        "Best parameters N and tokens D for 1, 10 and 100 times the largest compute C = 6 N D [FLOP]. Only "
+        "the first was measured; the others are forecasts."
+    )
+    return Table("budgets", "What to train", header, tuple(rows), note)
+
+
+def _verdict(lead: Lead) -> str:
+    """Who is ahead ten times beyond the runs, and what was measured at the largest of them."""
+    now = lead.at(lead.largest)
+    measured = (
+        f"at {say_flops(lead.largest)} FLOP, the largest compute of both, {lead.arm} is worth "
+        f"{now.value:.3g} times the compute [{now.low:.3g}, {now.high:.3g}]"
+    )
+    return f"{lead.verdict(REACH * lead.largest).replace('e+', 'e')} ({measured})"
+
+
+def _equation(arm: str, fit: Fit) -> Equation:
+    formula, values = fit.law.formula, fit.law.parameters
+    spans = []
+    for name, value in values.items():
+        between = fit.intervals[name]
+        if name in fit.recipe.fixed:
+            words = "fixed"
+        elif between is None:
+            words = "no interval"
+        else:
+            words = f"{_number(between[0])} to {_number(between[1])}"
+        spans.append((name, _number(value), words))
+    return Equation(
+        arm,
+        fit.name,
+        as_mathml(formula),
+        as_mathml(formula, values),
+        as_text(formula, values),
+        tuple(spans),
+        fit.level,
+    )
+
+
+def _number(value: float) -> str:
+    return say(value) if abs(value) >= 1e5 else f"{value:.4g}"

@@ -1,0 +1,179 @@
+"""What follows from the fits: which recipe leads, what to train next, and how past forecasts came out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.fitting.runs import FitError, Runs
+from analysis.forecast.advise import Advice, advise_runs
+from analysis.forecast.calibration import Entry, calibrate
+from analysis.forecast.findings import Findings
+from analysis.forecast.register import check_chain, registered_files
+from analysis.report.best import largest_compute
+from analysis.report.content import count
+from analysis.report.figures.speedup import plot_speedup
+from analysis.report.formats import Cell, Table
+from analysis.report.gallery import Picture, is_surface, picture
+from analysis.report.registered import entries_of
+from analysis.report.style import say, say_flops
+from analysis.sweeps.compare import Comparison, compare_arms
+from analysis.table import RunTable
+from analysis.table.arms import arms
+
+RESAMPLES = 100
+MOST_RUNS = 2000  # beyond them `scaling compare` and `scaling next` are asked by hand
+REACH = 10.0  # times the largest compute that advice is for
+RECIPES, NEXT, SO_FAR = "Which recipe", "What next", "Forecasts so far"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what is said under it in sentences, its tables, and the command that says more."""
+
+    title: str
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...]
+    command: str
+
+
+def compare_recipes(table: RunTable) -> Comparison | None:
+    """Compare the arms of a table; None where no one setting parts them or they do not compare."""
+    if len(table) > MOST_RUNS:
+        return None
+    try:
+        keys = arms(table.rows).keys
+        return compare_arms(table, list(keys), resamples=RESAMPLES) if len(keys) == 1 else None
+    except ValueError:  # arms that differ elsewhere, or share neither budgets nor a grid
+        return None
+
+
+def recipe_section(found: Comparison) -> Section:
+    """The verdict on each recipe, and its speed-up within and beyond the runs."""
+    rows: list[tuple[Cell, ...]] = []
+    for lead in found.leads:
+        for compute in (lead.largest, *found.at(lead)):
+            ahead = lead.at(compute)
+            rows.append((lead.arm, compute, ahead.value, ahead.low, ahead.high, lead.p_better(compute)))
+    header = ("arm", "C", "speed-up", "from", "to", "p(better)")
+    how = {"grid": "One joint fit of all arms, E and k shared", "frontier": "Speed-up at each matched budget"}
+    note = (
+        f"Speed-up: compute that {found.baseline} needs for the loss of the arm, over the arm's; above 1 the "
+        f"arm is ahead. {how[found.design]}. From, to: {100 * found.level:g} % interval. The first row of an "
+        "arm lies at the largest compute of both, the second was not measured."
+    )
+    verdicts = [f"{lead.verdict(found.at(lead)[-1])}.".replace("e+", "e") for lead in found.leads]
+    others = [text for text in (found.multiplicity, *found.notes) if text]
+    return Section(
+        RECIPES,
+        (*verdicts, *others),
+        (Table("recipes", f"Recipes against {found.baseline}", header, tuple(rows), note),),
+        f"scaling compare TABLE --by {','.join(found.by)}",
+    )
+
+
+def recipe_picture(found: Comparison) -> Picture:
+    """Draw the speed-up of each recipe along compute."""
+    caption = (
+        f"Speed-up over {found.baseline} along compute, with {100 * found.level:g} % bands. Dashed lines lie "
+        "beyond the runs; marks, where there are any, are matched budgets."
+    )
+    return picture("speed-up", RECIPES, caption, plot_speedup(found))
+
+
+def next_section(findings: Mapping[str, Findings]) -> Section | None:
+    """The runs that would say most about the best size at ten times the largest compute, of each arm."""
+    rows: list[tuple[Cell, ...]] = []
+    sentences = []
+    for part in findings.values():
+        advice = _advice(part)
+        if advice is None:
+            continue
+        of = f"{part.label}: " if len(findings) > 1 else ""
+        sentences.append(f"{of}{_expected(advice)}")
+        rows += [
+            (part.label, place, run.N, run.D, run.kind, run.cost, 100 * run.regret)
+            for place, run in enumerate(advice.runs, 1)
+        ]
+    if not sentences:
+        return None
+    header = ("arm", "run", "N", "D", "kind", "C", "waste then %")
+    note = (
+        "Runs in the order of training, each the one that is expected to lower the waste most for its cost C "
+        "[FLOP]. Waste: share of the compute of a run of that budget that is lost by its size being wrong."
+    )
+    tables = (Table("next", "Runs to train next", header, tuple(rows), note),) if rows else ()
+    return Section(NEXT, tuple(sentences), tables, "scaling next TABLE --compute C")
+
+
+def _advice(part: Findings) -> Advice | None:
+    """Advice from the fits that are there; none for laws of one input, and of very many runs."""
+    if part.ensemble is None or not is_surface(part) or len(part.runs) > MOST_RUNS:
+        return None
+    try:
+        runs = Runs.of_table(part.table, ("N", "D"))
+        target = float(f"{largest_compute(part) * REACH:.2g}")
+        return advise_runs(runs, target, basis=part.ensemble)
+    except (FitError, ValueError):
+        return None
+
+
+def _expected(advice: Advice) -> str:
+    goal = f"For {say_flops(advice.compute)} FLOP the best size is {say(advice.now.N.value)} parameters"
+    between = f" ({100 * advice.level:g} % interval {say(advice.now.N.low)} to {say(advice.now.N.high)})"
+    waste = f"; its uncertainty is expected to waste {100 * advice.now.regret:.2g} % of that compute."
+    if not advice.runs:
+        return goal + between + waste + f" No further runs are advised: {advice.stop.removeprefix('stop: ')}."
+    after = (
+        f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP would bring that to "
+        f"{100 * advice.after.regret:.2g} %."
+    )
+    return goal + between + waste + after
+
+
+def forecast_section(table: RunTable) -> Section | None:
+    """What was registered beside the table, and what came; None where nothing was."""
+    entries, wrong = registered_beside(Path(table.source))
+    if not entries:
+        return None
+    rows = tuple(
+        (
+            *(entry.file, entry.registered, entry.question),
+            *(entry.said, entry.low, entry.high, entry.came),
+            "pending" if entry.inside is None else "yes" if entry.inside else "no",
+        )
+        for entry in entries
+    )
+    header = ("file", "registered", "question", "said", "low", "high", "came", "inside")
+    early = sum(entry.early for entry in entries)
+    sentences = [f"{calibrate(entries)}."]
+    if early:
+        sentences.append(f"{count(early, 'run')} began before the forecast was registered: not counted.")
+    sentences += [f"{each}." for each in wrong] or [
+        "Every file is as it was registered, and none is missing."
+    ]
+    return Section(
+        SO_FAR,
+        tuple(sentences),
+        (Table("registered", "Said and come", header, rows),),
+        "scaling forecasts FOLDER",
+    )
+
+
+def registered_beside(source: Path) -> tuple[list[Entry], list[str]]:
+    """Registered answers in the folder of a table or study and in its `forecasts/`; and what was tampered."""
+    folder = source if source.is_dir() else source.parent
+    entries: list[Entry] = []
+    wrong: list[str] = []
+    for place in (folder, folder / "forecasts"):
+        files = registered_files(place) if place.is_dir() else {}
+        own = {path: body for path, body in files.items() if _same(body["source"], source)}
+        entries += [entry for path, body in own.items() for entry in entries_of(path, body, None)]
+        wrong += check_chain(files) if own else []
+    return entries, wrong
+
+
+def _same(named: str, source: Path) -> bool:
+    """Whether a registered answer was made from this source."""
+    return Path(named).resolve() == source.resolve()
