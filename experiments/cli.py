@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": "what finished runs can do: tasks, as trained and compressed",
     "fit": "scaling laws with intervals and warnings",
     "report": "one HTML file, figures, and tables in Markdown, LaTeX and CSV",
+    "index": "one page over all studies of a folder: question, answer, forecasts said and come",
     "forecast": "loss of a run, or best N and D of a budget; registered before, scored after",
     "forecasts": "every registered forecast: what was said, what came, and how they did together",
     "compare": "which recipe scales better, and whether its lead survives at scale",

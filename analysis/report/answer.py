@@ -9,12 +9,11 @@ from markupsafe import Markup
 
 from analysis.fitting.fit import Fit
 from analysis.forecast.findings import Findings
-from analysis.report.best import basis_of, best_use
+from analysis.report.best import ALL_FORMS
 from analysis.report.content import known
 from analysis.report.equation import as_mathml, as_text
-from analysis.report.formats import Cell, Table
+from analysis.report.formats import Table
 from analysis.report.style import say, say_flops
-from analysis.report.tables import best_row, budgets_of
 from analysis.sweeps.compare import REACH, Comparison
 from analysis.sweeps.lead import Lead
 
@@ -43,14 +42,18 @@ class Answer:
     budgets: Table
 
 
-def answer_of(findings: Mapping[str, Findings], comparison: Comparison | None = None) -> Answer:
-    """The answer that the runs give: who leads where recipes are compared, else how far the law reaches."""
+def answer_of(findings: Mapping[str, Findings], best: Table, comparison: Comparison | None = None) -> Answer:
+    """The answer that the runs give: who leads where recipes are compared, else how far the law reaches.
+
+    Args:
+        best: the table of best uses, `optimum_table`.
+    """
     sentences = known(findings)
     sentence = sentences[0] if any(part.fits for part in findings.values()) else NO_ANSWER
     if comparison is not None and comparison.leads:
         sentence = f"Against {comparison.baseline}: {'; '.join(map(_verdict, comparison.leads))}."
     equations = tuple(_equation(part.label, part.fits[0]) for part in findings.values() if part.fits)
-    return Answer(sentence, equations, budget_table(findings))
+    return Answer(sentence, equations, budget_table(best))
 
 
 def equation_lines(findings: Mapping[str, Findings]) -> list[str]:
@@ -68,21 +71,17 @@ def law_text(fit: Fit) -> str:
     return as_text(fit.law.formula, fit.law.parameters)
 
 
-def budget_table(findings: Mapping[str, Findings]) -> Table:
-    """What to train at 1, 10 and 100 times the largest compute, by what the answer rests on."""
-    rows: list[tuple[Cell, ...]] = []
-    for part in findings.values():
-        if not part.fits or "flops_6nd" not in part.runs:
-            continue
-        basis = basis_of(part)
-        found = (best_use(basis, C) for C in budgets_of(part))
-        rows += [(part.label, *best_row(use)[1:]) for use in found if use is not None]
-    header = ("arm", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
+def budget_table(best: Table) -> Table:
+    """Of the table of best uses, the rows that answers rest on: all forms where they were weighed."""
+    law = best.header.index("law")
+    weighed = {row[0] for row in best.rows if row[law] == ALL_FORMS}
+    rows = [row for row in best.rows if row[0] not in weighed or row[law] == ALL_FORMS]
+    header, *cells = ([v for j, v in enumerate(row) if j != law] for row in (best.header, *rows))
     note = (
         "Best parameters N and tokens D for 1, 10 and 100 times the largest compute C = 6 N D [FLOP]. Only "
         "the first was measured; the others are forecasts."
     )
-    return Table("budgets", "What to train", header, tuple(rows), note)
+    return Table("budgets", "What to train", tuple(header), tuple(map(tuple, cells)), note)
 
 
 def _verdict(lead: Lead) -> str:

@@ -18,6 +18,7 @@ from analysis.laws.law import Optimum
 from analysis.report.figures.axes import others_of
 
 Span = tuple[float, float]
+ALL_FORMS = "all forms"
 QUANTITIES = ("N", "D", "loss")
 
 
@@ -71,7 +72,7 @@ def best_use(basis: Fit | Ensemble, C: float) -> BestUse | None:
             spans[name] = (math.exp(low), math.exp(high))
         except FitError:
             spans[name] = None
-    called = basis.name if isinstance(basis, Fit) else "all forms"
+    called = basis.name if isinstance(basis, Fit) else ALL_FORMS
     return BestUse(called, C, Optimum(*map(math.exp, logs)), **spans)
 
 

@@ -82,13 +82,17 @@ class Page:
 
 def render_html(page: Page) -> str:
     """The page as HTML."""
-    environment = Environment(
+    html = environment().get_template(_TEMPLATE).render(page=page, script_hash=script_hash())
+    html = html.replace(" %", "\u00a0%")  # a number and its unit stay on one line
+    return html.replace(_SCRIPT, script(), 1)  # as it was hashed
+
+
+def environment() -> Environment:
+    """Templates of this folder, every value in them escaped."""
+    return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template(_TEMPLATE).render(page=page, script_hash=script_hash())
-    html = html.replace(" %", "\u00a0%")  # a number and its unit stay on one line
-    return html.replace(_SCRIPT, script(), 1)  # as it was hashed

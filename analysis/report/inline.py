@@ -47,9 +47,8 @@ class Inliner:
     def letters(self) -> Markup:
         """The outlines of all letters, to stand before the figures."""
         paths = "".join(f'<path id="{name}" {outline}/>' for outline, name in self._letters.items())
-        return Markup(
-            f'<svg width="0" height="0" aria-hidden="true" class="letters"><defs>{paths}</defs></svg>'
-        )
+        hidden = 'width="0" height="0" aria-hidden="true" class="letters"'
+        return Markup(f"<svg {hidden}><defs>{paths}</defs></svg>")
 
     def inline(self, svg: bytes, name: str, caption: str, frame: Mapping[str, Any]) -> Markup:
         """The figure, with no id that another has, and marks that are found by their data."""

@@ -194,14 +194,14 @@
   // The best use of a budget, between the computes at which the page knows it.
   const slider = document.getElementById("budget");
   function between(grid, values, at) {
-    let i = grid.findIndex((c) => c >= at);
-    if (i < 0) i = grid.length - 1;
-    if (i === 0) return values[0];
-    const share = (at - grid[i - 1]) / (grid[i] - grid[i - 1]);
-    return values[i].map((end, k) => {
-      const before = values[i - 1][k];
-      return end === null || before === null ? null : Math.exp((1 - share) * Math.log(before) + share * Math.log(end));
-    });
+    const after = grid.findIndex((c) => c >= at);
+    const first = Math.max(0, Math.min((after < 0 ? grid.length : after) - 2, grid.length - 4));
+    const near = [...grid.keys()].slice(first, first + 4); // a cubic through four neighbours, in logarithms
+    const here = Math.max(grid[0], Math.min(at, grid.at(-1)));
+    const weight = near.map((i) =>
+      near.reduce((w, j) => (j === i ? w : (w * (here - grid[j])) / (grid[i] - grid[j])), 1));
+    return values[0].map((_, k) => near.some((i) => values[i][k] === null) ? null
+      : Math.exp(near.reduce((sum, i, n) => sum + weight[n] * Math.log(values[i][k]), 0)));
   }
   const pixel = ([scale, low, high, first, last], value) => {
     const share = scale === "log" ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from analysis.forecast.findings import Findings, fit_study
-from analysis.report import content, formats, tables
+from analysis.report import content, formats, index, tables
 from analysis.report.alive import as_json, budgets_in, page_data
 from analysis.report.answer import answer_of, equation_lines
 from analysis.report.checklist import checklist
@@ -99,6 +99,7 @@ def write_report(
         [*laws, *(formats.to_latex(each) for each in shown if each.rows)]
     ).encode()
     files["report.md"] = render_markdown(page).encode()
+    files[index.ANSWER] = index.answer_file(page, table).encode()
     files["index.html"] = render_html(page).encode()
     return {name: _write(Path(out) / name, data) for name, data in files.items()}
 
@@ -158,9 +159,10 @@ def _page(
     ]
     aside = tuple((item.row, item.reason) for item in table.set_aside)
     columns = [name for name in _RUN_COLUMNS if name in table]
+    best = tables.optimum_table(findings)
     results = [
         tables.fits_table(findings),
-        tables.optimum_table(findings),
+        best,
         tables.reach_table(findings),
         *([family_table(compared)] if compared else []),
         tables.approach_table(findings),
@@ -172,7 +174,7 @@ def _page(
     return Page(
         title=f"Scaling report: {table.study}",
         question=question if question is not None else table.question,
-        answer=answer_of(findings, recipes),
+        answer=answer_of(findings, best, recipes),
         known=[*content.known(findings), *(family_sentences(compared) if compared else [])],
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),

@@ -17,8 +17,8 @@ from analysis.report.figures.decimate import apart
 from analysis.report.looks import Look, look_of
 
 BEYOND = 10.0  # times the largest run: so far the law is drawn
-_DRAWS = 200
-_GRID = 25
+_DRAWS = 100
+_GRID = 13  # places along what is nearly a straight line
 
 
 def plot_reducible(

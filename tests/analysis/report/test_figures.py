@@ -24,11 +24,13 @@ from analysis.forecast.along import pareto
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
+from analysis.report.figures.contours import plot_contours
 from analysis.report.figures.decimate import apart, outline, some_trunks
 from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
 from analysis.report.figures.learning import plot_learning_curves
 from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
 from analysis.report.fonts import families
+from analysis.report.looks import looks
 from analysis.report.style import (
     PLAIN,
     colours,
@@ -113,6 +115,32 @@ def test_isoflop_optima_are_those_of_the_law(parts: dict[str, Findings]) -> None
         np.testing.assert_allclose(law(N=N, D=D), L, rtol=1e-9)
 
 
+def test_isoflop_curves_stay_in_the_frame(parts: dict[str, Findings]) -> None:
+    part = parts["decoder"]
+    ax = plot_isoflop(part.runs, part.fits)
+    low, high = ax.get_ylim()
+    left, right = ax.get_xlim()
+    for line in ax.lines:
+        x, y = line.get_data()
+        if len(x):
+            assert left <= min(x) <= max(x) <= right
+            assert low <= min(y) <= max(y) <= high
+    labels = [text for text in ax.texts if text.get_text()]
+    assert labels
+    assert all(low <= text.xy[1] <= high and left <= text.xy[0] <= right for text in labels)
+
+
+def test_the_path_of_the_contours_is_the_optimum(parts: dict[str, Findings]) -> None:
+    part = parts["decoder"]
+    ax = plot_contours(part.runs, part.fits)
+    (path,) = [line for line in ax.lines if line.get_label() == "best N and D"]
+    for N, D in zip(*path.get_data(), strict=True):
+        best = part.fits[0].law.optimum(6 * N * D)
+        assert pytest.approx((N, D), rel=1e-6) == (best.N, best.D)
+    (dots,) = [line for line in ax.lines if line.get_label() == "run"]
+    assert len(dots.get_xdata()) == len(part.runs)
+
+
 def test_a_run_on_a_slice_is_not_moved(parts: dict[str, Findings]) -> None:
     """With one slice at a run's own compute, that run is drawn at its own loss."""
     part = parts["decoder"]
@@ -168,7 +196,7 @@ def test_frontier_is_not_beaten(parts: dict[str, Findings]) -> None:
 def test_one_colour_an_arm_in_every_figure(parts: dict[str, Findings], study: Path) -> None:
     """Two arms of one family: each is drawn in its own colour and its shades, and never in the other's."""
     labels = {"decoder": "decoder, adamw", "lstm": "decoder, muon"}
-    inks = colours(labels.values())
+    inks, worn = colours(labels.values()), looks(labels.values())
     expected = {
         name: {to_hex(ink)} | {to_hex(c) for n in range(1, 9) for c in shades(ink, n)}
         for name, ink in inks.items()
@@ -177,16 +205,17 @@ def test_one_colour_an_arm_in_every_figure(parts: dict[str, Findings], study: Pa
     arms = {str(t): labels[f] for f, part in parts.items() for t in part.runs["trunk_id"]}
     for family, part in parts.items():
         label, ink = labels[family], inks[labels[family]]
+        look = worn[label]
         curves = load_curves(study).rows
         for ax in (
-            plot_loss_vs_params(part.runs, part.fits, ink=ink),
-            plot_loss_vs_tokens(part.runs, part.fits, ink=ink),
-            plot_isoflop(part.runs, part.fits, ink=ink),
-            plot_residuals(part.runs, part.fits, ink=ink),
-            plot_forecast([(label, part.forecasts[0])], inks=inks),
+            plot_loss_vs_params(part.runs, part.fits, look=look),
+            plot_loss_vs_tokens(part.runs, part.fits, look=look),
+            plot_isoflop(part.runs, part.fits, look=look),
+            plot_residuals(part.runs, part.fits, look=look),
+            plot_forecast([(label, part.forecasts[0])], looks=worn),
             plot_parameter([("one", ink, part.fits[0])], "E"),
-            plot_loss_vs_flops([(label, part.runs, part.fits)], inks=inks),
-            plot_learning_curves(curves[curves["family"] == family], arms=arms, inks=inks),
+            plot_loss_vs_flops([(label, part.runs, part.fits)], looks=worn),
+            plot_learning_curves(curves[curves["family"] == family], arms=arms, looks=worn),
         ):
             drawn = {
                 to_hex(line.get_color())

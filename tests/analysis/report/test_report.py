@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import os
 import re
@@ -20,6 +22,7 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
+from analysis.report.alive import script
 from analysis.report.checklist import checklist
 from analysis.report.content import count, known, unknown, warnings_of
 from analysis.report.formats import (
@@ -38,6 +41,7 @@ from analysis.table import RunTable, SetAside, load_runs
 from tests.analysis.synthetic import write_study
 
 FIGURES = {
+    *("reducible-loss", "contours"),
     *("forecast", "loss-vs-flops", "loss-vs-params", "loss-vs-tokens", "isoflop", "approaches", "parameters"),
     *(
         "residuals-vs-params",
@@ -85,13 +89,16 @@ def test_every_file_is_there(written: dict[str, Path]) -> None:
         "approaches.csv",
         "sensitivity.csv",
         "report.md",
+        "answer.json",
         "tables.tex",
         "runs.csv",
         "forecast.csv",
         "parameters.csv",
         "fits.csv",
     }
-    assert texts | {"optimum.csv", "counts.csv", "quarantine.csv"} == {n for n in written if "/" not in n}
+    assert texts | {"optimum.csv", "counts.csv", "quarantine.csv"} == {
+        n for n in written if "/" not in n and n != "next.csv"
+    }
     heads = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     for name, path in written.items():
         assert path.read_bytes().startswith(heads.get(name.rpartition(".")[2], b"")), name
@@ -119,14 +126,18 @@ def test_another_process_writes_the_same_bytes(study: Path, written: dict[str, P
     assert [name for name, path in written.items() if path.read_bytes() != again[name]] == []
 
 
-def test_the_page_leads_with_the_forecast_and_what_is_not_known(page: str) -> None:
+def test_the_page_opens_with_the_answer_and_then_what_is_not_known(page: str) -> None:
     order = [
         QUESTION,
-        "What is known",
+        'class="answer"',
         "of smaller compute",
+        "<math",
+        "What to train",
+        "<table",
+        "How sure",
         "What is not known",
         "Nothing was measured above",
-        "<table",
+        "warnings</span></a>",
     ]
     places = [page.index(text) for text in order]
     assert places == sorted(places)
@@ -158,18 +169,20 @@ def test_every_warning_of_every_fit_is_in_the_page(page: str, findings: dict[str
     fits = [*part.fits, *(f.fit for f in part.forecasts), *(s.fit for s in part.slices)]
     messages = [warning.message for fit in fits for warning in fit.warnings]
     assert messages, "the one-trunk slice alone must raise one"
-    listed = page[page.index("<h2>Warnings") : page.index("<h2>Runs and data")].replace("&#39;", "'")
+    listed = page[page.index('<h2 id="warnings">') : page.index("<h2>Runs and data")].replace("&#39;", "'")
     for message in messages:
         assert listed.count(message) == 1, "a message that several fits share stands once"
 
 
 def test_the_page_is_self_contained(page: str) -> None:
-    assert set(re.findall(r'src="([a-z]+:)', page)) == {"data:"}
-    assert "http://" not in page
-    assert not re.search(r"<script|<link|@import|url\(", page)
-    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
-    assert page.count("<img ") == len(FIGURES)
-    assert page.count('alt=""') == 0
+    assert not re.search(r"""\bsrc=|<link|<img|@import|url\([^#]|href="[^#]""", page)
+    assert re.sub("xmlns[:a-z]*=", "", page).count("http") == 0
+    assert page.count("<script") == 2
+    digest = base64.b64encode(hashlib.sha256(script().encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
+    assert f"<script>{script()}</script>" in page
+    assert page.count('<svg role="img"') == len(FIGURES)
+    assert page.count('aria-label=""') == 0
     assert "prefers-color-scheme: dark" in page
     assert "@media print" in page
 
@@ -187,7 +200,7 @@ def test_the_other_formats_hold_the_same_numbers(
     assert f"{fit.law.parameters['alpha']:#.4g}" in written["report.md"].read_text()
     latex = written["tables.tex"].read_text()
     assert f"{fit.law.parameters['alpha']:#.4g}" in latex
-    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") == 7
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == latex.count(r"\begin{table}") >= 8
     assert len(pd.read_csv(written["runs.csv"])) == 27
 
 
