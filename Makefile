@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint test-slow chaos cluster-test bench gpu-check clean
+.PHONY: demo test lint test-slow chaos cluster-test browser-test bench gpu-check clean
 
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
@@ -26,6 +26,10 @@ chaos: $(STAMP)          ## kills, power loss, full disks: under 30 minutes on 2
 cluster-test: $(STAMP)   ## a Slurm of one node and a Ray of two, workers killed in the middle: the bits of one machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' -c constraints.txt
 	$(BIN)/python -m pytest -q -m cluster tests/cluster
+
+browser-test: $(STAMP)   ## the report in Chromium (the system's): pointer, keys, phone, dark, print, accessibility
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,browser]' -c constraints.txt
+	$(BIN)/python -m pytest -q -m browser tests/analysis/report
 
 bench: $(STAMP)          ## training, studies, harness, growth and fits against what people use: an hour and more of an idle machine
 	-$(BIN)/python -m experiments.benchmarks.training

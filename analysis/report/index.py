@@ -1,4 +1,4 @@
-"""One page over all studies of a folder: what each asked, when, its answer, and its forecasts said and come."""
+"""One page over all studies of a folder: question, date, answer, forecasts said and come."""
 
 from __future__ import annotations
 

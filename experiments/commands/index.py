@@ -8,21 +8,17 @@ import sys
 from pathlib import Path
 
 from analysis.report.index import study_lines, write_index
-from experiments.terminal import plural, wrapped
+from experiments.terminal import wrapped
 from scaling.records.storage import refuse_link, write_atomic
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling index", description=__doc__)
     parser.add_argument("folder", type=Path, help="where studies were run into, e.g. runs")
-    parser.add_argument(
-        "--json", action="store_true", help="one JSON object on standard output; writes nothing"
-    )
+    parser.add_argument("--json", action="store_true", help="one JSON object; writes nothing")
     asked = parser.parse_args(arguments)
     if not asked.folder.is_dir():
-        raise ValueError(
-            f"{asked.folder}: no such folder; name the one that studies were run into, e.g. runs."
-        )
+        raise ValueError(f"{asked.folder}: no such folder; name where studies were run into, e.g. runs.")
     lines = study_lines(asked.folder)
     if asked.json:
         print(json.dumps({"studies": [line.to_dict() for line in lines]}, indent=1, allow_nan=False))
@@ -32,7 +28,8 @@ def main(arguments: list[str]) -> int:
     write_atomic(page, write_index(lines, asked.folder.resolve()).encode())
     for line in lines:
         print(wrapped(f"{line.name}: {line.answer or line.note or line.question}"))
-    print(f"{plural(len(lines), 'study', 'studies')}; open {page}")
+    count = "1 study" if len(lines) == 1 else f"{len(lines)} studies"
+    print(f"{count}; open {page}")
     return 0
 
 
