@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from analysis.fitting.profile import Profile, profile
 from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
+from analysis.report.equation import as_text
 from analysis.table import RunTable
 from experiments.commands.source import add_fit, add_table, describe_table, read
 from experiments.terminal import Column, plural, table, wrapped
@@ -99,7 +101,7 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
         if part.ranking is not None:
             lines += ["", ranking_text(part.ranking)]
         for fit in part.fits:
-            lines += ["", str(fit)]
+            lines += ["", f"{fit}\n  {as_text(fit.law.formula, fit.law.parameters)}"]
         for line in part.slices:
             lines += ["", f"along {line.axis}, {line.where}: {line.fit}"]
         if part.approaches is not None:
@@ -107,6 +109,11 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
         if with_sensitivity and part.sensitivity is not None:
             lines += ["", f"{part.fits[0].name} under other choices:", frame_text(part.sensitivity)]
         lines += [f"not fitted: {reason}" for reason in part.refusals]
+    if any(part.fits for part in findings.values()):
+        source = shlex.quote(runs.source)
+        lines += ["", f"figures, what to train, other choices: scaling report {source}"]
+        if any(part.fits and {"N", "D"} <= set(part.fits[0].law.inputs) for part in findings.values()):
+            lines.append(f"the runs to train next:                scaling next {source} --compute C")
     return "\n".join(lines)
 
 

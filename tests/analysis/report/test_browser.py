@@ -303,13 +303,8 @@ AXE = """async () => (await axe.run(document)).violations.map(
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"color_scheme": "dark"},
-        {"viewport": PHONE},
-        {"java_script_enabled": True, "reduced_motion": "reduce"},
-    ],
+    ("settings", "used"),
+    [({}, False), ({"color_scheme": "dark"}, False), ({"viewport": PHONE}, False), ({}, True)],
     ids=["light", "dark", "phone", "after use"],
 )
 def test_axe_finds_nothing(visit: Any, settings: dict[str, Any], used: bool) -> None:
