@@ -11,8 +11,8 @@ from analysis.fitting.fit import Fit
 from analysis.forecast.findings import Findings
 from analysis.report.best import ALL_FORMS
 from analysis.report.content import known
-from analysis.report.equation import as_mathml, as_text
-from analysis.report.formats import Table
+from analysis.report.equation import as_latex, as_mathml, as_text
+from analysis.report.formats import Table, escape_latex
 from analysis.report.style import say, say_flops
 from analysis.sweeps.compare import REACH, Comparison
 from analysis.sweeps.lead import Lead
@@ -56,19 +56,11 @@ def answer_of(findings: Mapping[str, Findings], best: Table, comparison: Compari
     return Answer(sentence, equations, budget_table(best))
 
 
-def equation_lines(findings: Mapping[str, Findings]) -> list[str]:
-    """The first law of each arm in one line of text."""
-    several = len(findings) > 1
-    return [
-        (f"{part.label}: " if several else "") + law_text(part.fits[0])
-        for part in findings.values()
-        if part.fits
-    ]
-
-
-def law_text(fit: Fit) -> str:
-    """The formula of a fitted law with its numbers, to copy."""
-    return as_text(fit.law.formula, fit.law.parameters)
+def equation_latex(law: Equation) -> str:
+    """The fitted law as a numbered equation, with its arm and its intervals in a line under it."""
+    spans = ", ".join(f"{name} = {value} ({between})" for name, value, between in law.parameters)
+    words = escape_latex(f"{law.arm}, {law.law} law: {spans}; {100 * law.level:g} % intervals.")
+    return f"\\begin{{equation}}\n{as_latex(law.text)}\n\\end{{equation}}\n{words}\n"
 
 
 def budget_table(best: Table) -> Table:

@@ -44,6 +44,13 @@ def as_text(formula: str, values: Mapping[str, float]) -> str:
     return re.sub(r"[A-Za-z_][A-Za-z_0-9]*'?", number, formula)
 
 
+def as_latex(text: str) -> str:
+    """What `as_text` returns as LaTeX mathematics; nothing in it can be a command."""
+    plain = re.sub(r"[^\w\s.+/^()\[\]=,'-]", "", text)
+    raised = re.sub(r"\^(\([^()]*\)|-?[\w.]+)", lambda power: f"^{{{power[1]}}}", plain)
+    return re.sub(r"\b(exp|ln|log|min|max)\b", r"\\\1 ", raised.replace("_", r"\_"))
+
+
 def as_mathml(formula: str, values: Mapping[str, float] | None = None) -> Markup:
     """The formula typeset; parameters in `values` by their numbers to four digits.
 

@@ -9,10 +9,12 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from markupsafe import Markup
+
 from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, index, tables
 from analysis.report.alive import as_json, budgets_in, page_data
-from analysis.report.answer import answer_of, equation_lines
+from analysis.report.answer import answer_of, equation_latex
 from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
 from analysis.report.decisions import (
@@ -94,7 +96,7 @@ def write_report(
         files[f"{each.name}.csv"] = formats.to_csv(each.header, each.rows).encode()
     files["runs.csv"] = formats.frame_to_csv(table.rows).encode()
     shown = [page.answer.budgets, page.forecast, *others, *page.results, page.counts]
-    laws = [f"% {line}\n" for line in equation_lines(findings)]
+    laws = map(equation_latex, page.answer.equations)
     files["tables.tex"] = "\n".join(
         [*laws, *(formats.to_latex(each) for each in shown if each.rows)]
     ).encode()
@@ -141,24 +143,13 @@ def _page(
     ]
     drawn = [svg for _, svg in pictures]
     data = page_data(findings, worn, drawn)
-    inliner = Inliner()
-    images = [
-        Image(
-            *(picture.name, picture.group, picture.caption),
-            inliner.inline(
-                *(svg, picture.name, picture.caption),
-                frame_of(picture.figure.axes[0], picture.shows, picture.arm),
-            ),
-        )
-        for picture, svg in pictures
-    ]
+    images, letters = _inlined(pictures)
     whole = [table, *(part.table for part in findings.values())]
     notes = [
         *dict.fromkeys(n for each in whole for n in each.notes),
         *(curves.notes if curves is not None else []),
     ]
     aside = tuple((item.row, item.reason) for item in table.set_aside)
-    columns = [name for name in _RUN_COLUMNS if name in table]
     best = tables.optimum_table(findings)
     results = [
         tables.fits_table(findings),
@@ -169,8 +160,6 @@ def _page(
         tables.sensitivity_table(findings),
         tables.parameter_table(findings),
     ]
-    runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
-    rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
     return Page(
         title=f"Scaling report: {table.study}",
         question=question if question is not None else table.question,
@@ -188,14 +177,32 @@ def _page(
         quarantine=Table("quarantine", "Set aside", ("where", "reason"), aside),
         checklist=checklist(table, findings),
         images=images,
-        letters=inliner.letters,
+        letters=letters,
         palette=palette_css(drawn),
         arms=list(worn.items()),
         budgets=budgets_in(data),
         data_of_runs=as_json(data),
-        runs=Table("runs", "Runs", tuple(columns), runs, rest),
+        runs=_run_table(table),
         versions=content.versions(),
     )
+
+
+def _inlined(pictures: list[tuple[Picture, bytes]]) -> tuple[list[Image], Markup]:
+    """The figures as parts of the page, and the letters that they share."""
+    inliner = Inliner()
+    images = []
+    for picture, svg in pictures:
+        frame = frame_of(picture.figure.axes[0], picture.shows, picture.arm)
+        part = inliner.inline(svg, picture.name, picture.caption, frame)
+        images.append(Image(picture.name, picture.group, picture.caption, part))
+    return images, inliner.letters
+
+
+def _run_table(table: RunTable) -> Table:
+    columns = [name for name in _RUN_COLUMNS if name in table]
+    runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
+    rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
+    return Table("runs", "Runs", tuple(columns), runs, rest)
 
 
 def _write(path: Path, data: bytes) -> Path:

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 
 from analysis.laws.registry import law_named, law_names
 from analysis.report.alive import as_json, budgets_in
-from analysis.report.equation import as_mathml, as_text
+from analysis.report.equation import as_latex, as_mathml, as_text
 from analysis.report.inline import Inliner, frame_of
 from analysis.report.looks import looks
 from analysis.report.style import PALETTE, panels, save, styled
@@ -40,6 +40,13 @@ def test_an_equation_with_numbers_can_be_copied_and_computed() -> None:
     expected = law_named("chinchilla")(**{k: VALUES[k] for k in ("E", "A", "B", "alpha", "beta")})
     assert eval(right, {"N": N, "D": D}) == pytest.approx(expected(N=N, D=D))
     assert as_text("L = A N^-alpha", {"A": 1e-9, "alpha": -0.2}) == "L = (1e-09) N^-(-0.2)"
+
+
+def test_an_equation_in_latex_has_no_command_of_a_stranger() -> None:
+    assert (
+        as_latex("L = 1.8 + 4.1/N^0.34 + exp(2 D^(-0.2))") == r"L = 1.8 + 4.1/N^{0.34} + \exp (2 D^{(-0.2)})"
+    )
+    assert as_latex(r"L = \input{/etc/passwd} % $x$") == "L = input/etc/passwd  x"
 
 
 def test_a_hostile_formula_stays_text() -> None:
