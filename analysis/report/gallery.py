@@ -61,7 +61,7 @@ def draw_all(
         yield _forecast(parts, worn)
     if surfaces:
         yield _compute(surfaces, worn)
-        if any(part.fits and hasattr(part.fits[0].law, "E") for part in surfaces):
+        if any(part.fits and "E" in part.fits[0].law.parameters for part in surfaces):
             yield _reducible(surfaces, worn)
     for part in parts:
         yield from _surface(part, worn, parts) if part in surfaces else _curve(part, worn, parts)

@@ -33,7 +33,7 @@ def plot_reducible(
     is a straight line here. Runs below E, as noise can bring about, have no place on a logarithmic axis.
     """
     ax = style.axes_or_new(ax)
-    shown = [(label, runs, fits[0]) for label, runs, fits in parts if fits and hasattr(fits[0].law, "E")]
+    shown = [(label, runs, fits[0]) for label, runs, fits in parts if fits and "E" in fits[0].law.parameters]
     if not shown:
         return empty(ax, NO_LAW)
     looks = look_of(looks, (label for label, _, _ in shown))
@@ -50,6 +50,8 @@ def plot_reducible(
         look.tag(ax.plot(at[dots], above[dots], look.marker, **points), dots)
         heights += above[over].tolist()
         heights += _draw_optimum(ax, fit, np.geomspace(low, high * BEYOND, _GRID), float(at.max()), look)
+    if not heights:
+        return empty(ax, "every run lies below the floor of the law")
     ax.plot([], [], color=style.GREY, ls="--", label="law at its optimum")
     style.scale_axis(ax, low, high * BEYOND, words("flops"))
     style.log_axis(ax.yaxis, min(heights), max(heights))
