@@ -68,12 +68,13 @@ def budget_table(best: Table) -> Table:
     law = best.header.index("law")
     weighed = {row[0] for row in best.rows if row[law] == ALL_FORMS}
     rows = [row for row in best.rows if row[0] not in weighed or row[law] == ALL_FORMS]
-    header, *cells = ([v for j, v in enumerate(row) if j != law] for row in (best.header, *rows))
+    header = best.header[:law] + best.header[law + 1 :]
+    cells = tuple(row[:law] + row[law + 1 :] for row in rows)
     note = (
         "Best parameters N and tokens D for 1, 10 and 100 times the largest compute C = 6 N D [FLOP]. Only "
         "the first was measured; the others are forecasts."
     )
-    return Table("budgets", "What to train", tuple(header), tuple(map(tuple, cells)), note)
+    return Table("budgets", "What to train", header, cells, note)
 
 
 def _verdict(lead: Lead) -> str:

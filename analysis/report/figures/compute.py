@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.fit import Fit
@@ -95,7 +96,7 @@ def plot_curve_law(
     look_like: dict[str, Any] = {"color": look.ink, "ms": 4, "alpha": 0.75, "mew": 0, "label": label}
     look.tag(ax.plot(x[dots], loss[dots], look.marker, **look_like), dots)
     lines = [loss]
-    for fit, tint in zip(fits, [look.ink, *style.shades(style.GREY, len(fits))], strict=False):
+    for fit, tint in zip(fits, [look.ink, *map(to_hex, style.shades(style.GREY, len(fits)))], strict=False):
         first = fit is fits[0]
         lines.append(
             _draw_law(
