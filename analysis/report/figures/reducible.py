@@ -70,9 +70,9 @@ def _draw_optimum(ax: Axes, fit: Fit, grid: Any, largest: float, look: Look) -> 
         return np.array([np.nan if b is None else b.loss - law.parameters["E"] for b in best])
 
     line = along(fit.law)
-    inside = grid <= largest * 1.001
-    look.tag(ax.plot(grid[inside], line[inside], color=look.ink, ls="--"))
-    look.tag(ax.plot(grid[~inside], line[~inside], color=look.ink, ls=":"))
+    split = int(np.searchsorted(grid, largest * 1.001, side="right"))
+    look.tag(ax.plot(grid[:split], line[:split], color=look.ink, ls="--"))
+    look.tag(ax.plot(grid[split - 1 :], line[split - 1 :], color=look.ink, ls=":"))
     if fit.draws:
         drawn = np.array([along(law) for law in fit.draws[:_DRAWS]])
         sound = np.isfinite(drawn).all(axis=0) & (drawn > 0).all(axis=0)
