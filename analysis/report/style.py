@@ -173,7 +173,18 @@ def linear_axis(axis: Axis, label: str | None = None, most: int = 6) -> None:
 
 def legend_above(ax: Axes, columns: int = 2) -> None:
     """A legend where no data can be: above the axes."""
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, columnspacing=1.4)
+    handles, texts = ax.get_legend_handles_labels()
+    room = max(24, 56 // columns)  # letters; a longer name would leave no room for the axes
+    texts = [t if len(t) <= room else f"{t[: room // 2]}…{t[-(room // 2 - 1) :]}" for t in texts]
+    ax.legend(
+        handles,
+        texts,
+        loc="lower left",
+        bbox_to_anchor=(0, 1.0),
+        ncols=columns,
+        borderaxespad=0.2,
+        columnspacing=1.4,
+    )
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
