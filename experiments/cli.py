@@ -77,8 +77,11 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
     SCALING_TRACEBACK=1 shows where it came from.
     """
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()  # here a full disk is a message; when Python ends, it is a traceback
+        return code
     except BrokenPipeError:
+        _discard_output()
         return 0
     except ModuleNotFoundError as error:
         if os.environ.get("SCALING_TRACEBACK"):
@@ -89,10 +92,21 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
         if os.environ.get("SCALING_TRACEBACK"):
             raise
         print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)
+        _discard_output()
         return 2
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130
+
+
+def _discard_output() -> None:
+    """Lead standard output nowhere if it takes nothing: Python flushes once more when it ends, and complains."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
