@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from experiments.estimate import headline, unaffordable
 from experiments.eta import TimeLeft
-from experiments.terminal import duration, printable
+from experiments.terminal import discard_output, duration, printable
 from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan
@@ -23,6 +24,8 @@ from scaling.training.observer import Kind
 
 SHORTEST = 1.0  # seconds of what was left at a tenth of the work; below, how far off it was says nothing
 REFRESH = 0.1  # seconds between two looks at the bar
+
+logger = logging.getLogger(__name__)
 
 
 class StudyProgress(StudyObserver):
@@ -93,7 +96,7 @@ class StudyProgress(StudyObserver):
                 self.bar.stop()
 
     def _say(self, line: str) -> None:
-        """Print a line. Where that fails, on a full disk or into a pipe without a reader, training goes on."""
+        """Print a line. Where that fails, e.g. into a pipe without a reader, training goes on."""
         if not self.heard:
             return
         try:
@@ -101,8 +104,11 @@ class StudyProgress(StudyObserver):
                 self.console.print(line, markup=False, highlight=False)
             else:
                 print(line, flush=True)
-        except (OSError, SystemExit):  # Rich exits where a pipe breaks
+        except (OSError, SystemExit) as error:  # Rich exits where a pipe breaks
             self.heard = False
+            discard_output()
+            if not isinstance(error, BrokenPipeError | SystemExit):  # a reader that has left knows
+                logger.warning("nothing more is printed (%s); training goes on", error)
 
     def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
         self._show(id)
