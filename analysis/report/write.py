@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from itertools import chain
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from analysis.files import sweep, write_whole
 from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, index, tables
 from analysis.report.alive import as_json, budgets_in, page_data
@@ -103,7 +102,9 @@ def write_report(
     files["report.md"] = render_markdown(page).encode()
     files[index.ANSWER] = index.answer_file(page, table).encode()
     files["index.html"] = render_html(page).encode()
-    return {name: _write(Path(out) / name, data) for name, data in files.items()}
+    written = {name: write_whole(Path(out) / name, data) for name, data in files.items()}
+    sweep({path.parent for path in written.values()})
+    return written
 
 
 def _logs(table: RunTable) -> tuple[NotedRows | None, NotedRows | None]:
@@ -203,18 +204,3 @@ def _run_table(table: RunTable) -> Table:
     runs = tuple(zip(*(table[name].head(_LISTED).tolist() for name in columns), strict=True))
     rest = f"The first {_LISTED} of {len(table):,} runs; runs.csv has all." if len(table) > _LISTED else ""
     return Table("runs", "Runs", tuple(columns), runs, rest)
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """Whole or not at all: a reader never sees half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
