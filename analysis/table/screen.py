@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.table.cells import is_empty
-from analysis.table.checkpoints import Choice, Sizes, Trails, find_checkpoints
+from analysis.table.checkpoints import Choice, Trails, find_checkpoints
 from analysis.table.columns import NON_NEGATIVE, NUMBERS, POSITIVE, TEXTS
 from analysis.table.copies import find_copies
+from analysis.table.growth import Sizes
 from analysis.table.mapping import Origin
 from analysis.table.raw import Raw
 from analysis.table.status import read_states
