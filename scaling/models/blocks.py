@@ -80,7 +80,7 @@ def heads_for(width: int) -> int:
     (experiments/recipe): to copy from its context a model needs heads of two kinds.
     """
     target = max(10, min(width / 8, 64 if width < 2048 else 128))
-    legal = [h for h in range(1, width // 2 + 1) if width % (2 * h) == 0]
+    legal = [h for h in range(1, width // 2 + 1) if width % (2 * h) == 0 and (h == 1 or width / h >= 8)]
     return min(legal, key=lambda h: abs(math.log(width / h / target)))
 
 
