@@ -15,6 +15,7 @@ from scaling.capability.finished import open_finished
 from scaling.data.corpora import open_dataset
 from scaling.recipe.cooldown import COOLDOWNS
 from scaling.recipe.optimizers import OPTIMIZERS, OptimizerOptions
+from scaling.recipe.optimizers.muon import StackedMuon
 from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import read_study
 from scaling.registry import forget
@@ -243,3 +244,23 @@ def test_the_page_on_optimizers_of_ones_own_works_as_written(tiny_study: list[st
     assert [record.loss for record in once] == [record.loss for record in twice]
     assert once[0].schedule == "halves"
     forget("my_recipe")
+
+
+def test_stacked_muon_is_pytorchs() -> None:
+    """Updates agree to what bfloat16 rounds, for tall, wide and square matrices, several of a shape."""
+    shapes = [(24, 8), (8, 8), (32, 8), (8, 32), (8, 8)]
+    draw = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=draw) for shape in shapes]
+    ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in start] for _ in range(2))
+    options = {"lr": 0.01, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    stacked, plain = StackedMuon(ours, **options), torch.optim.Muon(theirs, **options)  # type: ignore[arg-type]
+    for _ in range(3):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape, generator=draw)
+            other.grad = one.grad.clone()
+        stacked.step()
+        plain.step()
+    for one, other, first in zip(ours, theirs, start, strict=True):
+        moved = (other - first).abs().mean()
+        assert (one - other).abs().mean() < 0.02 * moved
+    plain.load_state_dict(stacked.state_dict())  # checkpoints are PyTorch's too

@@ -1,0 +1,50 @@
+"""`python -m experiments.recipe [TABLE]`: the loss of each recipe in each cell, and how far seeds differ."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.table import load_runs
+from experiments.cli import expected_errors
+from experiments.terminal import Column, table
+
+KEPT = Path(__file__).with_name("runs.csv")
+ARM = ["optimizer", "shift", "batch_tokens", "learning_rate"]
+CELL = ["params", "tokens"]
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m experiments.recipe", description=__doc__)
+    parser.add_argument("table", nargs="?", default=KEPT, help="runs (default: the kept ones)")
+    cells = spread(load_runs(parser.parse_args(arguments).table).rows)
+    print(
+        table(
+            [
+                Column("N", [f"{n:,}" for n in cells["params"]]),
+                Column("D", [f"{d:,}" for d in cells["tokens"]]),
+                Column("optimizer", list(cells["optimizer"]), left=True),
+                Column("shift", ["yes" if s else "no" for s in cells["shift"]]),
+                Column("batch", [f"{b:,}" for b in cells["batch_tokens"]]),
+                Column("rate", [f"{r:.3g}" for r in cells["learning_rate"]]),
+                Column("seeds", [str(n) for n in cells["count"]]),
+                Column("loss", [f"{m:.4f}" for m in cells["mean"]]),
+                Column("sd / loss", ["" if np.isnan(s) else f"{s:.2%}" for s in cells["spread"]]),
+            ]
+        )
+    )
+    return 0
+
+
+def spread(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell and recipe: count, mean and spread, the sd over seeds by the mean; NaN of one seed."""
+    cells = rows.groupby([*CELL, *ARM])["loss"].agg(["count", "mean", "std"]).reset_index()
+    return cells.assign(spread=cells["std"] / cells["mean"])
+
+
+if __name__ == "__main__":
+    sys.exit(expected_errors("recipe", lambda: main(sys.argv[1:])))
