@@ -16,6 +16,7 @@ EXTRAS = {  # package as it is imported → extra
     "accelerate": "hf-trainer",
     "lightning": "lightning",
     "sacrebleu": "tasks",
+    "torchmetrics": "tasks",
     "lm_eval": "eval",
     "submitit": "slurm",
     "ray": "ray",

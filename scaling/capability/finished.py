@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Subject:
     dataset: Dataset
     rate: float  # peak learning rate that it was trained at
     device: str = "cpu"
+    fresh: Callable[[], nn.Module] | None = None  # builds the model again, untrained
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,18 @@ def open_finished(
             f"{folder}: no whole checkpoint of step {spec.steps}; its weights are gone. Train it again in "
             "another study."
         )
-    model = build_model(spec.trunk)
-    model.load_state_dict(evaluated_weights(found[1]))
-    model = model.to(device).eval()
-    set_arithmetic(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
     context, rate = spec.trunk.data.context, spec.trunk.learning_rate
-    if not hasattr(model, "context"):
-        model.context = context  # type: ignore[assignment]
-    subject = Subject(model, record.objective, context, dataset, rate, device)
+
+    def fresh() -> nn.Module:
+        model = build_model(spec.trunk).to(device)
+        set_arithmetic(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
+        if not hasattr(model, "context"):
+            model.context = context  # type: ignore[assignment]
+        return model
+
+    model = fresh()
+    model.load_state_dict(evaluated_weights(found[1]))
+    subject = Subject(model.eval(), record.objective, context, dataset, rate, device, fresh)
     return Finished(folder, record, spec, subject)
 
 
