@@ -17,6 +17,8 @@ EXTRAS = {  # package as it is imported → extra
     "lightning": "lightning",
     "sacrebleu": "tasks",
     "torchmetrics": "tasks",
+    "uvicorn": "serve",
+    "starlette": "serve",
     "lm_eval": "eval",
     "submitit": "slurm",
     "ray": "ray",

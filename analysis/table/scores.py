@@ -102,7 +102,8 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
         run_id (one a row), trunk_id, family, objective, params, tokens, flops; task; loss: of the task's own
         labels, or held out, NaN where a task has none; value, se, chance; examples: labelled rows; start:
         trained or scratch, with the rank of an update as trained-lora8; bits of a weight; density: the share
-        of weights that is left. A run's own loss is run_loss.
+        of weights that is left; transferred: by how many examples more a model from scratch reaches the same
+        loss, NaN where none did. A run's own loss is run_loss.
     """
     scores = load_evaluations(source).rows
     examples, lora, scratch, loss = (
@@ -113,7 +114,7 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
     held_out = scores["task"].str.startswith("loss")
     start = np.where(scratch.isna(), "trained", "scratch").astype(object)
     low = [f"-lora{int(rank)}" if rank == rank else "" for rank in lora]
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             "run_id": [f"{run}-{i}" for i, run in enumerate(scores["run_id"])],
             **{
@@ -130,3 +131,19 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
             "run_loss": loss,
         }
     )
+    rows["transferred"] = np.nan
+    plain = (rows["bits"] == FULL) & (rows["density"] == 1.0)
+    for _, part in rows[plain].groupby([scores["run_id"][plain], "task"]):
+        alone = part[part["start"] == "scratch"].sort_values("examples")
+        told = part[part["start"] != "scratch"]
+        if len(alone) > 1:
+            needed = _examples_for(told["loss"].to_numpy(), alone["examples"], alone["loss"])
+            rows.loc[told.index, "transferred"] = needed - told["examples"].to_numpy(float)
+    return rows
+
+
+def _examples_for(wanted: Any, examples: pd.Series[Any], losses: pd.Series[Any]) -> Any:
+    """Examples at which a curve of falling losses reaches each wanted one, between its points; else NaN."""
+    falling = np.minimum.accumulate(losses.to_numpy(float))
+    logs = np.log(examples.to_numpy(float))
+    return np.exp(np.interp(-wanted, -falling, logs, left=np.nan, right=np.nan))

@@ -50,7 +50,13 @@ def mapped(law: str) -> list[str]:
     return ["--columns", *own] if own and "D" not in inputs else []
 
 
-HEAVY = ("farseer", "overfit", "rate_batch")  # long searches, and the same path as all others
+HEAVY = (
+    "farseer",
+    "overfit",
+    "rate_batch",
+    "distillation",
+    "precision",
+)  # long searches, and the same path as all others
 LAWS = [pytest.param(law, marks=pytest.mark.slow) if law in HEAVY else law for law in law_names()]
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
+from scaling.capability.finished import Subject
 from scaling.capability.labelled.answer import Answer, read_asked
 from scaling.capability.labelled.classify import Classify, read_text
 from scaling.capability.labelled.rows import FEWEST, Bad, Row, hold_out, read_split
 from scaling.capability.labelled.tag import Tag, read_sentence
-from scaling.capability.labelled.tuning import Labelled
+from scaling.capability.labelled.tuning import Labelled, Tuning
 from scaling.capability.labelled.write import Write, read_pair
 
 
@@ -72,3 +76,24 @@ def _read(kind: Kind, rows: Sequence[Row]) -> list[Any]:
         except Bad as error:
             raise ValueError(f"{where}: {error}. A row has {kind.columns}.") from error
     return found
+
+
+def tune_to_write(
+    subject: Subject, task: str, examples: int | None = None, lora: int | None = None
+) -> Subject:
+    """The subject with a model that has learnt a file of `write:FILE`.
+
+    Raises:
+        ValueError: for a task of another kind, a model that cannot write, or too few rows.
+    """
+    kind, _, source = task.partition(":")
+    if kind != "write" or not source:
+        raise ValueError(f"--tune: write:FILE, of rows of source and target; got {task!r}.")
+    if subject.objective not in ("causal", "seq2seq"):
+        raise ValueError(f"--tune: a {subject.objective} model cannot generate text.")
+    questions = read_labelled(kind, source)
+    questions = replace(questions, tuning=Tuning(examples=examples, lora=lora, seeds=1))
+    questions.check()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return replace(subject, model=questions.tune(subject, 0))
