@@ -28,14 +28,8 @@ TEXTS = (
 KNOWN = NUMBERS + TEXTS
 # Inputs of laws without tokens: where one is mapped, the table is read for such a law.
 OWN_INPUTS = ("experts", "parallel", "examples", *SHARES)
-LAW_INPUTS = (
-    "vocab_params",
-    "density",
-    "bits",
-    "teacher_loss",
-    "alone_loss",
-    *OWN_INPUTS,
-)  # columns that no record has
+# Columns that no record has.
+LAW_INPUTS = ("vocab_params", "density", "bits", "teacher_loss", "alone_loss", *OWN_INPUTS)
 QUANTITIES = (
     "params",
     "tokens",

@@ -68,10 +68,12 @@ def check_setting(setting: dict[str, Any]) -> None:
 
 
 def quantise(weight: Tensor, bits: int, group: int | None = None) -> Tensor:
-    """Round to nearest on 2^bits - 1 levels that are symmetric about 0, scaled by the largest weight of a row.
+    """Round to nearest on 2^bits - 1 levels that are symmetric about 0, scaled by a row's largest weight.
 
     A row is an output channel, or the embedding of a token; with `group`, every so many weights of one have a
-    scale of their own. Source: Dettmers & Zettlemoyer 2023 (arXiv:2212.09720), section 2, absmax quantisation.
+    scale of their own.
+
+    Source: Dettmers & Zettlemoyer 2023 (arXiv:2212.09720), section 2, absmax quantisation.
     """
     codes, scales = quantise_codes(weight, bits, group)
     rounded = (codes * scales).view(weight.shape[0], -1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.capability.compress import check_setting, compress
-from scaling.capability.finished import Subject, open_corpus_of, open_finished, read_done, read_spec
+from scaling.capability.finished import Subject, open_corpus_of, open_finished, read_done
 from scaling.capability.labelled.tuning import Labelled, Tuning
 from scaling.capability.score import Score
 from scaling.capability.tasks import Questions, Task, define
@@ -20,6 +20,7 @@ from scaling.records.evaluation import Evaluation, evaluation_file
 from scaling.records.record import StudyRecords
 from scaling.records.storage import commit_evaluation, load_evaluation
 from scaling.study.extensions import load_extensions, loaded_files
+from scaling.study.recorded import read_spec
 from scaling.study.spec import EVALUATION_SEQUENCES
 from scaling.training.evaluate import evaluate
 

@@ -65,7 +65,7 @@ def _take_place(owner: nn.Module, parts: dict[str, nn.Module]) -> None:
 
 
 def _read(part: str) -> Callable[[nn.Module], Tensor]:
-    return lambda owner: owner._modules[part]()  # type: ignore[misc, return-value]
+    return lambda owner: owner._modules[part]()  # type: ignore[misc]
 
 
 class LowRank(nn.Module):
@@ -90,7 +90,11 @@ class LowRank(nn.Module):
 
 
 def add_low_rank(model: nn.Module, rank: int) -> list[nn.Parameter]:
-    """Freeze a model and give each matrix but embeddings and output layer an update; returns what is trained."""
+    """Freeze a model, and give each matrix but embeddings and output layer an update.
+
+    Returns:
+        What is trained.
+    """
     for parameter in model.parameters():
         parameter.requires_grad_(False)
 

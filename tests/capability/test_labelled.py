@@ -101,7 +101,7 @@ def test_two_files_are_learnt_and_asked_and_never_share_a_text(tmp_path: Path) -
     found = read_labelled("classify", f"{one}+{other}")
     assert (len(found.train), len(found.test)) == (40, 20)
     write_jsonl(tmp_path / "test.jsonl", reviews(20))
-    with pytest.raises(ValueError, match="20 of 40 rows of .* are held out too"):
+    with pytest.raises(ValueError, match=r"20 of 40 rows of .* are held out too"):
         read_labelled("classify", f"{one}+{other}")
 
 

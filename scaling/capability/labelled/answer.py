@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,10 +37,8 @@ def read_asked(cells: dict[str, Any]) -> Asked:
     context, question = text_of(cells, "context"), text_of(cells, "question")
     value = cell_of(cells, "answers" if "answers" in cells or "answer" not in cells else "answer")
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
+        with suppress(ValueError):  # or an answer in brackets
             value = json.loads(value)
-        except ValueError:
-            pass  # an answer in brackets
     if isinstance(value, dict):  # as SQuAD has it
         value = value.get("text")
     answers = [value] if isinstance(value, str) else value

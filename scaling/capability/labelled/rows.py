@@ -74,8 +74,8 @@ def _lines(path: str, file: Path) -> Iterator[tuple[str, str]]:
             where = f"{path}:{number}"
             if len(line) > LONGEST:
                 raise ValueError(
-                    f"{where}: a line of more than {LONGEST:,} bytes. Is it one text a line? Cut the text, or "
-                    "write one JSON object a line."
+                    f"{where}: a line of more than {LONGEST:,} bytes. Cut the text, or write one JSON object "
+                    "a line."
                 )
             if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise ValueError(f"{where}: the file is UTF-16; save it as UTF-8.")
