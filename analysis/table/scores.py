@@ -100,7 +100,7 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
 
     Returns:
         run_id (one a row), trunk_id, family, objective, params, tokens, flops; task; loss: of the task's own
-        labels, or held out, NaN where a task has none; value, se, chance; examples: labelled rows; start:
+        labels, or held out, NaN where a task has none; score, score_se, chance; examples: labelled rows; start:
         trained or scratch, with the rank of an update as trained-lora8; bits of a weight; density: the share
         of weights that is left; transferred: by how many examples more a model from scratch reaches the same
         loss, NaN where none did. A run's own loss is run_loss.
@@ -123,7 +123,9 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
             },
             "task": scores["task"],
             "loss": np.where(held_out, scores["value"], task_loss),
-            **{name: scores[name] for name in ("value", "se", "chance")},
+            "score": scores["value"],
+            "score_se": scores["se"],
+            "chance": scores["chance"],
             "examples": examples,
             "start": [f"{one}{other}" for one, other in zip(start, low, strict=True)],
             "bits": scores["quantise"].fillna(FULL),
@@ -139,7 +141,7 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
         if len(alone) > 1:
             needed = _examples_for(told["loss"].to_numpy(), alone["examples"], alone["loss"])
             rows.loc[told.index, "transferred"] = needed - told["examples"].to_numpy(float)
-    return rows
+    return rows.dropna(axis=1, how="all")
 
 
 def _examples_for(wanted: Any, examples: pd.Series[Any], losses: pd.Series[Any]) -> Any:

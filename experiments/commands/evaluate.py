@@ -35,6 +35,7 @@ def main(arguments: list[str]) -> int:
         help="also the loss on this text, as the column loss_NAME, e.g. prose:'books/*.txt'; may be repeated",
     )
     parser.add_argument("--quantise", type=_words, default=[], metavar="BITS", help="e.g. 8,4,3,2")
+    parser.add_argument("--group", type=int, help="with --quantise: a scale for so many weights, not a row")
     parser.add_argument("--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75")
     parser.add_argument("--cache", default="~/.cache/scaling", help="of the corpus, as for scaling run")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
@@ -44,7 +45,8 @@ def main(arguments: list[str]) -> int:
     _add_tuning(parser)
     asked = parser.parse_args(arguments)
     load_extensions(asked.extension)
-    settings: list[dict[str, Any]] = [{"quantise": int(bits)} for bits in asked.quantise]
+    group = {"group": asked.group} if asked.group else {}
+    settings: list[dict[str, Any]] = [{"quantise": int(bits), **group} for bits in asked.quantise]
     settings += [{"prune": float(part)} for part in asked.prune]
     chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
     tasks = [name for name in chosen if name != "none"]

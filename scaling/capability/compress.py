@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 FULL = 32  # bits of a weight as it is kept
-SCALE = 32  # bits of the scale of a row or group
+SCALE = 32  # bits of the scale of a row or group of its weights
 
 
 def compress(model: nn.Module, setting: dict[str, Any]) -> tuple[nn.Module, float]:
@@ -35,10 +35,9 @@ def compress(model: nn.Module, setting: dict[str, Any]) -> tuple[nn.Module, floa
             if weight.ndim < 2 or not setting:
                 size += FULL * weight.numel()
             elif "quantise" in setting:
-                group = setting.get("group")
-                weight.copy_(quantise(weight, setting["quantise"], group))
-                groups = weight.shape[0] * -(-weight[0].numel() // (group or weight[0].numel()))
-                size += setting["quantise"] * weight.numel() + SCALE * groups
+                codes, scales = quantise_codes(weight, setting["quantise"], setting.get("group"))
+                weight.copy_(multiply_out(codes, scales, weight.shape))
+                size += setting["quantise"] * codes.numel() + SCALE * scales.numel()
             else:
                 weight.copy_(prune(weight, setting["prune"]))
                 size += FULL * int((weight != 0).sum()) + weight.numel()
@@ -75,9 +74,13 @@ def quantise(weight: Tensor, bits: int, group: int | None = None) -> Tensor:
 
     Source: Dettmers & Zettlemoyer 2023 (arXiv:2212.09720), section 2, absmax quantisation.
     """
-    codes, scales = quantise_codes(weight, bits, group)
-    rounded = (codes * scales).view(weight.shape[0], -1)
-    return rounded[:, : weight[0].numel()].reshape(weight.shape)
+    return multiply_out(*quantise_codes(weight, bits, group), weight.shape)
+
+
+def multiply_out(codes: Tensor, scales: Tensor, shape: torch.Size) -> Tensor:
+    """The matrix of codes; what fills up the last group of a row is left out."""
+    rows = (codes * scales).view(shape[0], -1)
+    return rows[:, : shape.numel() // shape[0]].reshape(shape)
 
 
 def quantise_codes(weight: Tensor, bits: int, group: int | None = None) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scaling.capability.compress import check_setting, prune, quantise_codes
+from scaling.capability.compress import check_setting, multiply_out, prune, quantise_codes
 from scaling.models.derived import derive
 
 PACKED = (2, 3, 4, 8)  # bits of a code
@@ -41,8 +41,7 @@ class PackedWeight(nn.Module):
 
     def forward(self) -> Tensor:
         codes = unpack(self.codes, self.bits, len(self.scales) * self.group).view(-1, self.group)
-        values = ((codes - 2 ** (self.bits - 1)) * self.scales[:, None]).view(self.shape[0], -1)
-        return values[:, : self.shape.numel() // self.shape[0]].reshape(self.shape)
+        return multiply_out(codes - 2 ** (self.bits - 1), self.scales[:, None], self.shape)
 
 
 class SparseWeight(nn.Module):

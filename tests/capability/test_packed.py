@@ -54,6 +54,15 @@ def test_a_packed_model_says_what_the_rounded_one_says_and_is_as_small(family: s
             torch.testing.assert_close(copy.deepcopy(again)(*inputs), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_of_four_bits_is_a_fifth_of_the_whole_one(family: str) -> None:
+    save = pytest.importorskip("safetensors.torch", reason="in the extra `export`").save
+    registered = get_family(family)
+    model = registered.build(registered.shape_for(1e5), 256, 16)
+    whole = len(save(model.state_dict()))
+    assert len(save(pack_model(model, {"quantise": 4}).state_dict())) <= 0.2 * whole
+
+
 def test_what_cannot_be_packed_is_refused() -> None:
     with pytest.raises(ValueError, match="weights are packed into 2, 3, 4, 8 bits; got 5"):
         pack_model(torch.nn.Linear(2, 2), {"quantise": 5})
