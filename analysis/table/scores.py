@@ -99,11 +99,12 @@ def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
     """Every score as a row that `load_runs` reads: what a law of tuned or compressed models is fitted to.
 
     Returns:
-        run_id (one a row), trunk_id, family, objective, params, tokens, flops; task; loss: of the task's own
-        labels, or held out, NaN where a task has none; score, score_se, chance; examples: labelled rows; start:
-        trained or scratch, with the rank of an update as trained-lora8; bits of a weight; density: the share
-        of weights that is left; transferred: by how many examples more a model from scratch reaches the same
-        loss, NaN where none did. A run's own loss is run_loss.
+        run_id (one a row), trunk_id, family, objective, params, tokens, flops; task; score, score_se, chance.
+        loss: of the task's own labels, or held out; NaN where a task has none. run_loss: the run's own.
+        examples: labelled rows. start: trained or scratch, with the rank of an update as trained-lora8.
+        bits of a weight; density: the share of weights that is left.
+        transferred: by how many examples more a model from scratch reaches the same loss; NaN where none did.
+        A column without a value is left out.
     """
     scores = load_evaluations(source).rows
     examples, lora, scratch, loss = (

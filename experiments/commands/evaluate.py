@@ -45,9 +45,6 @@ def main(arguments: list[str]) -> int:
     _add_tuning(parser)
     asked = parser.parse_args(arguments)
     load_extensions(asked.extension)
-    group = {"group": asked.group} if asked.group else {}
-    settings: list[dict[str, Any]] = [{"quantise": int(bits), **group} for bits in asked.quantise]
-    settings += [{"prune": float(part)} for part in asked.prune]
     chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
     tasks = [name for name in chosen if name != "none"]
     from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
@@ -55,7 +52,7 @@ def main(arguments: list[str]) -> int:
     scores = evaluate_study(
         read_study(asked.folder),
         tasks,
-        settings,
+        _compressions(asked),
         sets=asked.loss,
         cache=asked.cache,
         device=asked.device,
@@ -92,6 +89,13 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scratch", action="store_true", help="untrained weights too, to compare")
     group.add_argument("--seeds", type=int, default=3, help="fine-tuned models a score (default 3)")
     parser.add_argument("--to", metavar="FILE.csv", help="write every score of the study, a row each")
+
+
+def _compressions(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Each number of bits and each fraction, as a setting."""
+    group = {"group": asked.group} if asked.group else {}
+    bits: list[dict[str, Any]] = [{"quantise": int(word), **group} for word in asked.quantise]
+    return bits + [{"prune": float(word)} for word in asked.prune]
 
 
 def _tunings(asked: argparse.Namespace) -> list[Any]:
