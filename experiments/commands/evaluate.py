@@ -141,7 +141,9 @@ def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
     ]
     parts = [table(columns)]
     parts += [f"by chance: {', '.join(chance)}"] if chance else []
-    parts += [confusion_text(score) for score in scores if score.confusion]
+    by_size = sorted(scores, key=lambda score: records[score.run_id].flops)
+    largest = {score.name: score for score in by_size if score.confusion and "scratch" not in score.setting}
+    parts += [confusion_text(score) for score in largest.values()]  # --json has those of all
     return "\n\n".join(parts)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import warnings
 from typing import Any
 
 import torch
@@ -24,15 +26,15 @@ def export_program(subject: Subject) -> bytes:
     Raises:
         ValueError: where its logits are off by more than `NEAR`, or the model cannot be exported.
     """
-    import copy
-
     model = copy.deepcopy(subject.model).cpu().eval()
     restore(model)
     set_compute_dtype(model, None)
     inputs = _inputs(subject, rows=2, seed=0)
     batch = torch.export.Dim("rows", min=1, max=1024)
     try:
-        program = torch.export.export(model, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what PyTorch says there is for its own developers
+            program = torch.export.export(model, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
     except Exception as error:  # of any kind: it traces a stranger's code
         lines = str(error).strip().splitlines()
         raise ValueError(f"--program: torch.export cannot trace this model: {lines[0]}") from error
