@@ -36,13 +36,13 @@ def open_teacher(spec: TrunkSpec, runs: Path, dataset: Dataset, numerics: Numeri
     record = read_record(folder)
     own = read_spec(record)
     found = peek_checkpoint(folder, read_checkpoint, at_most=10**12)
-    if found is None or found[0] != own.steps:
+    if found is None or found[1]["step"] != own.steps:
         raise ValueError(f"training.teacher: {folder} has no whole checkpoint of step {own.steps} any more.")
     model = build_model(own.trunk)
     model.load_state_dict(evaluated_weights(found[1]))
     model = model.to(numerics.device).eval().requires_grad_(False)
     set_arithmetic(model, Numerics(numerics.device, record.precision, 1).compute_dtype)
-    return lambda inputs: model(*inputs).float()  # type: ignore[no-any-return]
+    return lambda inputs: model(*inputs).float()
 
 
 def _exact(dataset: Dataset) -> Teacher:
