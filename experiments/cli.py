@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from experiments.extras import explain_missing
-from experiments.terminal import printable
+from experiments.terminal import discard_output, printable
 
 VERBS = {
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
@@ -50,16 +50,22 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         signal.signal(signal.SIGINT, _end)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0
+        return _print(usage)
     if words[0] in ("-V", "--version"):
-        print(f"scaling-harness {version()}")
-        return 0
+        return _print(lambda: f"scaling-harness {version()}")
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
         print(f"scaling: unknown command {verb!r}.\n\n{usage()}", file=sys.stderr)
         return 2
     return run_verb(verb, rest)
+
+
+def _print(text: Callable[[], str]) -> int:
+    def call() -> int:
+        print(text())
+        return 0
+
+    return expected_errors("", call)
 
 
 def run_verb(verb: str, arguments: list[str]) -> int:
@@ -78,8 +84,11 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
     SCALING_TRACEBACK=1 shows where it came from.
     """
     try:
-        return command()
+        code = command()
+        sys.stdout.flush()  # here a full disk is a message; when Python ends, it is a traceback
+        return code
     except BrokenPipeError:
+        discard_output()
         return 0
     except ModuleNotFoundError as error:
         if os.environ.get("SCALING_TRACEBACK"):
@@ -89,7 +98,8 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
     except (ValueError, OSError) as error:
         if os.environ.get("SCALING_TRACEBACK"):
             raise
-        print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)
+        print(f"scaling {verb}".rstrip() + f": {printable(str(error))}", file=sys.stderr)
+        discard_output()
         return 2
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)

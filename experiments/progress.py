@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from experiments.estimate import headline, unaffordable
 from experiments.eta import TimeLeft
-from experiments.terminal import duration, printable
+from experiments.terminal import discard_output, duration, printable
 from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan
@@ -22,6 +24,8 @@ from scaling.training.observer import Kind
 
 SHORTEST = 1.0  # seconds of what was left at a tenth of the work; below, how far off it was says nothing
 REFRESH = 0.1  # seconds between two looks at the bar
+
+logger = logging.getLogger(__name__)
 
 
 class StudyProgress(StudyObserver):
@@ -40,6 +44,7 @@ class StudyProgress(StudyObserver):
         self.console = Console()
         self.bar: Progress | None = None
         self.task = TaskID(0)
+        self.heard = True  # until nobody reads any more what is printed
 
     def started(self, estimate: Estimate) -> None:
         plan = estimate.plan
@@ -63,7 +68,7 @@ class StudyProgress(StudyObserver):
             *estimate.there_already(),
             *estimate.crowded(),
         ):
-            print(line, flush=True)  # before the first step, also into a pipe
+            self._say(line)  # before the first step, also into a pipe
         if self.console.is_terminal:
             shape = [BarColumn(bar_width=None), TextColumn("{task.percentage:>3.0f} %  {task.description}")]
             self.bar = Progress(*shape, console=self.console, transient=True)
@@ -75,7 +80,7 @@ class StudyProgress(StudyObserver):
         self._stop()
         self.ended = time.monotonic()
         if self.plan.config.tasks:
-            print(f"{self.plan.name}: measuring {', '.join(self.plan.config.tasks)} …", flush=True)
+            self._say(f"{self.plan.name}: measuring {', '.join(self.plan.config.tasks)} …")
 
     def __enter__(self) -> StudyProgress:
         return self
@@ -87,7 +92,23 @@ class StudyProgress(StudyObserver):
 
     def _stop(self) -> None:
         if self.bar:
-            self.bar.stop()
+            with suppress(OSError):  # of a terminal that is closed
+                self.bar.stop()
+
+    def _say(self, line: str) -> None:
+        """Print a line. Where that fails, e.g. into a pipe without a reader, training goes on."""
+        if not self.heard:
+            return
+        try:
+            if self.bar:
+                self.console.print(line, markup=False, highlight=False)
+            else:
+                print(line, flush=True)
+        except (OSError, SystemExit) as error:  # Rich exits where a pipe breaks
+            self.heard = False
+            discard_output()
+            if not isinstance(error, BrokenPipeError | SystemExit):  # a reader that has left knows
+                logger.warning("nothing more is printed (%s); training goes on", error)
 
     def opened(self, id: str, kind: Kind, config: Mapping[str, Any]) -> None:
         self._show(id)
@@ -115,14 +136,12 @@ class StudyProgress(StudyObserver):
         else:
             result = f"diverged: {summary['reason']}"
         what = f"{trunk.spec.family} N {readable(summary['params']):>5}  D {readable(run.tokens):>5}"
-        self.console.print(
+        self._say(
             f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}"
-            + ("" if ours else f"  (from study {printable(str(summary['study']))})"),
-            markup=False,
-            highlight=False,
+            + ("" if ours else f"  (from study {printable(str(summary['study']))})")
         )
         if self.bar is None:
-            print(f"    {self._times()}", flush=True)
+            self._say(f"    {self._times()}")
 
     def error(self) -> list[str]:
         """A line on how far off the time left was at a tenth of the work, once all is trained."""

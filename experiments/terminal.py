@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 import sys
 import textwrap
@@ -79,6 +80,19 @@ def spell_out_controls() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Plain("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
+
+
+def discard_output() -> None:
+    """Lead standard output nowhere if it takes nothing: Python flushes once more when it ends, and complains.
+
+    So does the start of a process.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def size(count: float) -> str:

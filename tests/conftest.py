@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,106 @@ def trained_steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(LocalState, "train_step", counting)
     return found
+
+
+@pytest.fixture
+def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No step is timed and no model counted before a study trains: that takes longer than its few steps."""
+    from scaling.launch import estimate
+    from scaling.training import train
+    from scaling.training.throughput import StepTime
+
+    monkeypatch.setattr(
+        estimate, "time_steps", lambda trunks, *_: ([StepTime(0.01, 0.01, 0.01)] * len(trunks), None)
+    )
+    monkeypatch.setattr(train, "check_counts", lambda *_: None)
+
+
+@pytest.fixture
+def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports render each figure once, not as PNG and PDF too."""
+    from analysis.report import write
+    from analysis.report.style import save
+
+    monkeypatch.setattr(write, "save", partial(save, kinds=("svg",)))
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports make every figure and render none."""
+    from analysis.report import write
+
+    monkeypatch.setattr(write, "save", lambda _: {"svg": b"<svg/>"})
+
+
+HYDRA = "test_hydra_habits.py"  # where what Hydra does is tested
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where neither the fits are tested, which have tests/analysis, nor how a study is composed."""
+    if request.path.parent != Path(__file__).parent / "experiments":
+        return
+    if request.path.name != HYDRA:
+        from tests.composed import remembered
+
+        monkeypatch.setattr("scaling.study.compose.compose", remembered)
+    for name in ("coarse_grid", "few_choices", "svg_alone"):
+        request.getfixturevalue(name)
+
+
+@pytest.fixture
+def coarse_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits start from the coarse grid of replicates: the commands are tested, not the search."""
+    from analysis.fitting.recipe import Recipe
+
+    form = Recipe.form
+
+    def coarse(recipe: Any, data: Any) -> Any:
+        found = form(recipe, data)
+        starts = found.starts
+        found.starts = lambda weights, log_loss, thorough: starts(weights, log_loss, False)  # type: ignore[method-assign]
+        return found
+
+    monkeypatch.setattr(Recipe, "form", coarse)
+
+
+@pytest.fixture
+def few_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report refits a law under a few other choices only, and its lack of fit is known coarsely."""
+    from analysis.fitting import sensitivity
+    from analysis.forecast import findings
+
+    monkeypatch.setattr(findings, "SAMPLES", (39, 39))
+    monkeypatch.setattr(sensitivity, "TRUNKS", 1)
+    monkeypatch.setattr(findings, "sensitivity", partial(sensitivity.sensitivity, dropped=(), burn_in=()))
+
+
+@pytest.fixture
+def fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands on one table print, profile, plot and forecast by the same fits."""
+    from analysis.fitting.profile import profile
+    from analysis.forecast import predict
+    from analysis.forecast.findings import fit_study
+    from experiments.commands import fit, source
+
+    made: dict[str, Any] = {}
+
+    def once(function: Callable[..., Any], key: Callable[..., str]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            name = f"{function.__name__} {key(*arguments)}"
+            if name not in made:
+                made[name] = function(*arguments)
+            return made[name]
+
+        return call
+
+    def of_table(table: Any, asked: Any) -> str:
+        return f"{table.data_hash} {asked}"
+
+    def of_runs(runs: Any, *rest: Any) -> str:
+        return f"{[x.tolist() for x in (runs.loss, *runs.inputs.values())]} {rest}"
+
+    monkeypatch.setattr(source, "fit_study", once(fit_study, of_table))
+    monkeypatch.setattr(fit, "profile", once(profile, lambda fit, name: f"{id(fit)} {name}"))
+    monkeypatch.setattr(predict, "fit_basis", once(predict.fit_basis, of_runs))

@@ -46,6 +46,11 @@ class Cells(Form):
             lambda weights: tape.outer(self._add(weights)),
         )
 
+    def merged(self, weights: Array, values: Array) -> tuple[Form, Array, Array]:
+        total = self._add(weights)
+        mean = np.divide(self._add(weights * values), total, out=np.zeros_like(total), where=total > 0)
+        return self._whole, total, mean
+
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         """From each cell's relative least-squares mean, weighted so that sums of squares stay as they are."""
         square, linear = (self._add(weights * np.exp(power * log_loss)) for power in (-2, -1))

@@ -11,6 +11,7 @@ from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import solve
 from analysis.fitting.runs import FitError
+from analysis.laws.law import Array
 
 BLOCK = 25  # samples solved at a time
 PLAIN = 0.1  # share of all samples that, once they are as large, show that the law is not rejected
@@ -86,10 +87,8 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
     as_large = done = 0
     while done < resamples and as_large < PLAIN * (1 + resamples):
         block = slice(done, done + BLOCK)
-        left = [
-            solve(each.recipe, each.form, weights[block], drawn.log_loss[block], each.theta[None]).objective
-            for each in (narrow, wide)
-        ]
+        deviations = drawn.log_loss[block] - predicted
+        left = [_least_squares(each, weights[block], predicted, deviations) for each in (narrow, wide)]
         as_large += int((left[0] / left[1] >= observed * (1 - 1e-9)).sum())
         done += len(left[0])
     return LackOfFit(
@@ -101,3 +100,15 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
         rms_against=wide.rms,
         resamples=done,
     )
+
+
+def _least_squares(fit: Fit, weights: Array, predicted: Array, deviations: Array) -> Array:
+    """The least objective (R,) for log losses `predicted` (n,) + `deviations` (R, n).
+
+    Runs that share their inputs count by their mean: no law can change how far they scatter about it.
+    """
+    form, total, mean = fit.form.merged(weights, deviations)
+    _, _, centre = fit.form.merged(weights, np.broadcast_to(predicted, weights.shape))
+    within = 0.5 * ((weights * deviations**2).sum(axis=1) - (total * mean**2).sum(axis=1))
+    least: Array = solve(fit.recipe, form, total, centre + mean, fit.theta[None]).objective + within
+    return least

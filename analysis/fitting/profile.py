@@ -1,11 +1,7 @@
-"""Intervals that need no replicates, and the verdict that a parameter cannot be identified.
-
-The bootstrap lives with the fit (`Fit.interval`). Here: the profile of the objective, and Gauss-Newton-t.
-"""
+"""The profile of the objective: an interval without replicates, and whether a parameter is identified."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +10,6 @@ from scipy import special
 
 from analysis.fitting.fit import Fit
 from analysis.fitting.newton import minimise, objective
-from analysis.fitting.runs import FitError
 from analysis.laws.form import AT_BOUND
 from analysis.laws.law import Array
 
@@ -158,34 +153,6 @@ class _Axis:
     def plain(self, value: float) -> float:
         """The parameter at this place of the axis."""
         return float(np.exp(value)) if self.log else float(value)
-
-
-def gauss_newton_interval(
-    fit: Fit, f: Callable[[Any], float], *, level: float | None = None
-) -> tuple[float, float]:
-    """Interval of f(law) by linearisation: f ± t × standard error, with n - p degrees of freedom.
-
-    Close to nominal where the law is right and f nearly linear; blind to skewness and to trunks.
-
-    Raises:
-        FitError: when the runs leave a direction of the law free, so that there is no standard error.
-
-    Source: Seber & Wild 1989, section 5.1; the scale is Huber's 1981 (psi²/psi'²) for robust losses.
-    """
-    level = fit.level if level is None else level
-    covariance = _covariance(fit)
-    if not np.isfinite(covariance).all():
-        raise FitError("no Gauss-Newton interval: the runs leave a direction of the law free.")
-    gradient = np.empty(len(fit.theta))
-    for j in range(len(fit.theta)):
-        step = np.zeros(len(fit.theta))
-        step[j] = STEP
-        ahead, behind = f(fit.form.law(fit.theta + step)), f(fit.form.law(fit.theta - step))
-        gradient[j] = (ahead - behind) / (2 * STEP)
-    centre = float(f(fit.law))
-    freedom = max(fit.n_runs - len(fit.theta), 1)
-    half = float(special.stdtrit(freedom, (1 + level) / 2) * np.sqrt(gradient @ covariance @ gradient))
-    return centre - half, centre + half
 
 
 def _objective(fit: Fit) -> float:

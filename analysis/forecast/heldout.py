@@ -157,7 +157,9 @@ def predict_runs(
     if not fit.draws:
         raise FitError("no prediction interval: the fit was made with resamples=0; use resamples=1000.")
     columns = {name: np.atleast_1d(np.asarray(inputs[name], dtype=float)) for name in fit.law.inputs}
-    curves = np.log(np.array([law(**columns) for law in fit.draws]))
+    points, at = np.unique(np.stack(list(columns.values())), axis=1, return_inverse=True)
+    distinct = dict(zip(columns, points, strict=True))
+    curves = np.log(np.array([law(**distinct) for law in fit.draws]))[:, at.ravel()]
     far = size_of(columns) / size_of(fit.runs.inputs).max() if reach is None else np.asarray(reach, float)
     rng = np.random.default_rng(seed)
     residual = rng.choice(noise(fit), size=curves.shape)

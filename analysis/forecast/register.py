@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.files import write_whole
 from analysis.fitting.interval import interval_score
 from analysis.fitting.runs import called
 from analysis.forecast.predict import RunForecast
@@ -76,8 +77,8 @@ def write_registered(
     }
     digest = hashlib.sha256(canonical_json(body)).hexdigest()
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(json.dumps({**body, "sha256": digest}, indent=1, allow_nan=False) + "\n")
+        text = json.dumps({**body, "sha256": digest}, indent=1, allow_nan=False) + "\n"
+        write_whole(path, text.encode(), new=True)
     except FileExistsError as error:
         raise FileExistsError(
             f"{path}: exists already. A registered forecast is not rewritten; name another file."

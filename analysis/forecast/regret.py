@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import exp, log
 
-from scipy.optimize import brentq
+import scipy  # its submodules load when they are used
 
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 
@@ -33,7 +33,7 @@ def compute_for(law: Law, loss: float, below: float) -> float:
         step *= 4
         if step > LOG_RANGE:
             raise ValueError(f"loss {loss:.6g} is above that of any compute under the {law.name} law.")
-    return exp(brentq(surplus, top - step, top, xtol=1e-13))
+    return exp(scipy.optimize.brentq(surplus, top - step, top, xtol=1e-13))
 
 
 def deadweight(law: Law, N: float, D: float) -> float:

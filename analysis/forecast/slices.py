@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
+import scipy  # its submodules load when they are used
 
 from analysis.fitting.runs import FitError, Runs
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
@@ -55,7 +55,7 @@ class Slices:
         """
         points = self.at(budget)
         log_n, first = np.unique(np.log(self.N[points]), return_index=True)
-        between = PchipInterpolator(log_n, np.log(self.ratio[points][first]))
+        between = scipy.interpolate.PchipInterpolator(log_n, np.log(self.ratio[points][first]))
         total = float(np.log(self.compute[budget] / FLOPS_PER_PARAM_TOKEN))
         return lambda x: np.asarray(total - x - between(np.clip(x, log_n[0], log_n[-1])))
 
@@ -171,7 +171,7 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
     for each in bundles:
         inside = np.flatnonzero((grid >= each.log_c[0] - 1e-9) & (grid <= each.log_c[-1] + 1e-9))
         at = np.clip(grid[inside], each.log_c[0], each.log_c[-1])
-        both = PchipInterpolator(each.log_c, np.stack([each.log_d, each.log_loss], axis=1))
+        both = scipy.interpolate.PchipInterpolator(each.log_c, np.stack([each.log_d, each.log_loss], axis=1))
         D, loss = np.exp(both(at)).swapaxes(0, 1)
         budget, N, group = np.broadcast_arrays(inside[:, None], each.N, each.group)
         points.append(np.stack([budget, N, D, loss, group]).transpose(0, 2, 1).reshape(5, -1))

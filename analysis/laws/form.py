@@ -120,6 +120,14 @@ class Form(ABC):
         """The law with coordinates theta (p,)."""
         return self.laws(theta[None])[0]
 
+    def merged(self, weights: Array, values: Array) -> tuple[Form, Array, Array]:
+        """The form on its distinct points, the weight that the runs of each have, and their mean value.
+
+        Args:
+            weights, values: of each run (R, n).
+        """
+        return self, weights, values
+
     def canonical(self, theta: Array) -> Array:
         """Of all coordinates that are the same law as theta (R, p), those that stand for them."""
         return theta

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from analysis.files import sweep, write_whole
 from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, tables
 from analysis.report.checklist import checklist
@@ -82,7 +81,9 @@ def write_report(
     files["tables.tex"] = "\n".join(map(formats.to_latex, shown)).encode()
     files["report.md"] = render_markdown(page).encode()
     files["index.html"] = render_html(page).encode()
-    return {name: _write(Path(out) / name, data) for name, data in files.items()}
+    written = {name: write_whole(Path(out) / name, data) for name, data in files.items()}
+    sweep({path.parent for path in written.values()})
+    return written
 
 
 def _logs(table: RunTable) -> tuple[NotedRows | None, NotedRows | None]:
@@ -149,18 +150,3 @@ def _page(
         runs=Table("runs", "Runs", tuple(columns), runs, rest),
         versions=content.versions(),
     )
-
-
-def _write(path: Path, data: bytes) -> Path:
-    """Whole or not at all: a reader never sees half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path

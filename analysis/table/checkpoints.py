@@ -10,46 +10,35 @@ names the option that decides.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.table.cells import is_empty, read_numbers
 from analysis.table.columns import plain
+from analysis.table.growth import Sizes, growing, points_of, rises, step_columns
 from analysis.table.raw import Raw
 
-Array = NDArray[np.float64]
 Choice = Literal["last", "all"]
 
 _RUN = re.compile(
     r"((wandb|exp|experiment)_)?(run|runs|job|trial)(_(id|name|key|uid|uuid|hash|path|dir|number))?"
     r"|exp(_name|_id)?|experiment(_name|_id)?"
 )
-_NAME = re.compile(r"(display_)?name|id|uid|uuid|(model|config)(_name|_id)?|label")
-# One of many steps, not how many there were: `steps` of a finished run grow with its tokens too.
-_STEP = re.compile(
-    r"((global|training|train|optimi[sz]er)_)?(step|iter|iteration|update)|current_\w*steps?|ckpt|checkpoint"
+_NAME = re.compile(
+    r"(display_)?name|id|uid|uuid|(model|config)(_name|_id)?|label"
+    r"|((model|ckpt|checkpoint|weights)_)?(path|file|dir|folder)|checkpoint|ckpt"
 )
-_TOTAL = re.compile(
-    r"(total|max|num_total|planned)_((train|training)_)?(steps?|iters?|iterations?|updates?)"
-    r"|(max|planned|target)_((train|training)_)?tokens"
+_AT_STEP = re.compile(
+    r"[/_.=-]*(global_?)?(step|iter|iteration|ckpt|checkpoint)s?[/_.=-]*\d[\d_]*[kKmM]?(\.\w+)?/?$"
 )
-_COOLDOWN = re.compile(r"cooldown\w*|decay_(steps|tokens|iters)|anneal_(steps|tokens)")
+_FINAL = re.compile(r"(is_)?(final|last)(_(checkpoint|ckpt|step|row|eval|evaluation))?")
 _PROGRESS = re.compile(r"\w*(step|iter|epoch|portion|elapsed|progress|time|stamp|loss|ppl|token|flop)\w*")
 _ENOUGH = 3  # points of evidence from which rows are taken for checkpoints
+_YES, _NO = {"true", "1", "1.0", "yes"}, {"false", "0", "0.0", "no"}
 _COVER = 0.5  # share of the rows that must stand in groups of growing tokens
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is known of each row (n,), NaN where a cell is empty."""
-
-    params: Array
-    tokens: Array
-    loss: Array
 
 
 @dataclass
@@ -94,9 +83,16 @@ def find_checkpoints(
     Raises:
         ValueError: `last` for a table in which no column names the runs of several rows.
     """
+    flagged = None if choice == "all" else _flagged(raw)
+    if flagged is not None:
+        return flagged
     found = _by_id(raw, sizes, id_column, choice)
     if found is None and not has_trunks:
-        names = [*_by_name(raw, sizes, id_column, settings), *_by_order(raw, sizes)]
+        names = [
+            *_by_name(raw, sizes, id_column, settings),
+            *_by_order(raw, sizes),
+            *_by_settings(raw, sizes, settings),
+        ]
         found = max(names, key=lambda grouping: grouping.points, default=None)
     if found is not None:
         return _decided(found, sizes, choice)
@@ -106,6 +102,26 @@ def find_checkpoints(
             "grow. Map one, e.g. --columns run_id=NAME, or leave the option out."
         )
     return Trails()
+
+
+def _flagged(raw: Raw) -> Trails | None:
+    """What a column such as `is_final` says of each row, where it says both yes and no."""
+    for name, cells in raw.columns.items():
+        said = [str(cell).strip().lower() for cell in cells]
+        if (
+            not _FINAL.fullmatch(plain(name))
+            or not {*said} <= _YES | _NO
+            or {*said} <= _YES
+            or {*said} <= _NO
+        ):
+            continue
+        trails = Trails({row for row, word in enumerate(said) if word in _NO})
+        trails.notes.append(
+            f"{len(trails.earlier)} of {len(said)} rows are intermediate checkpoints, as {name} says, and "
+            "are not fitted. --checkpoints all fits every row."
+        )
+        return trails
+    return None
 
 
 def _decided(found: _Grouping, sizes: Sizes, choice: Choice | None) -> Trails:
@@ -151,11 +167,11 @@ def _by_id(raw: Raw, sizes: Sizes, column: str | None, choice: Choice | None) ->
     if column is None:
         return None
     ids = raw.columns[column]
-    groups = _growing([None if is_empty(cell) else cell for cell in ids], sizes)
+    groups = growing([None if is_empty(cell) else cell for cell in ids], sizes)
     covered = sum(map(len, groups))
-    if not groups or (choice is None and covered < _COVER * len(ids) and not _rises(raw, groups)):
+    if not groups or (choice is None and covered < _COVER * len(ids) and not rises(raw, groups)):
         return None
-    return _Grouping(f"same {column}", groups, _points(raw, sizes, groups), ids, is_id=True, named=True)
+    return _Grouping(f"same {column}", groups, points_of(raw, sizes, groups), ids, is_id=True, named=True)
 
 
 def _by_name(
@@ -170,6 +186,7 @@ def _by_name(
         is_run = bool(_RUN.fullmatch(plain(name)))
         if name == id_column or not (is_run or _NAME.fullmatch(plain(name))):
             continue
+        cells = [_AT_STEP.sub("", cell) if isinstance(cell, str) else cell for cell in cells]
         if len(set(map(str, cells))) > 0.75 * n or not _of_one_size(cells, sizes):
             continue
         for others in (settings, _constant(raw)):
@@ -177,9 +194,9 @@ def _by_name(
                 None if is_empty(cell) else (cell, size, *(str(column[i]) for column in others))
                 for i, (cell, size) in enumerate(zip(cells, sizes.params.tolist(), strict=True))
             ]
-            groups = _growing(keys, sizes)
+            groups = growing(keys, sizes)
             if groups and sum(map(len, groups)) >= _COVER * n:
-                points = is_run + _points(raw, sizes, groups) - penalty
+                points = is_run + points_of(raw, sizes, groups) - penalty
                 found.append(_Grouping(f"same {name}", groups, points, cells, named=is_run))
                 break
     return found
@@ -206,95 +223,35 @@ def _constant(raw: Raw) -> list[Sequence[Any]]:
 
 def _by_order(raw: Raw, sizes: Sizes) -> list[_Grouping]:
     """Consecutive rows of one size whose tokens (and step) grow, where nothing names the runs."""
-    steps = _steps(raw)
+    steps = step_columns(raw)
     with np.errstate(invalid="ignore"):
         same = (np.diff(sizes.params) == 0) & (np.diff(sizes.tokens) > 0)
         if steps:
             same &= np.diff(read_numbers(steps[0][1], decimal=raw.decimal).values) > 0
     block = np.concatenate([[0], np.cumsum(~same)])
-    groups = _growing(block.tolist(), sizes)
+    groups = growing(block.tolist(), sizes)
     if not groups or sum(map(len, groups)) < 0.8 * len(block):
         return []
     few = float(np.median([len(group) for group in groups])) < 10
-    points = _points(raw, sizes, groups) - (few or not steps)
+    points = points_of(raw, sizes, groups) - (few or not steps)
     labels = [f"run-from-{label.replace(' ', '-')}" for label in raw.labels]
     return [_Grouping("consecutive rows of one size", groups, points, labels)]
 
 
-def _points(raw: Raw, sizes: Sizes, groups: list[list[int]]) -> int:
-    """How much the rows of the groups look like checkpoints rather than runs of their own."""
-    rows = float(np.median([len(group) for group in groups]))
-    even = np.mean([_evenly_spaced(sizes.tokens[group]) for group in groups]) >= 0.8
-    points = (
-        int(rows >= 6) + int(rows >= 10) + int(even) + int(_rises(raw, groups)) + _stated(raw, sizes, groups)
-    )
-    grids = {tuple(sizes.tokens[group].tolist()) for group in groups}
-    designed = len(grids) < len(groups) or _shared_compute(sizes, groups)
-    return points - int(rows <= 8 and designed and not even)  # the same budgets for every size are a design
+def _by_settings(raw: Raw, sizes: Sizes, settings: Sequence[Sequence[Any]]) -> list[_Grouping]:
+    """Many rows of one size and one recipe whose step grows with the tokens, in any order of the rows.
 
-
-def _stated(raw: Raw, sizes: Sizes, groups: list[list[int]]) -> int:
-    """What planned steps or cooldowns say: 3 where rows stop short of the plan, -3 where each has its own."""
-    for name, cells in raw.columns.items():
-        total, cooldown = _TOTAL.fullmatch(plain(name)), _COOLDOWN.fullmatch(plain(name))
-        if not (total or cooldown):
-            continue
-        values = read_numbers(cells, decimal=raw.decimal).values
-        if all(np.ptp(values[group]) > 0 for group in groups):
-            return -3
-        if not total or not np.isfinite(values).all():
-            continue
-        reached = (
-            [sizes.tokens]
-            if plain(name).endswith("tokens")
-            else [read_numbers(at, decimal=raw.decimal).values for _, at in _steps(raw)]
-        )
-        if any(all((at[g[:-1]] < values[g[:-1]]).all() for g in groups) for at in reached):
-            return 3
-    return 0
-
-
-def _shared_compute(sizes: Sizes, groups: list[list[int]]) -> bool:
-    """Whether most rows lie on budgets of compute that several sizes share."""
-    owners: dict[float, set[float]] = {}
-    for row in (row for group in groups for row in group):
-        size = float(sizes.params[row])
-        owners.setdefault(round(float(np.log10(size * sizes.tokens[row])), 2), set()).add(size)
-    return float(np.mean([len(sharing) > 1 for sharing in owners.values()])) > 0.5
-
-
-def _evenly_spaced(tokens: Array) -> bool:
-    """Whether tokens grow by equal amounts, but for the first and the last."""
-    steps = np.diff(tokens)[1:-1] if len(tokens) > 4 else np.diff(tokens)
-    return len(tokens) > 3 and bool(steps.max() <= 1.1 * steps.min())
-
-
-def _steps(raw: Raw) -> list[tuple[str, list[Any]]]:
-    return [(name, cells) for name, cells in raw.columns.items() if _STEP.fullmatch(plain(name))]
-
-
-def _rises(raw: Raw, groups: list[list[int]]) -> bool:
-    """Whether a step grows with the tokens along most groups."""
-    for _, cells in _steps(raw):
-        step = read_numbers(cells, decimal=raw.decimal).values
-        growing = [(np.diff(step[group]) >= 0).all() and np.ptp(step[group]) > 0 for group in groups]
-        if np.mean(growing) > 0.8:
-            return True
-    return False
-
-
-def _growing(keys: Iterable[Any], sizes: Sizes) -> list[list[int]]:
-    """Rows that share a key and a size, in order of tokens; none that holds two losses at the same tokens."""
-    usable = np.isfinite(sizes.tokens) & (sizes.tokens > 0) & np.isfinite(sizes.params) & (sizes.params > 0)
-    by_key: dict[Any, list[int]] = {}
-    for row, key in enumerate(keys):
-        if key is not None and usable[row]:
-            by_key.setdefault(key, []).append(row)
-    groups = []
-    for group in by_key.values():
-        tokens, loss = sizes.tokens[group], sizes.loss[group]
-        order = np.argsort(tokens, kind="stable")
-        same = (np.diff(tokens[order]) == 0) & (np.abs(np.diff(loss[order])) > 0)
-        if len(set(tokens.tolist())) > 1 and np.ptp(sizes.params[group]) == 0 and not same.any():
-            groups.append([group[k] for k in order])
-    return groups
+    Sizes that were all trained for the same ten budgets look the same: this is never more than a warning.
+    """
+    if not step_columns(raw):
+        return []
+    columns = [*settings, *_constant(raw)]
+    keys = [
+        (size, *(str(column[row]) for column in columns)) for row, size in enumerate(sizes.params.tolist())
+    ]
+    groups = growing(keys, sizes)
+    many = bool(groups) and float(np.median([len(group) for group in groups])) >= 10
+    if not many or sum(map(len, groups)) < _COVER * len(keys) or not rises(raw, groups):
+        return []
+    labels = [f"size-{size:g}" for size in sizes.params.tolist()]
+    return [_Grouping("one size and recipe", groups, _ENOUGH - 1, labels)]

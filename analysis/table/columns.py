@@ -70,7 +70,7 @@ depth: n_layers n_layer num_layers num_hidden_layers
 seed: random_seed rep replicate
 seconds: runtime wall_clock_seconds
 trunk_id: trunk
-status: state run_state run_status job_state job_status
+status: state run_state run_status job_state job_status slurm_state
 """
 ALIASES: dict[str, tuple[str, ...]] = {
     ours: tuple(names.split())
@@ -80,15 +80,39 @@ ALIASES: dict[str, tuple[str, ...]] = {
 # Columns of truth values that say whether a run has a result, and what a true cell means.
 FLAGS = {
     **dict.fromkeys(
-        ["finished", "is_finished", "completed", "is_complete", "is_completed", "is_done"], "done"
+        [
+            "finished",
+            "is_finished",
+            "completed",
+            "is_complete",
+            "is_completed",
+            "is_done",
+            "success",
+            "succeeded",
+        ],
+        "done",
     ),
     **dict.fromkeys(["diverged", "is_diverged", "has_diverged"], "diverged"),
-    **dict.fromkeys(["crashed", "is_crashed", "has_crashed", "failed", "is_failed", "has_failed"], "failed"),
+    **dict.fromkeys(
+        [
+            "crashed",
+            "is_crashed",
+            "has_crashed",
+            "failed",
+            "is_failed",
+            "has_failed",
+            "killed",
+            "preempted",
+            "oom",
+        ],
+        "failed",
+    ),
 }
 _EMBEDDING_FREE = re.compile(
     r"(n|num|params|parameters|n_params|num_params|model)?_?(no|non|wo|without|excl|excluding)_?"
     r"(emb|embd|embed|embedding|embeddings)(_(n|params?|parameters|size))?"
 )
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # in runState and valLoss
 # How W&B and others mark a run's settings and results; `config.lr` is `lr`.
 _SECTION = re.compile(r"(config|summary|hparams|hyperparameters|args|metrics)[./]", re.IGNORECASE)
 
@@ -104,10 +128,12 @@ def means(theirs: str, ours: str) -> bool:
     known = ALIASES.get(ours, ())
     if len(short := _SECTION.sub("", theirs.strip(), count=1)) == 1:
         return short in known
-    word = plain(theirs)
-    if word == ours and ours != "x":
-        return True
-    return word in known or (ours == "params" and _EMBEDDING_FREE.fullmatch(word) is not None)
+    for word in (plain(theirs), plain(_CAMEL.sub("_", theirs))):
+        if (word == ours and ours != "x") or word in known:
+            return True
+        if ours == "params" and _EMBEDDING_FREE.fullmatch(word):
+            return True
+    return False
 
 
 def without_embedding(name: str) -> bool:

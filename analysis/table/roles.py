@@ -30,7 +30,8 @@ _EXACT: Mapping[str, frozenset[str]] = {
     INPUT: _words("tokens_unique unique_tokens epochs x"),
     REPLICATE: _words("seed rep replica replicate trial fold rng random_state"),
     BOOKKEEPING: _words(
-        """run_id trunk_id status state run_state index idx user author owner url link path paths file
+        """run_id trunk_id status state run_state is_final is_last final_checkpoint last_checkpoint
+        index idx user author owner url link path paths file
         filename dir directory output_dir commit git_commit git_sha sha versions attempts
         code code_accepted
         device devices threads workers num_workers host hostname machine node nodes cluster

@@ -49,7 +49,8 @@ def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     flat = [_flatten(spec) if spec else {} for spec in specs]
     names = dict.fromkeys(name for settings in flat for name in settings)
     for spec, settings in zip(specs, flat, strict=True):
-        if spec and spec.get("trunk", {}).get("family") in _TRANSFORMERS:
+        trunk = spec.get("trunk")
+        if isinstance(trunk, Mapping) and trunk.get("family") in _TRANSFORMERS:
             settings |= {n: _OPTIONS[n] for n in names if n in _OPTIONS and n not in settings}
     return {name: [settings.get(name) for settings in flat] for name in names}
 
@@ -85,13 +86,20 @@ def _settings(spec: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping) and key in ("trunk", "data"):
             yield from _settings(value, "data_" if key == "data" else "")
             continue
-        if key in _NAMED:
+        if key in _NAMED and _are_pairs(value):
             yield from ((f"{key.partition('_')[0]}_{name}", number) for name, number in value)
             continue
-        if key == "sizes":
+        if key == "sizes" and _are_pairs(value):
             yield from ((f"model_{size}" if size in _COLUMNS else size, found) for size, found in value)
             continue
         name = f"{prefix}{key}" if prefix else _RENAMED.get(key, key)
         if name not in _COLUMNS:
             plain = not isinstance(value, Mapping | list | tuple)
             yield name, value if plain else json.dumps(value, sort_keys=True)
+
+
+def _are_pairs(value: Any) -> bool:
+    """Whether a value is what we write there; records of other programs may hold anything."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    )

@@ -7,9 +7,12 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+BYTECODE = Path(tempfile.gettempdir()) / "scaling-bench-bytecode"  # where Python is told to leave none
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,15 @@ def spend(*command: str) -> Spent:
     Raises:
         RuntimeError: when it ended with an error, with what it said.
     """
-    one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    surroundings = os.environ | dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+    )
+    if surroundings.pop("PYTHONDONTWRITEBYTECODE", ""):  # else each command would compile PyTorch anew
+        surroundings.setdefault("PYTHONPYCACHEPREFIX", str(BYTECODE))
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "experiments.benchmarks.child", *command],
-        env=os.environ | one_thread,
+        env=surroundings,
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +162,7 @@ def compose_study(overrides: Sequence[str], sources: Sources | None = None) -> C
     with _hydra(sources):
         extensions = _load_extensions(overrides, sources)
         sweep = _split(overrides, sources)
-        jobs = _compose_jobs(sweep.batch, sources)
+        jobs = _compose_jobs(sweep.batch, sources, sweep.shared)
         return Composition(jobs, sweep.shared, sources, sweep.axes, extensions)
 
 
@@ -205,12 +205,14 @@ def _load_extensions(overrides: Sequence[str], sources: Sources) -> tuple[str, .
     return loaded
 
 
-def _compose_jobs(batch: Sequence[Overrides], sources: Sources) -> tuple[Job, ...]:
+def _compose_jobs(
+    batch: Sequence[Overrides], sources: Sources, shared: DictConfig | None = None
+) -> tuple[Job, ...]:
     """
     Raises:
         PlanError: listing every job that cannot be composed.
     """
-    composer = Composer(sources.name)
+    composer = Composer(sources.name, shared)
     jobs: dict[Overrides, RunConfig] = {}
     problems: dict[str, list[Overrides]] = {}
     for job in batch:
@@ -239,9 +241,15 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         PlanError: for what is no override.
     """
     try:
-        return OverridesParser.create().parse_overrides(list(map(_quoted, overrides)))
+        return [copy.copy(_parse_line(_quoted(line))) for line in overrides]
     except HydraException as error:
         raise PlanError(explain(error)) from error
+
+
+@lru_cache(maxsize=4096)  # the same lines are parsed five times on their way to a plan, 2 ms each
+def _parse_line(line: str) -> Override:
+    (parsed,) = OverridesParser.create().parse_overrides([line])
+    return parsed
 
 
 def _quoted(line: str) -> str:
@@ -536,14 +544,37 @@ class Composer:
 
     To be used while Hydra is initialised. A section is one field of `RunConfig`, e.g. `training`. Unless
     something refers to elsewhere (`${seed}`), what a job sets in one says nothing about another.
+
+    Args:
+        name: of the primary config.
+        shared: what all jobs share, as composed. Where a job chooses no other groups, its sections are made
+            from these, for each job sets what all share again: composing takes as long as all else.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, shared: DictConfig | None = None) -> None:
         parser = OverridesParser.create()
         self.parse = cache(lambda line: parser.parse_override(line))
         self.composed = cache(lambda chosen: compose(name, list(chosen)))
-        self.apart = cache(lambda chosen: "$" not in str(self.composed(chosen)))
+        self.known = {} if shared is None else self._chosen_by(shared)
+        self.sections = cache(
+            lambda chosen: self.known[chosen] if chosen in self.known else self.composed(chosen)
+        )
+        self.apart = cache(self._apart)
         self.section = cache(self._section)
+
+    def _chosen_by(self, shared: DictConfig) -> dict[Overrides, DictConfig]:
+        """The groups that it chooses → it, unless it sets anything else than plain values."""
+        said = shared.hydra.overrides
+        parsed = [self.parse(line) for line in (*said.hydra, *said.task)]
+        if not all(_plain(o) for o in parsed if not self._chooses(o)):
+            return {}
+        return {tuple(str(o.input_line) for o in parsed if self._chooses(o)): shared}
+
+    def _apart(self, chosen: Overrides) -> bool:
+        """Whether no section refers to elsewhere."""
+        found = OmegaConf.to_container(self.sections(chosen))
+        assert isinstance(found, dict)
+        return not any("$" in str(found.get(name)) for name in FIELDS)
 
     def compose(self, overrides: Sequence[str]) -> RunConfig:
         """The config of one job.
@@ -571,7 +602,7 @@ class Composer:
 
     def _section(self, chosen: Overrides, name: str, lines: Overrides) -> Any:
         """What a section holds once these lines have set their values in it."""
-        config = self.composed(chosen)
+        config = self.sections(chosen)
         before = copy.deepcopy(config[name])
         try:
             ConfigLoaderImpl._apply_overrides_to_config([self.parse(line) for line in lines], config)

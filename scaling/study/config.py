@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, make_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -517,9 +517,14 @@ def schema() -> type[RunConfig]:
 
 def register() -> None:
     """Make the schema known to Hydra, and families and corpora from outside as `model=` and `data=`."""
+    families, sizes, corpora = _outside()
+    _store(tuple(sorted(sizes)), tuple(families), tuple(corpora))
+
+
+@lru_cache(maxsize=1)  # twice a plan, each time a fifth of composing it: only what has changed is stored
+def _store(sizes: tuple[str, ...], families: tuple[str, ...], corpora: tuple[str, ...]) -> None:
     store = ConfigStore.instance()
-    store.store(name="run_schema", node=schema())
-    families, _, corpora = _outside()
+    store.store(name="run_schema", node=_schema(sizes))
     for name in families:
         store.store(group="model", name=name, node={"family": name, "params": 1e5})
     for name in corpora:

@@ -91,6 +91,8 @@ ATTACKED = {
             "tests/chaos/test_pool.py::test_kills_in_the_pool_change_no_bit",
             "tests/launch/test_pool.py::test_a_parent_that_is_killed_at_the_birth_of_a_worker_leaves_none",
             "tests/experiments/test_interrupted.py::test_ctrl_c_in_the_first_seconds_is_one_sentence",
+            "tests/experiments/test_interrupted.py::test_a_terminal_that_closes_saves",
+            "tests/experiments/test_interrupted.py::test_output_that_nobody_takes_ends_no_training",
         ],
     ),
     12: ("a moved corpus", ["tests/study/test_moved.py::test_a_moved_corpus_trains_nothing_again"]),

@@ -12,7 +12,8 @@ from analysis.table import load_runs
 from experiments.cli import main
 from tests.analysis.synthetic import make_record, true_loss, write_record, write_study
 
-FAST = ["--resamples", "30", "--law", "chinchilla"]
+FAST = ["--resamples", "20", "--law", "chinchilla"]
+pytestmark = pytest.mark.usefixtures("fitted_once")
 
 
 @pytest.fixture

@@ -63,6 +63,52 @@ def test_a_terminal_that_closes_saves(tiny_study: list[str]) -> None:
         signal.signal(signal.SIGHUP, ignored)
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize("full", [False, True])
+def test_output_that_nobody_takes_ends_no_training(
+    full: bool,
+    workers: int,
+    tiny_study: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As `scaling run … | head -1`, and as into a file on a disk that is full."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if full else writer, "w") as nowhere:
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        assert main(["run", *tiny_study, "budget.tokens=2e3", f"workers={workers}"]) == 0
+    if full:
+        os.close(writer)
+    study = read_study(tmp_path / "runs" / "tiny")
+    assert (len(study.done), study.failures, study.missing) == (2, {}, ())
+    assert ("nothing more is printed" in caplog.text) == full
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("full", "code", "said"), [(False, 0, ""), (True, 2, "No space left on device")])
+def test_a_pipe_that_is_closed_or_full_leaves_no_traceback(full: bool, code: int, said: str) -> None:
+    """Python flushes its output once more when it ends."""
+    surroundings = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open("/dev/full" if full else writer, "w") as nowhere:
+        done = subprocess.run(
+            [sys.executable, "-m", "experiments.cli", "--help"],
+            cwd=ROOT,
+            env=surroundings,
+            stdout=nowhere,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    if full:
+        os.close(writer)
+    assert done.returncode == code
+    assert done.stderr.strip() == (f"scaling: [Errno 28] {said}" if said else "")
+
+
 @pytest.mark.parametrize("kind", [FailsBefore, FailsInside])
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.chaos, pytest.mark.battery(14)])])
 def test_a_trunk_that_fails_in_any_way_is_noted_and_the_rest_goes_on(

@@ -16,7 +16,6 @@ from experiments.cli import main
 from tests.analysis.laws.test_derivatives import CASES
 
 FAST = ["--resamples", "20"]
-pytestmark = pytest.mark.usefixtures("coarse_grid")
 
 
 def write_table(path: Path, law: str, drop: str = "") -> dict[str, Array]:
@@ -50,13 +49,9 @@ def mapped(law: str) -> list[str]:
     return ["--columns", *own] if own and "D" not in inputs else []
 
 
-HEAVY = (
-    "farseer",
-    "overfit",
-    "rate_batch",
-    "distillation",
-    "precision",
-)  # long searches, and the same path as all others
+HEAVY = ("farseer", "overfit", "rate_batch", "distillation", "precision")  # long searches, and the same path
+RENDERED = {law_names(law_named(law).inputs)[0] for law in law_names()}  # of laws of the same inputs, one
+RENDERED -= {"chinchilla", "frontier", "power"}  # tests/analysis/report renders theirs
 LAWS = [pytest.param(law, marks=pytest.mark.slow) if law in HEAVY else law for law in law_names()]
 
 
@@ -65,8 +60,11 @@ def test_every_law_has_a_case() -> None:
 
 
 @pytest.mark.parametrize("law", LAWS)
-@pytest.mark.usefixtures("fitted_once", "svg_alone", "few_choices")
-def test_fit_profile_json_and_report(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("fitted_once")
+def test_fit_profile_json_and_report(
+    law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("svg_alone" if law in RENDERED else "unrendered")
     write_table(tmp_path / "t.csv", law)
     arguments = [str(tmp_path / "t.csv"), "--law", law, *mapped(law), *FAST]
     name = next(name for name in CASES[law][0].parameters if name in readable(law))
@@ -98,6 +96,7 @@ def readable(law: str) -> set[str]:
 
 
 @pytest.mark.parametrize("law", LAWS)
+@pytest.mark.usefixtures("fitted_once")
 def test_forecast_register_and_score(law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, file = tmp_path / "t.csv", tmp_path / "forecast.json"
     inputs = write_table(path, law)
@@ -127,7 +126,10 @@ def pairs() -> list[tuple[str, str]]:
     return sorted(found)
 
 
-@pytest.mark.parametrize("laws", pairs(), ids="-".join)
+PAIRS = [pytest.param(pair, marks=pytest.mark.slow if {*pair} & {*HEAVY} else ()) for pair in pairs()]
+
+
+@pytest.mark.parametrize("laws", PAIRS, ids="-".join)
 def test_ensemble(laws: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = write_table(tmp_path / "t.csv", laws[0])
     words = [word for law in laws for word in ("--law", law)]
@@ -158,10 +160,8 @@ def test_a_law_that_does_not_exist_is_named_with_the_nearest(
     assert "Did you mean 'chinchilla'?" in capsys.readouterr().err
 
 
-# Farseer's nine coefficients lie on a plateau; how parameters are held does not depend on the law.
-@pytest.mark.parametrize(
-    "law", [pytest.param(n, marks=pytest.mark.slow) if n == "farseer" else n for n in law_names()]
-)
+# How parameters are held does not depend on the law.
+@pytest.mark.parametrize("law", LAWS)
 def test_every_parameter_that_can_be_read_can_be_pinned(law: str, tmp_path: Path) -> None:
     """Pinning a parameter where the fit has it already changes nothing; where it has not, costs something."""
     from analysis.fitting.bootstrap.replicates import Bootstrap

@@ -59,7 +59,7 @@ def files(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     registry._LAWS.update(before)
 
 
-@pytest.mark.usefixtures("coarse_grid", "fitted_once", "svg_alone", "few_choices")
+@pytest.mark.usefixtures("fitted_once", "svg_alone")
 def test_through_every_command(
     files: tuple[str, list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def one_step(recipe: Recipe, runs: Runs, data: Data, about: Array, counts: Array
     first = np.unique(runs.groups, return_index=True)[1]
     relative = counts[:, first] / runs.relative_weights[first]
     slope = relative @ gradient
-    bend = np.einsum("rg,gpq->rpq", relative, hessian)
+    bend = (relative @ hessian.reshape(len(hessian), -1)).reshape(-1, *hessian.shape[1:])
     chart = Chart(form)
     step, solved = newton_step(chart.bend(bend, slope), slope, held=np.zeros_like(slope, dtype=bool))
     if not solved.all():
@@ -142,6 +142,7 @@ def faithful(
     should have, f(centre) + factor × (f(draw) - f(about)).
     """
     moved = moved.copy()
+    form, weights, _ = form.merged(weights, weights)
     here, there = form.value(np.stack([about, centre]))
     rows = max(1, BLOCK // len(here))
     for i in range(0, len(draws), rows):

@@ -331,16 +331,6 @@ def test_the_checklist_guesses_nothing(study: Path, findings: dict[str, Findings
     assert {"Which shapes?", "Schedule?", "Learning rate across sizes?", "How precise is a loss?"} <= silent
 
 
-def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr(write.os, "replace", refuse)
-    with pytest.raises(OSError, match="disk full"):
-        write._write(tmp_path / "a" / "index.html", b"x")
-    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []
-
-
 def _alone(column: str, x: np.ndarray, loss: np.ndarray) -> RunTable:
     """Runs of which nothing is known but one input and the loss."""
     names = [f"run-{i}" for i in range(len(x))]

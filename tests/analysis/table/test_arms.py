@@ -535,3 +535,11 @@ def test_remarks_part_nothing_and_a_column_of_phrases_says_how_to_pool() -> None
     found = arms(rows.assign(condition=words))
     assert found.keys == ("condition",)
     assert "where condition holds remarks and no setting, leave it out: --by family." in found.hint
+
+
+@pytest.mark.parametrize("odd", ["text", 3, None, [], ["ab"], [["a", 1, 2]], [[["x"], 1]], {"a": {"b": 1}}])
+@pytest.mark.parametrize("key", ["trunk", "data", "sizes", "optimizer_settings", "family"])
+def test_a_spec_of_another_shape_is_a_column(key: str, odd: object) -> None:
+    columns = spec_columns([{key: odd, "x": 1}, {"trunk": {"family": "decoder"}}])
+    assert columns["x"] == [1, None]
+    assert all(len(values) == 2 for values in columns.values())

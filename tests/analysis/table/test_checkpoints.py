@@ -196,3 +196,23 @@ def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (
         "the last of each is fitted, the rest are learning curves. --checkpoints all fits every row." in out
     )
+
+
+def test_a_path_that_ends_in_a_step_names_its_run(tmp_path: Path) -> None:
+    rows = [[f"ckpts/{name}/step_{step}.pt", N, D, L] for name, N, D, step, L in along()]
+    loaded = load_runs(write(tmp_path / "t.csv", "checkpoint_path,params,tokens,val_loss", rows))
+    assert len(loaded.rows) == len(SIZES)
+
+
+@pytest.mark.parametrize("column", ["is_final", "last_checkpoint"])
+def test_a_column_that_says_which_row_is_final_is_believed(tmp_path: Path, column: str) -> None:
+    rows = [[N, D, L, step == 1000] for _, N, D, step, L in along()]
+    loaded = load_runs(write(tmp_path / "t.csv", f"params,tokens,val_loss,{column}", rows))
+    assert sorted(loaded.rows["tokens"]) == [20 * N for N in SIZES]
+    assert any("80 of 100 rows are intermediate" in note or "95 of 100" in note for note in loaded.notes)
+
+
+def test_shuffled_checkpoints_without_a_name_are_warned_about(tmp_path: Path) -> None:
+    rows = [without(along(), 0)[k] for k in np.random.default_rng(1).permutation(100)]
+    loaded = load_runs(write(tmp_path / "t.csv", "params,tokens,step,val_loss", rows))
+    assert any("may be checkpoints" in warning for warning in loaded.warnings)

@@ -99,7 +99,11 @@ def test_columns_of_a_run_export(tmp_path: Path) -> None:
     [
         ("run_state", ["finished"] * 12 + ["crashed"] * 3, (12, 0, 3, 0)),
         ("status", ["COMPLETED"] * 12 + ["TIMEOUT", "CANCELLED", "PENDING"], (12, 0, 2, 1)),
+        ("RunState", ["finished"] * 12 + ["crashed"] * 3, (12, 0, 3, 0)),
+        ("slurm_state", ["COMPLETED"] * 12 + ["FAILED", "NODE_FAIL", "TIMEOUT"], (12, 0, 3, 0)),
         ("diverged", ["False"] * 12 + ["True"] * 3, (12, 3, 0, 0)),
+        ("success", ["yes"] * 12 + ["no"] * 3, (12, 0, 3, 0)),
+        ("oom", [False] * 12 + [True] * 3, (12, 0, 3, 0)),
         ("finished", [True] * 12 + [False] * 3, (12, 0, 3, 0)),
         ("crashed", [0] * 12 + [1] * 3, (12, 0, 3, 0)),
         ("state", ["finished"] * 12 + ["", "who knows", "nan"], (12, 0, 3, 0)),
