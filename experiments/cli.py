@@ -30,6 +30,7 @@ VERBS = {
     "next": "the runs to train next for a budget, as a study; when to stop; what it costs elsewhere",
     "watch": "where a run in flight will end, and an alarm where it leaves its course",
     "sample": "text, filled masks or a translation from a finished run",
+    "serve": "completions of a finished run over HTTP, for this machine alone",
     "export": "a finished run as safetensors; a decoder for transformers too",
     "verify": "published numbers computed again here, as a table",
     "doctor": "what this machine offers: device, precision, caches, packages; what to do where it lacks",

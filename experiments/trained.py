@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from experiments.extension import add_extension
 from scaling.records.record import RECORD_FILE
 
 if TYPE_CHECKING:
-    from scaling.capability.finished import Finished
+    from scaling.capability.finished import Finished, Subject
 
 RUNS = "runs"
 CACHE = "~/.cache/scaling"  # as in `scaling.capability.finished`, which needs PyTorch: help does without
@@ -36,6 +37,66 @@ def open_run(asked: argparse.Namespace) -> Finished:
 
     load_extensions(asked.extension)
     return open_finished(find_run(asked.run), cache=asked.cache, device=asked.device)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model to use: a finished run's, also fine-tuned and compressed, or an exported one."""
+
+    subject: Subject
+    about: dict[str, Any]  # run, family and objective
+    finished: Finished | None  # None of an export
+    tuned: str = ""  # what it was fine-tuned on
+    compression: dict[str, Any] | None = None
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The arguments that `open_model` reads."""
+    add_run(parser)
+    parser.add_argument("--tune", metavar="write:FILE", help="fine-tune first; see docs/your-task.md")
+    parser.add_argument("--examples", type=int, help="labelled rows to fine-tune on (default: all)")
+    parser.add_argument("--lora", type=int, metavar="RANK", help="fine-tune by an update of this rank")
+    parser.add_argument(
+        "--quantise", type=int, metavar="BITS", help="pack the weights into 8, 4, 3 or 2 bits"
+    )
+    parser.add_argument("--group", type=int, help="with --quantise: a scale for so many weights, not a row")
+    parser.add_argument("--prune", type=float, metavar="FRACTION", help="leave out the smallest weights")
+
+
+def open_model(asked: argparse.Namespace) -> Opened:
+    """The run or export that was named, fine-tuned and with packed weights where that is asked.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_run` does, and for what cannot be tuned or packed.
+    """
+    setting = {key: getattr(asked, key) for key in ("quantise", "group", "prune") if getattr(asked, key)}
+    if Path(asked.run, "model.safetensors").is_file():
+        from scaling.capability.exported import open_exported
+        from scaling.study.extensions import load_extensions
+
+        if setting or asked.tune:
+            raise ValueError(
+                f"{asked.run}: an export is used as it is. Tune or compress the run, and export."
+            )
+        load_extensions(asked.extension)
+        subject, config = open_exported(Path(asked.run), device=asked.device)
+        return Opened(subject, {"run": config["run_id"], **_kind(config)}, None)
+    finished = open_run(asked)
+    record, subject = finished.record, finished.subject
+    if asked.tune:
+        from scaling.capability.labelled.read import tune_to_write
+
+        subject = tune_to_write(subject, asked.tune, asked.examples, asked.lora)
+    if setting:
+        from scaling.capability.packed import pack_model
+
+        subject = replace(subject, model=pack_model(subject.model, setting))
+    about = {"run": record.run_id, "family": record.family, "objective": record.objective}
+    return Opened(subject, about, finished, asked.tune or "", setting or None)
+
+
+def _kind(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: config[key] for key in ("family", "objective")}
 
 
 def find_run(name: str) -> Path:

@@ -37,9 +37,12 @@ PLAIN = ("exponent", "real")  # kinds that are coordinates themselves, not by th
 TYPICAL = (0.05, 1.5)  # exponents to start from
 
 
-def amount(of: str = "", exponent: str = "") -> Any:
-    """A coefficient ≥ 0 in units of the loss, times its input `of` to the power of its `exponent`."""
-    return field(metadata={"kind": "amount", "of": of, "exponent": exponent})
+def amount(of: str = "", exponent: str = "", rising: bool = False) -> Any:
+    """A coefficient ≥ 0 in units of the loss, over its input `of` to the power of its `exponent`.
+
+    Several inputs and their exponents stand with spaces between them. `rising`: times the powers, not over.
+    """
+    return field(metadata={"kind": "amount", "of": of, "exponent": exponent, "rising": rising})
 
 
 def exponent(low: float = EXPONENTS[0], high: float = EXPONENTS[1]) -> Any:
@@ -90,7 +93,7 @@ class FormulaForm(JetForm):
                 )
         self.names = tuple(n if k["kind"] in PLAIN else f"log_{n}" for n, k in self._kinds.items())
         self.lower, self.upper = np.array([self._bounds(k) for k in self._kinds.values()]).T
-        owned = {k["exponent"]: f"log_{n}" for n, k in self._kinds.items() if k.get("exponent")}
+        owned = {e: f"log_{n}" for n, k in self._kinds.items() for e in k.get("exponent", "").split()}
         self.amounts = tuple(f"log_{n}" for n, k in self._kinds.items() if k["kind"] == "amount")
         self.owners = owned
         self._x = {name: np.exp(data.inputs[name] + data.centres[name]) for name in law.inputs}
@@ -107,7 +110,9 @@ class FormulaForm(JetForm):
         found = {}
         for coordinate, (name, kind) in zip(self.names, self._kinds.items(), strict=True):
             if kind["kind"] == "amount":
-                centred = {kind["exponent"]: self.data.centres[kind["of"]]} if kind["of"] else {}
+                sign = -1.0 if kind["rising"] else 1.0
+                of = zip(kind["exponent"].split(), kind["of"].split(), strict=True)
+                centred = {power: sign * self.data.centres[name] for power, name in of}
                 found[name] = self.amount(coordinate, **centred)
             else:
                 found[name] = Readout.of(coordinate)

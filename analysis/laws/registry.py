@@ -9,8 +9,10 @@ from typing import TypeVar
 from analysis.laws.bnsl import BrokenPowerLaw
 from analysis.laws.chinchilla import PUBLISHED, Chinchilla
 from analysis.laws.coupled import Coupled
+from analysis.laws.distillation import Distillation
 from analysis.laws.experts import Experts
 from analysis.laws.farseer import Farseer
+from analysis.laws.finetune import FineTune
 from analysis.laws.frontier import Frontier
 from analysis.laws.gadre import OverTraining
 from analysis.laws.kaplan import Kaplan
@@ -23,9 +25,11 @@ from analysis.laws.overfit import Overfit
 from analysis.laws.parallel import Parallel
 from analysis.laws.power import PowerLaw
 from analysis.laws.power_without_offset import PurePowerLaw
+from analysis.laws.precision import Precision
 from analysis.laws.rate_batch import RateBatch
 from analysis.laws.repeated import Repeated
 from analysis.laws.sparse import Sparse
+from analysis.laws.transferred import Transferred
 from analysis.laws.vocabulary import Vocabulary
 
 __all__ = ["FITTED", "JOINT", "PUBLISHED", "law_named", "law_names", "register"]
@@ -102,5 +106,9 @@ for _law in (
     Parallel,
     Sparse,
     Vocabulary,
+    FineTune,
+    Transferred,
+    Precision,
+    Distillation,
 ):
     register(_law)

@@ -15,7 +15,8 @@ COUNTS = (
 POSITIVE = (
     *("params", "params_matmul", "params_total", "tokens", "tokens_unique", "epochs", "flops", "flops_6nd"),
     *("loss", "bits_per_byte", "learning_rate", "batch_tokens", "steps", "vocab", "context", "width"),
-    *("depth", "x", "vocab_params", "density", "experts", "parallel"),
+    *("depth", "x", "vocab_params", "density", "experts", "parallel", "examples", "bits"),
+    *("teacher_loss", "alone_loss"),
 )
 SHARES = ("r1", "r2", "r3", "r4")  # of domains in the data
 NON_NEGATIVE = ("loss_se", "cooldown_steps", "seconds", "threads", "attempts", *SHARES)
@@ -26,8 +27,9 @@ TEXTS = (
 )
 KNOWN = NUMBERS + TEXTS
 # Inputs of laws without tokens: where one is mapped, the table is read for such a law.
-OWN_INPUTS = ("experts", "parallel", *SHARES)
-LAW_INPUTS = ("vocab_params", "density", *OWN_INPUTS)  # columns that no record has
+OWN_INPUTS = ("experts", "parallel", "examples", *SHARES)
+# Columns that no record has.
+LAW_INPUTS = ("vocab_params", "density", "bits", "teacher_loss", "alone_loss", *OWN_INPUTS)
 QUANTITIES = (
     "params",
     "tokens",

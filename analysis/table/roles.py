@@ -46,6 +46,7 @@ _EXACT: Mapping[str, frozenset[str]] = {
         """data_paths data_id_paths data_field data_limit_bytes data_heldout_fraction data_subset data_split
         data_revision data_settings data_row_tokens data_train_tokens"""
     ),
+    MEASURED: _words("transferred chance"),
     REMARK: _words("note notes comment comments remark remarks memo description details"),
     RECIPE: _words(
         """family model_family arch architecture objective loss_function

@@ -90,3 +90,63 @@ def _current(study: StudyRecords, scores: Sequence[Evaluation]) -> tuple[list[Ev
 
 def _damaged(items: Iterable[tuple[str, str]]) -> list[str]:
     return [f"damaged score left out: {path}: {why}" for path, why in items]
+
+
+FULL = 32.0  # bits of a weight that nothing has rounded
+
+
+def score_rows(source: str | Path | StudyRecords) -> pd.DataFrame:
+    """Every score as a row that `load_runs` reads: what a law of tuned or compressed models is fitted to.
+
+    Returns:
+        run_id (one a row), trunk_id, family, objective, params, tokens, flops; task; score, score_se, chance.
+        loss: of the task's own labels, or held out; NaN where a task has none. run_loss: the run's own.
+        examples: labelled rows. start: trained or scratch, with the rank of an update as trained-lora8.
+        bits of a weight; density: the share of weights that is left.
+        transferred: by how many examples more a model from scratch reaches the same loss; NaN where none did.
+        A column without a value is left out.
+    """
+    scores = load_evaluations(source).rows
+    examples, lora, scratch, loss = (
+        scores[name] if name in scores else pd.Series(np.nan, scores.index)
+        for name in ("examples", "lora", "scratch", "loss")
+    )
+    task_loss = scores["task_loss"] if "task_loss" in scores else pd.Series(np.nan, scores.index)
+    held_out = scores["task"].str.startswith("loss")
+    start = np.where(scratch.isna(), "trained", "scratch").astype(object)
+    low = [f"-lora{int(rank)}" if rank == rank else "" for rank in lora]
+    rows = pd.DataFrame(
+        {
+            "run_id": [f"{run}-{i}" for i, run in enumerate(scores["run_id"])],
+            **{
+                name: scores[name]
+                for name in ("trunk_id", "family", "objective", "params", "tokens", "flops")
+            },
+            "task": scores["task"],
+            "loss": np.where(held_out, scores["value"], task_loss),
+            "score": scores["value"],
+            "score_se": scores["se"],
+            "chance": scores["chance"],
+            "examples": examples,
+            "start": [f"{one}{other}" for one, other in zip(start, low, strict=True)],
+            "bits": scores["quantise"].fillna(FULL),
+            "density": 1.0 - scores["prune"].fillna(0.0),
+            "run_loss": loss,
+        }
+    )
+    rows["transferred"] = np.nan
+    plain = (rows["bits"] == FULL) & (rows["density"] == 1.0)
+    for _, part in rows[plain].groupby([scores["run_id"][plain], "task"]):
+        alone = part[part["start"] == "scratch"].sort_values("examples")
+        told = part[part["start"] != "scratch"]
+        if len(alone) > 1:
+            needed = _examples_for(told["loss"].to_numpy(), alone["examples"], alone["loss"])
+            rows.loc[told.index, "transferred"] = needed - told["examples"].to_numpy(float)
+    return rows.dropna(axis=1, how="all")
+
+
+def _examples_for(wanted: Any, examples: pd.Series[Any], losses: pd.Series[Any]) -> Any:
+    """Examples at which a curve of falling losses reaches each wanted one, between its points; else NaN."""
+    falling = np.minimum.accumulate(losses.to_numpy(float))
+    logs = np.log(examples.to_numpy(float))
+    return np.exp(np.interp(-wanted, -falling, logs, left=np.nan, right=np.nan))

@@ -24,7 +24,8 @@ def main(arguments: list[str]) -> int:
         "--tasks",
         type=_words,
         default=None,
-        help=f"names, or files of one's own as NAME:PATH.jsonl (default {DEFAULT}; with --loss, none)",
+        help=f"names, files of one's own as NAME:PATH.jsonl, or labelled ones as classify:FILE, tag:FILE, "
+        f"answer:FILE, write:FILE (default {DEFAULT}; with --loss, none); see docs/your-task.md",
     )
     parser.add_argument(
         "--loss",
@@ -34,16 +35,16 @@ def main(arguments: list[str]) -> int:
         help="also the loss on this text, as the column loss_NAME, e.g. prose:'books/*.txt'; may be repeated",
     )
     parser.add_argument("--quantise", type=_words, default=[], metavar="BITS", help="e.g. 8,4,3,2")
+    parser.add_argument("--group", type=int, help="with --quantise: a scale for so many weights, not a row")
     parser.add_argument("--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75")
     parser.add_argument("--cache", default="~/.cache/scaling", help="of the corpus, as for scaling run")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
     parser.add_argument("--workers", type=int, help="runs at a time (default: the cores; 1 on a GPU)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     add_extension(parser, "a family or a task")
+    _add_tuning(parser)
     asked = parser.parse_args(arguments)
     load_extensions(asked.extension)
-    settings: list[dict[str, Any]] = [{"quantise": int(bits)} for bits in asked.quantise]
-    settings += [{"prune": float(part)} for part in asked.prune]
     chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
     tasks = [name for name in chosen if name != "none"]
     from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
@@ -51,12 +52,17 @@ def main(arguments: list[str]) -> int:
     scores = evaluate_study(
         read_study(asked.folder),
         tasks,
-        settings,
+        _compressions(asked),
         sets=asked.loss,
         cache=asked.cache,
         device=asked.device,
         workers=asked.workers,
+        tunings=_tunings(asked),
     )
+    if asked.to:
+        from analysis.table.scores import score_rows
+
+        score_rows(asked.folder).to_csv(asked.to, index=False)
     if asked.json:
         body = {
             "scores": [asdict(score) for score in scores.found],
@@ -68,7 +74,48 @@ def main(arguments: list[str]) -> int:
         print(describe(read_study(asked.folder), scores.found))
         for reason in (*scores.refused, *scores.failures.values()):
             print(f"\nnot measured: {reason}")
+        if asked.to:
+            print(f"\n{asked.to}: every score so far, for scaling fit")
     return 1 if scores.failures else 0
+
+
+def _add_tuning(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say how labelled tasks are learnt."""
+    group = parser.add_argument_group("fine-tuning on labelled tasks")
+    group.add_argument(
+        "--examples", type=_words, default=[], metavar="N,…", help="labelled rows: 64,256,1024"
+    )
+    group.add_argument("--lora", type=int, metavar="RANK", help="train updates of this rank, not the weights")
+    group.add_argument("--scratch", action="store_true", help="untrained weights too, to compare")
+    group.add_argument("--seeds", type=int, default=3, help="fine-tuned models a score (default 3)")
+    parser.add_argument("--to", metavar="FILE.csv", help="write every score of the study, a row each")
+
+
+def _compressions(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    """Each number of bits and each fraction, as a setting."""
+    group = {"group": asked.group} if asked.group else {}
+    bits: list[dict[str, Any]] = [{"quantise": int(word), **group} for word in asked.quantise]
+    return bits + [{"prune": float(word)} for word in asked.prune]
+
+
+def _tunings(asked: argparse.Namespace) -> list[Any]:
+    """Each number of examples, from trained weights and, where that is asked, from scratch."""
+    from scaling.capability.labelled.tuning import Tuning
+
+    numbers: list[int | None] = [_count(word) for word in asked.examples]
+    starts = (False, True) if asked.scratch else (False,)
+    return [
+        Tuning(examples=number, lora=None if scratch else asked.lora, scratch=scratch, seeds=asked.seeds)
+        for scratch in starts
+        for number in numbers or [None]
+    ]
+
+
+def _count(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise ValueError(f"--examples: whole numbers are needed, as in 64,256,1024; got {word!r}.") from None
 
 
 def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
@@ -92,11 +139,26 @@ def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
         for name in names
         if not name.startswith("loss")
     ]
-    return table(columns) + (f"\n\nby chance: {', '.join(chance)}" if chance else "")
+    parts = [table(columns)]
+    parts += [f"by chance: {', '.join(chance)}"] if chance else []
+    by_size = sorted(scores, key=lambda score: records[score.run_id].flops)
+    largest = {score.name: score for score in by_size if score.confusion and "scratch" not in score.setting}
+    parts += [confusion_text(score) for score in largest.values()]  # --json has those of all
+    return "\n\n".join(parts)
+
+
+def confusion_text(score: Evaluation) -> str:
+    """Who is taken for whom: a row a true label, a column a guess, mean numbers of rows over seeds."""
+    labels = sorted(score.confusion)
+    columns = [Column("true \\ said", labels, left=True)]
+    for label in labels:
+        columns.append(Column(label, [f"{score.confusion[true].get(label, 0):.3g}" for true in labels]))
+    return f"{score.name} of {score.run_id}, {_say(score.setting)}\n{table(columns)}"
 
 
 def _say(setting: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in setting.items()) or "as trained"
+    words = {"scratch": "from scratch"}
+    return ", ".join(words.get(k, f"{k} {v}") for k, v in setting.items()) or "as trained"
 
 
 def _words(text: str) -> list[str]:

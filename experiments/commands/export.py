@@ -1,5 +1,7 @@
 """`scaling export RUN --to FOLDER`: safetensors, config and tokenizer; a decoder for `transformers` too.
 
+With --quantise or --prune the weights are packed; --program adds the model as a torch.export program.
+
 `scaling export runs/STUDY --to metrics.csv`: every logged row of a study as one table.
 """
 
@@ -10,17 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.trained import add_run, open_run
+from experiments.trained import Opened, add_model, open_model
 from scaling.records.record import RECORD_FILE
 from scaling.records.storage import make_folder, own_folder, write_atomic, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from scaling.capability.finished import Finished
     from scaling.data.tokenizer import Tokenizer
 
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+WEIGHTS, CONFIG, PROGRAM = "model.safetensors", "config.json", "model.pt2"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"  # as `transformers` names them
 FORMAT = 1
 
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="scaling export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add_run(parser)
+    add_model(parser)
+    parser.add_argument("--program", action="store_true", help="also model.pt2, by torch.export")
     parser.add_argument("--to", required=True, metavar="PATH", help="a folder; of a study: a .csv file")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     asked = parser.parse_args(arguments)
@@ -45,25 +47,27 @@ def main(arguments: list[str]) -> int:
             f"{asked.run}: no finished run. Name a run's folder, runs/STUDY/TRUNK/RUN, or its id; the logged "
             "rows of a study go to a table: --to metrics.csv."
         )
-    for path in export(open_run(asked), to, overwrite=asked.overwrite):
+    for path in export(open_model(asked), to, overwrite=asked.overwrite, program=asked.program):
         print(path)
     return 0
 
 
-def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Write a run's weights and what it takes to build its model; returns the files.
+def export(opened: Opened, folder: Path, *, overwrite: bool = False, program: bool = False) -> list[Path]:
+    """Write a model's weights and what it takes to build it; returns the files.
 
     Raises:
         ModuleNotFoundError: without the `safetensors` package.
         FileExistsError: where a file is there already, unless `overwrite` is given.
+        ValueError: for a model that is an export already.
     """
     from scaling.models import Shape, neox
 
-    record = finished.record
-    trunk = finished.spec.trunk
-    shape, context = Shape(trunk.width, trunk.depth), trunk.data.context
-    vocab = trunk.data.vocab
-    state = {name: tensor.cpu() for name, tensor in finished.subject.model.state_dict().items()}
+    finished, subject = opened.finished, opened.subject
+    if finished is None:
+        raise ValueError("scaling export: the folder holds an export already; copy it.")
+    record, trunk = finished.record, finished.spec.trunk
+    shape, context, vocab = Shape(trunk.width, trunk.depth), trunk.data.context, trunk.data.vocab
+    state = {name: tensor.cpu().contiguous() for name, tensor in subject.model.state_dict().items()}
     config = {
         "format": FORMAT,
         "family": record.family,
@@ -79,17 +83,27 @@ def export(finished: Finished, folder: Path, *, overwrite: bool = False) -> list
         "run_id": record.run_id,
         "data": record.data,
         "data_fingerprint": record.data_fingerprint,
+        "separator": subject.dataset.layout.separator,
+        "sizes": dict(trunk.sizes),
+        **({"compression": opened.compression} if opened.compression else {}),
+        **({"tuned": opened.tuned} if opened.tuned else {}),
     }
-    tokenizer = finished.subject.dataset.tokenizer
-    # With options a decoder is no GPT-NeoX any more.
-    to_transformers = record.family == "decoder" and not trunk.sizes
+    tokenizer = subject.dataset.tokenizer
+    # With options a decoder is no GPT-NeoX any more, nor with packed weights.
+    to_transformers = record.family == "decoder" and not trunk.sizes and not opened.compression
     folders = [folder, *([folder / "transformers"] if to_transformers else [])]
-    _refuse_existing([place / name for place in folders for name in _names(tokenizer)], overwrite)
+    names = [place / name for place in folders for name in _names(tokenizer)]
+    _refuse_existing([*names, *([folder / PROGRAM] if program else [])], overwrite)
     written = _write(folder, state, config, tokenizer, context)
     if to_transformers:
         place = own_folder(folder, "transformers")
         config = neox.to_config(shape, vocab, context, tokenizer.end if tokenizer else None)
         written += _write(place, neox.to_weights(state, shape), config, tokenizer, context)
+    if program:
+        from scaling.capability.program import export_program
+
+        write_atomic(folder / PROGRAM, export_program(subject))
+        written.append(folder / PROGRAM)
     return written
 
 

@@ -7,7 +7,7 @@ import json
 
 import torch
 
-from experiments.trained import add_run, open_run
+from experiments.trained import add_model, open_model
 from scaling.capability.finished import Subject
 from scaling.capability.generate import fill, generate, translate
 
@@ -16,7 +16,7 @@ MASK = "[MASK]"
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling sample", description=__doc__)
-    add_run(parser)
+    add_model(parser)
     parser.add_argument("--prompt", default="", help=f"text; for a masked model with {MASK} for each token")
     parser.add_argument("--tokens", type=int, default=200, help="at most (default 200)")
     parser.add_argument(
@@ -26,16 +26,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--beam", type=int, default=1, help="targets followed at once in a translation")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
-    finished = open_run(asked)
+    opened = open_model(asked)
     text = sample(
-        finished.subject, asked.prompt, asked.tokens, asked.temperature, seed=asked.seed, beam=asked.beam
+        opened.subject, asked.prompt, asked.tokens, asked.temperature, seed=asked.seed, beam=asked.beam
     )
     if asked.json:
-        record = finished.record
-        about = {"run": record.run_id, "family": record.family, "objective": record.objective}
-        print(json.dumps({**about, "prompt": asked.prompt, "text": text}))
+        print(json.dumps({**opened.about, "prompt": asked.prompt, "text": text}))
     else:
-        print((asked.prompt if _continues(finished.subject) else "") + text)
+        print((asked.prompt if _continues(opened.subject) else "") + text)
     return 0
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.table import load_curves
-from scaling.capability.finished import CACHE, open_corpus_of, read_spec
+from scaling.capability.finished import CACHE, open_corpus_of
 from scaling.records.record import PLAN_FILE, SCHEMA, RunRecord, read_study
 from scaling.records.storage import make_folder, write_json
+from scaling.study.recorded import read_spec
 from scaling.study.spec import RunSpec, Trunk
 from scaling.training.train import train_trunk
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,16 +11,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from scaling.capability.finished import Subject
 from scaling.capability.items import WINDOW
-from scaling.capability.likelihood import pad
+from scaling.capability.reader import Reader, encode_row
 from scaling.capability.score import Score, binomial_se, bootstrap_se
 from scaling.capability.tune import tune
 from scaling.data.corpora import find_source, identify
 from scaling.data.dataset import Dataset
-from scaling.data.layout import NOTHING
 from scaling.data.split import Tally, split_documents
 from scaling.study.spec import DataSpec
 
@@ -42,8 +39,8 @@ class Snippets:
         """Accuracy on the test snippets; `details` has macro-F1 and the mean log-probability of the class."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            reader = _Reader(subject, len(self.classes))
-        inputs = [_encode(subject, text) for text, _ in self.train]
+            reader = Reader(subject, len(self.classes))
+        inputs = [encode_row(subject, subject.dataset.encode(text)) for text, _ in self.train]
         labels = torch.tensor([label for _, label in self.train], device=subject.device)
         tune(
             reader.parameters(),
@@ -56,44 +53,16 @@ class Snippets:
         told = []
         with torch.inference_mode():
             for part in range(0, len(self.test), 64):
-                told.append(reader([_encode(subject, text) for text, _ in self.test[part : part + 64]]))
+                told.append(
+                    reader(
+                        [
+                            encode_row(subject, subject.dataset.encode(text))
+                            for text, _ in self.test[part : part + 64]
+                        ]
+                    )
+                )
         log_p = torch.log_softmax(torch.cat(told).double(), -1).cpu().numpy()
         return _score(log_p, np.array([label for _, label in self.test]))
-
-
-class _Reader(nn.Module):
-    """A copy of the model, the mean of its features, and a linear layer."""
-
-    def __init__(self, subject: Subject, classes: int) -> None:
-        super().__init__()
-        self.subject = subject
-        self.model = copy.deepcopy(subject.model).train()
-        head = getattr(subject.model, "head", None)
-        if not isinstance(head, nn.Linear) or not callable(getattr(subject.model, "features", None)):
-            raise ValueError(
-                "task 'classify' reads what the output layer reads: it needs a model with features(ids) and "
-                "a linear layer `head`."
-            )
-        self.layer = nn.Linear(head.in_features, classes).to(subject.device)
-        nn.init.zeros_(self.layer.weight)
-
-    def forward(self, rows: Sequence[tuple[list[int], ...]]) -> Tensor:
-        """Logits (rows, classes)."""
-        inputs = [pad([row[k] for row in rows], self.subject.device) for k in range(len(rows[0]))]
-        seen = (inputs[-1] != NOTHING).unsqueeze(-1)
-        if self.subject.objective == "causal":
-            inputs = [x.clamp(min=0) for x in inputs]
-        features = self.model.features(*inputs).float()  # type: ignore[operator]
-        return self.layer((features * seen).sum(1) / seen.sum(1))  # type: ignore[no-any-return]
-
-
-def _encode(subject: Subject, text: str) -> tuple[list[int], ...]:
-    """A snippet as a model's arguments: of an encoder-decoder, the first half is the source."""
-    ids = subject.dataset.encode(text)[: subject.context]
-    if subject.objective != "seq2seq":
-        return (ids,)
-    half = max(1, min(subject.context, len(ids)) // 2)
-    return ids[:half], ids[half:] or ids[-1:]
 
 
 def _score(log_p: NDArray[np.float64], labels: NDArray[np.int64]) -> Score:

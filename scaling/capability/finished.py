@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from scaling.data.corpora import open_dataset, reopen_dataset
 from scaling.data.dataset import Dataset
-from scaling.data.options import DataOptions, Domain
-from scaling.records.record import PROGRAM, RECORD_FILE, DamagedRecord, RunRecord, decode_record
+from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
 from scaling.study.extensions import check_extensions, load_extensions
-from scaling.study.spec import DataSpec, RunSpec, TrunkSpec
+from scaling.study.recorded import read_spec
+from scaling.study.spec import DataSpec, RunSpec
 from scaling.training.arithmetic import set_arithmetic
 from scaling.training.device import Numerics
 from scaling.training.state import build_model, evaluated_weights, read_checkpoint
@@ -33,6 +32,7 @@ class Subject:
     dataset: Dataset
     rate: float  # peak learning rate that it was trained at
     device: str = "cpu"
+    fresh: Callable[[], nn.Module] | None = None  # builds the model again, untrained
 
 
 @dataclass(frozen=True)
@@ -70,14 +70,18 @@ def open_finished(
             f"{folder}: no whole checkpoint of step {spec.steps}; its weights are gone. Train it again in "
             "another study."
         )
-    model = build_model(spec.trunk)
-    model.load_state_dict(evaluated_weights(found[1]))
-    model = model.to(device).eval()
-    set_arithmetic(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
     context, rate = spec.trunk.data.context, spec.trunk.learning_rate
-    if not hasattr(model, "context"):
-        model.context = context  # type: ignore[assignment]
-    subject = Subject(model, record.objective, context, dataset, rate, device)
+
+    def fresh() -> nn.Module:
+        model = build_model(spec.trunk).to(device)
+        set_arithmetic(model, Numerics(device, record.precision, record.threads or 1).compute_dtype)
+        if not hasattr(model, "context"):
+            model.context = context  # type: ignore[assignment]
+        return model
+
+    model = fresh()
+    model.load_state_dict(evaluated_weights(found[1]))
+    subject = Subject(model.eval(), record.objective, context, dataset, rate, device, fresh)
     return Finished(folder, record, spec, subject)
 
 
@@ -100,45 +104,6 @@ def read_done(folder: Path) -> RunRecord:
     if record.status != "done":
         raise ValueError(f"{folder}: the run is {record.status} ({record.reason}); there is nothing to use.")
     return record
-
-
-def read_spec(record: RunRecord) -> RunSpec:
-    """The decided run, out of the plain data that its record holds.
-
-    Raises:
-        ValueError: for a run that another program has trained.
-    """
-    if PROGRAM in record.versions:
-        raise ValueError(
-            f"run {record.run_id} was trained by another program ({record.versions[PROGRAM]}): its model is "
-            "not known here, only its losses are. Measure it with that program."
-        )
-    run: dict[str, Any] = dict(record.spec)
-    trunk: dict[str, Any] = dict(run.pop("trunk"))
-    data: dict[str, Any] = dict(trunk.pop("data"))
-    data |= {key: tuple(data[key]) for key in ("paths", "id_paths") if key in data}
-    if "mixture" in data:
-        data["mixture"] = tuple(_domain(domain) for domain in data["mixture"])
-    if "heldout" in run:
-        run["heldout"] = _pairs(run["heldout"])
-    data["settings"] = _pairs(data.get("settings", ()))
-    for key in ("optimizer_settings", "schedule_settings", "batch_ramp", "sizes"):
-        if key in trunk:
-            trunk[key] = _pairs(trunk[key])
-    trunk["extensions"] = tuple(trunk.get("extensions", ()))
-    return RunSpec(trunk=TrunkSpec(data=DataSpec(**data), **trunk), **run)
-
-
-def _domain(content: Mapping[str, Any]) -> Domain:
-    options: dict[str, Any] = dict(content["options"])
-    options["paths"] = tuple(options.get("paths", ()))
-    options["settings"] = _pairs(options.get("settings", ()))
-    return Domain(content["name"], content["weight"], content["max_epochs"], DataOptions(**options))
-
-
-def _pairs(values: Any) -> tuple[tuple[Any, Any], ...]:
-    """Pairs as a spec has them; JSON has made them lists."""
-    return tuple((key, value) for key, value in values)
 
 
 def open_corpus_of(spec: DataSpec, cache: str | Path = CACHE) -> Dataset:

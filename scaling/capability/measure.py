@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from scaling.capability.compress import check_setting, compress
-from scaling.capability.finished import Subject, open_corpus_of, open_finished, read_done, read_spec
+from scaling.capability.finished import Subject, open_corpus_of, open_finished, read_done
+from scaling.capability.labelled.tuning import Labelled, Tuning
 from scaling.capability.score import Score
 from scaling.capability.tasks import Questions, Task, define
 from scaling.records.evaluation import Evaluation, evaluation_file
 from scaling.records.record import StudyRecords
 from scaling.records.storage import commit_evaluation, load_evaluation
 from scaling.study.extensions import load_extensions, loaded_files
+from scaling.study.recorded import read_spec
 from scaling.study.spec import EVALUATION_SEQUENCES
 from scaling.training.evaluate import evaluate
 
@@ -53,6 +55,11 @@ class Asked:
     def file(self) -> str:
         return evaluation_file(self.name, self.setting, self.definition)
 
+    @property
+    def compression(self) -> Setting:
+        """What is done to the model before it is asked; what is tuned is compressed after that."""
+        return {} if isinstance(self.questions, Labelled) else self.setting
+
 
 @dataclass(frozen=True)
 class EvaluationJob:
@@ -78,8 +85,8 @@ class EvaluationJob:
             subject = open_finished(self.folder, dataset=dataset, device=self.device).subject
             model, bits, setting = subject.model, 0.0, None
             for asked in missing:
-                if asked.setting != setting:
-                    setting = asked.setting
+                if asked.compression != setting:
+                    setting = asked.compression
                     model, bits = compress(subject.model, setting)
                 started = time.perf_counter()
                 score = asked.questions.score(replace(subject, model=model))
@@ -99,6 +106,7 @@ class EvaluationJob:
             definition=asked.definition,
             setting=asked.setting,
             details={**score.details, "bits": bits} if asked.name == "loss" else score.details,
+            confusion=score.confusion,
             seconds=seconds,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -120,10 +128,12 @@ def plan_work(
     *,
     cache: str,
     device: str = "cpu",
+    tunings: Sequence[Tuning] = (Tuning(),),
 ) -> Work:
     """What every finished run of a study is asked: each task, and under each setting the loss and tasks.
 
-    A task that fine-tunes is asked of runs as trained only: a compressed copy would become another model.
+    A task that fine-tunes is asked of runs as trained only: a compressed copy would become another model. One
+    of labelled rows is asked by each of the `tunings`, and the tuned model is compressed by each setting.
 
     Raises:
         ValueError: for a setting out of range, a study without a finished run, questions that a corpus does
@@ -151,17 +161,34 @@ def plan_work(
                 questions = task.make(_open_corpus(spec, cache), spec)
                 made[key, task.name] = questions, define(questions)
         asked = [Asked(task.name, *made[key, task.name], {}) for task in able]
+        labelled = [a for a in asked if isinstance(a.questions, Labelled)]
+        asked = [a for a in asked if not isinstance(a.questions, Labelled)]
         if settings:
             loss = HeldoutLoss(int(record.spec["evaluation_tokens"]))
             plain = Asked("loss", loss, define(loss), {})
-            again = [plain, *(a for a, task in zip(asked, able, strict=True) if not task.tunes)]
+            tuned = {task.name for task in able if task.tunes}
+            again = [plain, *(a for a in asked if a.name not in tuned)]
             asked = [*asked, plain, *(replace(a, setting=setting) for setting in settings for a in again)]
+        for one in labelled:
+            asked += [_tuned(one, replace(t, compression=c)) for t in tunings for c in ({}, *settings)]
         if asked:
             folder = study.folder / record.trunk_id / record.run_id
             jobs.append(EvaluationJob(folder, record.run_id, tuple(asked), cache, device, loaded_files()))
     if not jobs:
         raise ValueError(" ".join(refused) or "nothing is asked: give --tasks, --quantise or --prune.")
     return Work(tuple(jobs), tuple(refused))
+
+
+def _tuned(asked: Asked, tuning: Tuning) -> Asked:
+    """Labelled questions, to be learnt in one way.
+
+    Raises:
+        ValueError: for more examples than there are.
+    """
+    assert isinstance(asked.questions, Labelled)
+    questions = replace(asked.questions, tuning=tuning)
+    questions.check()
+    return replace(asked, questions=questions, setting=tuning.setting)
 
 
 _open_corpus = lru_cache(maxsize=2)(open_corpus_of)  # of this process, which measures run after run

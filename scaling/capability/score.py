@@ -24,6 +24,7 @@ class Score:
     items: int
     metric: str
     details: dict[str, float] = field(default_factory=dict)
+    confusion: dict[str, dict[str, float]] = field(default_factory=dict)  # true label → guess → items
 
 
 def score_choices(items: Sequence[Item], log_probs: Sequence[NDArray[np.float64]]) -> Score:

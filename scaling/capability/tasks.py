@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from scaling.capability.classify import classify
 from scaling.capability.finished import Subject
 from scaling.capability.items import Item
+from scaling.capability.labelled.read import KINDS, read_labelled
 from scaling.capability.likelihood import choice_log_probs
 from scaling.capability.next_line import next_line
 from scaling.capability.own import read_own
@@ -107,7 +108,7 @@ TASKS: Registry[Task] = Registry(
 
 
 def find_tasks(asked: Sequence[str]) -> list[Task]:
-    """Tasks by name, or of one's own: `path.jsonl`, or `name:path.jsonl`.
+    """Tasks by name, or of one's own: `path.jsonl`, or `name:path.jsonl`, or labelled, `[name:]kind:source`.
 
     Raises:
         ValueError: for an unknown name, or a name given twice.
@@ -115,11 +116,26 @@ def find_tasks(asked: Sequence[str]) -> list[Task]:
     """
     found: dict[str, Task] = {}
     for text in asked:
-        task = TASKS[text] if text in TASKS else _own(text)
+        task = TASKS[text] if text in TASKS else _labelled(text) or _own(text)
         if task.name in found:
             raise ValueError(f"tasks: {task.name!r} is asked twice; name one otherwise, as in NAME:{text}.")
         found[task.name] = task
     return list(found.values())
+
+
+def _labelled(text: str) -> Task | None:
+    """A task of a labelled file, `[name:]kind:source`; None for anything else."""
+    name, _, rest = "", "", text
+    if text.partition(":")[0] not in KINDS:
+        name, _, rest = text.partition(":")
+    kind, colon, source = rest.partition(":")
+    if kind not in KINDS or not colon:
+        return None
+    if name in TASKS:
+        raise ValueError(f"tasks: {name!r} is the name of a task that is here already; write OTHER:{rest}.")
+    questions = read_labelled(kind, source, name)
+    needs: Needs = "generation" if KINDS[kind].generates else "training"
+    return Task(questions.name, needs, lambda dataset, spec: questions, tunes=True)
 
 
 def _own(text: str) -> Task:
@@ -127,7 +143,8 @@ def _own(text: str) -> Task:
     if not path.endswith((".jsonl", ".json")):
         raise ValueError(
             f"tasks: no task {text!r}. There are {', '.join(TASKS)}; one of your own is a file NAME.jsonl of "
-            'lines {"prompt": …, "choices": [… , …], "answer": 0}.'
+            'lines {"prompt": …, "choices": [… , …], "answer": 0}, or labelled: '
+            f"{', '.join(f'{kind}:FILE' for kind in KINDS)}."
         )
     name = name if colon else Path(path).stem
     if name in TASKS:

@@ -9,6 +9,7 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -50,53 +51,74 @@ class Writing:
 
     def write(self, subject: Subject, sources: Sequence[str]) -> list[str]:
         """What the model writes after each source, the likeliest token each time."""
-        tokenizer = subject.dataset.tokenizer
-        assert tokenizer is not None
-        begin = tokenizer.encode(self.between)
-        stop = tokenizer.encode(self.stop)[0] if self.stop else tokenizer.end
-        groups: dict[int, list[int]] = defaultdict(list)  # all prompts of a batch are of one length
-        room = subject.context - len(begin)  # a source that is too long loses its beginning
-        encoded = [tokenizer.encode(source)[-room:] for source in sources]
-        for number, ids in enumerate(encoded):
-            groups[len(ids)].append(number)
-        written = [""] * len(sources)
-        for numbers in groups.values():
-            prompts = torch.tensor([encoded[i] for i in numbers], device=subject.device)
-            starts = torch.tensor([begin] * len(numbers), device=subject.device)
-            if subject.objective == "seq2seq":
-                rows = translate(subject.model, prompts, starts, TARGET, end=stop)
-            else:
-                rows = generate(subject.model, torch.cat([prompts, starts], 1), TARGET, end=stop)
-            for number, ids in zip(numbers, rows, strict=True):
-                written[number] = subject.dataset.decode(ids)
-        return written
+        return write_after(subject, sources, self.between, self.stop, TARGET)
 
     def _tuned(self, subject: Subject) -> Subject:
         """A copy that has learnt the form."""
-        tokenizer = subject.dataset.tokenizer
-        assert tokenizer is not None
-        model = copy.deepcopy(subject.model).train()
-        learner = replace(subject, model=model)
-        rows = []
-        for source, target in self.train:
-            prompt = tokenizer.encode(source)
-            begin = tokenizer.encode(self.between)
-            ids = [*prompt, *begin, *tokenizer.encode(target + self.stop)]
-            rows.append((Question(ids, len(prompt) + len(begin)), len(prompt)))
-
+        learner = replace(subject, model=copy.deepcopy(subject.model).train())
+        rows = [pair_ids(subject, source, target, self.between, self.stop) for source, target in self.train]
         longest = max(len(question.ids) for question, _ in rows)
         if longest > subject.context + 1:
             raise ValueError(
                 f"task 'summarise' needs a context of {longest - 1} tokens; this model has {subject.context}."
             )
+        loss = partial(mean_loss, learner, rows)
+        tune(learner.model.parameters(), loss, examples=len(rows), steps=STEPS, rate=subject.rate)
+        learner.model.eval()
+        return learner
 
-        def loss(numbers: Sequence[int]) -> Tensor:
-            chosen = [rows[i] for i in numbers]
-            losses = answer_losses(learner, [q for q, _ in chosen], [cut for _, cut in chosen])
-            return losses.sum() / sum(len(q.ids) - q.start for q, _ in chosen)
 
-        tune(model.parameters(), loss, examples=len(rows), steps=STEPS, rate=subject.rate)
-        return replace(subject, model=model.eval())
+def write_after(subject: Subject, sources: Sequence[str], between: str, stop: str, most: int) -> list[str]:
+    """What a model writes after each source and `between`, the likeliest token each time.
+
+    Args:
+        stop: ends what is written; "" is the end of a document.
+        most: tokens, at most.
+    """
+    tokenizer = subject.dataset.tokenizer
+    assert tokenizer is not None
+    begin = tokenizer.encode(between)
+    end = tokenizer.encode(stop)[0] if stop else tokenizer.end
+    groups: dict[int, list[int]] = defaultdict(list)  # all prompts of a batch are of one length
+    room = max(1, subject.context - len(begin))  # a source that is too long loses its beginning
+    encoded = [tokenizer.encode(source)[-room:] for source in sources]
+    for number, ids in enumerate(encoded):
+        groups[len(ids)].append(number)
+    written = [""] * len(sources)
+    for numbers in groups.values():
+        prompts = torch.tensor([encoded[i] for i in numbers], device=subject.device)
+        starts = torch.tensor([begin] * len(numbers), device=subject.device)
+        if subject.objective == "seq2seq":
+            rows = translate(subject.model, prompts, starts, most, end=end)
+        else:
+            rows = generate(subject.model, torch.cat([prompts, starts], 1), most, end=end)
+        for number, ids in zip(numbers, rows, strict=True):
+            written[number] = subject.dataset.decode(ids)
+    return written
+
+
+def pair_ids(
+    subject: Subject, source: str, target: str, between: str, stop: str, room: int | None = None
+) -> tuple[Question, int]:
+    """A source and what follows it as ids, and where an encoder-decoder's source ends.
+
+    Args:
+        room: ids for the source, whose beginning is cut where it has more; None cuts nothing.
+    """
+    tokenizer = subject.dataset.tokenizer
+    assert tokenizer is not None
+    prompt, begin = tokenizer.encode(source), tokenizer.encode(between)
+    if room is not None:
+        prompt = prompt[-room:]
+    wanted = tokenizer.encode(target + stop) + ([] if stop else [tokenizer.end])
+    return Question([*prompt, *begin, *wanted], len(prompt) + len(begin)), len(prompt)
+
+
+def mean_loss(subject: Subject, rows: Sequence[tuple[Question, int]], numbers: Sequence[int]) -> Tensor:
+    """Mean loss [nats/token] of what follows the sources of these rows, with gradients."""
+    chosen = [rows[i] for i in numbers]
+    losses = answer_losses(subject, [q for q, _ in chosen], [cut for _, cut in chosen])
+    return losses.sum() / sum(len(q.ids) - q.start for q, _ in chosen)
 
 
 def summarise(dataset: Dataset, spec: DataSpec) -> Writing:

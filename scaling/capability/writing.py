@@ -1,4 +1,4 @@
-"""How close written text comes to what a person wrote: BLEU, ROUGE-L and exact match."""
+"""How close written text comes to what a person wrote: BLEU, ROUGE and exact match, in any language."""
 
 from __future__ import annotations
 
@@ -7,51 +7,63 @@ from typing import Any
 
 import numpy as np
 
-from scaling.capability.score import Score, bootstrap_se
+from scaling.capability.score import Score, binomial_se, bootstrap_se
+from scaling.capability.words import bleu_tokens, words_to_compare
 
 RESAMPLES = 100
+ROUGE = ("rouge1", "rouge2", "rougeL")
 
 
 def score_writing(written: Sequence[str], wanted: Sequence[str]) -> Score:
-    """BLEU of the whole as a share of 1, with ROUGE-L and exact match as `details`, each with its error.
+    """BLEU of the whole as a share of 1, with ROUGE and exact match as `details`, each with its error.
 
-    Source: BLEU by sacrebleu with its default tokens, Post 2018 (arXiv:1804.08771).
+    Source: BLEU by sacrebleu, Post 2018 (arXiv:1804.08771), of Chinese with its tokens `zh`; ROUGE-1, -2 and
+    -L by torchmetrics, Lin 2004, of words, which in Chinese are characters. Of the libraries for ROUGE it is
+    the one that is kept: `rouge-score` had its last release in 2022, and sees no letters beyond ASCII.
 
     Raises:
-        ModuleNotFoundError: without sacrebleu, naming the extra that installs it.
+        ModuleNotFoundError: without sacrebleu or torchmetrics, naming the extra that installs them.
     """
-    bleu = _sacrebleu().BLEU(effective_order=True)
+    bleu = _sacrebleu().BLEU(effective_order=True, tokenize=bleu_tokens(wanted))
 
     def corpus(rows: Any) -> float:
         return float(bleu.corpus_score([written[i] for i in rows], [[wanted[i] for i in rows]]).score) / 100
 
     count = len(written)
-    rouge = np.array([rouge_l(one, other) for one, other in zip(written, wanted, strict=True)])
+    rouge = rouges(written, wanted)
     exact = np.array([one.strip() == other.strip() for one, other in zip(written, wanted, strict=True)])
     share = float(exact.mean())
-    details = {
-        "rouge_l": float(rouge.mean()),
-        "rouge_l_se": float(rouge.std(ddof=1) / np.sqrt(count)),
-        "exact": share,
-        "exact_se": float(np.sqrt(share * (1 - share) / count)),
-    }
-    return Score(
-        corpus(range(count)), bootstrap_se(count, corpus, RESAMPLES), 0.0, count, "BLEU/100", details
-    )
+    details = {"exact": share, "exact_se": binomial_se(share, count)}
+    for name, values in rouge.items():
+        details |= {name: float(values.mean()), f"{name}_se": float(values.std(ddof=1) / np.sqrt(count))}
+    value, se = corpus(range(count)), bootstrap_se(count, corpus, RESAMPLES)
+    return Score(value, se, 0.0, count, "BLEU/100", details)
 
 
-def rouge_l(written: str, wanted: str) -> float:
-    """F1 of the longest common subsequence of words, in lower case.
+def rouges(written: Sequence[str], wanted: Sequence[str]) -> dict[str, Any]:
+    """ROUGE-1, -2 and -L (texts,) as F1."""
+    rouge_score = _rouge_score()
+    found = [
+        rouge_score(
+            *(one, other),
+            rouge_keys=ROUGE,
+            normalizer=str,
+            tokenizer=words_to_compare,
+        )
+        for one, other in zip(written, wanted, strict=True)
+    ]
+    names = {"rouge1": "rouge_1", "rouge2": "rouge_2", "rougeL": "rouge_l"}
+    return {names[key]: np.array([float(each[f"{key}_fmeasure"]) for each in found]) for key in ROUGE}
 
-    Source: Lin 2004, "ROUGE: A Package for Automatic Evaluation of Summaries", section 3, with beta = 1.
-    """
-    a, b = written.lower().split(), wanted.lower().split()
-    longest = [0] * (len(b) + 1)
-    for word in a:
-        before = 0
-        for j, other in enumerate(b, start=1):
-            before, longest[j] = longest[j], before + 1 if word == other else max(longest[j], longest[j - 1])
-    return 2 * longest[-1] / (len(a) + len(b)) if a and b else 0.0
+
+def _rouge_score() -> Any:
+    try:
+        from torchmetrics.functional.text import rouge_score
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "ROUGE needs the package torchmetrics: pip install 'scaling-harness[tasks]'."
+        ) from error
+    return rouge_score
 
 
 def _sacrebleu() -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from scaling.capability.heldout import loss_task
+from scaling.capability.labelled.tuning import Tuning
 from scaling.capability.measure import EvaluationJob, plan_work
 from scaling.capability.tasks import find_tasks
 from scaling.launch.job import describe_error
@@ -40,18 +41,20 @@ def evaluate_study(
     cache: str,
     device: str = "cpu",
     workers: int | None = None,
+    tunings: Sequence[Tuning] = (Tuning(),),
 ) -> Scores:
     """Measure what is missing.
 
     Args:
         sets: held-out sets that the loss is also measured on, each NAME:PATHS or NAME:CORPUS.
+        tunings: how labelled tasks are learnt.
         workers: runs at a time; None is one a core, and on a GPU one.
 
     Raises:
         ValueError: for what cannot be asked of any run; see `plan_work`.
     """
     asked = [*find_tasks(tasks), *(loss_task(text, cache) for text in sets)]
-    work = plan_work(study, asked, settings, cache=cache, device=device)
+    work = plan_work(study, asked, settings, cache=cache, device=device, tunings=tunings)
     scores: list[Evaluation] = []
     failures: dict[str, str] = {}
     if workers is None:

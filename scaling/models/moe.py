@@ -34,6 +34,11 @@ class Experts(nn.Module):
         self.shared = nn.ModuleList(Mlp(width, hidden, options) for _ in range(shape.get("shared", 1)))
         self.imbalance: Tensor | None = None
 
+    def train(self, mode: bool = True) -> Experts:
+        """Forget the last call: with its gradient, a model could not be copied."""
+        self.imbalance = None
+        return super().train(mode)
+
     def forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, width), what all chosen experts say."""
         rows = x.flatten(0, 1)

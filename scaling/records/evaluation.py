@@ -36,6 +36,7 @@ class Evaluation:
     definition: str  # digest of the items and of the rule of scoring
     setting: dict[str, Any] = field(default_factory=dict)  # {} as trained, {"quantise": 4}, {"prune": 0.5}
     details: dict[str, float] = field(default_factory=dict)  # other numbers, e.g. "logprob", "margin"
+    confusion: dict[str, dict[str, float]] = field(default_factory=dict)  # true label → guess → items
     seconds: float = 0.0  # it took
     finished: str = ""  # ISO 8601, UTC
 

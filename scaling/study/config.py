@@ -288,6 +288,9 @@ class TrainingConfig:
 
     objective: str | None = None  # causal, masked or seq2seq; null: the family's, the only legal one
     loss: Loss = Loss.cross_entropy
+    teacher: str | None = None  # a finished run's id or folder to learn from, or exact: docs/your-task.md
+    teacher_share: float = 1.0  # of the loss: distance to the teacher, the rest is that of the text
+    teacher_temperature: float = 1.0  # of both their predictions
     parametrisation: Parametrisation = Parametrisation.standard
     sequences: Any = 8  # a step; or auto: by batch_rule, from the budget
     batch_rule: BatchRule = field(default_factory=BatchRule)
@@ -320,6 +323,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         _positive("training", self, ("microbatch", "learning_rate", "clip", "curve_tokens", "warmup_tokens"))
+        _positive("training", self, ("teacher_temperature",))
+        if not 0 < self.teacher_share <= 1:
+            raise ValueError(f"training.teacher_share: above 0 and up to 1; got {self.teacher_share}.")
         _positive_or("training", self, "sequences", "auto")
         _positive_or("training", self, "tau", "rule")
         self._check_recipe()

@@ -16,10 +16,11 @@ from scaling.recipe.cooldown import COOLDOWNS
 from scaling.recipe.optimizers import OPTIMIZERS
 from scaling.recipe.schedules import SCHEDULES
 from scaling.recipe.settings import complete
-from scaling.study.config import ModelConfig, Parametrisation, RunConfig, TrainingConfig
+from scaling.study.config import ModelConfig, Parallel, Parametrisation, RunConfig, TrainingConfig
 from scaling.study.extensions import made_by
 from scaling.study.rates import TOKENS, default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
+from scaling.study.teacher import decide_teacher
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def _trunk(config: RunConfig, dataset: Dataset, model: _Model, budgets: list[flo
     """A trunk and a run for each of these numbers of tokens, ascending."""
     batches = _batches(config.training, model, budgets[-1])
     steps = sorted({batches.steps(tokens) for tokens in budgets})
-    spec = _spec(config, model, batches, steps[-1])
+    spec = _spec(config, dataset, model, batches, steps[-1])
     dataset.batches(spec.data.context, batches.sizes, 0).by_domain(steps[-1])  # or a mixture runs out: raises
     runs = tuple(sorted((_run(config, model, spec, n) for n in steps), key=lambda run: run.branch_step))
     counts, training = model.counts, config.training
@@ -161,7 +162,7 @@ def _batches(training: TrainingConfig, model: _Model, longest: float) -> _Batche
     return _Batches(BatchSizes(first, tuple(ramp)), round(first * model.row_tokens))
 
 
-def _spec(config: RunConfig, model: _Model, batches: _Batches, longest: int) -> TrunkSpec:
+def _spec(config: RunConfig, dataset: Dataset, model: _Model, batches: _Batches, longest: int) -> TrunkSpec:
     """What decides the weights of a trunk whose longest run has so many steps."""
     training, params = config.training, _used(model.counts)
     sized = rate_params(config, params, model.data.vocab, model.data.context)
@@ -208,8 +209,34 @@ def _spec(config: RunConfig, model: _Model, batches: _Batches, longest: int) -> 
         batch_ramp=batches.sizes.ramp,
         tau_asked=training.tau,
         sizes=model.shape.extra,
+        **_teacher(config, dataset, model),
         extensions=_extensions(config, model),
     )
+
+
+def _teacher(config: RunConfig, dataset: Dataset, model: _Model) -> dict[str, Any]:
+    """The fields of a spec that say who its run learns from.
+
+    Raises:
+        ValueError: for a teacher that is not there or cannot teach, or a way of training that has no teacher.
+    """
+    training = config.training
+    if training.teacher is None:
+        for key in ("teacher_share", "teacher_temperature"):
+            if getattr(training, key) != getattr(TrainingConfig, key):
+                raise ValueError(f"training.{key}: there is no teacher. Name one: training.teacher=RUN.")
+        return {}
+    if training.parallel is not Parallel.none or training.compile:
+        key = "compile" if training.compile else "parallel"
+        raise ValueError(f"training.teacher: not with training.{key}; take one back.")
+    asked = (training.teacher, config.runs)
+    found = decide_teacher(*asked, dataset, model.family.objective, model.data.context)
+    return {
+        "teacher": found.name,
+        "teacher_loss": found.loss,
+        "teacher_share": training.teacher_share,
+        "teacher_temperature": training.teacher_temperature,
+    }
 
 
 def _extensions(config: RunConfig, model: _Model) -> tuple[str, ...]:

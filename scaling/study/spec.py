@@ -64,6 +64,10 @@ class TrunkSpec:
     batch_ramp: Ramp = ()  # (step, sequences of every batch from there on)
     tau_asked: float | str | None = None  # what the weight decay was chosen by
     sizes: tuple[tuple[str, int | float | bool | str], ...] = ()  # beside width and depth, by name
+    teacher: str = ""  # run whose predictions it learns from, or `exact`
+    teacher_share: float = 1.0  # of the loss that is distance to the teacher; the rest is that of the text
+    teacher_temperature: float = 1.0  # of both their predictions
+    teacher_loss: float | None = None  # held out, as its record says; of `exact`, the floor
     extensions: tuple[str, ...] = ()  # `module digest` of what it uses from outside this package
 
     @property
@@ -273,6 +277,7 @@ _LATER = frozenset(
     {
         *("settings", "row_tokens", "train_tokens", "parametrisation", "loss", "compile", "origin", "start"),
         *("id_paths", "optimizer", "optimizer_settings", "schedule", "schedule_settings", "batch_ramp"),
+        *("teacher", "teacher_share", "teacher_temperature", "teacher_loss"),
         *("tau_asked", "cooldown_shape", "cooldown_floor", "heldout", "mixture", "sizes", "extensions"),
     }
 )

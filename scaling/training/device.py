@@ -77,6 +77,8 @@ def resolve_numerics(
     found = choose_numerics(spec.precision, spec.width, device, threads)
     if spec.precision == "auto" and found.device == "cpu" and not get_family(spec.family).builtin:
         found = replace(found, precision="float32")  # a stranger's layers need not know bfloat16 on a CPU
+    if spec.teacher:
+        return found
     if spec.compile is not None:
         return replace(found, compiled=spec.compile)
     flops = trunk.flops_per_token * trunk.tokens_to_train

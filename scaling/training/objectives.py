@@ -112,3 +112,20 @@ def squared(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"cross_entropy": cross_entropy, "squared": squared}
+
+
+def distance(logits: Tensor, wanted: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """Sum over predicted tokens of temperature^2 times the cross-entropy of a student to its teacher [nats].
+
+    Both are softened by the temperature; its square keeps gradients as large as those of the text.
+    Source: Hinton et al. 2015 (arXiv:1503.02531), section 2.
+
+    Args:
+        logits: of the student (n, t, vocab).
+        wanted: of the teacher, up to a constant.
+    """
+    p = torch.softmax(wanted / temperature, dim=-1)
+    q = torch.log_softmax(logits.float() / temperature, dim=-1)
+    each = -(p * q).sum(dim=-1)
+    found: Tensor = temperature**2 * each[targets != NOTHING].sum()
+    return found

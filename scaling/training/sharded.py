@@ -161,6 +161,10 @@ class Coordinator:
         self.step += 1
         return found
 
+    def learn_from(self, teacher: Callable[[Sequence[Tensor]], Tensor]) -> None:
+        """See `TrainState.learn_from`."""
+        raise NotImplementedError("a teacher teaches on one device; plans with training.parallel refuse it.")
+
     def save(self, file: BinaryIO, extra: dict[str, Any]) -> None:
         torch.save({**self.group.call_all("gather"), "extra": extra}, file)
 

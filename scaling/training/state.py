@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO, Protocol
 
@@ -22,7 +22,7 @@ from scaling.study.spec import TrunkSpec
 from scaling.training.arithmetic import can_fuse, set_arithmetic
 from scaling.training.device import Numerics
 from scaling.training.fused_cross_entropy import sum_of_cross_entropies
-from scaling.training.objectives import LOSSES, cross_entropy
+from scaling.training.objectives import LOSSES, cross_entropy, distance
 
 EVALUATED = "evaluated"  # in a checkpoint: weights that are judged, where they are not those that are trained
 
@@ -42,6 +42,13 @@ class TrainState(Protocol):
 
     def restore(self, content: dict[str, Any]) -> dict[str, Any]:
         """Become the state that was saved; returns its `extra`."""
+
+    def learn_from(self, teacher: Callable[[Sequence[Tensor]], Tensor]) -> None:
+        """Take every further step towards what a teacher predicts of the inputs, as the spec asks.
+
+        Raises:
+            NotImplementedError: of a state that is spread over devices.
+        """
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Have `model` hold the weights that it is judged by, while inside; no bit of the state moves."""
@@ -68,6 +75,7 @@ class LocalState:
         self.fused = self.loss is cross_entropy and can_fuse(self.model)
         self.optimizer = make_optimizer(self.model, spec)
         self.averages = OPTIMIZERS[spec.optimizer].averages
+        self.teacher: Callable[[Sequence[Tensor]], Tensor] | None = None
         self.compiled: Callable[..., Tensor] | None = None
         if numerics.compiled:
             # On a GPU also as CUDA graphs: a step of a tiny model is mostly the launch of its kernels.
@@ -85,6 +93,10 @@ class LocalState:
         self.step += 1
         return total, norm
 
+    def learn_from(self, teacher: Callable[[Sequence[Tensor]], Tensor]) -> None:
+        """See `TrainState.learn_from`."""
+        self.teacher = teacher
+
     def _place(self, model: nn.Module) -> nn.Module:
         return model.to(self.numerics.device)
 
@@ -99,6 +111,8 @@ class LocalState:
 
     def _sum_of_losses(self, part: Batch) -> Tensor:
         inputs, targets = [self.move(x) for x in part.inputs], self.move(part.targets)
+        if self.teacher is not None:
+            return self._losses_to_teacher(self.teacher, targets, inputs)
         if self.compiled is not None:
             return self.compiled(targets, *inputs)
         if not self.fused:
@@ -112,6 +126,19 @@ class LocalState:
 
     def _losses_of_logits(self, targets: Tensor, *inputs: Tensor) -> Tensor:
         return self._with_auxiliary(self.loss(self.model(*inputs), targets).sum(), targets)
+
+    def _losses_to_teacher(
+        self, teacher: Callable[[Sequence[Tensor]], Tensor], targets: Tensor, inputs: Sequence[Tensor]
+    ) -> Tensor:
+        """The loss of the text and the distance to a teacher, in the shares that the spec asks for."""
+        spec, logits = self.spec, self.model(*inputs)
+        with torch.no_grad():
+            wanted = teacher(inputs)
+        far = distance(logits, wanted, targets, spec.teacher_temperature)
+        total = spec.teacher_share * far
+        if spec.teacher_share < 1:
+            total = total + (1 - spec.teacher_share) * self.loss(logits, targets).sum()
+        return self._with_auxiliary(total, targets)
 
     def _with_auxiliary(self, total: Tensor, targets: Tensor) -> Tensor:
         """Add what a model wants to be added to the loss of each token, where it has that."""

@@ -47,6 +47,7 @@ from scaling.records.storage import (
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
 from scaling.training.device import Numerics, resolve_numerics
+from scaling.training.distil import open_teacher
 from scaling.training.evaluate import Evaluation, evaluate, mean_over_sets
 from scaling.training.objectives import OBJECTIVES
 from scaling.training.observer import Observer
@@ -224,6 +225,9 @@ class _Attempt:
         state = self.open_state()
         if spec.origin:
             go_on_from(spec, self.folder.parent.parent, state)
+        if spec.teacher:
+            teacher = open_teacher(spec, self.folder.parent.parent, self.dataset, self.numerics)
+            state.learn_from(teacher)
         return state
 
     def train(self, pending: list[RunSpec]) -> None:

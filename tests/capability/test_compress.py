@@ -57,7 +57,7 @@ def test_a_copy_is_compressed_and_counted_and_the_model_stays(family: str) -> No
     sparse, size = compress(model, {"prune": 0.5})
     zeros = sum(int((p == 0).sum()) for p in sparse.parameters() if p.ndim >= 2)
     assert zeros == sum(round(p.numel() / 2) for p in matrices)
-    assert size == FULL * (entries - zeros + vectors)
+    assert size == FULL * (entries - zeros + vectors) + entries, "and a bit for each place"
     same, size = compress(model, {})
     assert size == FULL * (entries + vectors)
     for other in (model, same):

@@ -12,7 +12,7 @@ from scaling.capability import classify, write
 from scaling.capability.classify import Snippets, macro_f1
 from scaling.capability.tasks import TASKS, find_tasks
 from scaling.capability.write import BETWEEN, SOURCE, TARGET, Writing
-from scaling.capability.writing import rouge_l, score_writing
+from scaling.capability.writing import rouges, score_writing
 from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.data.options import DataOptions
@@ -22,14 +22,19 @@ from tests.capability.conftest import untrained
 
 
 def test_metrics_by_hand() -> None:
-    assert rouge_l("the cat sat", "The cat is sat down") == pytest.approx(2 * 3 / 8)
-    assert rouge_l("b a", "a b") == pytest.approx(0.5)
-    assert rouge_l("", "a") == 0
     guesses, labels = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
     assert macro_f1(guesses, labels, 3) == pytest.approx((2 / 3 + 4 / 5) / 2)
 
 
+def test_rouge_by_hand() -> None:
+    pytest.importorskip("torchmetrics", reason="in the extra `tasks`")
+    found = rouges(["the cat sat", "b a", "x", "北京很大。"], ["The cat is sat down", "a b", "a", "北京大"])
+    assert found["rouge_l"].tolist() == pytest.approx([2 * 3 / 8, 0.5, 0, 2 * 3 / 7])
+    assert found["rouge_2"][0] == pytest.approx(2 * 1 / 6)
+
+
 def test_bleu_is_sacrebleu() -> None:
+    pytest.importorskip("torchmetrics", reason="in the extra `tasks`")
     sacrebleu = pytest.importorskip("sacrebleu", reason="in the extra `tasks`")
     written, wanted = ["Close the window, please.", "Good day"], ["Close the window please.", "Good morning"]
     score = score_writing(written, wanted)

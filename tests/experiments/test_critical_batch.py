@@ -10,9 +10,10 @@ import pytest
 
 from experiments.critical_batch import __main__ as command
 from experiments.critical_batch.branch import branch, read_branches, train_branches
-from scaling.capability.finished import open_corpus_of, read_spec
+from scaling.capability.finished import open_corpus_of
 from scaling.records.record import RunRecord, read_study
 from scaling.study.plan import plan_study
+from scaling.study.recorded import read_spec
 from scaling.training import segment
 from scaling.training.observer import Observer
 from scaling.training.state import LocalState

@@ -49,7 +49,7 @@ def mapped(law: str) -> list[str]:
     return ["--columns", *own] if own and "D" not in inputs else []
 
 
-HEAVY = ("farseer", "overfit", "rate_batch")  # long searches, and the same path as all others
+HEAVY = ("farseer", "overfit", "rate_batch", "distillation", "precision")  # long searches, and the same path
 RENDERED = {law_names(law_named(law).inputs)[0] for law in law_names()}  # of laws of the same inputs, one
 RENDERED -= {"chinchilla", "frontier", "power"}  # tests/analysis/report renders theirs
 LAWS = [pytest.param(law, marks=pytest.mark.slow) if law in HEAVY else law for law in law_names()]

@@ -128,6 +128,17 @@ class ZipfFacts(Truth):
         losses: Array = -(self.right - self.wrong) * right - self.wrong * every
         return losses, self.frequency[ranks]
 
+    def exact_probabilities(self, ids: Ids) -> Array:
+        """(rows, context, vocab) p(answer | key) at the last position, the one that is predicted; else 0.
+
+        Args:
+            ids: (rows, context) keys; the answer is not looked at.
+        """
+        found = np.zeros((len(ids), self.digits, self.vocab))
+        found[:, -1, : self.answers] = self.wrong
+        found[np.arange(len(ids)), -1, self.facts[self.ranks(ids)]] = self.right
+        return found
+
     def hits(self, log_probs: Array, ids: Ids) -> tuple[Array, Array]:
         """Whether the most probable answer is f(j), 0 or 1 a row, and p_j: the weighted mean is accuracy."""
         ranks = self.ranks(ids)

@@ -13,8 +13,10 @@ from analysis.fitting.runs import Runs
 from analysis.laws.bnsl import BrokenPowerLaw
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
+from analysis.laws.distillation import Distillation
 from analysis.laws.experts import Experts
 from analysis.laws.farseer import Farseer
+from analysis.laws.finetune import FineTune
 from analysis.laws.form import Data, Form
 from analysis.laws.frontier import Frontier
 from analysis.laws.gadre import OverTraining
@@ -28,9 +30,11 @@ from analysis.laws.overfit import Overfit
 from analysis.laws.parallel import Parallel
 from analysis.laws.power import PowerLaw
 from analysis.laws.power_without_offset import PurePowerLaw
+from analysis.laws.precision import Precision
 from analysis.laws.rate_batch import RateBatch
 from analysis.laws.repeated import Repeated
 from analysis.laws.sparse import Sparse
+from analysis.laws.transferred import Transferred
 from analysis.laws.vocabulary import Vocabulary
 
 N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e4, 1e7, 7), np.geomspace(1e5, 1e8, 6)))
@@ -42,6 +46,8 @@ SHARES = dict(
 )
 RATES = np.resize(np.geomspace(3e-4, 3e-2, 5), len(N))
 BATCHES = np.resize(np.geomspace(3e4, 3e6, 4), len(N))
+EXAMPLES = np.resize([64.0, 256.0, 1024.0, 4096.0, 128.0], len(N))
+TEACHERS = np.resize([2.0, 2.4, 2.9, 3.5, 2.2, 3.1, 1.8], len(N))
 ALONE = Bootstrap(resamples=0)
 CASES: dict[str, tuple[Law, dict[str, Array]]] = {
     "power": (PowerLaw(1.1, 9.0, 0.3), {"x": X}),
@@ -71,6 +77,21 @@ CASES: dict[str, tuple[Law, dict[str, Array]]] = {
     "rate_batch": (
         RateBatch(1.6, 40.0, 0.3, 60.0, 0.32, 0.06, 0.03, 2e-3, -0.4, 0.2, 3e5, 0.5),
         {"N": N * 1e3, "D": D * 1e3, "learning_rate": RATES, "batch_tokens": BATCHES},
+    ),
+    "finetune": (FineTune(0.3, 12.0, 0.15, 0.25), {"N": N, "examples": EXAMPLES}),
+    "transferred": (Transferred(2.0, 0.4, 0.3), {"N": N, "examples": EXAMPLES}),
+    "precision": (
+        Precision(1.5, 40.0, 0.3, 60.0, 0.32, 2.0, 0.3, 0.25, 1.1),
+        {"N": N, "D": D, "bits": np.resize([32.0, 8, 4, 3, 2], len(N))},
+    ),
+    "distillation": (
+        Distillation(1.2, 0.9, 1.3, 0.4, 30.0, 0.3, 50.0, 0.32, 0.8),
+        {
+            "N": N,
+            "D": D,
+            "teacher_loss": TEACHERS,
+            "alone_loss": 1.5 + 40.0 * N**-0.3 + 60.0 * D**-0.32,
+        },
     ),
     "repeated": (Repeated(1.5, 40.0, 60.0, 0.3, 0.32, 8.0, 4.0), {"N": N, "D": D, "U": U}),
 }

@@ -1,0 +1,1 @@
+"""Tasks of one's own with labels: files of texts, tagged tokens, answered questions or wanted texts."""
