@@ -45,7 +45,20 @@ def test_scores_depend_on_distance_only() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "heads"), [(14, 1), (16, 2), (24, 2), (40, 4), (52, 2), (56, 7), (80, 8), (128, 8), (512, 8), (1024, 16), (2048, 16)]
+    ("width", "heads"),
+    [
+        (14, 1),
+        (16, 2),
+        (24, 2),
+        (40, 4),
+        (52, 2),
+        (56, 7),
+        (80, 8),
+        (128, 8),
+        (512, 8),
+        (1024, 16),
+        (2048, 16),
+    ],
 )
 def test_heads(width: int, heads: int) -> None:
     assert heads_for(width) == heads

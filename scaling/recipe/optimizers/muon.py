@@ -59,7 +59,7 @@ class StackedMuon(torch.optim.Muon):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update all matrices; a closure is not taken."""
         if self.param_groups[0]["params"][0].device.type != "cpu":
-            super().step()
+            super().step()  # type: ignore[no-untyped-call]
             return
         for group in self.param_groups:
             alike: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
@@ -78,10 +78,10 @@ class StackedMuon(torch.optim.Muon):
             state = self.state[weights]
             if not state:
                 state["momentum_buffer"] = torch.zeros_like(weights)
-        gradients = [weights.grad for weights in matrices]
+        gradients = [weights.grad for weights in matrices if weights.grad is not None]
         momenta = [self.state[weights]["momentum_buffer"] for weights in matrices]
         torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
-        return torch.stack(gradients).lerp_(torch.stack(momenta), group["momentum"])  # type: ignore[arg-type]
+        return torch.stack(gradients).lerp_(torch.stack(momenta), group["momentum"])
 
 
 def orthogonalise(x: Tensor, group: dict[str, Any]) -> Tensor:
