@@ -133,7 +133,8 @@ PAIRS = [pytest.param(pair, marks=pytest.mark.slow if {*pair} & {*HEAVY} else ()
 def test_ensemble(laws: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     inputs = write_table(tmp_path / "t.csv", laws[0])
     words = [word for law in laws for word in ("--law", law)]
-    assert main(["forecast", str(tmp_path / "t.csv"), *words, *question(inputs), *FAST, "--json"]) == 0
+    asked = [str(tmp_path / "t.csv"), *words, *mapped(laws[0]), *question(inputs), *FAST]
+    assert main(["forecast", *asked, "--json"]) == 0
     (part,) = json.loads(capsys.readouterr().out)["parts"].values()
     assert set(part["forecast"]["weights"]) == set(laws)
 
