@@ -109,7 +109,7 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports make every figure and render none."""
     from analysis.report import write
 
-    monkeypatch.setattr(write, "save", lambda _: {"svg": b"<svg/>"})
+    monkeypatch.setattr(write, "save", lambda _: {"svg": b'<svg viewBox="0 0 1 1"></svg>'})
 
 
 HYDRA = "test_hydra_habits.py"  # where what Hydra does is tested

@@ -188,14 +188,23 @@ def legend_above(ax: Axes, columns: int = 2) -> None:
 
 
 def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
-    """Three to seven values of 1, 2, 5; 1, 3; or every k-th power of ten inside [low, high]."""
+    """Three to seven values of 1, 2, 5; 1, 3; or every k-th power of ten inside [low, high].
+
+    Where 1, 2, 5 gives fewer than three, the steps are finer.
+    """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = [10.0**e for e in range(first, last + 1)]
-    for steps in ((1, 2, 5), (1, 3), (1,)):
+    found: list[float] = []
+    for steps in ((1.0,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
         ticks = [d * s for d in decades for s in steps if low * 0.97 <= d * s <= high * 1.03]
-        if len(ticks) <= most:
-            return ticks
-    return ticks[:: -(-len(ticks) // most)]
+        if len(ticks) > most:
+            break
+        found = ticks
+        if steps == (1, 2, 5) and len(found) >= 3:
+            return found
+    if found:
+        return found
+    return ticks[:: max(1, -(-len(ticks) // most))]
 
 
 def label_ends(ax: Axes, heading: str, ends: Sequence[tuple[float, str, Any]], gap: float = 0.06) -> None:
