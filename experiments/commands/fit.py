@@ -21,6 +21,7 @@ from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.report.equation import as_text
 from analysis.table import RunTable
+from analysis.table.raw import printable
 from experiments.commands.source import add_fit, add_table, describe_table, read
 from experiments.terminal import Column, plural, table, wrapped
 
@@ -110,7 +111,7 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
             lines += ["", f"{part.fits[0].name} under other choices:", frame_text(part.sensitivity)]
         lines += [f"not fitted: {reason}" for reason in part.refusals]
     if any(part.fits for part in findings.values()):
-        source = shlex.quote(runs.source)
+        source = shlex.quote(printable(runs.source))
         lines += ["", f"figures, what to train, other choices: scaling report {source}"]
         if any(part.fits and {"N", "D"} <= set(part.fits[0].law.inputs) for part in findings.values()):
             lines.append(f"the runs to train next:                scaling next {source} --compute C")

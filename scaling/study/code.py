@@ -71,6 +71,7 @@ WATCHING = frozenset(
         *(
             "scaling.data.truth.bayes",
             "scaling.models.counting",
+            "scaling.models.derived",
             "scaling.models.neox",
             "scaling.training.reuse",
         ),

@@ -65,7 +65,7 @@ def test_a_command_that_needs_more_says_what_installs_it(tmp_path: Path) -> None
 
 def test_every_extra_is_known_to_the_messages() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert set(EXTRAS.values()) == set(project["optional-dependencies"]) - {"dev"}
+    assert set(EXTRAS.values()) == set(project["optional-dependencies"]) - {"dev", "browser"}
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"version: {project['version']}" in citation
     assert f"## {project['version']}" in (ROOT / "CHANGELOG.md").read_text()
