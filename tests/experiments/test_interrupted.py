@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -75,6 +76,8 @@ def test_output_that_nobody_takes_ends_no_training(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """As `scaling run … | head -1`, and as into a file on a disk that is full."""
+    # Hydra, in an earlier test of this process, may have left a handler whose stream is closed.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [caplog.handler])
     reader, writer = os.pipe()
     os.close(reader)
     with open("/dev/full" if full else writer, "w") as nowhere:
