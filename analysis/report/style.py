@@ -194,17 +194,16 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = [10.0**e for e in range(first, last + 1)]
-    found: list[float] = []
-    for steps in ((1.0,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7)):
-        ticks = [d * s for d in decades for s in steps if low * 0.97 <= d * s <= high * 1.03]
-        if len(ticks) > most:
-            break
-        found = ticks
-        if steps == (1, 2, 5) and len(found) >= 3:
+
+    def ticks(*steps: float) -> list[float]:
+        return [d * s for d in decades for s in steps if low * 0.97 <= d * s <= high * 1.03]
+
+    if len(ticks(1, 2, 5)) < 3:
+        return ticks(1, 1.5, 2, 3, 5, 7)
+    for found in (ticks(1, 2, 5), ticks(1, 3), ticks(1)):
+        if len(found) <= most:
             return found
-    if found:
-        return found
-    return ticks[:: max(1, -(-len(ticks) // most))]
+    return found[:: -(-len(found) // most)]
 
 
 def label_ends(ax: Axes, heading: str, ends: Sequence[tuple[float, str, Any]], gap: float = 0.06) -> None:

@@ -107,13 +107,10 @@ def find_checkpoints(
 def _flagged(raw: Raw) -> Trails | None:
     """What a column such as `is_final` says of each row, where it says both yes and no."""
     for name, cells in raw.columns.items():
+        if not _FINAL.fullmatch(plain(name)):
+            continue
         said = [str(cell).strip().lower() for cell in cells]
-        if (
-            not _FINAL.fullmatch(plain(name))
-            or not {*said} <= _YES | _NO
-            or {*said} <= _YES
-            or {*said} <= _NO
-        ):
+        if not {*said} <= _YES | _NO or {*said} <= _YES or {*said} <= _NO:
             continue
         trails = Trails({row for row, word in enumerate(said) if word in _NO})
         trails.notes.append(

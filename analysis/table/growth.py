@@ -85,6 +85,7 @@ def _evenly_spaced(tokens: Array) -> bool:
 
 
 def step_columns(raw: Raw) -> list[tuple[str, list[Any]]]:
+    """Columns, name and cells, that say at which step a row was written."""
     return [(name, cells) for name, cells in raw.columns.items() if _STEP.fullmatch(plain(name))]
 
 

@@ -76,8 +76,7 @@ def set_compute_dtype(model: nn.Module, dtype: torch.dtype | None) -> None:
 def heads_for(width: int) -> int:
     """How many heads: about eight, each 10 to 64 wide (128 from width 2048) and even.
 
-    One head of width 40, where there could be four, costs 3 % of the loss at 4e4 parameters
-    (experiments/recipe): to copy from its context a model needs heads of two kinds.
+    To copy from its context a model needs heads of two kinds, so a small one is not left with a single head.
     """
     target = max(10, min(width / 8, 64 if width < 2048 else 128))
     legal = [h for h in range(1, width // 2 + 1) if width % (2 * h) == 0 and (h == 1 or width / h >= 8)]

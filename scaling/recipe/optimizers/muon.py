@@ -52,7 +52,7 @@ class StackedMuon(torch.optim.Muon):
     """PyTorch's Muon, on a CPU in float32 and with all matrices of one shape in one product.
 
     PyTorch orthogonalises in bfloat16, one matrix after the other; for matrices of width 16 to 80 that takes
-    four times as long on a CPU. State, settings and updates are PyTorch's, but for bfloat16's rounding.
+    several times as long on a CPU. State, settings and updates are PyTorch's, but for bfloat16's rounding.
     """
 
     @torch.no_grad()
