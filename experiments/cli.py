@@ -14,6 +14,7 @@ from experiments.extras import explain_missing
 from experiments.terminal import discard_output, printable
 
 VERBS = {
+    "guide": "what to ask in which order; the command that answers it, and what to read in its answer",
     "plan": "every run of a study, with its size, cost and learning rate; trains nothing",
     "run": "train what has no record yet",
     "new": "a study file of your own, to edit: conf/study/NAME.yaml",
