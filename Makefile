@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test lint test-slow chaos cluster-test browser-test bench gpu-check clean
+.PHONY: demo test lint docs test-slow chaos cluster-test browser-test bench gpu-check clean
 
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
@@ -16,6 +16,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)           ## the site: site/index.html; references are written from the code first, warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]' -c constraints.txt
+	$(BIN)/python -m experiments.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d site/.doctrees . site
 
 test-slow: $(STAMP)      ## minutes: coverage by simulation, real servers that never answer
 	$(BIN)/python -m pytest -q -n auto -m slow

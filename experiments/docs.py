@@ -49,38 +49,45 @@ ENVIRONMENT = {  # every variable that the code reads; a test finds those that a
 
 CONFIG = """# Configuration
 
-Every key that a study file or the command line may set, as in `training.clip=2`. Counts may be written as `1e6`.
-A comma list is a sweep: `seed=0,1,2`. Unknown keys and values of a wrong type are refused before anything trains.
-`scaling plan study=demo --cfg job` prints the configuration of a study. A list of words as the type means that
-the value is one of them.
+Every key that a study file or the command line may set, as in `training.clip=2`. Counts may be written as
+`1e6`. A comma list is a sweep: `seed=0,1,2`. Unknown keys and values of a wrong type are refused before
+anything trains. `scaling plan study=demo --cfg job` prints the configuration of a study. A list of words as
+the type means that the value is one of them.
 """
 COLUMNS = """# Columns
 
 ## Columns of a table of runs
 
-The columns of `runs.csv`, and the names on the left side of a mapping: `--columns "params=Model Size"`. An alias
-is read as the column, whatever its case and punctuation, also behind `config.`, `summary.` and the like; the
-letters N, D, C and L are taken as they are. [Tables](../tables.md) explains how tables are read.
+The columns of `runs.csv`, and the names on the left side of a mapping: `--columns "params=Model Size"`. An
+alias is read as the column, whatever its case and punctuation, also behind `config.`, `summary.` and the
+like; the letters N, D, C and L are taken as they are. [Tables](../tables.md) explains how tables are read.
 
 """
 OTHER_COLUMNS = """
-Every other setting of a run's spec is a column of `runs.csv` under its own name, options of the data with `data_`
-in front. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`, `weight_NAME`, `tokens_NAME`,
-`tokens_unique_NAME` and `epochs_NAME`.
+Every other setting of a run's spec is a column of `runs.csv` under its own name, options of the data with
+`data_` in front. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`, `weight_NAME`,
+`tokens_NAME`, `tokens_unique_NAME` and `epochs_NAME`.
 
 ## Columns of truth values
 
 """
 LAWS = """# Laws by name
 
-The laws that `--law` names. N is `params`, D `tokens`, U `tokens_unique`, C `flops`, and x a column that you map;
-any other input is the column of that name. [Laws](../laws.md) explains how to pin, profile and add laws.
+The laws that `--law` names. N is `params`, D `tokens`, U `tokens_unique`, C `flops`, and x a column that
+you map; any other input is the column of that name. [Laws](../laws.md) explains how to pin, profile and add
+laws.
 
 """
 COMMANDS = """# Commands
 
-Each is also `python -m experiments.cli VERB`. Exit status: 0; 1 where something that was asked for is missing,
-changed or alarming; 2 for an error; 130 after Ctrl-C.
+Each is also `python -m experiments.cli VERB`. Exit status: 0; 1 where something that was asked for is
+missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
+"""
+API = """# Python
+
+The public names; everything else may change without notice. `help(analysis.fit)` prints arguments and
+errors, and the site that `make docs` builds has them below. [In a notebook](../notebook.md) shows them at
+work.
 """
 VARIABLES = """# Environment variables
 
@@ -362,6 +369,19 @@ def environment_page() -> str:
     return VARIABLES + table(["variable", "meaning"], rows)
 
 
+def api_page() -> str:
+    """The public names of Python, with what each is in a line."""
+    text = API
+    for package in ("analysis", "scaling"):
+        module = importlib.import_module(package)
+        rows = []
+        for name in sorted(module.__all__):
+            about = inspect.cleandoc(getattr(module, name).__doc__ or "")
+            rows.append([f"`{package}.{name}`", " ".join(about.split("\n\n")[0].split())])
+        text += f"\n## {package}\n\n" + table(["name", "what it is"], rows)
+    return text
+
+
 def variables_read() -> set[str]:
     """The environment variables that the source reads by name."""
     files = [path for wing in ("scaling", "analysis", "experiments") for path in (ROOT / wing).rglob("*.py")]
@@ -379,6 +399,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "docs/reference/laws.md": laws_page,
         "docs/reference/commands.md": commands_page,
         "docs/reference/environment.md": environment_page,
+        "docs/reference/api.md": api_page,
         "docs/guide.md": guide.page,
     }
 
