@@ -80,7 +80,7 @@ laws.
 """
 COMMANDS = """# Commands
 
-Each is also `python -m experiments.cli VERB`. Exit status: 0; 1 where something that was asked for is
+Each is also `python -m experiments.cli plan` and so on. Exit status: 0; 1 where something that was asked for is
 missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
 """
 API = """# Python
@@ -189,15 +189,21 @@ def config_page() -> str:
     }
     text = CONFIG
     for name, kind in sections.items():
-        text += f"\n## {f'`{name}`' if name else 'Top level'}\n\n"
-        doc = inspect.cleandoc(kind.__doc__ or "")
-        text += ("" if name == "" else doc + "\n\n") + table(["key", "type", "unit", "default", "meaning"], [
-            [f"`{f'{name}.' if name else ''}{f.name}`", kind_of(hints[f.name]), unit, default_of(f), meaning]
-            for hints in [typing.get_type_hints(kind)]
-            for f in dataclasses.fields(kind)
-            for unit, meaning in [comments_of(kind)[f.name]]
-        ])  # fmt: skip
+        about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\n" if name else ""
+        heading = f"`{name}`" if name else "Top level"
+        head = ["key", "type", "unit", "default", "meaning"]
+        text += f"\n## {heading}\n\n{about}" + table(head, keys_of(name, kind))
     return text + groups() + launchers()
+
+
+def keys_of(section: str, kind: type) -> list[list[str]]:
+    """A row a key of a section of the configuration."""
+    hints, comments, dot = typing.get_type_hints(kind), comments_of(kind), "." if section else ""
+    return [
+        [f"`{section}{dot}{f.name}`", kind_of(hints[f.name]), unit, default_of(f), meaning]
+        for f in dataclasses.fields(kind)
+        for unit, meaning in [comments[f.name]]
+    ]
 
 
 def groups() -> str:

@@ -60,14 +60,14 @@ def sample(
     dataset = subject.dataset
     tokenizer = dataset.tokenizer
     if tokenizer is None:
-        raise ValueError(f"corpus {dataset.name!r} is made of numbers: its models have no text to give.")
+        raise ValueError(f"corpus {dataset.name!r} is synthetic: its models cannot produce text.")
     if tokens < 0:
         raise ValueError(f"--tokens: 0 or more; got {tokens}.")
     if beam > 1 and subject.objective != "seq2seq":
         raise ValueError(f"--beam: only an encoder_decoder is searched; this is a {subject.objective} model.")
     if subject.objective == "masked":
         if MASK not in prompt:
-            raise ValueError(f"a masked model fills gaps and writes no text: put {MASK} into the prompt.")
+            raise ValueError(f"masked models cannot generate text: put {MASK} into the prompt.")
         ids = [i for part in prompt.split(MASK) for i in (*tokenizer.encode(part), dataset.vocab)][:-1]
         filled = fill(subject.model, _row(ids, subject), dataset.vocab)
         return tokenizer.decode(filled[0].tolist())

@@ -232,7 +232,7 @@ class BudgetConfig:
         if len(given) != 1:
             raise ValueError(
                 f"budget: give exactly one of tokens, tokens_per_param, compute; got {given or 'none'}.\n"
-                "On the command line, take one back with e.g. budget.compute=null."
+                "On the command line, remove one with e.g. budget.compute=null."
             )
         self.amounts()
 
@@ -350,7 +350,7 @@ class TrainingConfig:
                 raise ValueError(f"training.{key}: from 0 to below 1; got {getattr(self, key)}.")
         if self.compile and self.parallel is not Parallel.none:
             raise ValueError(
-                f"training.compile: not with training.parallel={self.parallel.value}; take one back."
+                f"training.compile: not with training.parallel={self.parallel.value}; remove one of the two."
             )
         if self.microbatch is not None and self.sequences != "auto" and self.sequences % self.microbatch:
             raise ValueError(

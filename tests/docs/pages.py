@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -14,8 +15,24 @@ PAGES += [*sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("experiments/*/R
 # bash: lines to paste. console: `$ ` before each command, its output below. text: output, or a formula.
 LANGUAGES = {"bash", "console", "text", "python", "pycon", "yaml", "toml"}
 # Programs other than ours that a page may tell a reader to start.
-OTHERS = {"pip", "wandb", "tensorboard", "curl", "git", "cd", ".", "eval", "ls", "sbatch", "stop_the_run"}
-_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=fence) *$", re.M | re.S)
+OTHERS = {
+    "python3",
+    "pip",
+    "wandb",
+    "tensorboard",
+    "curl",
+    "git",
+    "cd",
+    ".",
+    "eval",
+    "ls",
+    "sbatch",
+    "stop_the_run",
+}
+_FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence) *$",
+    re.M | re.S,
+)
 _SPAN = re.compile(r"(?<!`)`(?!`)([^`]+)`(?!`)")
 
 
@@ -48,7 +65,7 @@ def blocks(page: Path) -> list[Block]:
     """Every fenced block of a page."""
     text = page.read_text()
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found["language"].strip(), found["text"])
+        Block(page, text.count("\n", 0, found.start()) + 1, found["language"].strip(), dedent(found["text"]))
         for found in _FENCE.finditer(text)
     ]
 

@@ -67,6 +67,7 @@ def parse(program: str, words: list[str]) -> argparse.Namespace | None:
             module = importlib.import_module(program)
             if "argparse" not in vars(module):  # a package: its commands are in __main__
                 module = importlib.import_module(f"{program}.__main__")
+            assert "argparse" in vars(module), f"{program}: takes arguments without a parser"
             module.main(words)
     except Parsed as found:
         return found.asked
@@ -162,7 +163,7 @@ def test_every_key_and_extra_that_is_named_exists(page: Path) -> None:
     sections = "model|data|budget|optimizer|training|trainer"
     for span in spans(page):
         for key in re.findall(rf"(?<![\w./])(?:{sections})\.[a-z][\w.]*", span):
-            if not key.endswith((".py", ".yaml", ".csv", ".md", ".Optimizer")):
+            if not key.endswith((".py", ".yaml", ".csv", ".md", ".pt2", ".Optimizer")):
                 assert is_key(key.rstrip(".")) or own_size(key), f"{name_of(page)}: no key {key}"
     for name, extras in re.findall(r"'(\.|scaling-harness)\[([\w,-]+)\]'", page.read_text()):
         assert set(extras.split(",")) <= project["optional-dependencies"].keys(), f"{name}[{extras}]"
