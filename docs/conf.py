@@ -45,7 +45,7 @@ def add_directives(app: object, name: str, source: list[str]) -> None:
     """Append what only the site has, so that the pages stay plain Markdown elsewhere."""
     if name == root_doc:
         lists = {title: [f"/docs/{page}" for page in pages] for title, pages in SIDEBAR.items()}
-        lists["Kept studies"] = [f"/experiments/{study}/README" for study in KEPT]
+        lists["Kept studies"] = [f"{study} </experiments/{study}/README>" for study in KEPT]
         lists["Project"] = ["/README", "/CHANGELOG", "/CONTRIBUTING"]
         for title, pages in lists.items():
             source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(pages) + "\n```\n"
