@@ -81,6 +81,37 @@ def test_a_sweep_is_planned_run_fitted_and_not_run_again(
     assert "trained by another program (command)" in "".join(capsys.readouterr())
 
 
+MODEL = """
+from torch import nn
+def build(width, depth, vocab, context=8):
+    blocks = [nn.Linear(width, 3 * width, bias=False) for _ in range(depth)]
+    return nn.Sequential(nn.Embedding(vocab, width), *blocks, nn.Linear(width, vocab, bias=False))
+def without_vocabulary(width):
+    return nn.Linear(width, width)
+def of_layers(width, vocab, layers):
+    return nn.Linear(width, width)
+def words(vocab):
+    return "none"
+"""
+
+
+def test_n_is_counted_on_the_users_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "counted_model.py").write_text(MODEL)
+    plan = plan_study(study(tmp_path, "model.width=32,64", "trainer.params=counted_model.py:build"))
+    assert [trunk.params for trunk in plan.trunks] == [2 * 3 * 32**2, 2 * 3 * 64**2]
+    for name, said in {
+        "without_vocabulary": "no parameter 'vocab'",
+        "of_layers": "'layers' is no name of a run",
+        "words": "not a torch.nn.Module",
+        "missing": "no function 'missing'",
+    }.items():
+        with pytest.raises(PlanError, match=said):
+            plan_study(study(tmp_path, f"trainer.params=counted_model.py:{name}"))
+    with pytest.raises(PlanError, match="no such file"):
+        plan_study(study(tmp_path, "trainer.params=none.py:build"))
+
+
 def a_script_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
     """A script that imports a helper, named relative to the working directory; and its command."""
     monkeypatch.chdir(tmp_path)
