@@ -390,9 +390,7 @@ class TrainerConfig:
     command: str | None = None  # a template: python train.py --n_layer={depth} --max_iters={steps} …
     result: str = "result.json"  # that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
     fields: dict[str, str] = field(default_factory=dict)  # of the result: loss: val_loss, params: n_params, …
-    params: str | None = (
-        None  # N: a formula, 12*depth*width**2, or a model.py:build
-    )
+    params: str | None = None  # N: a formula, 12*depth*width**2, or a model.py:build
     flops: str | None = None  # training FLOPs of a run, a formula; null: 6 N D
     names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
     formulas: dict[str, str] = field(default_factory=dict)  # likewise, arithmetic on names: heads: width/64
