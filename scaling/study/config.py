@@ -106,6 +106,7 @@ class ModelConfig:
     mlp: Mlp | None = None  # activation of the feed-forward part (null: gelu)
     mlp_ratio: float | None = None  # hidden width of the feed-forward part over the width (null: 4)
     heads: int | None = None  # query heads (null: about eight, each at least 8 wide)
+    head_width: int | None = None  # in place of heads: about how wide each is
     kv_heads: int | None = None  # key and value heads, each shared by a group of query heads (null: heads)
     qk_norm: bool | None = None  # whether queries and keys are normalised (null: false)
     positions: Positions | None = None  # how positions enter (null: rotary)
@@ -120,7 +121,7 @@ class ModelConfig:
         by_shape = self.width is not None or self.depth is not None
         if (self.params is not None and by_shape) or (self.width is None) != (self.depth is None):
             raise self.no_size()
-        for key in ("width", "depth", "heads", "kv_heads", "experts", "top_k"):
+        for key in ("width", "depth", "heads", "head_width", "kv_heads", "experts", "top_k"):
             value = getattr(self, key)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"model.{key}: at least 1; got {value}.")
@@ -400,7 +401,7 @@ class TrainerConfig:
     result: str = "result.json"
     # what the result calls what: loss: val_loss, params: n_params, …
     fields: dict[str, str] = field(default_factory=dict)
-    params: str | None = None  # formula for N: 12*depth*width**2
+    params: str | None = None  # N: a formula, 12*depth*width**2, or model.py:build
     flops: str | None = None  # formula for the training FLOPs of a run (null: 6 N D)
     names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
     formulas: dict[str, str] = field(default_factory=dict)  # more names by arithmetic: heads: width/64
