@@ -80,8 +80,8 @@ laws.
 """
 COMMANDS = """# Commands
 
-Each is also `python -m experiments.cli plan` and so on. Exit status: 0; 1 where something that was asked for is
-missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
+Each is also `python -m experiments.cli plan` and so on. Exit status: 0; 1 where something that was asked for
+is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
 """
 API = """# Python
 
