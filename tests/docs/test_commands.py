@@ -105,6 +105,32 @@ def studies(page: Path) -> list[list[str]]:
 
 
 @each_page
+def test_every_override_names_what_there_is(page: Path) -> None:
+    """Keys of the schema, and choices of groups that lie in conf/ or that the page itself shows."""
+    shown = {Path(block.file).stem for block in blocks(page) if block.file} | {"mine", "next", "my_gru"}
+    for overrides in studies(page):
+        for word in overrides:
+            key, _, value = word.partition("=")
+            folder = ROOT / "conf" / key
+            if folder.is_dir():
+                for choice in value.split(","):
+                    there = (folder / f"{choice}.yaml").exists() or (ROOT / choice).is_file()
+                    known = there or Path(choice).stem in shown
+                    assert known or choice == "best", f"{name_of(page)}: {word}"
+            else:
+                assert is_key(key) or key.lstrip("+").startswith("hydra."), f"{name_of(page)}: {word}"
+
+
+FRONT = {"README.md", "docs/tutorial.md", "docs/guide.md"}  # what a stranger types first
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=name_of(page), marks=[] if name_of(page) in FRONT else [pytest.mark.slow])
+        for page in PAGES
+    ],
+)
 def test_every_study_composes(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unknown studies, keys, values and files are refused. What a page calls a file lies in the folder."""
     monkeypatch.setattr(compose, "compose", remembered)
