@@ -53,7 +53,7 @@ def mapped(law: str) -> list[str]:
 HEAVY = ("farseer", "overfit", "rate_batch", "distillation", "precision")  # long searches, and the same path
 RENDERED = {law_names(law_named(law).inputs)[0] for law in law_names()}  # of laws of the same inputs, one
 RENDERED -= {"chinchilla", "frontier", "power"}  # tests/analysis/report renders theirs
-# Their fits, profiles and reports take a dozen seconds each and the same path; their forecasts, below, do not.
+# Their fits, profiles and reports take a dozen seconds each, on the same path; their forecasts do not.
 WIDE = ("repeated", "sparse", "experts", "vocabulary", "mixture", "kaplan_floor")
 
 
