@@ -28,6 +28,7 @@ VERBS = {
     "forecasts": "every registered forecast: what was said, what came, and how they did together",
     "compare": "which recipe scales better, and whether its lead survives at scale",
     "next": "the runs to train next for a budget, as a study; when to stop; what it costs elsewhere",
+    "autopilot": "train, fit, choose the next runs, again, until the FLOPs or the waste allowed are reached",
     "watch": "where a run in flight will end, and an alarm where it leaves its course",
     "sample": "text, filled masks or a translation from a finished run",
     "serve": "completions of a finished run over HTTP, for this machine alone",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -88,6 +88,7 @@ def advise_runs(
     laws: Sequence[str] = (),
     basis: Ensemble | None = None,
     trunks: Mapping[float, float] | None = None,
+    buildable: Callable[[Array], Array] | None = None,
     tolerance: float = 0.005,
     resamples: int = 200,
     seed: int = 0,
@@ -108,6 +109,7 @@ def advise_runs(
         spend: FLOPs for the runs together; by default a quarter of what the largest run of each size took.
         trunks: size → tokens up to which a constant-rate trunk of it can be resumed. A longer run then costs
             its added tokens, a shorter one its cooldown.
+        buildable: maps sizes that are wanted to those that can be built; by default every size can.
         tolerance: expected regret at which no more runs are worth naming.
 
     Raises:
@@ -132,7 +134,7 @@ def advise_runs(
         spend = _largest_costs(runs) / 4
     state = Belief.of(drawn, compute)
     sigma = float(np.std(noise(best_of(basis))))
-    candidates = _candidates(runs, spend)
+    candidates = _candidates(runs, spend, buildable)
     N, D = candidates.T if len(candidates) else np.empty((2, 0))
     state = state.seeing(drawn, N, D)
     now = state.decision(level)
@@ -196,7 +198,7 @@ class _Pool:
         return tuple(chosen), state, f"{MOST} runs are named; ask again with their losses"
 
 
-def _candidates(runs: Runs, spend: float) -> Array:
+def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | None) -> Array:
     """(J, 2) N and D that the spend pays for, on a grid of those that exist and of some beyond."""
     N, D = runs.inputs["N"], runs.inputs["D"]
 
@@ -208,7 +210,8 @@ def _candidates(runs: Runs, spend: float) -> Array:
         between = np.sqrt(known[1:] * known[:-1])
         return np.concatenate([known, beyond, between])
 
-    pairs = np.array([(n, d) for n in axis(N) for d in axis(D)])
+    sizes = axis(N) if buildable is None else np.unique(buildable(axis(N)))
+    pairs = np.array([(n, d) for n in sizes for d in axis(D)]).reshape(-1, 2)
     ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
     near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)
     # An extension or a cooldown costs a part of the whole run, so dearer runs may be within the spend.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.advise import Advice, advise_runs
+from analysis.forecast.advise import Advice, NextRun, advise_runs
 from analysis.table import RunTable, load_runs, split_comparable
 from experiments.commands.forecast import number
 from experiments.commands.price import add_price, price_asked
@@ -128,22 +129,30 @@ def write_study(advice: Advice, path: Path, base: str | None, part: RunTable) ->
     if not advice.runs:
         raise FitError(f"nothing to write: {advice.stop}.")
     by_size: dict[tuple[float, int], list[float]] = {}
-    highest = int(part.numbers("seed").max()) if part.has_numbers("seed") else 0
-    copies: dict[tuple[float, float], int] = {}
-    for run in advice.runs:
-        seed = 0
-        if run.kind == "new seed":
-            seed = copies[run.N, run.D] = copies.get((run.N, run.D), highest) + 1
-        by_size.setdefault((run.N, seed), []).append(run.D)
+    for run, seed in zip(advice.runs, seeds_of(advice.runs, part), strict=True):
+        by_size.setdefault((run.N, seed or 0), []).append(run.D)
     groups: dict[tuple[tuple[float, ...], int], list[float]] = {}
-    for (size, seed), asked in by_size.items():
-        groups.setdefault((tuple(sorted(asked)), seed), []).append(size)
+    for (size, number), asked in by_size.items():
+        groups.setdefault((tuple(sorted(asked)), number), []).append(size)
     files = []
     for place, ((budgets, seed), sizes) in enumerate(groups.items(), 1):
         file = path if place == 1 else path.with_name(f"{path.stem}-{place}{path.suffix}")
         write_atomic(file, _study(advice, path.stem, base, budgets, sorted(sizes), seed).encode())
         files.append(file)
     return files
+
+
+def seeds_of(runs: Sequence[NextRun], part: RunTable) -> list[int | None]:
+    """The seed of each run: those above the table's for new seeds, None where the study's own will do."""
+    highest = int(part.numbers("seed").max()) if part.has_numbers("seed") else 0
+    copies: dict[tuple[float, float], int] = {}
+    seeds: list[int | None] = []
+    for run in runs:
+        seed = None
+        if run.kind == "new seed":
+            seed = copies[run.N, run.D] = copies.get((run.N, run.D), highest) + 1
+        seeds.append(seed)
+    return seeds
 
 
 def _study(
