@@ -144,14 +144,14 @@ def rounds_section(table: RunTable) -> Section | None:
     first, last = rounds[0]["advice"], rounds[-1]["advice"]
     chosen = count(len(rows), "run")
     sentence = (
-        f"{count(len(rounds), 'round')} chose {chosen} for a budget of {say_flops(first['compute'])} FLOP: the "
-        f"expected waste was {100 * first['now']['regret']:.2g} % before the first and "
+        f"{count(len(rounds), 'round')} chose {chosen} for a budget of {say_flops(first['compute'])} FLOP: "
+        f"the expected waste was {100 * first['now']['regret']:.2g} % before the first and "
         f"{100 * last['now']['regret']:.2g} % before the last."
     )
     note = (
-        "Best N and waste: as they stood when the round was chosen, from all runs before it. C: what the run adds "
-        "[FLOP], 6 N D. Said: loss forecast before the run was trained, low to high its interval. Inside: "
-        "whether the loss that came lies there."
+        "Best N and waste: as they stood when the round was chosen, from all runs before it. C: what the run "
+        "adds [FLOP], 6 N D. Said: loss forecast before the run was trained, low to high its interval. "
+        "Inside: whether the loss that came lies there."
     )
     tables = (Table("rounds", "Rounds of the autopilot", header, rows, note),)
     return Section(ROUNDS, (sentence,), tables, "scaling autopilot study=NAME compute=C spend=F")

@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=200, help="bootstrap replicates (default 200)")
-    parser.add_argument("--bootstrap-seed", type=int, default=0, metavar="N", help="of the choice (default 0)")
+    parser.add_argument("--bootstrap-seed", type=int, default=0, metavar="N", help="default 0")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse(arguments)
     if show(asked):
@@ -55,9 +55,10 @@ def main(arguments: list[str]) -> int:
             return 0
         plan = plan_study(overrides, Sources.here(asked.config_dir, asked.config_name))
         tell = (lambda _: None) if asked.json else _announce
-        train = (lambda plan: run_study(plan)) if asked.json else train_loudly
+        train = run_study if asked.json else train_loudly
         flight = run_rounds(plan, goal, train, tell)
-    print(json.dumps(to_dict(plan, goal, flight), indent=1, allow_nan=False) if asked.json else describe(plan, goal, flight))
+    body = to_dict(plan, goal, flight)
+    print(json.dumps(body, indent=1, allow_nan=False) if asked.json else describe(plan, goal, flight))
     return int(bool(flight.missing))
 
 
@@ -68,10 +69,10 @@ def goal_of(asked: Any) -> tuple[Goal, list[str]]:
         ValueError: for a word that is missing, or a number out of range.
     """
     given = {word.partition("=")[0]: word.partition("=")[2] for word in asked.overrides}
-    if missing := [name for name in WORDS if name not in given]:
+    if missing := [name for name in WORDS if not given.get(name)]:
         raise ValueError(
-            f"{' and '.join(missing)}: not given. Write compute=C, the budget 6 N D [FLOP] whose best size is "
-            "wanted, and spend=F, the FLOPs of all runs together."
+            f"{' and '.join(missing)}: not given. Write compute=C, the budget 6 N D [FLOP] whose best size "
+            "is wanted, and spend=F, the FLOPs of all runs together."
         )
     numbers = {name: number(given[name]) for name in WORDS}
     for name, value in {**numbers, "--tolerance": asked.tolerance, "--rounds": float(asked.rounds)}.items():
@@ -114,10 +115,12 @@ def describe(plan: Plan, goal: Goal, flight: Flight) -> str:
     lines = [f"\n{plan.name}: {plural(len(flight.rounds), 'round')} for a run of {goal.compute:.4g} FLOP"]
     if flight.rounds:
         header, rows = round_rows(flight.rounds, load_runs(plan.folder))
-        left = ("kind", "inside")
-        lines.append(
-            table([Column(name, [_cell(row[i]) for row in rows], left=name in left) for i, name in enumerate(header)])
-        )
+        cells = [[_cell(row[i]) for row in rows] for i in range(len(header))]
+        columns = [
+            Column(name, found, left=name in ("kind", "inside"))
+            for name, found in zip(header, cells, strict=True)
+        ]
+        lines[0] += f"\n{table(columns)}"
     if flight.last is not None:
         now = flight.last.now
         lines.append(f"best N {now.N}, expected waste {100 * now.regret:.2g} %")
@@ -126,9 +129,9 @@ def describe(plan: Plan, goal: Goal, flight: Flight) -> str:
     if flight.missing:
         lines.append(f"next: the same command again trains what is missing; scaling status {plan.folder}")
     else:
-        lines.append(f"next: scaling report {plan.folder}; scaling forecasts {plan.folder / FOLDER}")
-    head, *rest = lines if not flight.rounds else [lines[0] + "\n" + lines[1], *lines[2:]]
-    return "\n".join([head, *map(wrapped, rest)])
+        more = f"; scaling forecasts {plan.folder / FOLDER}" if flight.rounds else ""
+        lines.append(f"next: scaling report {plan.folder}{more}")
+    return "\n".join([lines[0], *map(wrapped, lines[1:])])
 
 
 def _cell(value: Any) -> str:

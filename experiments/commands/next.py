@@ -132,8 +132,8 @@ def write_study(advice: Advice, path: Path, base: str | None, part: RunTable) ->
     for run, seed in zip(advice.runs, seeds_of(advice.runs, part), strict=True):
         by_size.setdefault((run.N, seed or 0), []).append(run.D)
     groups: dict[tuple[tuple[float, ...], int], list[float]] = {}
-    for (size, number), asked in by_size.items():
-        groups.setdefault((tuple(sorted(asked)), number), []).append(size)
+    for (size, own), asked in by_size.items():
+        groups.setdefault((tuple(sorted(asked)), own), []).append(size)
     files = []
     for place, ((budgets, seed), sizes) in enumerate(groups.items(), 1):
         file = path if place == 1 else path.with_name(f"{path.stem}-{place}{path.suffix}")
