@@ -11,6 +11,7 @@ import pytest
 
 from experiments.cli import main
 from scaling.records.record import read_study
+from tests.records.offline_log import read_offline
 
 
 def say(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -83,7 +84,17 @@ def test_from_yaml_to_report(
     assert {law["law"] for law in laws} == {"chinchilla", "coupled", "gadre"}
     assert all(law["parameters"].keys() >= {"E"} for law in laws)
 
-    code, out, _ = say(capsys, "report", str(folder), "--resamples", "100", "--out", str(tmp_path / "report"))
+    asked = ("--resamples", "100", "--out", str(tmp_path / "report"), "--wandb", "offline")
+    code, out, err = say(capsys, "report", str(folder), *asked)
+    assert f"W&B: wandb sync {folder}/wandb/offline-run-*" in out
+    assert "W&B" not in err
+    fit = read_offline(folder)["fit-tiny"]
+    assert (fit.job_type, fit.project, fit.group, fit.exit_code) == ("fit", "scaling", "tiny", 0)
+    law = fit.summary["law"]
+    assert fit.summary[f"{law}/E_low"] <= fit.summary[f"{law}/E"] <= fit.summary[f"{law}/E_high"]
+    shown = [name for row in fit.rows for name in row]
+    assert {"runs", "forecasts", "figures/reducible"} <= set(shown)
+    assert fit.artifacts == ["report-tiny"]
     assert code == 0
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Does the pipeline work?" in page

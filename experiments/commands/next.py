@@ -13,7 +13,7 @@ from analysis.forecast.advise import Advice, NextRun, advise_runs
 from analysis.table import RunTable, load_runs, split_comparable
 from experiments.commands.forecast import number
 from experiments.commands.price import add_price, price_asked
-from experiments.commands.source import add_laws, add_table, describe_table, read_table
+from experiments.commands.source import add_laws, add_table, add_wandb, describe_table, read_table
 from experiments.terminal import wrapped
 from scaling.records.storage import write_atomic
 from scaling.study.extensions import load_extensions
@@ -43,6 +43,7 @@ def main(arguments: list[str]) -> int:
     add_laws(parser)
     parser.set_defaults(resamples=200)
     add_price(parser)
+    add_wandb(parser)
     asked = parser.parse_args(arguments)
     if asked.run and asked.to is None:
         raise ValueError("--run trains the study that --to names; add --to next.yaml.")
@@ -63,6 +64,10 @@ def main(arguments: list[str]) -> int:
     )
     target = price_asked(asked, asked.compute, advice.now.N.value)
     files = write_study(advice, asked.to, asked.base or base_of(table), part) if asked.to else []
+    if asked.wandb:
+        from experiments.mirrored import mirror_advice
+
+        mirror_advice(asked.wandb, table, advice)
     if asked.json:
         body = {**advice.to_dict(), "source": table.source, "files": list(map(str, files))}
         print(json.dumps({**body, "price": target and target.to_dict()}, indent=1, allow_nan=False))
