@@ -20,6 +20,7 @@ from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
 WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
 LONGER = 16.0  # times the largest budget and size that candidates go
+EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
 MOST = 12  # runs that one answer names
 LISTED = 8  # candidates by each of these powers whose regret is worked out
@@ -130,7 +131,7 @@ def advise_runs(
     if basis is None:
         basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
     rng = np.random.default_rng(seed)
-    fits, weights = basis.fits, basis.weights
+    fits, weights = basis.fits, (1 - EVEN) * basis.weights + EVEN / len(basis.fits)
     drawn = draw_laws([fit.draws for fit in fits], weights, rng, compute)
     if spend is None:
         spend = _largest_costs(runs) / 4

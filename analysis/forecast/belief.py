@@ -16,8 +16,8 @@ from analysis.fitting.runs import FitError
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
 
 DRAWS = 240  # laws that stand for what is not known
-POINTS = 41  # sizes along the target's budget
-OUTCOMES = 5  # losses that each candidate might have
+POINTS = 31  # sizes along the target's budget
+OUTCOMES = 3  # losses that each candidate might have
 
 
 @dataclass(frozen=True)

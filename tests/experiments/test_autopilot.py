@@ -16,16 +16,23 @@ from analysis.table import load_runs
 from experiments.cli import main
 from tests.experiments.flights import command, outcome, trained
 
+_homes: list[Path] = []
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def flown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home of a flight that nothing has touched, its words in `out`."""
-    home = tmp_path_factory.mktemp("flown")
-    said = io.StringIO()
-    with redirect_stdout(said):
-        assert main(command(home)) == 0
-    (home / "out").write_text(" ".join(said.getvalue().split()))
-    return home
+    """The home of a flight that nothing has touched, its words in `out`.
+
+    Made by the first test that asks: what makes tests of this folder quick holds inside of a test only.
+    """
+    if not _homes:
+        home = tmp_path_factory.mktemp("flown")
+        said = io.StringIO()
+        with redirect_stdout(said):
+            assert main(command(home)) == 0
+        (home / "out").write_text(" ".join(said.getvalue().split()))
+        _homes.append(home)
+    return _homes[0]
 
 
 def test_rounds_are_registered_before_they_are_trained_and_scored_after(

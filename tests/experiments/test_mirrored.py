@@ -80,7 +80,7 @@ def test_answers_are_synced_and_are_no_runs_of_a_table(
     mirror_fit("offline", table, findings, {"index.html": page})
     offline = read_offline(frontiers)
     assert offline["compare-t"].summary["muon/largest/speedup"] == pytest.approx(1.3, rel=0.05)
-    assert offline["fit-t"].artifacts == ["report-t"]
+    assert "report-t" in offline["fit-t"].artifacts
     with standin_wandb() as server:
         key = {"WANDB_API_KEY": "local-" + "k" * 40, "WANDB_BASE_URL": server.address}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
