@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit, value_or_nan
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.belief import Belief, Decision, draw_laws
 from analysis.forecast.heldout import noise
@@ -20,9 +21,11 @@ from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 
 WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
 LONGER = 16.0  # times the largest budget and size that candidates go
+SHORTER = 4.0  # times below the smallest
 EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
-MOST = 12  # runs that one answer names
+FIXED = 1e-9  # in the exponent of the best size: the draws do not differ
+MOST = 20  # runs that one answer names
 LISTED = 8  # candidates by each of these powers whose regret is worked out
 POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
 COOLDOWN = 0.2  # share of a branched run's steps that only it needs
@@ -131,7 +134,7 @@ def advise_runs(
     if basis is None:
         basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
     rng = np.random.default_rng(seed)
-    fits, weights = basis.fits, (1 - EVEN) * basis.weights + EVEN / len(basis.fits)
+    fits, weights = _deciding(basis)
     drawn = draw_laws([fit.draws for fit in fits], weights, rng, compute)
     if spend is None:
         spend = _largest_costs(runs) / 4
@@ -202,6 +205,28 @@ class _Pool:
         return tuple(chosen), state, f"{MOST} runs are named; ask again with their losses"
 
 
+def _deciding(basis: Ensemble) -> tuple[tuple[Fit, ...], Array]:
+    """The laws that a choice of size rests on, and the share of each in the draws.
+
+    A law that fixes by its form how the best size grows with compute, as equal exponents do, says nothing of
+    it, however well it forecasts losses. Where all laws do, all are taken.
+    """
+    free = np.array([not _fixes_growth(fit) for fit in basis.fits])
+    free = free if free.any() else ~free
+    fits = tuple(fit for fit, keep in zip(basis.fits, free, strict=True) if keep)
+    weights = basis.weights[free] / basis.weights[free].sum()
+    return fits, (1 - EVEN) * weights + EVEN / len(fits)
+
+
+def _fixes_growth(fit: Fit) -> bool:
+    """Whether the best size grows with compute alike under all draws of a law."""
+    if not hasattr(type(fit.law), "growth"):
+        return False
+    found = np.array([value_or_nan(lambda law: law.growth, law) for law in fit.draws])
+    found = found[np.isfinite(found)]
+    return bool(len(found) and np.ptp(found) <= FIXED)
+
+
 def _shortlist(explained: Array, cost: Array, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The usable candidates that explain most of the best size, for what they cost by any of the powers.
 
@@ -223,8 +248,9 @@ def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | 
         if len(known) > 6:
             known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
         beyond = float(values.max()) * 2.0 ** np.arange(1, np.log2(LONGER) + 1)
+        below = float(values.min()) / 2.0 ** np.arange(1, np.log2(SHORTER) + 1)
         between = np.sqrt(known[1:] * known[:-1])
-        return np.concatenate([known, beyond, between])
+        return np.concatenate([known, beyond, between, below])
 
     sizes = axis(N) if buildable is None else np.unique(buildable(axis(N)))
     pairs = np.array([(n, d) for n in sizes for d in axis(D)]).reshape(-1, 2)

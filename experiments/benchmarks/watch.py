@@ -15,7 +15,7 @@ import numpy as np
 
 from analysis.fitting.runs import FitError
 from analysis.forecast.inflight import FALSE_ALARM, Curve, curves_of, prefix, watch
-from analysis.table import load_curves
+from analysis.table import load_curves, load_runs, split_comparable
 from experiments.benchmarks.row import Row, show
 
 SHARES = (0.3, 0.5, 0.7)
@@ -64,14 +64,17 @@ def alarm_rows(runs: int, seed: int = 0) -> Iterator[Row]:
 
 
 def study_rows(folder: Path) -> Iterator[Row]:
-    """Median error and coverage of forecasts of each size by the others, at three shares of its trunks."""
+    """Median error and coverage of forecasts of each size by the others of its arm, at three shares."""
     rows = load_curves(folder).rows
     sizes = dict(zip(rows["trunk_id"].astype(str), rows["params"], strict=True))
+    parts = split_comparable(load_runs(folder))
+    arms = {str(trunk): label for label, part in parts.items() for trunk in part["trunk_id"]}
     curves = curves_of(rows[rows["trunk_id"].isin(rows["trunk_id"][rows["part"] == "cooldown"])])
     for share in SHARES:
         errors, inside, alarms, refused = [], 0, 0, 0
         for one in curves:
-            others = [c for c in curves if sizes[c.name] != sizes[one.name]]
+            mine = [c for c in curves if arms.get(c.name) == arms.get(one.name)]
+            others = [c for c in mine if sizes[c.name] != sizes[one.name]]
             try:
                 found = watch(prefix(one, share), others)
             except FitError:
