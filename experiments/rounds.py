@@ -17,13 +17,12 @@ import numpy as np
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.runs import Runs
-from analysis.forecast.advise import Advice, NextRun, advise_runs
+from analysis.forecast.advise import Advice, NextRun, advise_runs, seeds_of
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.register import check_chain, registered_files, write_registered
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 from analysis.table import RunTable, load_runs, split_comparable
-from experiments.commands.next import seeds_of
 from scaling.launch.study import StudyResult
 from scaling.records.record import read_study
 from scaling.records.storage import Lock, LockedError

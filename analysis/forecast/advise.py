@@ -18,6 +18,7 @@ from analysis.forecast.heldout import noise
 from analysis.forecast.predict import best_of, fit_basis
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.table import RunTable
 
 WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
 LONGER = 16.0  # times the largest budget and size that candidates go
@@ -26,7 +27,7 @@ EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell wh
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
 FIXED = 1e-9  # in the exponent of the best size: the draws do not differ
 MOST = 20  # runs that one answer names
-LISTED = 8  # candidates by each of these powers whose regret is worked out
+LISTED = 6  # candidates by each of these powers whose regret is worked out
 POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
 COOLDOWN = 0.2  # share of a branched run's steps that only it needs
 
@@ -273,6 +274,19 @@ def _price(
     if reached < D:
         return FLOPS_PER_PARAM_TOKEN * N * (D - reached * (1 - COOLDOWN)), "extension"
     return COOLDOWN * whole, "cooldown"
+
+
+def seeds_of(runs: Sequence[NextRun], part: RunTable) -> list[int | None]:
+    """The seed of each run: those above the table's for new seeds, None where the study's own will do."""
+    highest = int(part.numbers("seed").max()) if part.has_numbers("seed") else 0
+    copies: dict[tuple[float, float], int] = {}
+    seeds: list[int | None] = []
+    for run in runs:
+        seed = None
+        if run.kind == "new seed":
+            seed = copies[run.N, run.D] = copies.get((run.N, run.D), highest) + 1
+        seeds.append(seed)
+    return seeds
 
 
 def _largest_costs(runs: Runs) -> float:

@@ -39,6 +39,7 @@ NOISE = 0.004
 SIZES, BUDGETS = np.geomspace(1e7, 8e7, 4), np.geomspace(2e8, 1.6e9, 4)
 TARGET = 1e21
 SPEND = 1.2  # of what the first grid took
+LAWS = ("chinchilla", "coupled")  # a third, of equal exponents, has no say in the best size
 CUTS = (0.25, 0.5)  # of the rolling forecasts that choose among laws: fewer than usual, for time
 DRAWS = 80  # bootstrap replicates of each law
 INSTALL = (
@@ -123,7 +124,7 @@ def suggested(pairs: Pairs, loss: Array, spend: float, rng: np.random.Generator)
     )
     budgets = np.geomspace(float(flops(pairs).min()), spend, 7).tolist()
     with warnings.catch_warnings(action="ignore"):
-        model = package.fit(frame, n_draws=200, seed=int(rng.integers(1 << 31)))
+        model = package.fit(frame, n_draws=DRAWS, seed=int(rng.integers(1 << 31)))
         cost = package.cost_model("power", k=FLOPS_PER_PARAM_TOKEN, a=1.0, b=1.0)
         plan = package.suggest_runs(model, [TARGET], cost, n=40, candidate_budgets=budgets)
     found = plan.select("model_size__n_params", "dataset_size__n_tokens").to_numpy()
@@ -144,7 +145,7 @@ def other() -> ModuleType | None:
 def fitted(pairs: Pairs, loss: Array, draws: int = 0) -> Ensemble:
     """The laws that advice and the judge rest on."""
     runs = Runs.of({"N": pairs[:, 0], "D": pairs[:, 1]}, loss)
-    return fit_ensemble(runs, (), Bootstrap("bayes", draws), cuts=CUTS)
+    return fit_ensemble(runs, LAWS, Bootstrap("bayes", draws), cuts=CUTS)
 
 
 WAYS: dict[str, Callable[[Pairs, Array, float, np.random.Generator], Pairs]] = {

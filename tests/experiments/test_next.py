@@ -74,7 +74,7 @@ hydra: {{sweeper: {{params: {{model.params: "5e3,8e3"}}}}}}
 def test_chosen_runs_are_written_trained_and_not_trained_again(
     tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    N, D = (v.ravel() for v in np.meshgrid([5e3, 7e3, 1e4], [1e3, 2e3, 4e3]))
+    N, D = (v.ravel() for v in np.meshgrid([5e3, 7e3, 1e4], [4e3, 6e3, 9e3]))
     loss = (1.2 + 12 * N**-0.35 + 60 * D**-0.4) * np.exp(0.004 * np.random.default_rng(0).standard_normal(9))
     monkeypatch.chdir(tmp_path)
     pd.DataFrame({"params": N, "tokens": D, "loss": loss}).to_csv("t.csv", index=False)
