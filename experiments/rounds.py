@@ -241,7 +241,8 @@ def _affordable(
 ) -> list[_Chosen]:
     """The first runs of the advice that are new, for a share of the money together: one at least."""
     known = {run.id for _, run in flown.runs}
-    start, chosen = price_of(flown), []
+    start = price_of(flown)
+    chosen: list[_Chosen] = []
     for one in wanted:
         ((_, run),) = one.plan.runs
         joined = join_plans(flown, [one.plan])
