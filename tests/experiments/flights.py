@@ -17,7 +17,7 @@ def command(home: Path, *more: str) -> list[str]:
         *("autopilot", "name=law", f"runs={home}/runs", f"cache={home}/cache", "tracking=off", "workers=1"),
         *("trainer=command", f"trainer.command={script}", "trainer.fields.loss=loss"),
         *("training.learning_rate=1e-3", "model.params=1e7,3e7,8e7", "budget.tokens=[2e8,6e8,1.8e9]"),
-        *("compute=1e21", "spend=4e18", "--rounds", "3", "--tolerance", "1e-4"),
+        *("compute=1e21", "spend=3e18", "--rounds", "2", "--tolerance", "1e-4"),
         *("--law", "chinchilla", "--resamples", "20", *more),
     ]
 

@@ -19,8 +19,14 @@ from tests.experiments.flights import command, outcome, trained
 _homes: list[Path] = []
 
 
+@pytest.fixture(autouse=True)
+def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three a round at most."""
+    monkeypatch.setattr("analysis.forecast.advise.MOST", 3)
+
+
 @pytest.fixture
-def flown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def flown(few_runs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a flight that nothing has touched, its words in `out`.
 
     Made by the first test that asks: what makes tests of this folder quick holds inside of a test only.
@@ -43,7 +49,7 @@ def test_rounds_are_registered_before_they_are_trained_and_scored_after(
     chosen = [run for each in rounds for run in each["runs"]]
     assert [each["number"] for each in rounds] == list(range(1, len(rounds) + 1))
     assert len({run["run_id"] for run in chosen}) == len(chosen)
-    assert 6 * 1.2e8 * 2.6e9 + sum(run["cost"] for run in chosen) <= 4e18
+    assert 6 * 1.2e8 * 2.6e9 + sum(run["cost"] for run in chosen) <= 3e18
     assert main(["forecasts", str(folder / "forecasts"), "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
     assert scored["together"]["scored"] == len(chosen)
@@ -56,7 +62,7 @@ def test_rounds_are_registered_before_they_are_trained_and_scored_after(
     assert trained(flown) == [1] * (9 + len(chosen))
     out = (flown / "out").read_text()
     assert f"law: {len(rounds)} rounds for a run of 1e+21 FLOP" in out
-    assert "of 4e+18 FLOP (6 N D)" in out
+    assert "of 3e+18 FLOP (6 N D)" in out
     assert f"next: scaling report {folder}" in out
 
 
