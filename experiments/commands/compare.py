@@ -11,7 +11,7 @@ from analysis.forecast.register import write_registered
 from analysis.sweeps.compare import WAYS, Comparison, compare_arms
 from analysis.table import RunTable
 from analysis.table.arms import arms
-from experiments.commands.source import add_table, describe_table, read_table
+from experiments.commands.source import add_table, add_wandb, describe_table, read_table
 from experiments.terminal import wrapped
 
 
@@ -36,6 +36,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .svg or .pdf")
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the projections in writing")
+    add_wandb(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     table = read_table(asked)
@@ -54,6 +55,10 @@ def main(arguments: list[str]) -> int:
         write_registered("comparison", {"comparison": found.to_dict()}, table, asked.register)
     if asked.figure:
         _draw(found, asked.figure)
+    if asked.wandb:
+        from experiments.mirrored import mirror_comparison
+
+        mirror_comparison(asked.wandb, table, found)
     if asked.json:
         print(json.dumps({"source": table.source, **found.to_dict()}, indent=1, allow_nan=False))
     else:

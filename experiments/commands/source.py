@@ -97,6 +97,17 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_wandb(parser: argparse.ArgumentParser) -> None:
+    """The argument that shows an answer in W&B."""
+    parser.add_argument(
+        "--wandb",
+        nargs="?",
+        const="auto",
+        choices=("auto", "offline", "online"),
+        help="show it in W&B too: online where you are logged in, else offline, or as said here",
+    )
+
+
 def number_or_fraction(text: str) -> float | int:
     """3 is a count, 0.25 a fraction."""
     return int(text) if text.isdigit() else float(text)

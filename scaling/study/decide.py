@@ -353,6 +353,16 @@ def _shape_for(family: Family, params: float, sizes: tuple[tuple[str, Any], ...]
     return family.shape_for(params, **dict(sizes))
 
 
+def nearest_params(config: RunConfig, params: float) -> int | None:
+    """N of the model that would be built for a size; None where no model is near it."""
+    family = get_family(config.model.family)
+    try:
+        shape = _shape_for(family, params, tuple(sorted(config.model.sizes().items())))
+    except ValueError:
+        return None
+    return family.counts(shape, int(config.data.vocab), int(config.data.context)).params
+
+
 def _tokens(config: RunConfig, amount: float, model: _Model) -> float:
     """The training tokens that an amount of the budget pays for."""
     return {
