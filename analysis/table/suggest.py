@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.cells import is_empty, read_numbers
-from analysis.table.columns import FLAGS, NUMBERS, means, plain
-from analysis.table.expressions import truth_of
+from analysis.table.cells import read_numbers
+from analysis.table.columns import NUMBERS, means, plain
 from analysis.table.numbers import role_of
 from analysis.table.raw import Raw
-from analysis.table.status import kind_of
+from analysis.table.roles import UNKNOWN
+from analysis.table.roles import role_of as role_of_column
 
 Array = NDArray[np.float64]
 
@@ -31,14 +31,6 @@ class Offer:
 
 def why_not(name: str, cells: Sequence[Any], ours: str, raw: Raw) -> str:
     """Why a column is not what its name says, or '' where its values agree with the name."""
-    if ours in ("status", "finished") and plain(name) in FLAGS:
-        flags = all(is_empty(cell) or truth_of(cell) is not None for cell in cells)
-        return "" if flags == (ours == "status") else f"{name!r} holds no truth values"
-    if ours == "status":
-        words = [str(cell) for cell in cells if not is_empty(cell)]
-        if not words:
-            return f"{name!r} is empty"
-        return "" if any(map(kind_of, words)) else f"{name!r} holds {words[0]!r}, which is no state of a run"
     if ours not in NUMBERS or plain(name) == ours:
         return ""
     values, reasons, _ = read_numbers(cells, role=role_of(ours), decimal=raw.decimal)
@@ -79,6 +71,24 @@ def same_numbers(one: Sequence[Any], other: Sequence[Any]) -> bool:
     return read and np.array_equal(a.values, b.values, equal_nan=True)
 
 
+def shape_hint(raw: Raw) -> list[str]:
+    """Say what to do with a table that does not hold one row a run."""
+    names = {plain(name): name for name in raw.columns}
+    tag = next((names[word] for word in ("tag", "metric", "variable", "key") if word in names), None)
+    if tag and "value" in names:
+        return [
+            f"{tag!r} names a quantity a row: bring those of a run into one row, as DataFrame.pivot in "
+            "pandas does."
+        ]
+    sizes = [name for name in raw.columns if re.search(r"(^|[_ ])\d[\d.]*[kKmMbBtT]?$", name)]
+    if len(sizes) > 2 and 2 * len(sizes) > len(raw.columns):
+        return [
+            f"{', '.join(map(repr, sizes[:3]))} name values, not quantities: bring each cell into a row of "
+            "its own, as DataFrame.melt in pandas does."
+        ]
+    return []
+
+
 def suggest(ours: str, raw: Raw, taken: Sequence[str]) -> list[Offer]:
     """Mappings that may give a missing column of ours, likeliest first; none of them is ever made unasked."""
     offers = []
@@ -96,21 +106,41 @@ def suggest(ours: str, raw: Raw, taken: Sequence[str]) -> list[Offer]:
             offers.append((rank, Offer(text, (name,), why + scale)))
     if ours == "tokens" and not offers:
         offers += _steps_times_batch(raw)
+    if ours == "loss" and taken and not offers:
+        offers += _only_loss(raw, taken)
     return [offer for _, offer in sorted(offers, key=lambda pair: pair[0])]
 
 
+def _only_loss(raw: Raw, taken: Sequence[str]) -> list[tuple[int, Offer]]:
+    """The one column whose values may be losses, if there is only one that no name speaks against."""
+    found = []
+    for name, cells in raw.columns.items():
+        values, reasons, _ = read_numbers(cells, decimal=raw.decimal)
+        numbers = values[np.isfinite(values)]
+        few = name in taken or role_of_column(name) != UNKNOWN or 2 * len(numbers) < len(values)
+        if not few and numbers.min() > 0.1 and numbers.max() < 13 and (numbers % 1).any() and not reasons:
+            found.append(name)
+    why = "the only column whose values may be losses"
+    return [(1, Offer(found[0], (found[0],), why))] if len(found) == 1 else []
+
+
 def _like_loss(name: str, word: str) -> tuple[int, str] | None:
-    if re.search(r"lower|upper|(^|_)(se|std|sem|stderr|min|max|diff|best)($|_)|smooth", word):
+    if re.search(r"lower|upper|(^|_)(se|std|sem|stderr|max|diff)($|_)|smooth", word):
         return None
     if re.search(r"ppl|perplexity", word):
         return 2, "a perplexity"
-    if re.search(r"loss|(^|_)(nll|ce|xent)($|_)|cross_entropy", word):
+    if _letter(name) == "L" or re.search(r"loss|(^|_)(nll|ce|xent|nats)($|_)|cross_entropy", word):
+        if re.search(r"(^|_)(best|min|lowest)($|_)", word):
+            return 5, "the least along a run, not the last"
         return (4, "a training loss, not a held-out one") if "train" in word else (1, "a loss")
     return (3, "bits a byte, given in nats") if re.search(r"bpb|bits|bpt", word) else None
 
 
 def _like_params(name: str, word: str) -> tuple[int, str] | None:
-    if re.search(r"param|(^|_)n(on)?_?emb", word):
+    rest = re.sub(r"^param(eter)?s[_./]+", "", name, flags=re.IGNORECASE)
+    if rest != name and role_of_column(rest) != UNKNOWN:  # Optuna writes params_lr
+        return None
+    if _letter(name) == "N" or re.search(r"param|(^|_)n(on)?_?emb", word):
         return 1, "parameters by its name"
     return (2, "a size") if re.search(r"(^|_)size($|_)", word) and not re.search(_OTHER_SIZES, word) else None
 
@@ -118,15 +148,28 @@ def _like_params(name: str, word: str) -> tuple[int, str] | None:
 def _like_tokens(name: str, word: str) -> tuple[int, str] | None:
     if re.search(r"batch|(^|_)(per|vocab|sec|second|ratio|eval|val|test|unique)($|_)|tokenizer", word):
         return None
-    if re.search(r"token|(^|_)tok(s)?($|_)", word):
+    if _letter(name) == "D" or re.search(r"token|(^|_)tok(s)?($|_)", word):
         return 1, "tokens by its name"
     return (2, "data seen") if re.search(r"(^|_)(seen|examples|samples)($|_)|data_?size", word) else None
 
 
 def _like_flops(name: str, word: str) -> tuple[int, str] | None:
-    return (1, "compute by its name") if re.search(r"flop|compute|pf_?days", word) else None
+    named = _letter(name) == "C" or re.search(r"flop|compute|pf_?days", word)
+    return (1, "compute by its name") if named else None
 
 
+def _letter(name: str) -> str:
+    """N, D, C or L where a name is no more than that letter, a unit and a logarithm: `N [M]`, `log10(D)`."""
+    bare = re.sub(rf"{_LOG}\s*\((.*?)\)", r" \2 ", name)
+    bare = re.sub(rf"[(\[].*?[)\]]|{_POWER}|(^|[\W_])({_LOG}|in)(?=[\W_]|$)|_", " ", bare)
+    words = [
+        word for word in bare.split() if (len(word) == 1 and word in "NDCL") or word.casefold() not in _UNITS
+    ]
+    return words[0] if len(words) == 1 and words[0] in {"N", "D", "C", "L"} else ""
+
+
+_LOG = r"(log10|log2|log|ln|lg)"
+_POWER = r"(?:/\s*1e\+?|[×x*·]?\s*10\s*\^\s*\{?|\b1e\+?)(?P<power>\d+)\}?"
 _OTHER_SIZES = r"batch|bsz|vocab|hidden|head|step|ffn|embed|dataset|data_|context|window"
 _OFFERS: dict[str, Callable[[str, str], tuple[int, str] | None]] = {
     "loss": _like_loss,
@@ -148,6 +191,9 @@ _UNITS = {
     "mio": 1e6,
     "mrd": 1e9,
     "mds": 1e9,
+    "mn": 1e6,
+    "mln": 1e6,
+    "bln": 1e9,
     "t": 1e12,
     "trillion": 1e12,
     "trillions": 1e12,
@@ -169,8 +215,12 @@ def _scaled(ours: str, name: str, word: str, values: Array) -> tuple[str, str]:
         if re.search(r"ppl|perplexity", word):
             return f"log({name})", ""
         return (f"{name}*log(2)", "") if re.search(r"bpb|bits|bpt", word) else (name, "")
-    if re.search(r"(^|_)(log|log10|lg)($|_)", word) and 2 < middle < 30:
-        return f"10**{name}", ", as a logarithm"
+    if found := re.search(rf"(^|_){_LOG}($|_)", word):
+        natural = found[2] == "ln" or (found[2] == "log" and middle > (30 if ours == "flops" else 14))
+        power = f"2**{name}" if found[2] == "log2" else f"exp({name})" if natural else f"10**{name}"
+        return power, ", as a logarithm"
+    if found := re.search(_POWER, name):
+        return f"{name}*1e{int(found['power'])}", f", in units of 1e{int(found['power'])}"
     parts = [part for part in word.split("_") if part in _UNITS]
     if re.search(r"pf_?days", word):
         return f"{name}*8.64e19", ""
