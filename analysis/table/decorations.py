@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-_MAY_BE = re.compile(r"[$\\*†‡§¶↓↑~≈∼×·⋅±(^=]|\+/?-|10\*\*|[xX] ?10|nats?\b|^(ca|about|approx)\b")
+_MAY_BE = re.compile(r"[$\\*†‡§¶↓↑~≈∼×·⋅±(^=]|\+/?-|10\*\*|[xX] ?10|nats?\b|^'|^(ca|about|approx)\b")
 _LONGEST = 80  # characters of a decorated number
-_GUARD = re.compile(r'="([^"]*)"')  # what spreadsheets write so that a number stays as it is
+_GUARD = re.compile(
+    r"^=\"([^\"]*)\"$|^'(?=[0-9.+-])"
+)  # what spreadsheets write so that a number stays as it is
 _TEX = re.compile(r"\\(?:textbf|textit|emph|mathbf|bm|underline|num|text)\{([^{}]*)\}")
 _TEX_SPACES = re.compile(r"\\[,;:! ]|(?<=\d)\{(,)\}")
 _STARTS = frozenset("+-.0123456789")

@@ -184,11 +184,12 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
     left_out: list[str] = []
     good: list[_Line] = []
     order: list[int] | None = None  # of the header, in the rows below one that turns it round
+    names = {name for name in header if name and not is_number(name)}
     for line in lines:
         if id(line) in comments:
             if comments[id(line)]:
                 left_out.append(f"{line.label} is a comment that looks like a row")
-        elif sorted(line.cells) == sorted(header):
+        elif not names.isdisjoint(line.cells) and sorted(line.cells) == sorted(header):
             order = None if line.cells == header else [line.cells.index(name) for name in header]
             if order is None:
                 left_out.append(f"{line.label} repeats the header")
@@ -196,7 +197,7 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
                 raw.notes.append(
                     f"{line.label} is a header in another order; the rows below it are read in that order"
                 )
-        elif names_columns(line.cells, header):
+        elif not names.isdisjoint(line.cells) and names_columns(line.cells, names):
             raise ValueError(
                 f"{raw.source}, {line.label}: the header of another table; put each table into its own file."
             )

@@ -48,6 +48,7 @@ _FORMS: dict[str, re.Pattern[str]] = {
         "marks": rf"{_GROUP}(?:([{_MARKS}])[0-9]{{3}}(?:\1[0-9]{{3}})*)(?:[.,][0-9]+)?",
     }.items()
 }
+_SURE = re.compile(rf"[+-]?(?:[0-9]+|[0-9]*\.[0-9]{{4,}}){_EXPONENT}", re.ASCII)  # of one form only
 _LONGEST = 60  # characters of a size; more are text, and cost time quadratic in their number
 _SAMPLE = 2000  # cells of a column that vote on the decimal mark of a file
 
@@ -279,5 +280,5 @@ def _say(value: float) -> str:
 
 def all_plain(texts: Iterable[str], role: Role) -> bool:
     """Decide whether every text is a number that can be read in one way only, as float() reads it."""
-    forms = set(map(form_of, texts))
+    forms = {form_of(text) for text in texts if not _SURE.fullmatch(text)}
     return forms <= {"whole", "point"} or (role == "real" and forms <= {"point", "point or dots"})

@@ -104,8 +104,8 @@ def suggest(ours: str, raw: Raw, taken: Sequence[str]) -> list[Offer]:
             rank, why = offer
             text, scale = _scaled(ours, name, plain(name), values)
             offers.append((rank, Offer(text, (name,), why + scale)))
-    if ours == "tokens" and not offers:
-        offers += _steps_times_batch(raw)
+    if not offers:
+        offers += [(1, offer) for offer in _products(ours, raw)]
     if ours == "loss" and taken and not offers:
         offers += _only_loss(raw, taken)
     return [offer for _, offer in sorted(offers, key=lambda pair: pair[0])]
@@ -146,7 +146,9 @@ def _like_params(name: str, word: str) -> tuple[int, str] | None:
 
 
 def _like_tokens(name: str, word: str) -> tuple[int, str] | None:
-    if re.search(r"batch|(^|_)(per|vocab|sec|second|ratio|eval|val|test|unique)($|_)|tokenizer", word):
+    if re.search(
+        r"batch|(^|_)(per|vocab|sec|second|ratio|eval|val|test|unique|dataset)($|_)|tokenizer", word
+    ):
         return None
     if _letter(name) == "D" or re.search(r"token|(^|_)tok(s)?($|_)", word):
         return 1, "tokens by its name"
@@ -170,6 +172,7 @@ def _letter(name: str) -> str:
 
 _LOG = r"(log10|log2|log|ln|lg)"
 _POWER = r"(?:/\s*1e\+?|[×x*·]?\s*10\s*\^\s*\{?|\b1e\+?)(?P<power>\d+)\}?"
+_OTHER_TOKENS = r"batch|(^|_)(per|vocab|sec|second|ratio|eval|val|test|unique|dataset)($|_)|tokenizer"
 _OTHER_SIZES = r"batch|bsz|vocab|hidden|head|step|ffn|embed|dataset|data_|context|window"
 _OFFERS: dict[str, Callable[[str, str], tuple[int, str] | None]] = {
     "loss": _like_loss,
@@ -237,22 +240,46 @@ def _scaled(ours: str, name: str, word: str, values: Array) -> tuple[str, str]:
     return (f"{name}*1e9", ", if in billions") if middle < 1e3 else (f"{name}*1e6", ", if in millions")
 
 
-def _steps_times_batch(raw: Raw) -> list[tuple[int, Offer]]:
-    """Tokens as steps × batch (× context), where the table has those."""
+# What gives tokens or parameters as a product, by what the columns are called; what the product is.
+_STEPS = r"(n_|num_|total_|train_|global_)?(steps?|iters?|iterations?|updates?)"
+_BATCH_TOKENS = r"batch_tokens|batch_size_tokens|tokens_per_(batch|step)|tok_batch|batch_size_in_tokens"
+_PRODUCTS = {
+    "tokens": (
+        ((_STEPS, _BATCH_TOKENS), "{}*{}", "steps times the tokens of one"),
+        (
+            (
+                _STEPS,
+                r"(global_)?(batch_size|bs|bsz|batch)",
+                r"context|seq_len|seq_length|sequence_length|context_length|ctx_len|block_size",
+            ),
+            "{}*{}*{}",
+            "steps times the tokens of one",
+        ),
+        (
+            (r"tokens_unique|unique_tokens|dataset_tokens|tokens_per_epoch", r"(n_|num_)?epochs?"),
+            "{}*{}",
+            "distinct tokens times epochs",
+        ),
+        (
+            (r"n|(n_|num_)?params|parameters|model_size", r"d_n|tpp|tokens?_per_param(eter)?s?"),
+            "{}*{}",
+            "parameters times tokens per parameter",
+        ),
+    ),
+    "params": (
+        (
+            (r"n_layers?|num_(hidden_)?layers|depth|layers", r"d_model|n_embd|hidden_(size|dim)|width"),
+            "12*{}*{}**2",
+            "without the embedding, of a GPT-2",
+        ),
+    ),
+}
 
-    def first(pattern: str) -> str | None:
-        return next((name for name in raw.columns if re.fullmatch(pattern, plain(name))), None)
 
-    steps = first(r"(n_|num_|total_|train_|global_)?(steps?|iters?|iterations?|updates?)")
-    batch_tokens = first(
-        r"batch_tokens|batch_size_tokens|tokens_per_(batch|step)|tok_batch|batch_size_in_tokens"
-    )
-    batch = first(r"(global_)?(batch_size|bs|bsz|batch)")
-    context = first(r"context|seq_len|seq_length|sequence_length|context_length|ctx_len|block_size")
-    if steps and batch_tokens:
-        names: tuple[str, ...] = (steps, batch_tokens)
-    elif steps and batch and context:
-        names = (steps, batch, context)
-    else:
-        return []
-    return [(1, Offer("*".join(names), names, "steps times the tokens of one"))]
+def _products(ours: str, raw: Raw) -> list[Offer]:
+    """Quantities as products of columns that the table has."""
+    for patterns, text, why in _PRODUCTS.get(ours, ()):
+        names = [next((n for n in raw.columns if re.fullmatch(p, plain(n))), "") for p in patterns]
+        if all(names):
+            return [Offer(text.format(*(f"`{n}`" if "/" in n else n for n in names)), tuple(names), why)]
+    return []

@@ -171,6 +171,7 @@ def test_sizes_as_papers_and_people_write_them(
         "{:.6f}†",
         r"\textbf{{{:.6f}}}",
         '=""{:.6f}""',
+        "'{:.6f}",
     ],
 )
 def test_losses_with_something_round_them(tmp_path: Path, written: str) -> None:
@@ -207,6 +208,34 @@ def test_a_unit_in_a_name_is_in_the_advice(
         return getattr(math, unit)(value) if isinstance(unit, str) else value / unit[k]
 
     rows = [[repr(scaled(n, 0)), repr(scaled(d, 1)), repr(loss)] for n, d, loss in GRID]
+    path = table_of(tmp_path, header, rows)
+    with pytest.raises(ValueError, match="no column for") as refused:
+        load_runs(path)
+    typed = re.search(r"--columns (.*) on the command line", str(refused.value))
+    assert typed
+    check(load_runs(path, shlex.split(typed[1])), 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "second"),
+    [
+        (["N", "D/N", "L"], lambda n, d: n, lambda n, d: d / n),
+        (["params", "tokens_per_param", "loss"], lambda n, d: n, lambda n, d: d / n),
+        (["n_layer", "n_embd", "loss", "tokens"], lambda n, d: 12, lambda n, d: math.sqrt(n / 144)),
+        (["dataset_tokens", "epochs", "loss", "params"], lambda n, d: d / 2, lambda n, d: 2),
+    ],
+)
+def test_a_product_of_columns_is_in_the_advice(
+    tmp_path: Path,
+    header: list[str],
+    first: Callable[[float, float], float],
+    second: Callable[[float, float], float],
+) -> None:
+    rest = {"tokens": 1, "params": 0}
+    rows = [
+        [repr(first(n, d)), repr(second(n, d)), loss, *((n, d)[rest[name]] for name in header[3:])]
+        for n, d, loss in GRID
+    ]
     path = table_of(tmp_path, header, rows)
     with pytest.raises(ValueError, match="no column for") as refused:
         load_runs(path)
