@@ -165,7 +165,11 @@ def _table(
     if not keep:
         said = ", ".join(f"{number} {say_count(kind)}" for kind, number in counts.items() if kind != "used")
         why = "; ".join(map(str, group_reasons(aside)[:5]))
-        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{why and f' {why}.'}")
+        cure = ""
+        if counts["failed"] and raw.state_columns:
+            listed = ", ".join(map(repr, raw.state_columns))
+            cure = f" {listed} say so; --columns status=none fits such rows, too."
+        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{why and f' {why}.'}{cure}")
     notes = raw.notes + screened.notes
     rows = _assemble(raw, origins, screened, keep, notes)
     shown = (*QUANTITIES, "loss") if external else ()

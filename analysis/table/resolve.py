@@ -145,6 +145,8 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
     said += [f"{refused[ours]}, so it was not read as {ours}." for ours in refused if _short(missing, ours)]
     for ours in [name.split()[0] for name in missing]:
         offers = suggest(ours, raw, taken)
+        if ours == "tokens" and not offers:
+            ours, offers = "flops", suggest("flops", raw, taken)
         if ours == "params" and {"tokens", "flops"} <= set(found.origins):
             D, C = (_bracketed(found.origins[name].expression.text) for name in ("tokens", "flops"))
             offers.append(Offer(f"{C}/(6*{D})", (), "by C = 6 N D"))

@@ -156,7 +156,7 @@ def _like_tokens(name: str, word: str) -> tuple[int, str] | None:
 
 
 def _like_flops(name: str, word: str) -> tuple[int, str] | None:
-    named = _letter(name) == "C" or re.search(r"flop|compute|pf_?days", word)
+    named = _letter(name) == "C" or re.search(r"flop|compute|pf_?(s_)?days", word)
     return (1, "compute by its name") if named else None
 
 
@@ -225,7 +225,7 @@ def _scaled(ours: str, name: str, word: str, values: Array) -> tuple[str, str]:
     if found := re.search(_POWER, name):
         return f"{name}*1e{int(found['power'])}", f", in units of 1e{int(found['power'])}"
     parts = [part for part in word.split("_") if part in _UNITS]
-    if re.search(r"pf_?days", word):
+    if re.search(r"(pf|petaflops?)_?(s_)?days", word):
         return f"{name}*8.64e19", ""
     if parts:
         return f"{name}*{_UNITS[parts[-1]]:g}".replace("e+0", "e").replace("e+", "e"), f", in {parts[-1]}"

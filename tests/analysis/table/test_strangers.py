@@ -216,6 +216,48 @@ def test_a_unit_in_a_name_is_in_the_advice(
     check(load_runs(path, shlex.split(typed[1])), 1e-6)
 
 
+def test_a_row_of_units_is_part_of_the_names(tmp_path: Path) -> None:
+    rows = [["M", "[B]", "nats"], *([n / 1e6, d / 1e9, loss] for n, d, loss in GRID)]
+    path = table_of(tmp_path, HEAD, rows)
+    with pytest.raises(ValueError, match="in m") as refused:
+        load_runs(path)
+    typed = re.search(r"--columns (.*) on the command line", str(refused.value))
+    assert typed
+    check(load_runs(path, shlex.split(typed[1])))
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "quantities"),
+    [
+        (
+            ["n_params", "compute (PF-days)", "loss"],
+            lambda n, d: (n, 6 * n * d / 8.64e19),
+            {"params", "flops"},
+        ),
+        (["log10 FLOPs", "width", "loss"], lambda n, d: (math.log10(6 * n * d), 64), {"flops"}),
+    ],
+)
+def test_compute_is_offered_where_there_are_no_tokens(
+    tmp_path: Path, header: list[str], cells: Callable[[float, float], Any], quantities: set[str]
+) -> None:
+    path = table_of(tmp_path, header, [[*map(repr, cells(n, d)), loss] for n, d, loss in GRID])
+    with pytest.raises(ValueError, match="flops may be") as refused:
+        load_runs(path)
+    typed = re.search(r"--columns (.*) on the command line", str(refused.value))
+    assert typed
+    table = load_runs(path, shlex.split(typed[1]))
+    assert quantities <= table.quantities
+    expected = sorted(6 * n * d for n, d, _ in GRID)
+    assert sorted(table["flops"]) == pytest.approx(expected)
+
+
+def test_where_every_run_failed_the_way_on_is_said(tmp_path: Path) -> None:
+    path = table_of(tmp_path, [*HEAD, "State"], [[*row, "crashed"] for row in GRID])
+    with pytest.raises(ValueError, match=r"15 failed.*--columns status=none fits such rows"):
+        load_runs(path)
+    check(load_runs(path, "status=none"))
+
+
 @pytest.mark.parametrize(
     ("header", "first", "second"),
     [
