@@ -146,9 +146,7 @@ def _like_params(name: str, word: str) -> tuple[int, str] | None:
 
 
 def _like_tokens(name: str, word: str) -> tuple[int, str] | None:
-    if re.search(
-        r"batch|(^|_)(per|vocab|sec|second|ratio|eval|val|test|unique|dataset)($|_)|tokenizer", word
-    ):
+    if re.search(_OTHER_TOKENS, word):
         return None
     if _letter(name) == "D" or re.search(r"token|(^|_)tok(s)?($|_)", word):
         return 1, "tokens by its name"
