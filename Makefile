@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Images for containers often set it; each process would then compile PyTorch anew, which takes it 4 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint test-slow chaos cluster-test browser-test bench gpu-check clean
 
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is

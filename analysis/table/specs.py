@@ -32,6 +32,7 @@ _OPTIONS: dict[str, Any] = {
     "mlp": "gelu",
     "mlp_ratio": 4.0,
     "heads": "auto",
+    "head_width": "auto",
     "kv_heads": "auto",
     "qk_norm": False,
     "positions": "rotary",

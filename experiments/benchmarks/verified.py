@@ -12,7 +12,7 @@ from experiments.benchmarks.row import Row, cpu
 from scaling.data import tokenset
 from scaling.data.tokenizer import ByteTokenizer
 from scaling.records.storage import make_folder
-from scaling.study.code import code_versions, digest_of, run_roots
+from scaling.study.code import code_versions, forget_files, run_roots
 
 SIZE = 30_000_000  # tokens of a corpus that a one-minute run is trained on, as `python_source` has them
 MINUTE, BOUND = 60.0, 0.01
@@ -48,6 +48,6 @@ def verify_rows(folder: Path, seconds: float) -> Iterator[Row]:
         family="scaling.models.decoder", objective="causal", loss="cross_entropy", corpus="text"
     )
     begin_cpu = time.process_time()
-    digest_of.cache_clear()
+    forget_files()
     code_versions(roots)
     yield Row("  digests of the code of a run [s]", "", f"{time.process_time() - begin_cpu:.3f} CPU")

@@ -16,6 +16,7 @@ from analysis.table import load_runs
 from experiments.cli import expected_errors
 from experiments.families.__main__ import describe
 from experiments.terminal import Column, table
+from scaling.study.rates import BATCH
 
 FOLDER = Path(__file__).parent
 CELL = ["params", "tokens"]
@@ -24,7 +25,13 @@ CELL = ["params", "tokens"]
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.optimizers", description=__doc__)
     parser.add_argument("table", nargs="?", default=FOLDER / "runs.csv", help="runs of study=optimizers")
-    parser.add_argument("--rates", metavar="TABLE", help="print the rules of a sweep of rates instead")
+    parser.add_argument(
+        "--rates",
+        metavar="TABLE",
+        nargs="?",
+        const=FOLDER / "rates.csv",
+        help="print the rules of a sweep of rates instead",
+    )
     parser.add_argument("--resamples", type=int, default=400)
     asked = parser.parse_args(arguments)
     if asked.rates:
@@ -66,7 +73,7 @@ def interval(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def rules(rows: pd.DataFrame) -> list[str]:
-    """The rule of each optimizer for the learning rate, and the optima behind it."""
+    """The rule of each optimizer for the learning rate, the optima behind it, and the entry of `rates`."""
     lines = []
     for optimizer, part in rows.groupby("optimizer"):
         cells = best_rates(pd.DataFrame(part))
@@ -75,7 +82,12 @@ def rules(rows: pd.DataFrame) -> list[str]:
             f"within 1 % {c.low:.1e} … {c.high:.1e}  loss {c.loss:.4f}{'  EDGE' if c.edge else ''}"
             for c in cells
         ]
-        lines.append(f"{optimizer}: {fit_rule(cells)}")
+        rule = fit_rule(cells)
+        lines.append(f"{optimizer}: {rule}")
+        name = "decoder" if optimizer == "adamw" else f"decoder.{optimizer}"
+        batch = float(part["batch_tokens"].iloc[0])
+        at = rule.rate * (BATCH / batch) ** 0.5
+        lines.append(f"  as rates: {name}: {{rate: {at:.3g}, params_exponent: {rule.exponent:.3f}}}")
     return lines
 
 

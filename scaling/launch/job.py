@@ -124,7 +124,14 @@ class CommandJob(TrunkJob):
         """Run the command; see `train_by_command` for what it raises."""
         assert isinstance(self.trunk, CommandTrunk)
         place = Place(self.device, self.threads)
-        return train_by_command(self.trunk, self.folder, study=self.study, place=place, observer=observer)
+        return train_by_command(
+            self.trunk,
+            self.folder,
+            study=self.study,
+            place=place,
+            observer=observer,
+            on_change=self.on_change,
+        )
 
 
 def describe_error(error: Exception) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from scaling.capability.tasks import find_tasks
 from scaling.launch.estimate import Estimate, estimate, learn
@@ -22,9 +22,12 @@ from scaling.launch.trust import check_trust
 from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
-from scaling.study.command import CommandTrunk
+from scaling.study.code import command_code
+from scaling.study.command import CommandSpec, CommandTrunk
 from scaling.study.config import Tracking
 from scaling.study.plan import Plan
+from scaling.study.spec import Trunk
+from scaling.trainers.command import find_script_changes
 from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
 from scaling.training.provenance import OnChange, attempt_facts, find_changes, refuse, trunk_code
@@ -169,14 +172,18 @@ def find_changed(plan: Plan, records: StudyRecords) -> dict[str, str]:
     parallel = plan.config.training.parallel.value
     found = {}
     for trunk in plan.trunks:
-        if isinstance(trunk, CommandTrunk):
-            continue  # what made its runs is in its id, and in their records
-        now = trunk_code(trunk, parallel)
+        now = _code_of(trunk, parallel)
         for run in trunk.runs:
             lines = _changed_code(made[run.id], now) if run.id in made else []
             if lines:
                 found[run.id] = "; ".join(lines)
     return found
+
+
+def _code_of(trunk: Trunk, parallel: str) -> dict[str, str]:
+    if isinstance(trunk, CommandTrunk):
+        return command_code(cast(CommandSpec, trunk.spec).command)
+    return trunk_code(trunk, parallel)
 
 
 def _changed_code(record: RunRecord, now: Mapping[str, str]) -> list[str]:
@@ -207,11 +214,15 @@ def _check_resumes(expected: Estimate, done: frozenset[str]) -> None:
     plan = expected.plan
     changed = {}
     for trunk, numerics in zip(plan.trunks, expected.numerics, strict=True):
-        if isinstance(trunk, CommandTrunk):
-            continue  # its command decides what to go on from
         missing = [run.id for run in trunk.runs if run.id not in done]
-        facts = attempt_facts(trunk, numerics, plan.config.training.parallel.value)
-        lines = find_changes(plan.folder / trunk.spec.id, missing, facts) if missing else []
+        folder = plan.folder / trunk.spec.id
+        if not missing:
+            continue
+        if isinstance(trunk, CommandTrunk):
+            lines = find_script_changes(trunk, folder)
+        else:
+            facts = attempt_facts(trunk, numerics, plan.config.training.parallel.value)
+            lines = find_changes(folder, missing, facts)
         if lines:
             changed[trunk.spec.id] = lines
     if changed:

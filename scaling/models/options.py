@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ OPTIONS: dict[str, Any] = {
     "mlp": ("gelu", "swiglu", "relu2"),
     "mlp_ratio": 4.0,
     "heads": None,
+    "head_width": None,
     "kv_heads": None,
     "qk_norm": (False, True),
     "positions": ("rotary", "learned", "none"),
@@ -31,6 +33,7 @@ class Options:
             or squared ReLU (So et al. 2021, arXiv:2109.08668).
         mlp_ratio: hidden width of the MLP, in widths; of SwiGLU before the two thirds.
         heads: of queries; None is `heads_for(width)`.
+        head_width: near which each head is, in place of `heads`: heads of one width at every size.
         kv_heads: of keys and values, shared by groups of queries (Ainslie et al. 2023, arXiv:2305.13245);
             None is as many as `heads`.
         qk_norm: RMSNorm with a gain on each head of queries and keys (Dehghani et al. 2023,
@@ -45,6 +48,7 @@ class Options:
     mlp: str = "gelu"
     mlp_ratio: float = 4.0
     heads: int | None = None
+    head_width: int | None = None
     kv_heads: int | None = None
     qk_norm: bool = False
     positions: str = "rotary"
@@ -57,13 +61,18 @@ class Options:
         chosen: dict[str, Any] = {name: value for name, value in shape.extra if name in OPTIONS}
         return cls(**chosen)
 
-    def attention_heads(self, width: int, default: int) -> tuple[int, int]:
+    def attention_heads(self, width: int, heads_for: Callable[..., int]) -> tuple[int, int]:
         """Heads of queries, and of keys and values.
 
+        Args:
+            heads_for: how many heads a width has, by default and near a width of each.
+
         Raises:
-            ValueError: for numbers that do not divide.
+            ValueError: for numbers that do not divide, and for heads that are asked for twice.
         """
-        heads = self.heads or default
+        if self.heads and self.head_width:
+            raise ValueError("model.head_width: give this or model.heads, not both.")
+        heads = self.heads or heads_for(width, self.head_width)
         turns = 2 if self.positions == "rotary" else 1
         if heads < 1 or width % (heads * turns):
             even = ", each of an even width for rotary positions" if turns == 2 else ""

@@ -43,7 +43,7 @@ class Transformer(nn.Module):
         self.scale = width**0.5 if options.tied else 1.0
         self.head = TiedHead(self.embedding, vocab) if options.tied else Linear(width, vocab)
         self.places = nn.Embedding(context, width) if options.positions == "learned" else None
-        heads, _ = options.attention_heads(width, heads_for(width))
+        heads, _ = options.attention_heads(width, heads_for)
         turn = rotations(context, width // heads if options.positions == "rotary" else 2)
         self.register_buffer("turn", turn, persistent=False)
         initialise(self, additions=2 * shape.depth)
@@ -133,7 +133,7 @@ def combine(shape: Shape, vocab: int, context: int, mlp: int, *, idle: int = 0, 
         extra: ids that are read and never predicted.
     """
     width, depth, options = shape.width, shape.depth, Options.of(shape)
-    heads, kv_heads = options.attention_heads(width, heads_for(width))
+    heads, kv_heads = options.attention_heads(width, heads_for)
     attention = 2 * width**2 + 2 * kv_heads * (width // heads) * width
     block = attention + mlp
     norms = (2 * depth + 1) * width + (2 * depth * (width // heads) if options.qk_norm else 0)

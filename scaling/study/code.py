@@ -14,11 +14,13 @@ import ast
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 from scaling.records.record import CODE
+from scaling.study.scripts import DIGITS, file_digest, is_script, named_files
+from scaling.study.syntax import imports_of, parse, text_of, write
 
 HOME = Path(__file__).parents[1]
 TRAINER, SHARDED = "scaling.training.train", "scaling.training.sharded"
@@ -86,8 +88,6 @@ WATCHING = frozenset(
 )
 NOT_COMPUTING = CHOOSING | PINNED | WATCHING
 
-DIGITS = 12
-
 
 def run_roots(
     *,
@@ -130,6 +130,12 @@ def code_versions(roots: Mapping[str, str]) -> dict[str, str]:
     return {"code": hashlib.sha256(lines.encode()).hexdigest()[:DIGITS], **parts}
 
 
+def command_code(command: str) -> dict[str, str]:
+    """Return what an attempt and a record say of the files that a command names, as `code_versions` does."""
+    names = named_files(command)
+    return code_versions({f"script{i or ''}": name for i, name in enumerate(names)}) if names else {}
+
+
 def changed_parts(versions: Mapping[str, str]) -> list[str]:
     """Return which parts of the code that made an attempt or a record are other ones now, in words.
 
@@ -145,23 +151,28 @@ def changed_parts(versions: Mapping[str, str]) -> list[str]:
     return found
 
 
-@cache
 def digest_of(root: str) -> str | None:
     """Return the digest of a part as the files are now; None where its root cannot be found.
 
     Args:
-        root: a module, or `module:name,name` for these functions and the names of the module that they use.
+        root: a module, or `module:name,name` for these functions and the names of the module that they use;
+            or a file that a command names.
     """
+    return file_digest(root) if is_script(root) else _module_digest(root)
+
+
+@cache
+def _module_digest(root: str) -> str | None:
     module, _, names = root.partition(":")
     if module_file(module) is None:
         return "missing" if module.startswith("scaling.") else None
     parts: list[str] = []
     if names:
-        for node in _used(_parse(_source(module)), names.split(",")):
-            _write(node, parts.append)
+        for node in _used(parse(_source(module)), names.split(",")):
+            write(node, parts.append)
     else:
         for member in sorted(reached(module)):
-            parts += [member, _text(_source(member))]
+            parts += [member, text_of(_source(member))]
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
 
@@ -170,13 +181,13 @@ def own_digest(root: str) -> str | None:
     if module_file(root) is None:
         return None
     members = sorted(member for member in reached(root) if not member.startswith("scaling."))
-    parts = "".join(f"{member}{_text(_source(member))}" for member in members)
+    parts = "".join(f"{member}{text_of(_source(member))}" for member in members)
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
 
 def forget_files() -> None:
     """Look for files anew: modules were loaded, or files changed."""
-    digest_of.cache_clear()
+    _module_digest.cache_clear()
     module_file.cache_clear()
 
 
@@ -253,33 +264,16 @@ def _source(module: str) -> bytes:
     return path.read_bytes()
 
 
-@cache
-def _parse(source: bytes) -> ast.Module:
-    return ast.parse(source)
-
-
 def _imports(module: str) -> Iterator[str]:
     """Every module that is named in an import, lazy ones included."""
     path = module_file(module)
     assert path is not None
     package = module.split(".")[: None if path.name == "__init__.py" else -1]
-    for level, base, names in _imported(path.read_bytes()):
+    for level, base, names in imports_of(path.read_bytes()):
         above = package[: len(package) - level + 1] if level else []
         whole = ".".join([*above, *([base] if base else [])])
         yield whole
         yield from (f"{whole}.{name}" for name in names)
-
-
-@cache
-def _imported(source: bytes) -> list[tuple[int, str, list[str]]]:
-    """(leading dots, module, names) of every import."""
-    found: list[tuple[int, str, list[str]]] = []
-    for node in ast.walk(_parse(source)):
-        if isinstance(node, ast.Import):
-            found += [(0, alias.name, []) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            found.append((node.level, node.module or "", [alias.name for alias in node.names]))
-    return found
 
 
 def _used(tree: ast.Module, names: list[str]) -> list[ast.stmt]:
@@ -308,39 +302,3 @@ def _bound(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.Import | ast.ImportFrom):
         return [(alias.asname or alias.name).partition(".")[0] for alias in node.names]
     return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-
-
-@cache
-def _text(source: bytes) -> str:
-    """The syntax tree of a module in one line."""
-    parts: list[str] = []
-    _write(_parse(source), parts.append)
-    return "".join(parts)
-
-
-def _write(node: object, put: Callable[[str], object]) -> None:
-    """Serialise a syntax tree without places, docstrings and what is empty, which Python versions add to."""
-    if isinstance(node, ast.AST):
-        put(f"{type(node).__name__}(")
-        for name in node._fields:
-            value = getattr(node, name, None)
-            if name == "body" and isinstance(value, list):
-                value = _without_docstring(value)
-            if value is not None and value != []:
-                put(f"{name}=")
-                _write(value, put)
-        put(")")
-    elif isinstance(node, list):
-        put("[")
-        for item in node:
-            _write(item, put)
-        put("]")
-    else:
-        put(f"{node!r},")
-
-
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
-    first = body[0] if body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-        return body[1:] if isinstance(first.value.value, str) else body
-    return body

@@ -22,6 +22,7 @@ from scaling.records.storage.names import slug
 from scaling.study.config import RunConfig, TrainerConfig
 from scaling.study.decide import warmup_steps
 from scaling.study.expression import ExpressionError, evaluate, names_in, unknown_name
+from scaling.study.model_size import PATTERN, count_model
 from scaling.study.rates import default_learning_rate
 from scaling.study.spec import DataSpec, RunSpec, Trunk, TrunkSpec, readable
 
@@ -295,7 +296,10 @@ def _params(config: RunConfig, rung: Mapping[str, Any]) -> int | None:
     text = config.trainer.params
     if text is None:
         return None if rung.get("params") is None else int(rung["params"])
-    value = evaluate(text, _known(config, rung, None, sized=False))
+    known = _known(config, rung, None, sized=False)
+    if PATTERN.fullmatch(text):
+        return count_model(text, known)
+    value = evaluate(text, known)
     if value < 1:
         raise ExpressionError(f"trainer.params: {text!r} is {value:g} for {dict(rung)}; N is 1 or more.")
     return round(value)

@@ -103,6 +103,7 @@ class ModelConfig:
     mlp: Mlp | None = None
     mlp_ratio: float | None = None  # hidden width of the MLP in widths: 4
     heads: int | None = None  # of queries; by the width
+    head_width: int | None = None  # or about how wide each is
     kv_heads: int | None = None  # of keys and values, shared by groups of queries: as many as heads
     qk_norm: bool | None = None
     positions: Positions | None = None
@@ -117,7 +118,7 @@ class ModelConfig:
         by_shape = self.width is not None or self.depth is not None
         if (self.params is not None and by_shape) or (self.width is None) != (self.depth is None):
             raise self.no_size()
-        for key in ("width", "depth", "heads", "kv_heads", "experts", "top_k"):
+        for key in ("width", "depth", "heads", "head_width", "kv_heads", "experts", "top_k"):
             value = getattr(self, key)
             if isinstance(value, int) and value < 1:
                 raise ValueError(f"model.{key}: at least 1; got {value}.")
@@ -390,7 +391,7 @@ class TrainerConfig:
     command: str | None = None  # a template: python train.py --n_layer={depth} --max_iters={steps} …
     result: str = "result.json"  # that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
     fields: dict[str, str] = field(default_factory=dict)  # of the result: loss: val_loss, params: n_params, …
-    params: str | None = None  # N, a formula: 12*depth*width**2
+    params: str | None = None  # N: a formula, 12*depth*width**2, or a model.py:build
     flops: str | None = None  # training FLOPs of a run, a formula; null: 6 N D
     names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
     formulas: dict[str, str] = field(default_factory=dict)  # likewise, arithmetic on names: heads: width/64

@@ -7,7 +7,6 @@ is not one, leaves a note with the end of what it printed.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -23,26 +22,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from scaling.records.record import PROGRAM, UNSTATED, RunRecord
+from scaling.records.record import ACCEPTED, PROGRAM, UNSTATED, RunRecord
 from scaling.records.storage import (
+    FRESH,
     Lock,
     OutputLog,
     commit_record,
+    history,
     load_record,
     make_folder,
     new_attempt,
     read_tail,
     record_failure,
     safe_child,
+    supersede,
     sweep_temps,
     write_spec_once,
 )
+from scaling.study.code import changed_parts, command_code
 from scaling.study.command import CommandRun, CommandSpec, CommandTrunk, render
 from scaling.trainers import guard
 from scaling.trainers.results import ResultError, pick, read_rows
 from scaling.trainers.values import MOST, record_fields
 from scaling.training import stop
 from scaling.training.observer import Observer
+from scaling.training.provenance import OnChange, accepted_before, refuse
 
 HOME = "command"  # in the trunk's folder: what the command has printed, and its own folder
 OUTPUT, LOG = "out", "log.txt"
@@ -74,11 +78,21 @@ class Place:
 
 
 def train_by_command(
-    trunk: CommandTrunk, study_folder: str | Path, *, study: str, place: Place, observer: Observer
+    trunk: CommandTrunk,
+    study_folder: str | Path,
+    *,
+    study: str,
+    place: Place,
+    observer: Observer,
+    on_change: OnChange = "refuse",
 ) -> list[RunRecord]:
     """Run the command of a trunk whose runs have no record yet; return every record.
 
+    Args:
+        on_change: what to do where other files than now have begun it.
+
     Raises:
+        ChangedError: where they have, and `on_change` is refuse.
         LockedError: when another process runs it.
         Stopped: when asked to stop; the command was asked to save, and has ended.
         CommandFailed: when it ended without a result; noted.
@@ -88,16 +102,49 @@ def train_by_command(
         sweep_temps(folder, skip=(HOME,))
         write_spec_once(folder / "spec.json", trunk.spec.identity())
         if any(load_record(folder, run.id) is None for run in trunk.runs):
-            _Attempt(trunk, folder, study, place, observer).train()
+            _Attempt(trunk, folder, study, place, observer, _settle(trunk, folder, on_change)).train()
         records = [load_record(folder, run.id) for run in trunk.runs]
     return [record for record in records if record is not None]
+
+
+def find_script_changes(trunk: CommandTrunk, folder: Path) -> list[str]:
+    """Return how the files of a command differ from those that its folder holds the work of."""
+    attempts = history(folder) if _has_begun(folder) else []
+    return changed_parts(attempts[-1].get("versions") or {}) if attempts else []
+
+
+def _has_begun(folder: Path) -> bool:
+    out = folder / HOME / OUTPUT
+    return out.is_dir() and any(out.iterdir())
+
+
+def _settle(trunk: CommandTrunk, folder: Path, on_change: OnChange) -> dict[str, Any]:
+    """Do as `on_change` says where other files have begun this; return what the next attempt must say of it.
+
+    Raises:
+        ChangedError: where it says to refuse.
+    """
+    changes = find_script_changes(trunk, folder)
+    if changes and on_change == "refuse":
+        raise refuse({trunk.spec.id: changes})
+    if changes and on_change == "restart":
+        supersede(folder)
+    if not _has_begun(folder):
+        return {FRESH: True}
+    return {ACCEPTED: changes} if changes and on_change == "accept" else {}
 
 
 class _Attempt:
     """One start of the command."""
 
     def __init__(
-        self, trunk: CommandTrunk, folder: Path, study: str, place: Place, observer: Observer
+        self,
+        trunk: CommandTrunk,
+        folder: Path,
+        study: str,
+        place: Place,
+        observer: Observer,
+        settled: dict[str, Any],
     ) -> None:
         self.trunk, self.folder, self.study, self.place = trunk, folder, study, place
         self.spec, self.observer = cast(CommandSpec, trunk.spec), observer
@@ -106,8 +153,15 @@ class _Attempt:
         self.out = make_folder(safe_child(folder, f"{HOME}/{OUTPUT}"))
         assert home.is_dir()
         self.words = self._words()
-        self.versions = {"python": platform.python_version(), PROGRAM: "command", **_scripts(self.words)}
-        self.number = new_attempt(folder, {"command": self.words, **asdict(place), "versions": self.versions})
+        self.versions = {
+            "python": platform.python_version(),
+            PROGRAM: "command",
+            **command_code(self.spec.command),
+        }
+        facts = {"command": self.words, **asdict(place), "versions": self.versions, **settled}
+        self.number = new_attempt(folder, facts)
+        if accepted := accepted_before(folder):
+            self.versions[ACCEPTED] = "; ".join(accepted)
         self.started, self.begin = _now(), time.monotonic()
 
     def train(self) -> None:
@@ -296,14 +350,6 @@ def _copy(process: subprocess.Popen[bytes], log: OutputLog) -> None:
 
 def _near(seen: float | None, planned: int) -> bool:
     return seen is None or abs(seen / planned - 1) <= MOST
-
-
-def _scripts(words: list[str]) -> dict[str, str]:
-    """The files that a command names, with the sha256 of what is in them: what made a run, for later."""
-    named = [Path(word) for word in words if word.endswith((".py", ".sh")) and Path(word).is_file()]
-    lines = (f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}" for path in named)
-    said = ", ".join(lines)
-    return {"script": said} if said else {}
 
 
 def _signal_name(number: int) -> str:

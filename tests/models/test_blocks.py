@@ -63,3 +63,8 @@ def test_scores_depend_on_distance_only() -> None:
 def test_heads(width: int, heads: int) -> None:
     assert heads_for(width) == heads
     assert width % (2 * heads) == 0
+
+
+@pytest.mark.parametrize(("width", "heads"), [(12, 1), (16, 1), (32, 2), (48, 3), (64, 4), (80, 5), (56, 4)])
+def test_heads_of_one_width_at_every_size(width: int, heads: int) -> None:
+    assert heads_for(width, near=16) == heads

@@ -28,6 +28,7 @@ CHOICES: list[dict[str, Any]] = [
     {"mlp": "swiglu"},
     {"mlp": "relu2", "mlp_ratio": 3.0},
     {"heads": 4},
+    {"head_width": 16},
     {"heads": 4, "kv_heads": 2, "qk_norm": True},
     {"positions": "learned"},
     {"positions": "none", "heads": 1},
@@ -91,6 +92,7 @@ def test_what_a_family_cannot_be_is_refused(asked: dict[str, Any], says: str) ->
     ("family", "asked", "says"),
     [
         ("decoder", {"heads": 3}, "model.heads: must divide the width of 32"),
+        ("decoder", {"heads": 4, "head_width": 8}, "model.head_width: give this or model.heads"),
         ("decoder", {"heads": 4, "kv_heads": 3}, "model.kv_heads: must divide the 4 heads"),
         ("moe", {"top_k": 9}, "model.top_k: from 1 to model.experts = 8"),
     ],

@@ -30,24 +30,19 @@ PARTS = {
 }
 
 
-def forget() -> None:
-    for function in (code.digest_of, code.module_file):
-        function.cache_clear()
-
-
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package that digests are taken of."""
     for wing in ("data", "models", "recipe", "training", "study"):
         shutil.copytree(PACKAGE / wing, tmp_path / wing, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "HOME", tmp_path)
-    forget()
+    code.forget_files()
     yield tmp_path
-    forget()
+    code.forget_files()
 
 
 def digests() -> dict[str, str | None]:
-    forget()
+    code.forget_files()
     return {root: code.digest_of(root) for root in PARTS}
 
 
@@ -144,19 +139,19 @@ def test_a_family_of_a_strangers_is_covered_with_its_helpers(
     inner.write_text("def gate(x):\n    return x\n")
     monkeypatch.syspath_prepend(tmp_path)
     for root, helper in (("my_gru", gates), ("my_package.families.gru", inner)):
-        forget()
+        code.forget_files()
         before = code.digest_of(root)
         assert before is not None
         helper.write_text("def gate(x):\n    return x  # the same\n")
-        forget()
+        code.forget_files()
         assert code.digest_of(root) == before
         helper.write_text("def gate(x):\n    return 2 * x\n")
-        forget()
+        code.forget_files()
         assert code.digest_of(root) != before
     assert "scaling.models.blocks" in code.reached("my_gru")
     assert code.digest_of("nobody_has_this.family") is None
     assert code.digest_of("scaling.models.gone") == "missing"
-    forget()
+    code.forget_files()
 
 
 def test_changed_parts_are_named_with_both_digests() -> None:

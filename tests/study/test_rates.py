@@ -9,11 +9,12 @@ import yaml
 from analysis.sweeps.rates import BestRate, best_rates, fit_rule
 from analysis.table import load_runs
 from experiments.learning_rate.__main__ import KEPT, main
+from experiments.optimizers import __main__ as optimizers
 from experiments.recipe.__main__ import KEPT as RECIPE
 from scaling.study import compose
 from scaling.study.config import RateRule
 from scaling.study.plan import plan_study
-from scaling.study.rates import default_learning_rate
+from scaling.study.rates import BATCH, default_learning_rate
 from scaling.study.sources import config_folder
 
 
@@ -34,12 +35,27 @@ def test_the_default_is_what_the_kept_study_says(family: str) -> None:
     if family == "decoder.muon":
         kept_runs = load_runs(RECIPE).rows.query("study == 'rates'")
         cells = best_rates(kept_runs)
+        wider = (BATCH / kept_runs["batch_tokens"].iloc[0]) ** 0.5
     else:
         cells = [cell for cell in best_rates(load_runs(KEPT).rows) if cell.family == family]
+        wider = 1.0
     assert len({cell.params for cell in cells}) >= 3
     rule = fit_rule(cells)
     kept = MEASURED[family]
-    assert (kept.rate, kept.params_exponent) == pytest.approx((rule.rate, rule.exponent), rel=5e-3)
+    assert (kept.rate, kept.params_exponent) == pytest.approx((wider * rule.rate, rule.exponent), rel=5e-3)
+
+
+def test_optimizers_are_compared_at_the_rates_that_their_sweep_found() -> None:
+    rates = {}
+    for name in ("optimizers", "optimizer_rates"):
+        rates[name] = yaml.safe_load((config_folder() / "study" / f"{name}.yaml").read_text())
+    printed = optimizers.rules(load_runs(optimizers.FOLDER / "rates.csv").rows)
+    for name, rule in rates["optimizers"]["rates"].items():
+        assert (
+            f"  as rates: {name}: {{rate: {rule['rate']}, params_exponent: {rule['params_exponent']}}}"
+            in printed
+        )
+    assert not any("EDGE" in line for line in printed)
 
 
 def test_the_rate_follows_the_root_of_the_batch() -> None:

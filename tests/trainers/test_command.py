@@ -66,7 +66,7 @@ def test_a_sweep_is_planned_run_fitted_and_not_run_again(
     record = next(r for r in found.done if r.width == 64 and r.tokens == 292 * 1024 + 1024)
     assert (record.params, record.seed, record.learning_rate) == (98304, 0, 1e-3)
     assert (record.flops, record.steps, record.attempts) == (6.0 * 98304 * record.tokens, 293, 1)
-    assert record.versions["script"].startswith("tiny_train.py ")
+    assert record.versions["code.script"].startswith(f"{SCRIPT} ")
     capsys.readouterr()
     assert run(tmp_path, *sweep) == 0
     assert "all 12 runs are done already" in capsys.readouterr().out
@@ -79,6 +79,89 @@ def test_a_sweep_is_planned_run_fitted_and_not_run_again(
     assert "12 done, 0 diverged, 0 failed, 0 missing of 12 planned" in capsys.readouterr().out
     main(["evaluate", home, "--tasks", "recall"])
     assert "trained by another program (command)" in "".join(capsys.readouterr())
+
+
+MODEL = """
+from torch import nn
+def build(width, depth, vocab, context=8):
+    blocks = [nn.Linear(width, 3 * width, bias=False) for _ in range(depth)]
+    return nn.Sequential(nn.Embedding(vocab, width), *blocks, nn.Linear(width, vocab, bias=False))
+def without_vocabulary(width):
+    return nn.Linear(width, width)
+def of_layers(width, vocab, layers):
+    return nn.Linear(width, width)
+def words(vocab):
+    return "none"
+"""
+
+
+def test_n_is_counted_on_the_users_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "counted_model.py").write_text(MODEL)
+    plan = plan_study(study(tmp_path, "model.width=32,64", "trainer.params=counted_model.py:build"))
+    assert [trunk.params for trunk in plan.trunks] == [2 * 3 * 32**2, 2 * 3 * 64**2]
+    for name, said in {
+        "without_vocabulary": "no parameter 'vocab'",
+        "of_layers": "'layers' is no name of a run",
+        "words": "not a torch.nn.Module",
+        "missing": "no function 'missing'",
+    }.items():
+        with pytest.raises(PlanError, match=said):
+            plan_study(study(tmp_path, f"trainer.params=counted_model.py:{name}"))
+    with pytest.raises(PlanError, match="no such file"):
+        plan_study(study(tmp_path, "trainer.params=none.py:build"))
+
+
+def a_script_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, str]:
+    """A script that imports a helper, named relative to the working directory; and its command."""
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "train.py"
+    script.write_text("import helper\n" + SCRIPT.read_text())
+    (tmp_path / "helper.py").write_text("RATE = 1\n")
+    return script, COMMAND.replace(str(SCRIPT), "train.py")
+
+
+def test_an_edited_script_is_noticed_and_a_comment_is_no_edit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, command = a_script_of_ones_own(tmp_path, monkeypatch)
+    assert run(tmp_path, command=command) == 0
+    script.write_text("# other words\n" + script.read_text())
+    capsys.readouterr()
+    assert main(["status", str(tmp_path / "runs/mine")]) == 0
+    assert "other code" not in capsys.readouterr().out
+    (tmp_path / "helper.py").write_text("RATE = 2\n")
+    assert main(["status", str(tmp_path / "runs/mine")]) == 0
+    assert "./train.py" in capsys.readouterr().out
+    assert run(tmp_path, command=command) == 0
+    assert "--retrain-changed" in capsys.readouterr().out
+    (before,) = records(tmp_path).done
+    assert run(tmp_path, command=command, flags=("--retrain-changed",)) == 0
+    (after,) = records(tmp_path).done
+    assert before.versions["code.script"] != after.versions["code.script"]
+    assert main(["status", str(tmp_path / "runs/mine")]) == 0
+    assert "./train.py" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["--restart", "--accept-change"])
+def test_an_interrupted_command_does_not_go_on_with_another_script_unasked(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, command = a_script_of_ones_own(tmp_path, monkeypatch)
+    place = {"command": command + " --fail={fails}"}
+    assert run(tmp_path, "trainer.names.fails=silent", **place) == 1
+    script.write_text(script.read_text().replace("1.03", "1.02").replace('!= "silent"', '!= "never"'))
+    capsys.readouterr()
+    assert run(tmp_path, "trainer.names.fails=silent", **place) != 0
+    said = "".join(capsys.readouterr())
+    assert "./train.py" in said
+    assert "--restart" in said
+    assert "--accept-change" in said
+    assert run(tmp_path, "trainer.names.fails=silent", **place, flags=(flag,)) == 0
+    (record,) = records(tmp_path).done
+    assert ("accepted" in record.versions) == (flag == "--accept-change")
+    printed = next((tmp_path / "runs/mine").glob("*/command/log.txt")).read_text()
+    assert ("resuming from step" in printed) == (flag == "--accept-change")
 
 
 def test_a_name_of_ones_own_parts_arms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,11 +341,11 @@ def all_gone(pids: list[int], seconds: float = 5) -> bool:
 def test_a_command_that_takes_too_long_ends_with_all_its_children(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(tmp_path, "trainer.timeout=0.5", command=f"{COMMAND} --fail=hang") == 1
+    assert run(tmp_path, "trainer.timeout=3", command=f"{COMMAND} --fail=hang") == 1
     pids = json.loads(wait_for("runs/*/*/command/out/pids.json", tmp_path).read_text())
     assert all_gone(pids)
     main(["status", str(tmp_path / "runs" / "mine")])
-    assert "ran longer than trainer.timeout=0.5 s" in capsys.readouterr().out
+    assert "ran longer than trainer.timeout=3 s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
