@@ -280,5 +280,7 @@ def _say(value: float) -> str:
 
 def all_plain(texts: Iterable[str], role: Role) -> bool:
     """Decide whether every text is a number that can be read in one way only, as float() reads it."""
-    forms = {form_of(text) for text in texts if not _SURE.fullmatch(text)}
+    forms = {
+        ("point" if "." in text else "whole") if _SURE.fullmatch(text) else form_of(text) for text in texts
+    }
     return forms <= {"whole", "point"} or (role == "real" and forms <= {"point", "point or dots"})
