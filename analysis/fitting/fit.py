@@ -12,12 +12,15 @@ import numpy as np
 from analysis.fitting.bootstrap.draws import draw
 from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.cells import Cells
 from analysis.fitting.certificate import Certificate, certify
 from analysis.fitting.checks import FitWarning, doubts_about_fit, doubts_about_runs, refuse
-from analysis.fitting.recipe import Recipe, solve_from
-from analysis.fitting.runs import FitError, Runs
+from analysis.fitting.recipe import Recipe, near_minima, solve_from
+from analysis.fitting.runs import FitError, Runs, spread_out
 from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.law import Array, Law
+
+MANY = 4000  # runs from which starts are followed on some of them first
 
 __all__ = ["Bootstrap", "Fit", "FitError", "FitWarning", "fit_runs"]
 
@@ -187,7 +190,13 @@ def fit_runs(
     form = recipe.form(data)
     refuse(runs, recipe, len(form.names))
     weights, log_loss = runs.relative_weights[None], data.log_loss[None]
-    starts = form.starts(weights, log_loss, thorough=True)[:, 0]
+    if runs.n > MANY and not isinstance(form, Cells):  # some of the runs lead to where all have their minima
+        some = spread_out(runs.n)
+        small, own = recipe.form_by_run(data.take(some)), (weights[:, some], log_loss[:, some])
+        starts = near_minima(recipe, small, small.starts(*own, thorough=True)[:, 0], *own)
+        starts = np.clip(starts, form.lower, form.upper)
+    else:
+        starts = form.starts(weights, log_loss, thorough=True)[:, 0]
     if recipe.fixed or recipe.ties:
         # What is held may leave the law's own starts in other valleys; one more is the free law's minimum.
         free = replace(recipe, fixed={}, ties=()).form(data)

@@ -9,11 +9,13 @@ import numpy as np
 from analysis.fitting.bootstrap.replicates import Bootstrap, replicates
 from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.losses import Robust
-from analysis.fitting.recipe import solve
+from analysis.fitting.recipe import solve, solve_near
 from analysis.fitting.runs import FitError
 from analysis.laws.law import Array
 
-BLOCK = 25  # samples solved at a time
+BLOCK = 25  # samples solved at a time, fewer of many runs
+NEAR = 2000  # runs from which a sample's minimum is next to that of the runs themselves
+ROOM = 1 << 16  # samples × runs at a time
 PLAIN = 0.1  # share of all samples that, once they are as large, show that the law is not rejected
 SPARE = 3  # runs more than the wider law has parameters, without which its residuals say nothing
 
@@ -86,7 +88,7 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
     observed = narrow.objective / wide.objective
     as_large = done = 0
     while done < resamples and as_large < PLAIN * (1 + resamples):
-        block = slice(done, done + BLOCK)
+        block = slice(done, done + max(4, min(BLOCK, ROOM // fit.runs.n)))
         deviations = drawn.log_loss[block] - predicted
         left = [_least_squares(each, weights[block], predicted, deviations) for each in (narrow, wide)]
         as_large += int((left[0] / left[1] >= observed * (1 - 1e-9)).sum())
@@ -110,5 +112,7 @@ def _least_squares(fit: Fit, weights: Array, predicted: Array, deviations: Array
     form, total, mean = fit.form.merged(weights, deviations)
     _, _, centre = fit.form.merged(weights, np.broadcast_to(predicted, weights.shape))
     within = 0.5 * ((weights * deviations**2).sum(axis=1) - (total * mean**2).sum(axis=1))
-    least: Array = solve(fit.recipe, form, total, centre + mean, fit.theta[None]).objective + within
+    solver = solve_near if total.shape[1] > NEAR else solve
+    solved = solver(fit.recipe, form, total, centre + mean, fit.theta[None])
+    least: Array = solved.objective + within
     return least

@@ -27,6 +27,7 @@ FEW = 8  # replicates at a time that LAPACK solves faster than elimination writt
 FRESH = 1e-2  # damping below which, as long as steps succeed, the IRLS Hessian of an earlier one will do
 TILT = 0.1  # extra damping along the diagonal turns a step in a curved valley towards the gradient
 FIRST_DAMPING = 0.03
+NEAR_DAMPING = 1e-6  # from the minimum of almost the same losses, where the exact Hessian can be trusted
 LEAST_DAMPING = 1e-8  # small enough not to slow a direction that the runs hardly determine
 NOISE = (
     1e-14  # to which a sum over runs is known, relative: gradients say more than it does of a flat direction
@@ -72,6 +73,7 @@ def minimise(
     space: Space = "log",
     steps: int = 200,
     quick: float | Array = 0.0,
+    first_damping: float = FIRST_DAMPING,
 ) -> Solution:
     """Minimise from theta (R, p), with weights (R, n) and log losses (R, n), or (1, n) for all alike.
 
@@ -86,7 +88,7 @@ def minimise(
     chart = Chart(form)
     tilt = 1 + TILT * np.eye(p)
     floor = ROUNDING * weights.sum(axis=1)
-    damping = np.full(R, FIRST_DAMPING)
+    damping = np.full(R, first_damping)
     active = np.arange(R)
     early = np.broadcast_to(quick, R)
     rough = np.ones(R, dtype=bool)  # where the IRLS Hessian is needed afresh

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.fitting.cells import by_cell
 from analysis.fitting.losses import Robust
-from analysis.fitting.newton import Solution, Space, minimise, objective
+from analysis.fitting.newton import FIRST_DAMPING, NEAR_DAMPING, Solution, Space, minimise, objective
 from analysis.fitting.runs import Runs
 from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.law import Array, Law
@@ -99,6 +99,12 @@ def solve(recipe: Recipe, form: Form, weights: Array, log_loss: Array, hints: Ar
     return best_of([_polish(recipe, form, start, weights, log_loss, quick=QUICK) for start in starts])
 
 
+def solve_near(recipe: Recipe, form: Form, weights: Array, log_loss: Array, theta: Array) -> Solution:
+    """The minimum next to theta (1, p) for each of R replicates of so many runs that all minima lie close."""
+    start = np.repeat(theta, len(weights), axis=0)
+    return _polish(recipe, form, start, weights, log_loss, quick=QUICK, first_damping=NEAR_DAMPING)
+
+
 def _polish(
     recipe: Recipe,
     form: Form,
@@ -107,9 +113,10 @@ def _polish(
     log_loss: Array,
     steps: int = 200,
     quick: float | Array = 0.0,
+    first_damping: float = FIRST_DAMPING,
 ) -> Solution:
     for robust in recipe.robust.smooth():
-        solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps, quick)
+        solution = minimise(form, theta, weights, log_loss, robust, recipe.space, steps, quick, first_damping)
         theta = solution.theta
     theta = form.canonical(solution.theta)
     rows = (theta != solution.theta).any(axis=1)
@@ -147,6 +154,14 @@ def solve_from(
             getattr(solution, name)[lost] = getattr(rest, name)
         solution.iterations[lost] += rest.iterations
     return solution
+
+
+def near_minima(recipe: Recipe, form: Form, starts: Array, weights: Array, log_loss: Array) -> Array:
+    """Where S starts (S, p) lead on some of the runs, the lowest first and `FINALISTS` at most."""
+    W = np.repeat(weights, len(starts), axis=0)
+    raced = _polish(recipe, form, starts, W, log_loss, quick=JOINING)
+    found: Array = raced.theta[np.argsort(raced.objective, kind="stable")[:FINALISTS]]
+    return found
 
 
 def best_of(solutions: Sequence[Solution]) -> Solution:

@@ -16,6 +16,8 @@ from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 if TYPE_CHECKING:  # pandas takes half a second, and a plan needs none of it
     from analysis.table import RunTable
 
+SEEN = 1000  # of many runs, by how many it is tried what then holds for all
+GOLDEN = 0.6180339887498949  # multiples of it, modulo 1, are spread out evenly
 COLUMNS = {"N": "params", "D": "tokens", "U": "tokens_unique", "C": "flops", "x": "x"}  # letter → our column
 
 
@@ -178,3 +180,9 @@ def _column(name: str, values: npt.ArrayLike) -> Array:
     if column.ndim != 1:
         raise FitError(f"{name} must be one number a run; got an array of shape {column.shape}.")
     return column
+
+
+def spread_out(n: int) -> npt.NDArray[np.int64]:
+    """About `SEEN` of n places, over all of them and in step with nothing."""
+    places: npt.NDArray[np.int64] = np.unique((np.arange(SEEN) * GOLDEN % 1.0 * n).astype(np.int64))
+    return places

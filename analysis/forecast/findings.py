@@ -21,6 +21,7 @@ from analysis.fitting.sensitivity import sensitivity
 from analysis.forecast.along import Slice, pareto_places, slices_of
 from analysis.forecast.isoflop import Comparison, compare_approaches
 from analysis.forecast.names import name_warnings
+from analysis.forecast.rolling import CUTS, MANY, few_cuts
 from analysis.forecast.select import (
     ALONE,
     Ensemble,
@@ -33,8 +34,8 @@ from analysis.forecast.select import (
 from analysis.laws.registry import FITTED, law_named
 from analysis.table import RunTable, split_comparable
 
-MANY = 1000  # runs from which the test of lack of fit draws fewer samples
-SAMPLES = (499, 99)  # for few runs, and for many
+SAMPLES = {1000: 499, MANY: 99}  # up to so many runs, the samples of the test of lack of fit
+LEAST_SAMPLES = 39  # of more: a law is rejected at 95 % where no sample, or one, misses as much
 REPEATS = 1 - 1e-3  # unique over seen tokens, below which data repeats
 
 
@@ -131,7 +132,13 @@ def runs_of(table: RunTable, laws: Sequence[str]) -> Runs:
 
 
 def fit_part(table: RunTable, question: Question) -> Findings:
-    """Fit one comparable part; see `fit_study`."""
+    """Fit one comparable part; see `fit_study`. Of many runs, fewer rolling forecasts and samples will do."""
+    if len(table) > MANY:
+        said = (
+            f"of {len(table):,} runs, laws are compared by {len(few_cuts(len(table)))} rolling forecasts in "
+            f"place of {len(CUTS)}, and tested for lack of fit by {LEAST_SAMPLES} samples at most"
+        )
+        table = replace(table, notes=(*table.notes, said))
     maker = _Maker(table, question)
     try:
         inputs = () if question.laws else inputs_of(table)
@@ -229,7 +236,9 @@ class _Maker:
             return None
         try:
             runs = runs_of(self.table, tuple(self.fits))
-            ranking = rank_laws(runs, tuple(self.fits), robust=robust_for(runs), fits=self.fits)
+            ranking = rank_laws(
+                runs, tuple(self.fits), cuts=few_cuts(runs.n), robust=robust_for(runs), fits=self.fits
+            )
         except FitError as error:
             self.refusals.append(f"ensemble of laws: {error}")
             return None
@@ -249,7 +258,8 @@ def _tested(fit: Fit) -> tuple[FitWarning, ...]:
     if fit.law.wider is None:
         return ()
     try:
-        found = lack_of_fit(fit, resamples=SAMPLES[fit.n_runs > MANY])
+        samples = next((count for most, count in SAMPLES.items() if fit.n_runs <= most), LEAST_SAMPLES)
+        found = lack_of_fit(fit, resamples=samples)
     except FitError:  # too few runs for the wider law: nothing is known against this one
         return ()
     if not found.rejected():
@@ -259,7 +269,7 @@ def _tested(fit: Fit) -> tuple[FitWarning, ...]:
             "lack-of-fit",
             f"the {found.law} law is rejected: what it leaves over has the shape of the {found.against} law, "
             f"which fits within {100 * found.rms_against:.2g} % (rms) against {100 * found.rms:.2g} % "
-            f"(p = {found.p:.2g}). Its intervals do not allow for that.",
+            f"(p = {found.p:.2g} by {found.resamples} samples). Its intervals do not allow for that.",
         ),
     )
 

@@ -19,6 +19,7 @@ from analysis.laws.law import Array
 
 ALONE = Bootstrap(resamples=0)
 CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # shares of the runs, by compute, that are held out
+MANY = 5000  # runs from which every other cut says enough
 END = (0.25,)  # the one cut of a curve: a law of six parameters takes a second to fit
 STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
 LEAST_FREEDOM = 2.0
@@ -38,8 +39,13 @@ class Cut:
 
 
 def cuts_for(runs: Runs) -> tuple[float, ...]:
-    """The cuts that runs can pay for."""
-    return END if tuple(runs.inputs) == ("x",) else CUTS
+    """The cuts that runs can pay for: every other one of more than `MANY`."""
+    return END if tuple(runs.inputs) == ("x",) else few_cuts(runs.n)
+
+
+def few_cuts(n: int) -> tuple[float, ...]:
+    """The cuts of n runs."""
+    return CUTS[::2] if n > MANY else CUTS
 
 
 def roll(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -167,14 +167,7 @@ class _Bundle:
 def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], sizes: int) -> Slices:
     bundles = _bundles(runs, compute)
     grid = _grid(bundles, sizes, budgets) if isinstance(budgets, int) else np.log(np.asarray(budgets, float))
-    points = [np.empty((5, 0))]
-    for each in bundles:
-        inside = np.flatnonzero((grid >= each.log_c[0] - 1e-9) & (grid <= each.log_c[-1] + 1e-9))
-        at = np.clip(grid[inside], each.log_c[0], each.log_c[-1])
-        both = scipy.interpolate.PchipInterpolator(each.log_c, np.stack([each.log_d, each.log_loss], axis=1))
-        D, loss = np.exp(both(at)).swapaxes(0, 1)
-        budget, N, group = np.broadcast_arrays(inside[:, None], each.N, each.group)
-        points.append(np.stack([budget, N, D, loss, group]).transpose(0, 2, 1).reshape(5, -1))
+    points = [np.empty((5, 0)), *_at_budgets(bundles, grid)]
     table = np.concatenate(points, axis=1)
     table = table[:, np.lexsort(table[[0, 1, 4]])]  # trunk by trunk, whoever shares its budgets
     enough = [i for i in range(len(grid)) if len(np.unique(table[1, table[0] == i])) >= sizes]
@@ -196,6 +189,32 @@ def _interpolated(runs: Runs, compute: Array, budgets: int | Sequence[float], si
         flops=np.exp(grid[enough])[np.searchsorted(enough, budget)],
         interpolated=True,
     )
+
+
+def _at_budgets(bundles: Sequence[_Bundle], grid: Array) -> Iterator[Array]:
+    """Budget, N, D, loss and group (5, m) of each trunk at every budget of a log grid that it reaches.
+
+    Monotone cubics know distances only, so bundles whose budgets lie equally far apart, as those of many
+    sizes on one grid of tokens do, share one computation.
+    """
+    alike: dict[bytes, list[_Bundle]] = {}
+    for each in bundles:
+        alike.setdefault(np.round(each.log_c - each.log_c[0], 9).tobytes(), []).append(each)
+    for members in alike.values():
+        x = members[0].log_c - members[0].log_c[0]
+        y = [np.stack([each.log_d, each.log_loss], axis=1) for each in members]
+        cubics = scipy.interpolate.PchipInterpolator(x, np.concatenate(y, axis=2)).c  # (4, b - 1, 2, trunks)
+        trunks = [len(each.group) for each in members]
+        N, low, high = np.repeat(
+            [(each.N, each.log_c[0], each.log_c[-1]) for each in members], trunks, axis=0
+        ).T
+        trunk, budget = np.nonzero((grid >= low[:, None] - 1e-9) & (grid <= high[:, None] + 1e-9))
+        at = np.clip(grid[budget] - low[trunk], 0.0, x[-1])
+        piece = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
+        powers = (at - x[piece])[:, None] ** np.arange(3, -1, -1)
+        D, loss = np.exp(np.einsum("mk,mkq->qm", powers, cubics.transpose(1, 3, 0, 2)[piece, trunk]))
+        group = np.concatenate([each.group for each in members])
+        yield np.stack([budget, N[trunk], D, loss, group[trunk]])
 
 
 def _bundles(runs: Runs, compute: Array) -> list[_Bundle]:

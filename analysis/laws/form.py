@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.laws.law import Array, Law
 
@@ -53,6 +54,11 @@ class Data:
         log_loss = np.log(loss)
         centre = float(np.median(log_loss)) if centred else 0.0
         return cls({k: x - centres[k] for k, x in logs.items()}, centres, log_loss - centre, centre)
+
+    def take(self, rows: npt.NDArray[np.int64]) -> Data:
+        """Some of the runs, in the same coordinates."""
+        inputs = {name: x[rows] for name, x in self.inputs.items()}
+        return Data(inputs, self.centres, self.log_loss[rows], self.centre)
 
 
 @dataclass(frozen=True)

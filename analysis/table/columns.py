@@ -56,12 +56,14 @@ QUANTITIES = (
 # but N, D, C and L as they are: `d` is a width as often as it is data.
 _ALIASES = """
 params: N n_params num_params parameters n_parameters num_parameters parameter_count param_count params_count
-  model_size model_params model_parameters
+  model_size model_params model_parameters number_of_params number_of_parameters no_of_params
+  no_of_parameters
 params_total: total_params n_params_total num_params_total total_parameters n_total num_total_params
   n_total_params params_with_embedding params_with_embeddings params_with_emb n_with_emb
 tokens: D n_tokens num_tokens num_token train_tokens training_tokens num_train_tokens n_train_tokens
   total_train_tokens tokens_seen seen_tokens tokens_trained trained_tokens total_tokens num_training_tokens
-  n_training_tokens training_tokens_seen
+  n_training_tokens training_tokens_seen num_input_tokens_seen number_of_tokens no_of_tokens
+  number_of_training_tokens
 tokens_unique: unique_tokens num_unique_tokens n_unique_tokens unique_train_tokens unique_data_tokens
 epochs: num_epochs n_epochs num_train_epochs
 flops: C flop compute training_flop training_flops train_flop train_flops total_flops total_flop
@@ -83,63 +85,51 @@ depth: n_layers n_layer num_layers num_hidden_layers
 seed: random_seed rep replicate
 seconds: runtime wall_clock_seconds
 trunk_id: trunk
-status: state run_state run_status job_state job_status slurm_state
 """
 ALIASES: dict[str, tuple[str, ...]] = {
     ours: tuple(names.split())
     for ours, names in re.findall(r"^(\w+):((?:.|\n  )*)", _ALIASES, flags=re.MULTILINE)
 }
 
-# Columns of truth values that say whether a run has a result, and what a true cell means.
-FLAGS = {
-    **dict.fromkeys(
-        [
-            "finished",
-            "is_finished",
-            "completed",
-            "is_complete",
-            "is_completed",
-            "is_done",
-            "success",
-            "succeeded",
-        ],
-        "done",
-    ),
-    **dict.fromkeys(["diverged", "is_diverged", "has_diverged"], "diverged"),
-    **dict.fromkeys(
-        [
-            "crashed",
-            "is_crashed",
-            "has_crashed",
-            "failed",
-            "is_failed",
-            "has_failed",
-            "killed",
-            "preempted",
-            "oom",
-        ],
-        "failed",
-    ),
-}
 _EMBEDDING_FREE = re.compile(
     r"(n|num|params|parameters|n_params|num_params|model)?_?(no|non|wo|without|excl|excluding)_?"
     r"(emb|embd|embed|embedding|embeddings)(_(n|params?|parameters|size))?"
 )
+# Our unit behind a name says nothing new: `Val Loss (nats)`, `D [tokens]`.
+_OWN_UNIT = {
+    ours: re.compile(rf"\s*[(\[]\s*({unit})\s*[)\]]\s*$", re.IGNORECASE)
+    for ours, unit in {
+        "loss": r"nats?|nats?\s*(/|per)\s*token",
+        "params": r"params?|parameters?|count",
+        "tokens": r"tokens?|count",
+        "flops": r"flops?",
+    }.items()
+}
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # in runState and valLoss
-# How W&B and others mark a run's settings and results; `config.lr` is `lr`.
-_SECTION = re.compile(r"(config|summary|hparams|hyperparameters|args|metrics)[./]", re.IGNORECASE)
+# How W&B, MLflow, Neptune and Optuna mark a run's settings and results; `config.lr` is `lr`.
+_SECTION = re.compile(
+    r"^((configs?|summary|hparams|hyperparameters|args|metrics|parameters|sys|tags|attributes)[./]+"
+    r"|params(\.+|/+(?!tokens?\b|D\b))|user_attrs_)(?=.)",
+    re.IGNORECASE,
+)
+
+
+def without_section(name: str) -> str:
+    """A name without the section it stands in: `config.lr` is lr."""
+    return _SECTION.sub("", name.strip(), count=1)
 
 
 @lru_cache(maxsize=100_000)
 def plain(name: str) -> str:
     """A name without case, punctuation and the section it stands in: `config.Model Size` is model_size."""
-    return re.sub(r"[^a-z0-9]+", "_", _SECTION.sub("", name.strip(), count=1).casefold()).strip("_")
+    return re.sub(r"[^a-z0-9]+", "_", without_section(name).casefold()).strip("_")
 
 
 def means(theirs: str, ours: str) -> bool:
     """Whether a column of a stranger's can only be the one of ours."""
     known = ALIASES.get(ours, ())
-    if len(short := _SECTION.sub("", theirs.strip(), count=1)) == 1:
+    theirs = _OWN_UNIT[ours].sub("", theirs) if ours in _OWN_UNIT else theirs
+    if len(short := without_section(theirs)) == 1:
         return short in known
     for word in (plain(theirs), plain(_CAMEL.sub("_", theirs))):
         if (word == ours and ours != "x") or word in known:

@@ -60,7 +60,7 @@ def find_copies(
     trunks = raw.columns.get("trunk_id")
     uses = Counter(ids or ())
     found: dict[int, str] = {}
-    for group in groups.values():
+    for group in (members for members in groups.values() if len(members) > 1):
         for first, again in _alike(group, loss):
             if first in found or again in found:
                 continue

@@ -9,16 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.table.columns import SHARES, is_known
+from analysis.table.delimiters import WITHOUT_EMPTY_CELLS, choose_delimiter, name_rows, skip_preamble
 from analysis.table.headers import count_header_rows, is_index_row, name_columns, names_columns
 from analysis.table.nested import flatten_objects
 from analysis.table.numbers import is_number, shorten
 from analysis.table.raw import Raw, refuse_long_lines, refuse_repeated_names, refuse_too_many_cells
 from analysis.table.wide import unpivot_chart
 
-_DELIMITERS = (",", "\t", ";", "|")
-_SAMPLE = 200  # rows that decide on the delimiter
-_SEPARATOR_LINE = re.compile(r'"?sep=(?P<delimiter>.)"?[ \t,;]*', re.IGNORECASE)
-_RULE = re.compile(r":?-{2,}:?")  # between header and rows of a Markdown table
+_SAMPLE = 200  # rows that are looked at for names of quantities
+_RULE = re.compile(r":?-+:?")  # between header and rows of a Markdown table
 _INVISIBLE = str.maketrans({"\u00a0": " ", "\u202f": " ", "\ufeff": "", "\u200b": "", "\u200e": ""})
 _TITLES = 5  # lines above a header that may name the table
 
@@ -33,21 +32,25 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     """Rows of a delimited text, and its delimiter.
 
     The delimiter is the one under which the rows have as many cells as the header, and most of them numbers:
-    a comma in a header or in a number decides nothing. Comments (`#`), blank lines and an Excel `sep=;` line
-    are skipped; a header of several rows is joined; a W&B chart becomes one row a run and step.
+    a comma in a header or in a number decides nothing. Cells may be parted by spaces too, or be LaTeX's.
+    Comments (`#`), blank lines and an Excel `sep=;` line are skipped; a header of several rows is joined; a
+    W&B chart becomes one row a run and step.
 
     Raises:
         ValueError: text that is not delimited, or two columns of one name.
     """
     raw = Raw(source, {}, [])
     refuse_long_lines(source, text)
-    skipped, delimiter, comments, body = _skip_preamble(text)
-    delimiter = delimiter or _choose_delimiter(body)
+    skipped, delimiter, comments, body = skip_preamble(text)
+    if not delimiter:
+        delimiter, body = choose_delimiter(body)
     lines = list(_parse(source, body, delimiter, skipped))
     lines = [line for line in lines if not all(cell == "" or _RULE.fullmatch(cell) for cell in line.cells)]
     _restore_commented_header(comments, delimiter, lines)
     if not lines:
         return raw, delimiter
+    if delimiter in WITHOUT_EMPTY_CELLS:
+        name_rows(lines[0].cells, [line.cells for line in lines[1:]])
     _trim_empty_ends(lines)
     _drop_titles(raw, lines)
     _refuse_transposed(source, lines)
@@ -61,51 +64,6 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     _drop_unnamed(raw)
     flatten_objects(raw)
     return unpivot_chart(raw), delimiter
-
-
-def _skip_preamble(text: str) -> tuple[int, str, list[str], str]:
-    """Lines skipped, the delimiter that a `sep=` line names, comments, and the rest of the text."""
-    delimiter, comments, skipped, start = "", [], 0, 0
-    for line in io.StringIO(text, newline=""):
-        separator = _SEPARATOR_LINE.fullmatch(line.rstrip("\r\n")) if not delimiter else None
-        if separator:
-            delimiter = separator["delimiter"]
-        elif line.startswith("#"):
-            comments.append(line.rstrip("\r\n"))
-        elif line.strip():
-            break
-        skipped, start = skipped + 1, start + len(line)
-    if start == len(text) and comments:  # nothing but lines with '#': they are no comments
-        return 0, delimiter, [], text
-    return skipped, delimiter, comments, text[start:]
-
-
-def _choose_delimiter(text: str) -> str:
-    """The delimiter under which most cells are numbers in rows that are as long as the header."""
-    scores: dict[str, float] = {}
-    for delimiter in _DELIMITERS:
-        rows = _sample(text, delimiter)
-        if not rows or len(rows[0]) < 2:
-            continue
-        body = rows[1:]
-        fitting = [row for row in body if len(row) == len(rows[0])]
-        cells = [cell.strip() for row in fitting for cell in row]
-        share = sum(bool(cell) and is_number(cell) for cell in cells) / max(len(cells), 1)
-        scores[delimiter] = len(fitting) / max(len(body), 1) * (0.01 + share)
-    return max(scores, key=lambda d: scores[d]) if scores else ","
-
-
-def _sample(text: str, delimiter: str) -> list[list[str]]:
-    rows: list[list[str]] = []
-    try:
-        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True):
-            if any(row):
-                rows.append(row)
-            if len(rows) > _SAMPLE:
-                break
-    except csv.Error:
-        pass  # a cell beyond csv's limit of length, under a delimiter that may be the wrong one
-    return rows
 
 
 def _parse(source: str, text: str, delimiter: str, skipped: int) -> Iterator[_Line]:
@@ -132,11 +90,11 @@ def _restore_commented_header(comments: Sequence[str], delimiter: str, lines: li
     """
     if not comments or not lines:
         return
-    index = re.match(rf"#\s*{re.escape(delimiter)}", comments[-1])
+    index = None if delimiter == " " else re.match(rf"#\s*{re.escape(delimiter)}", comments[-1])
     if not index and not all(map(is_number, filter(None, lines[0].cells))):
         return
     text = comments[-1] if index else comments[-1].lstrip("# \t")
-    header = [name.strip() for name in next(csv.reader([text], delimiter=delimiter))]
+    header = [name.strip() for name in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
     if len(header) == len(lines[0].cells) and not (index and set(header[1:]) == {""}):
         lines.insert(0, _Line("header", header))
 
@@ -226,11 +184,12 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
     left_out: list[str] = []
     good: list[_Line] = []
     order: list[int] | None = None  # of the header, in the rows below one that turns it round
+    names = {name for name in header if name and not is_number(name)}
     for line in lines:
         if id(line) in comments:
             if comments[id(line)]:
                 left_out.append(f"{line.label} is a comment that looks like a row")
-        elif sorted(line.cells) == sorted(header):
+        elif not names.isdisjoint(line.cells) and sorted(line.cells) == sorted(header):
             order = None if line.cells == header else [line.cells.index(name) for name in header]
             if order is None:
                 left_out.append(f"{line.label} repeats the header")
@@ -238,7 +197,7 @@ def _check_lines(raw: Raw, header: list[str], lines: list[_Line]) -> list[_Line]
                 raw.notes.append(
                     f"{line.label} is a header in another order; the rows below it are read in that order"
                 )
-        elif names_columns(line.cells, header):
+        elif not names.isdisjoint(line.cells) and names_columns(line.cells, names):
             raise ValueError(
                 f"{raw.source}, {line.label}: the header of another table; put each table into its own file."
             )

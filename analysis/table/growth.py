@@ -108,6 +108,8 @@ def growing(keys: Iterable[Any], sizes: Sizes) -> list[list[int]]:
             by_key.setdefault(key, []).append(row)
     groups = []
     for group in by_key.values():
+        if len(group) < 2:
+            continue
         tokens, loss = sizes.tokens[group], sizes.loss[group]
         order = np.argsort(tokens, kind="stable")
         same = (np.diff(tokens[order]) == 0) & (np.abs(np.diff(loss[order])) > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from analysis.table.cells import is_empty
 from analysis.table.nested import join_levels
@@ -51,10 +51,10 @@ def is_index_row(row: Sequence[str], header: Sequence[Sequence[str]]) -> bool:
     return named and not is_number(row[0]) and not outside & set(filled[1:])
 
 
-def names_columns(cells: Sequence[str], header: Sequence[str]) -> bool:
-    """Whether a row below the header names columns, and holds no number."""
+def names_columns(cells: Sequence[str], names: Set[str]) -> bool:
+    """Whether a row below the header shares these names with it, and holds no number."""
     filled = [cell for cell in cells if cell]
-    shared = set(filled) & {name for name in header if name and not is_number(name)}
+    shared = names & set(filled)
     return len(shared) >= 2 and 2 * len(shared) >= len(filled) and not any(map(is_number, filled))
 
 

@@ -36,6 +36,8 @@ def read_json(source: str, text: str) -> Raw:
         if isinstance(body, str):  # json.dumps(frame.to_json())
             body = json.loads(body, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError) as error:
+        if _looks_like_lines(text):
+            return read_jsonl(source, text)
         raise ValueError(f"{source}: not JSON: {error}.") from error
     try:
         return _from_body(source, body)
@@ -43,6 +45,12 @@ def read_json(source: str, text: str) -> Raw:
         raise ValueError(f"{source}: {error}; rename or drop one.") from error
     except RecursionError as error:
         raise ValueError(f"{source}: objects are nested too deeply for a table.") from error
+
+
+def _looks_like_lines(text: str) -> bool:
+    """Whether each of the first lines is an object: Ray Tune and others call JSON lines `.json`."""
+    lines = [line.strip() for line in text.split("\n", 3)[:3] if line.strip()]
+    return len(lines) > 1 and all(line[0] == "{" and line[-1] == "}" for line in lines[:2])
 
 
 def read_jsonl(source: str, text: str) -> Raw:
@@ -71,6 +79,11 @@ def _from_body(source: str, body: Any) -> Raw:
     table = _shallow(body)
     if {"columns", "data"} <= set(table) and isinstance(table["data"], list):
         return _from_split(source, table)
+    if list(table) == ["columns"] and _all_objects(table["columns"]):  # polars before 1.0
+        series = [_shallow(one) for one in table["columns"]]
+        if all({"name", "values"} <= set(one) and type(one["values"]) is list for one in series):
+            lists = {str(one["name"]): one["values"] for one in series}
+            return _from_lists(source, [list(lists), *_transpose(source, lists)])
     tables = [key for key, value in table.items() if type(value) is list and _all_objects(value)]
     others = [key for key in table if [key] != tables]
     if len(tables) == 1 and not any(map(is_known, others)):  # orient='table', {"runs": [...]}

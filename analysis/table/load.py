@@ -26,6 +26,7 @@ from analysis.table.scores import add_scores
 from analysis.table.screen import Screened, screen
 from analysis.table.sources import read_file, read_frame
 from analysis.table.specs import set_columns, spec_columns
+from analysis.table.status import holds_reasons
 from analysis.table.wandb_runs import read_wandb
 from scaling.records.reading import printable
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
@@ -100,6 +101,7 @@ def load_runs(
             ".jsonl or .parquet file, or wandb://entity/project."
         )
     found = resolve(columns, raw)
+    raw.state_columns = found.states
     raw = filter_rows(raw, found.origins, where, drop)
     raw.notes += [*found.notes, *flagged_notes(raw)]
     return _table(raw, found.origins, path.stem, external=True, checkpoints=checkpoints)
@@ -163,7 +165,11 @@ def _table(
     if not keep:
         said = ", ".join(f"{number} {say_count(kind)}" for kind, number in counts.items() if kind != "used")
         why = "; ".join(map(str, group_reasons(aside)[:5]))
-        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{why and f' {why}.'}")
+        cure = ""
+        if counts["failed"] and raw.state_columns:
+            listed = ", ".join(map(repr, raw.state_columns))
+            cure = f" {listed} say so; --columns status=none fits such rows, too."
+        raise ValueError(f"{raw.source}: no finished run to fit: {said}.{why and f' {why}.'}{cure}")
     notes = raw.notes + screened.notes
     rows = _assemble(raw, origins, screened, keep, notes)
     shown = (*QUANTITIES, "loss") if external else ()
@@ -205,6 +211,7 @@ def _assemble(
     # An expression over one column says all that the column says; one over several does not.
     read = [origin.expression.columns for origin in origins.values()]
     used = {names[0] for names in read if len(names) == 1} | set(raw.index_columns)
+    used |= {name for name in raw.state_columns if not holds_reasons(name)}
     for name, cells in raw.columns.items():
         if name not in used:
             kept = [cells[i] for i in keep]

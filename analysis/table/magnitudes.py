@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 _LEAST = {"params": 1e3, "tokens": 1e4, "flops": 1e9}  # medians below are no language model's
-_MOST_LOSS = 13.0  # nats; a uniform guess over 256k tokens has 12.5
+MOST_LOSS = 13.0  # nats; a uniform guess over 256k tokens has 12.5
 _COMPUTE = (0.2, 200.0)  # C / (6 N D): heads and attention of tiny models give up to 40
 _DATA = (0.15, 5e3)  # D / N: the public tables have medians of 0.6 to 70
 _ENOUGH = 6  # rows whose median says something of their table
@@ -30,7 +30,7 @@ def odd_magnitudes(given: Mapping[str, Array], loss: Array, columns: Mapping[str
     said = [_small(name, given[name], columns) for name in _LEAST if name in given and _is_small(name, given)]
     small = bool(said)
     middle = float(np.median(loss))
-    if middle > _MOST_LOSS and "x" not in given:
+    if middle > MOST_LOSS and "x" not in given:
         said.append(
             f"loss: the median is {middle:g} nats/token, more than a uniform guess over 256k tokens (12.5). "
             "Is it a perplexity, or a sum over tokens?"

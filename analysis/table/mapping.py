@@ -23,6 +23,8 @@ from analysis.table.raw import Raw, excerpt, open_regular
 
 _MOST_BYTES = 8_000  # of a file of mappings
 
+NO_STATUS = "none"  # status=none: rows that say they have no result are rows like others
+
 Columns = Mapping[str, object] | Sequence[str] | str | Path
 
 
@@ -67,6 +69,9 @@ def parse_columns(columns: Columns | None, present: Sequence[str]) -> dict[str, 
             )
         if ours in mapping:
             raise ValueError(f"column mapping: {ours!r} is given twice, from {mapping[ours]} and {theirs!r}.")
+        if ours == "status" and theirs == NO_STATUS and NO_STATUS not in present:
+            mapping[ours] = Origin.of(NO_STATUS)
+            continue
         mapping[ours] = _origin(ours, theirs, present)
         if mapping[ours].column is None and ours in TEXTS:
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,12 @@ _SECTIONS = {
     "summaryMetrics": "summary",
 }
 _LONGEST = 1_000_000  # characters of an object that a cell holds as text
+
+
+_SCALE = re.compile(
+    r"[(\[]?(in )?([kmbgt]|[bmt]n|mio|mrd|(thousand|million|billion|trillion)s?|[×x]? ?1(e|0\^)\d+)\.?[)\]]?",
+    re.IGNORECASE,
+)
 
 
 def flatten_objects(raw: Raw) -> None:
@@ -63,7 +70,11 @@ def join_levels(names: Sequence[Sequence[str]]) -> list[str]:
     short = []
     for parts, joined in zip(names, full, strict=True):
         known = {part for part in parts if part and is_known(part)}
-        short.append(known.pop() if len(known) == 1 else joined)
+        scales = [part for part in parts if _SCALE.fullmatch(part)]  # of a row of units: not to be lost
+        if len(known) != 1:
+            short.append(joined)
+        else:
+            short.append(f"{known.pop()} ({scales[0].strip('()[]')})" if scales else known.pop())
     return [s if short.count(s) == 1 else f for s, f in zip(short, full, strict=True)]
 
 

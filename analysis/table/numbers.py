@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from analysis.table.columns import COUNTS
+from analysis.table.decorations import undecorate
 
 Role = Literal["size", "count", "real"]
 
@@ -23,10 +24,11 @@ _SIZES = (
     *("flops", "flops_6nd"),
 )
 _POWERS = {"k": 3, "thousand": 3, "m": 6, "million": 6, "b": 9, "bn": 9, "g": 9, "billion": 9}
-_POWERS |= {"t": 12, "trillion": 12}
+_POWERS |= {"t": 12, "tn": 12, "trn": 12, "trillion": 12, "mn": 6, "mm": 6, "mln": 6, "bln": 9}
+_POWERS |= {"mio": 6, "mrd": 9, "mds": 9}
 _SUFFIXED = re.compile(
-    rf"(?P<mantissa>.*[0-9.,])\s*(?P<suffix>{'|'.join(sorted(_POWERS, key=len, reverse=True))})?"
-    r"\s*(?:params?|parameters?|tokens?|flops?)?",
+    rf"(?P<mantissa>.*[0-9][.,]?)\s*(?P<suffix>{'|'.join(sorted(_POWERS, key=len, reverse=True))})?\.?"
+    r"\s*(?:params?\.?|parameters?|tokens?|toks?\.?|flops?)?",
     re.ASCII | re.IGNORECASE,
 )
 _EXPONENT = r"(?:[eE][+-]?[0-9]+)?"
@@ -46,6 +48,7 @@ _FORMS: dict[str, re.Pattern[str]] = {
         "marks": rf"{_GROUP}(?:([{_MARKS}])[0-9]{{3}}(?:\1[0-9]{{3}})*)(?:[.,][0-9]+)?",
     }.items()
 }
+_SURE = re.compile(rf"[+-]?(?:[0-9]+|[0-9]*\.[0-9]{{4,}}){_EXPONENT}", re.ASCII)  # of one form only
 _LONGEST = 60  # characters of a size; more are text, and cost time quadratic in their number
 _SAMPLE = 2000  # cells of a column that vote on the decimal mark of a file
 
@@ -64,7 +67,7 @@ def form_of(text: str) -> str:
 
 def is_number(text: str) -> bool:
     """Whether a text is a number in some style, alone or with a size suffix."""
-    return bool(form_of(_mantissa(text)))
+    return bool(form_of(_mantissa(text)) or form_of(_mantissa(undecorate(text, False)[0])))
 
 
 def decimal_mark(columns: Mapping[str, Sequence[Any]], delimiter: str) -> str:
@@ -79,7 +82,7 @@ def decimal_mark(columns: Mapping[str, Sequence[Any]], delimiter: str) -> str:
     votes: Counter[str] = Counter()
     open_commas = marks = False
     for cells in columns.values():
-        texts = [cell.strip() for cell in cells[:_SAMPLE] if isinstance(cell, str)]
+        texts = [undecorate(cell.strip(), False)[0] for cell in cells[:_SAMPLE] if isinstance(cell, str)]
         forms = Counter(form_of(_mantissa(text)) for text in texts if "," in text or "." in text)
         votes[_own_mark(forms, "") if 2 * forms[""] <= forms.total() else ""] += 1
         votes["."] += any(isinstance(cell, float) and not cell.is_integer() for cell in cells[:_SAMPLE])
@@ -108,7 +111,9 @@ class Column:
 
     def read(self) -> None:
         """Fill in values, reasons and styles."""
-        parts = {i: _split(text) if self.role == "size" else (text, 0) for i, text in self.texts.items()}
+        dressed = {i: undecorate(text, self.role != "real") for i, text in self.texts.items()}
+        bare = {i: text for i, (text, _) in dressed.items()}
+        parts = {i: _split(text) if self.role == "size" else (text, 0) for i, text in bare.items()}
         forms = {i: form_of(mantissa) for i, (mantissa, _) in parts.items()}
         reading = _Reading.of(forms, parts, self.mark, self.natives.values(), self.role)
         for i, (mantissa, power) in parts.items():
@@ -120,10 +125,10 @@ class Column:
                 self.reasons[i] = style.format(shorten(self.texts[i]))
                 continue
             self.values[i] = float(f"{clean}e{power}" if power else clean)  # 4.1 * 1e6 is not 4.1e6
-            if not style and not power and mantissa != self.texts[i]:
+            if not style and not power and mantissa != bare[i]:
                 style = "without its unit"
-            if style:
-                self.styles[i] = style
+            if style or dressed[i][1]:
+                self.styles[i] = "; ".join(filter(None, (dressed[i][1], style)))
         self._check_suffixes({i for i in self.values if parts[i][1]})
 
     def _check_suffixes(self, suffixed: set[int]) -> None:
@@ -264,7 +269,7 @@ def _split(text: str) -> tuple[str, int]:
 
 
 def _mantissa(text: str) -> str:
-    return _split(text)[0] if text[-1:].isalpha() else text
+    return _split(text)[0] if text[-2:].strip(".").isalpha() else text
 
 
 def _say(value: float) -> str:
@@ -275,5 +280,7 @@ def _say(value: float) -> str:
 
 def all_plain(texts: Iterable[str], role: Role) -> bool:
     """Decide whether every text is a number that can be read in one way only, as float() reads it."""
-    forms = set(map(form_of, texts))
+    forms = {
+        ("point" if "." in text else "whole") if _SURE.fullmatch(text) else form_of(text) for text in texts
+    }
     return forms <= {"whole", "point"} or (role == "real" and forms <= {"point", "point or dots"})

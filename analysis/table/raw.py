@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_INDEX_NAME = re.compile(r"(|index|unnamed: \d+(\.\d+)?|level_\d+|__index_level_\d+__|row|#)")
+# As pandas, polars (row_nr), R (X, rownames) and people call it.
+_INDEX_NAME = re.compile(
+    r"(|index|idx|unnamed: \d+(\.\d+)?|level_\d+|__index_level_\d+__|#"
+    r"|row|row[ _]?(nr|no|num|number|index|idx|id|names?)|obs|no\.?|nr\.?|n°|lfd\.? ?nr\.?)"
+)
 
 _LONGEST_LINE = 4_000_000  # characters
 _MOST_CELLS, _MOST_COLUMNS = 50_000_000, 20_000
@@ -30,6 +34,7 @@ class Raw:
     decimal: str = "."  # the decimal mark of the file's text: ".", ",", or "" where the file does not tell
     chart: bool = False  # a W&B chart: rows are steps of runs, not runs
     index_columns: tuple[str, ...] = ()  # columns that only count the rows and are no part of a run
+    state_columns: tuple[str, ...] = ()  # columns that say which rows hold no result
 
     def set_aside(self, row: str, reason: str) -> None:
         """Count a row that cannot be read, with its reason."""
@@ -130,7 +135,11 @@ def find_index_columns(raw: Raw) -> tuple[str, ...]:
     rows. A column that other programs would call `index` but that repeats values otherwise is data.
     """
     names = [name for name in raw.columns if _INDEX_NAME.fullmatch(name.casefold())]
-    return tuple(name for name in names if counts_rows(raw.columns[name]))
+    found = [name for name in names if counts_rows(raw.columns[name])]
+    first = next(iter(raw.columns), "")
+    if first == "X" and list(map(str, raw.columns[first])) == [str(i + 1) for i in range(len(raw.labels))]:
+        found.append(first)  # what R calls a column without a name
+    return tuple(found)
 
 
 def counts_rows(cells: Sequence[Any]) -> bool:

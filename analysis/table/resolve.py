@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.table.columns import FLAGS, KNOWN, OWN_INPUTS, means, plain, without_embedding
-from analysis.table.mapping import Columns, Origin, describe, parse_columns
+from analysis.table.columns import KNOWN, OWN_INPUTS, means, plain, without_embedding
+from analysis.table.mapping import NO_STATUS, Columns, Origin, describe, parse_columns
 from analysis.table.raw import Raw
-from analysis.table.suggest import Offer, same_numbers, suggest, why_not
+from analysis.table.status import check_states, find_states
+from analysis.table.suggest import Offer, same_numbers, shape_hint, suggest, why_not
 
 # Where two columns could be one of these, the choice changes a fit, so it is asked for.
-_ASKED = ("params", "tokens", "tokens_unique", "flops", "loss", "status", "run_id", "trunk_id")
+_ASKED = ("params", "tokens", "tokens_unique", "flops", "loss", "run_id", "trunk_id")
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Resolved:
     """Our columns and where each comes from, and what the reader should know of that."""
 
     origins: dict[str, Origin]
+    states: tuple[str, ...] = ()  # columns that say which rows hold no result; the first is our status
     notes: list[str] = field(default_factory=list)
 
 
@@ -38,9 +40,10 @@ def resolve(columns: Columns | None, raw: Raw) -> Resolved:
     present = list(raw.columns)
     given = parse_columns(columns, present)
     found = Resolved(dict(given))
+    _find_states(raw, found)
     refused: dict[str, str] = {}
     for ours in KNOWN:
-        if ours not in found.origins:
+        if ours not in found.origins and ours != "status":
             _find(ours, raw, found, refused)
     found.notes += [f"{reason}: not read as {ours}" for ours, reason in refused.items()]
     _add_budget(raw, found)
@@ -56,26 +59,43 @@ def resolve(columns: Columns | None, raw: Raw) -> Resolved:
     return found
 
 
+def _find_states(raw: Raw, found: Resolved) -> None:
+    """Find what says which rows hold no result: the column that was mapped, or all that do."""
+    mapped = found.origins.get("status")
+    if mapped is None:
+        states, notes = find_states(raw.columns, _taken(found.origins))
+        found.states, found.notes = tuple(states), [*found.notes, *notes]
+        if states:
+            found.origins["status"] = Origin.of(states[0])
+    elif mapped.column == NO_STATUS:
+        del found.origins["status"]
+    else:
+        found.states = (mapped.column or "",)
+        check_states(found.states[0], raw.columns[found.states[0]])
+
+
 def _find(ours: str, raw: Raw, found: Resolved, refused: dict[str, str]) -> None:
-    taken = _taken(found.origins)
+    taken = {*_taken(found.origins), *found.states}
     candidates = []
     for name, cells in raw.columns.items():
-        if name in taken or not (means(name, ours) or (ours == "status" and plain(name) in FLAGS)):
+        if name in taken or not means(name, ours):
             continue
-        reason = why_not(name, cells, ours, raw)
-        if reason and plain(name) not in FLAGS:
+        if reason := why_not(name, cells, ours, raw):
             refused[ours] = reason
-        elif not reason:
+        else:
             candidates.append(name)
-    if ours == "status":  # a column of states says more than one of truth values
-        candidates = [name for name in candidates if plain(name) not in FLAGS] or candidates
     first = [name for name in candidates if plain(name) == ours] or candidates
     others = [
         n for n in candidates if n != first[0] and not same_numbers(raw.columns[n], raw.columns[first[0]])
     ]
     if others and ours in _ASKED:
-        theirs = sorted(candidates, key=without_embedding, reverse=True)[0] if ours == "params" else first[0]
-        hint = " N is without the embedding here." if without_embedding(theirs) else ""
+        theirs, hint = first[0], ""
+        if ours == "params":
+            theirs = sorted(candidates, key=without_embedding, reverse=True)[0]
+            hint = " N is without the embedding here." if without_embedding(theirs) else ""
+        elif ours == "loss" and plain(first[0]) == ours:  # so Hugging Face and Keras call the training loss
+            theirs = others[0]
+            hint = f" {first[0]!r} beside {theirs!r} is often the training loss."
         raise ValueError(
             f"{raw.source}: {ours!r} could be any of {', '.join(map(repr, candidates))}. "
             f"Say which one, e.g. --columns {_typed(ours, theirs)}.{hint}"
@@ -125,6 +145,8 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
     said += [f"{refused[ours]}, so it was not read as {ours}." for ours in refused if _short(missing, ours)]
     for ours in [name.split()[0] for name in missing]:
         offers = suggest(ours, raw, taken)
+        if ours == "tokens" and not offers:
+            ours, offers = "flops", suggest("flops", raw, taken)
         if ours == "params" and {"tokens", "flops"} <= set(found.origins):
             D, C = (_bracketed(found.origins[name].expression.text) for name in ("tokens", "flops"))
             offers.append(Offer(f"{C}/(6*{D})", (), "by C = 6 N D"))
@@ -136,6 +158,7 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
             typed.append(f"{ours}={offers[0].text}")
             taken = [*taken, *offers[0].columns]
     typed = typed or [f"{missing[0].split()[0]}=NAME"]
+    said += shape_hint(raw)
     said += [
         describe(list(raw.columns)),
         f"Map them, e.g. --columns {shlex.join(typed)} on the command line,",

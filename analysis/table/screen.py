@@ -63,8 +63,9 @@ def screen(
     screened = Screened({}, texts)
     bad = {name: _read_column(name, raw, origins[name], screened) for name in NUMBERS if name in origins}
     _derive(screened)
-    if "status" in texts:
-        screened.without_result, notes = read_states(origins["status"].column or "", texts["status"])
+    if raw.state_columns:
+        states = {name: raw.columns[name] for name in raw.state_columns}
+        screened.without_result, notes = read_states(states)
         screened.notes += notes
     if external:
         _set_copies_aside(raw, origins, screened)

@@ -23,7 +23,7 @@ from analysis.table.raw import (
     refuse_too_many_cells,
 )
 
-_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet")
+_SUFFIXES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet")
 _IN_MEMORY = "a DataFrame"
 _PIECE = 1 << 20
 # A table compresses 3 to 50 times; gzip reaches 1032 on what only a bomb holds.
@@ -53,7 +53,7 @@ def read_file(path: Path) -> Raw:
         text = _decode(path, _unpack(path) if packed else open_regular(path, most))
         if suffix == ".json":
             raw = read_json(str(path), text)
-        elif suffix == ".jsonl":
+        elif suffix in (".jsonl", ".ndjson"):
             raw = read_jsonl(str(path), text)
         else:
             raw, delimiter = read_delimited(str(path), text)

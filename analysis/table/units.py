@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.magnitudes import odd_magnitudes
+from analysis.table.magnitudes import MOST_LOSS, odd_magnitudes
 
 Array = NDArray[np.float64]
 
@@ -279,6 +279,11 @@ def _judge_loss(rows: _Rows, trend: _Trend, i: int, inside: NDArray[np.int_], fo
                         "large. It is used; check its units."
                     )
                     return
+        if rows.loss[i] > MOST_LOSS:
+            found.quarantine[i] = (
+                f"{said}: more than a uniform guess over 256k tokens (12.5), as of a run that diverged, or a "
+                "mark for no value"
+            )
 
 
 def _spread(rows: _Rows, suspects: dict[str, list[int]]) -> str:

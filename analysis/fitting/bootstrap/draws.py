@@ -7,21 +7,21 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.fitting.bootstrap.bandwidth import smooth_loss
-from analysis.fitting.bootstrap.replicates import Bootstrap, replicates
+from analysis.fitting.bootstrap.replicates import Bootstrap, replicates, trunk_weights
 from analysis.fitting.bootstrap.variance import Scatter, scatter, student
 from analysis.fitting.chart import Chart
 from analysis.fitting.losses import Robust
 from analysis.fitting.newton import derivatives, minimise, newton_step
-from analysis.fitting.recipe import Recipe, solve
-from analysis.fitting.runs import Runs
+from analysis.fitting.recipe import Recipe, solve, solve_near
+from analysis.fitting.runs import SEEN, Runs, spread_out
 from analysis.laws.form import AT_BOUND, LOG_ZERO, Data, Form
 from analysis.laws.law import Array
 
 BLOCK = 1 << 20  # replicates × runs at a time
 MANY = 2_000_000  # replicates × runs from which replicates are first tried by one step each
-TRIED = 24  # of them, how many are solved to see whether a step is enough
+TRIED = 8  # of them, how many are solved to see whether a step is enough
 CLOSE = 0.1  # of their spread, by how much a step may miss the losses that they predict
-TOGETHER = 64  # runs whose trunks are differentiated at a time
+TOGETHER = 192  # runs whose trunks are differentiated at a time
 FEWEST = 2  # degrees of freedom that are granted to the fewest trunks: with one, nothing would be known
 LOYAL = 0.2  # of how far a replicate lies from the fit, by how much stretched coordinates may miss that
 
@@ -36,37 +36,42 @@ def draw(runs: Runs, recipe: Recipe, data: Data, theta: Array, bootstrap: Bootst
     parameters = len(form.names)
     weights, log_loss = runs.relative_weights[None], data.log_loss[None]
     predicted = form.value(theta[None])
-    drawn = replicates(
-        bootstrap.kind, runs, data.log_loss, predicted[0], parameters, bootstrap.resamples, bootstrap.seed
-    )
-    counts = drawn.counts
-    counts *= weights
-    if bootstrap.kind != "bayes":
-        return solve(recipe, form, counts, drawn.log_loss, theta[None]).theta, drawn.redrawn
+    kind, size, seed = bootstrap.kind, bootstrap.resamples, bootstrap.seed
+    if kind != "bayes":
+        drawn = replicates(kind, runs, data.log_loss, predicted[0], parameters, size, seed)
+        return solve(recipe, form, drawn.counts * weights, drawn.log_loss, theta[None]).theta, drawn.redrawn
     residual = recipe.residual(predicted, log_loss)[0][runs.weights > 0]
     smooth, sharpness = smooth_loss(recipe.robust, residual, parameters)
     smoother, about = recipe, theta[None]
+    many = size * runs.n > MANY
     if smooth != recipe.robust:
         smoother = replace(recipe, robust=smooth)
-        about = solve(smoother, form, weights, log_loss, about).theta
+        solver = solve_near if many else solve
+        about = solver(smoother, form, weights, log_loss, about).theta
+    shares = trunk_weights(runs, size, seed)
     draws = None
-    if counts.size > MANY:
-        draws = one_step(smoother, runs, data, about[0], counts)
+    if many:
+        draws = one_step(smoother, runs, data, about[0], shares)
     if draws is None:
-        draws = solve(smoother, form, counts, drawn.log_loss, about).theta
+        draws = solve(smoother, form, shares[:, runs.groups] * weights, log_loss, about).theta
     spread = scatter(form, theta, runs, log_loss[0] - predicted[0])
     factor = sharpness * small_sample(runs.n_groups, spread, recipe.quadratic_share(residual))
     moved = stretch(draws, about[0], theta, factor, form)
-    return faithful(moved, draws, about[0], theta, factor, form, weights), drawn.redrawn
+    seen = None
+    if runs.n > SEEN:
+        some = spread_out(runs.n)
+        seen = recipe.form_by_run(data.take(some)), weights[:, some]
+    return faithful(moved, draws, about[0], theta, factor, form, weights, seen), 0
 
 
-def one_step(recipe: Recipe, runs: Runs, data: Data, about: Array, counts: Array) -> Array | None:
+def one_step(recipe: Recipe, runs: Runs, data: Data, about: Array, shares: Array) -> Array | None:
     """Replicates (R, p) by one Newton step each from the minimum `about` (p,); None where that is too far.
 
     A replicate's gradient and Hessian at the minimum are sums of those of its trunks, so those of each trunk
     are all that is needed: a fit of 10,000 runs has its 1,000 replicates in the time of one. The step leaves
     an error of the square of what it moves, which many runs make small. Whether they do is tried: the first
-    replicates are also solved, and the losses that both predict must agree to a tenth of their spread.
+    replicates are also solved from there, and the losses that both predict must agree to a tenth of their
+    spread.
 
     Source: Davidson & MacKinnon 1999 (International Economic Review 40), Andrews 2002 (Econometrica 70), the
     k-step bootstrap.
@@ -75,16 +80,15 @@ def one_step(recipe: Recipe, runs: Runs, data: Data, about: Array, counts: Array
     if ((about <= form.lower + AT_BOUND) | (about >= form.upper - AT_BOUND)).any():
         return None
     gradient, hessian = by_trunk(recipe, runs, data, about)
-    first = np.unique(runs.groups, return_index=True)[1]
-    relative = counts[:, first] / runs.relative_weights[first]
-    slope = relative @ gradient
-    bend = (relative @ hessian.reshape(len(hessian), -1)).reshape(-1, *hessian.shape[1:])
+    slope = shares @ gradient
+    bend = (shares @ hessian.reshape(len(hessian), -1)).reshape(-1, *hessian.shape[1:])
     chart = Chart(form)
     step, solved = newton_step(chart.bend(bend, slope), slope, held=np.zeros_like(slope, dtype=bool))
     if not solved.all():
         return None
     draws, _ = chart.move(np.repeat(about[None], len(slope), axis=0), step)
-    exact = solve(recipe, form, counts[:TRIED], data.log_loss[None], about[None]).theta
+    counts = shares[:TRIED, runs.groups] * runs.relative_weights
+    exact = solve_near(recipe, form, counts, data.log_loss[None], about[None]).theta
     there = form.value(about[None])
     missed = form.value(draws[:TRIED]) - form.value(exact)
     spread = np.sqrt(np.mean((form.value(exact) - there) ** 2))
@@ -101,8 +105,7 @@ def by_trunk(recipe: Recipe, runs: Runs, data: Data, theta: Array) -> tuple[Arra
     while start < G:
         stop = start + max(1, int(np.searchsorted(ends, ends[start] + TOGETHER, side="right")) - 1 - start)
         rows = order[ends[start] : ends[stop]]
-        inputs = {name: x[rows] for name, x in data.inputs.items()}
-        own = recipe.form_by_run(Data(inputs, data.centres, data.log_loss[rows], data.centre))
+        own = recipe.form_by_run(data.take(rows))
         weights = (runs.groups[rows] == np.arange(start, stop)[:, None]) * runs.relative_weights[rows]
         here = np.repeat(theta[None], stop - start, axis=0)
         _, gradient[start:stop], hessian[start:stop] = derivatives(
@@ -133,29 +136,54 @@ def small_sample(trunks: int, spread: Scatter, quadratic: float) -> float:
 
 
 def faithful(
-    moved: Array, draws: Array, about: Array, centre: Array, factor: float, form: Form, weights: Array
+    moved: Array,
+    draws: Array,
+    about: Array,
+    centre: Array,
+    factor: float,
+    form: Form,
+    weights: Array,
+    seen: tuple[Form, Array] | None = None,
 ) -> Array:
     """Stretched draws (R, p), those put right whose log losses at the runs are not stretched likewise.
 
     A law bends in its coordinates. Where few runs leave it free, `about` and `centre` are far apart, and what
     was moved from one to the other may contradict every run: so it is solved for the log losses f that it
     should have, f(centre) + factor × (f(draw) - f(about)).
+
+    Args:
+        weights: (1, n) of the runs.
+        seen: the form on some of the runs, and their weights, by which draws are judged; by default on all.
     """
     moved = moved.copy()
     form, weights, _ = form.merged(weights, weights)
-    here, there = form.value(np.stack([about, centre]))
-    rows = max(1, BLOCK // len(here))
-    for i in range(0, len(draws), rows):
-        block = slice(i, i + rows)
-        wanted = there + factor * (form.value(draws[block]) - here)
-        away = (form.value(moved[block]) - wanted, wanted - there)
-        missed, size = (np.sqrt(v**2 @ weights[0]) for v in away)
-        bad = missed > LOYAL * size
-        if bad.any():
-            W = np.repeat(weights, int(bad.sum()), axis=0)
-            solved = minimise(form, draws[block][bad], W, wanted[bad], Robust("squared"), steps=100)
-            moved[i + np.flatnonzero(bad)] = solved.theta
+    judge, shares = seen if seen and weights.shape[1] > SEEN else (form, weights)
+    bad = np.empty(len(draws), dtype=bool)
+    for block in _blocks(len(draws), shares.shape[1]):
+        wanted, there = _stretched_losses(draws[block], about, centre, factor, judge)
+        away = (judge.value(moved[block]) - wanted, wanted - there)
+        missed, size = (np.sqrt(v**2 @ shares[0]) for v in away)
+        bad[block] = missed > LOYAL * size
+    rows = np.flatnonzero(bad)
+    for block in _blocks(len(rows), weights.shape[1]):
+        here = draws[rows[block]]
+        wanted, _ = _stretched_losses(here, about, centre, factor, form)
+        W = np.repeat(weights, len(here), axis=0)
+        moved[rows[block]] = minimise(form, here, W, wanted, Robust("squared"), steps=100).theta
     return moved
+
+
+def _blocks(replicates: int, runs: int) -> list[slice]:
+    rows = max(1, BLOCK // runs)
+    return [slice(i, i + rows) for i in range(0, replicates, rows)]
+
+
+def _stretched_losses(
+    draws: Array, about: Array, centre: Array, factor: float, form: Form
+) -> tuple[Array, Array]:
+    """The log losses (R, n) of draws, stretched about those of `centre`; and those (n,)."""
+    here, there = form.value(np.stack([about, centre]))
+    return there + factor * (form.value(draws) - here), there
 
 
 def stretch(draws: Array, about: Array, centre: Array, factor: float, form: Form) -> Array:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 PLENTY = 1000  # points up to which all are drawn
-GRAIN = (400, 270)  # places across and up: a figure has about as many printer's points
+GRAIN = (133, 90)  # places across and up: three printer's points apart, of dots four wide
 CURVES = 60  # trunks a family that are drawn
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from analysis.fitting import fit as fit_module
 from analysis.fitting.bootstrap import draws
 from analysis.fitting.bootstrap.bandwidth import smooth_loss
 from analysis.fitting.bootstrap.draws import faithful, small_sample, stretch
@@ -121,3 +122,18 @@ def test_of_few_runs_one_step_is_refused() -> None:
     fit = fit_loss_surface(N, D, loss, law="coupled", resamples=0)
     weights = np.random.default_rng(2).exponential(size=(100, 30))[:, fit.runs.groups]
     assert draws.one_step(fit.recipe, fit.runs, fit.data, fit.theta, weights) is None
+
+
+@pytest.mark.parametrize("law", ["chinchilla", "coupled", "gadre"])
+def test_of_many_runs_starts_are_followed_on_some_first(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The minimum of 1,200 runs is the same, whether starts came from all of them or from some."""
+    rng = np.random.default_rng(3)
+    N, D = np.exp(rng.uniform(np.log(1e6), np.log(1e9), 1200)), np.exp(rng.uniform(18, 25, 1200))
+    loss = Coupled(1.69, 406.4, 410.7, 0.34, 0.28, 1.4).sample(rng, relative_noise=0.01, N=N, D=D)
+    whole = fit_loss_surface(N, D, loss, law=law, resamples=0)
+    monkeypatch.setattr(fit_module, "MANY", 1000)
+    some = fit_loss_surface(N, D, loss, law=law, resamples=0)
+    assert some.objective == pytest.approx(whole.objective, rel=1e-9)
+    assert some.law.parameters == pytest.approx(whole.law.parameters, rel=1e-5)
+    assert some.certificate.ok
+    assert some.certificate.agree >= 2

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,7 @@ from analysis.forecast.grids import exact_minima, noise_free_bias
 from analysis.forecast.isoflop import approach_1, approach_2, compare_approaches
 from analysis.forecast.lines import power_lines, scatter_about_line
 from analysis.forecast.regret import compute_for, deadweight
-from analysis.forecast.slices import slice_runs
+from analysis.forecast.slices import _at_budgets, _Bundle, slice_runs
 from analysis.forecast.vertices import fit_vertices
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
@@ -346,3 +347,23 @@ def test_wider_grids_are_more_biased() -> None:
     biases = [abs(noise_free_bias(TRUTH, reach=r)) for r in (2, 3, 4, 6, 8, 12, 16)]
     assert biases == sorted(biases)
     assert noise_free_bias(SYMMETRIC, reach=16) == pytest.approx(0, abs=1e-9)
+
+
+def test_trunks_of_one_grid_of_tokens_are_interpolated_together() -> None:
+    rng = np.random.default_rng(0)
+    steps = np.log(np.geomspace(1, 100, 7))
+    bundles = [
+        _Bundle(
+            n, np.log(6e9 * n) + steps, np.arange(2) + 2 * k, rng.normal(size=(7, 2)), rng.normal(size=(7, 2))
+        )
+        for k, n in enumerate((1e6, 3e6, 1e7))
+    ]
+    grid = np.linspace(bundles[0].log_c[0], bundles[-1].log_c[-1], 9)
+    (together,) = _at_budgets(bundles, grid)
+    apart = np.concatenate([found for each in bundles for found in _at_budgets([each], grid)], axis=1)
+    np.testing.assert_allclose(together, apart, rtol=1e-12)
+    alone = bundles[1]
+    inside = (grid > alone.log_c[0]) & (grid < alone.log_c[-1])
+    expected = np.exp(scipy.interpolate.PchipInterpolator(alone.log_c, alone.log_loss)(grid[inside]))
+    of_first = together[3][(together[1] == 3e6) & (together[4] == 2)]
+    np.testing.assert_allclose(of_first, expected[:, 0], rtol=1e-9)

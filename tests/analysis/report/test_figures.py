@@ -25,7 +25,7 @@ from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
 from analysis.report.figures.contours import plot_contours
-from analysis.report.figures.decimate import apart, outline, some_trunks
+from analysis.report.figures.decimate import GRAIN, apart, outline, some_trunks
 from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_residuals
 from analysis.report.figures.learning import plot_learning_curves
 from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
@@ -364,8 +364,8 @@ def test_points_that_cover_one_another_are_drawn_once() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 20, 5000).astype(float), rng.normal(size=5000)
     drawn = apart(x, y)
-    assert 1000 < len(drawn) < 4000
-    step = np.array([np.ptp(x) / 400, np.ptp(y) / 270])
+    assert 500 < len(drawn) < 4000
+    step = np.array([np.ptp(x), np.ptp(y)]) / GRAIN
     for point in np.stack([x, y], axis=1)[::97]:
         assert (np.abs(np.stack([x, y], axis=1)[drawn] - point) <= step).all(axis=1).any()
     assert apart(x[:900], y[:900]).tolist() == list(range(900))

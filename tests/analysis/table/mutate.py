@@ -395,6 +395,111 @@ def crashed_runs(sheet: Sheet, rng: random.Random) -> None:
     sheet.add(rng.choice(["State", "run_state", "status", "job status"]), cells)
 
 
+SAYINGS = (  # column, what it says of a run that has a result, and of one that has none
+    *(("exit_code", "0", "137"), ("ExitCode", "0:0", "1:0"), ("returncode", "0", "-9")),
+    *(("done", "True", "False"), ("is_converged", "yes", "no"), ("sys/failed", "0", "1")),
+    *(("nan", "False", "True"), ("has_diverged", "", "x"), ("early_stopped", "FALSE", "TRUE")),
+    *(("outcome", "success", "oom"), ("result", "ok", "error"), ("trial_status", "TERMINATED", "ERROR")),
+    *(("STAT", "DONE", "EXIT"), ("sys/state", "Inactive", "Active"), ("final_state", "COMPLETE", "PRUNED")),
+    *(("error", "", "CUDA out of memory"), ("stop_reason", "max_steps", "killed")),
+)
+
+
+@mutation
+def runs_that_say_they_failed(sheet: Sheet, rng: random.Random) -> None:
+    name, good, bad = rng.choice(SAYINGS)
+    cells = [good] * len(sheet.rows)
+    for i in rng.sample(range(len(cells)), 3):
+        cells[i] = bad
+        sheet.rows[i][sheet.at("loss")] = repr(float(sheet.rows[i][sheet.at("loss")]) * 1.3)
+    sheet.add(name, cells)
+
+
+@mutation
+def columns_of_bookkeeping(sheet: Sheet, rng: random.Random) -> None:
+    names = "python_version job_id partition Account node_ip pid eval_interval zero_stage out_dir started_at"
+    for name in rng.sample(names.split(), 3):
+        sheet.add(name, [rng.choice(["a1", "b2", "c3"]) for _ in sheet.rows])
+
+
+@mutation
+def names_of_a_tracker(sheet: Sheet, rng: random.Random) -> None:
+    """MLflow writes `params.lr` and `metrics.loss`, Neptune `parameters/lr`, W&B `config.lr`."""
+    if sheet.columns:
+        raise NotHere
+    settings, results = rng.choice(
+        [("params.", "metrics."), ("parameters/", "metrics/"), ("config.", "summary.")]
+    )
+    for quantity, name in list(sheet.names.items()):
+        theirs = {"params": "n_params"}.get(name, name)
+        _rename(sheet, quantity, (results if quantity == "loss" else settings) + theirs)
+
+
+@mutation
+def powers_of_ten(sheet: Sheet, rng: random.Random) -> None:
+    form = rng.choice(["{}×10^{}", "{} x 10^{}", r"${}\times 10^{{{}}}$", "{}*10**{}", "{} · 10^{}"])
+    name = rng.choice(sheet.sizes)
+    for row in sheet.rows if rng.random() < 0.7 else sheet.some(rng):
+        mantissa, _, power = f"{float(row[sheet.at(name)]):.12e}".partition("e")
+        row[sheet.at(name)] = form.format(mantissa, int(power))
+
+
+@mutation
+def uncertain_losses(sheet: Sheet, rng: random.Random) -> None:
+    form = rng.choice(
+        ["{} ± 0.003", "{} +/- 0.01", r"${} \pm 0.02$", "{} (0.003)", "**{}**", r"\textbf{{{}}}", "{}†"]
+    )
+    for row in sheet.rows if rng.random() < 0.7 else sheet.some(rng):
+        row[sheet.at("loss")] = form.format(row[sheet.at("loss")])
+
+
+@mutation
+def suffixes_of_other_languages(sheet: Sheet, rng: random.Random) -> None:
+    millions, billions = rng.choice(
+        [("mn", "bn"), (" Mio.", " Mrd."), (" mln", " bln"), ("MM", "B"), ("M toks", "B toks")]
+    )
+    name = rng.choice([size for size in sheet.sizes if size in ("params", "tokens")] or ["x"])
+    if name == "x":
+        raise NotHere
+    for row in sheet.rows:
+        value = float(row[sheet.at(name)])
+        row[sheet.at(name)] = f"{value / 1e9!r}{billions}" if value >= 1e9 else f"{value / 1e6!r}{millions}"
+
+
+@mutation
+def aligned_by_spaces(sheet: Sheet, rng: random.Random) -> None:
+    if any(not cell or " " in cell for row in [sheet.header, *sheet.rows] for cell in row):
+        raise NotHere
+    gap = " " * rng.randint(1, 4)
+    sheet.suffix, sheet.quoting = ".txt", csv.QUOTE_NONE
+    sheet.texts.append(lambda text: text.replace(sheet.delimiter, gap))
+
+
+@mutation
+def rows_of_latex(sheet: Sheet, rng: random.Random) -> None:
+    if "," not in sheet.text() or any("," in cell for row in sheet.rows for cell in row):
+        raise NotHere
+    sheet.suffix, sheet.quoting = ".txt", csv.QUOTE_NONE
+    sheet.texts.append(
+        lambda text: (
+            "\\toprule\n"
+            + text.replace(sheet.delimiter, " & ").replace(sheet.end, " \\\\\n")
+            + "\\bottomrule\n"
+        )
+    )
+
+
+@mutation
+def counted_copies(sheet: Sheet, rng: random.Random) -> None:
+    """Rows twice, with losses of few digits, behind a column that numbers them."""
+    for row in sheet.rows:
+        row[sheet.at("loss")] = f"{float(row[sheet.at('loss')]):.4g}"
+    sheet.rows += _copies(sheet, rng)
+    sheet.add(
+        rng.choice(["row_nr", "No.", "rownames", "idx", "X"]), [str(i + 1) for i in range(len(sheet.rows))], 0
+    )
+
+
 @mutation
 def diverged_runs(sheet: Sheet, rng: random.Random) -> None:
     """Runs that diverged, with the loss of a uniform guess."""

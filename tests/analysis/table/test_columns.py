@@ -91,7 +91,7 @@ def test_columns_of_a_run_export(tmp_path: Path) -> None:
     assert table.counts == {"used": 11, "quarantined": 0, "diverged": 0, "failed": 3, "missing": 1}
     assert set(table["learning_rate"]) == {3e-4}
     assert table["seconds"].tolist() == list(range(11))
-    assert "1 row with status 'running' counts as missing" in table.notes
+    assert "1 row with State 'running' counts as missing" in table.notes
 
 
 @pytest.mark.parametrize(

@@ -414,7 +414,7 @@ def test_headers_of_several_rows(
     columns = [("all",) * (levels - 2) + pair for pair in LEVELS]
     wide.columns = pd.MultiIndex.from_tuples(columns, names=names and [None] * (levels - 2) + names)
     if index == "name":
-        wide.index.name = "row number"
+        wide.index.name = "place in line"
     elif index == "several":
         wide.index = pd.MultiIndex.from_tuples([(f"g{i}", i) for i in range(len(wide))], names=["group", "n"])
     wide.to_csv(tmp_path / "t.csv", index=index is not None)
@@ -424,7 +424,7 @@ def test_headers_of_several_rows(
     if index == "several":
         assert {"group", "n"} <= set(table.rows.columns)
     if index == "name":
-        assert "row number" in table
+        assert "place in line" in table
 
 
 def test_an_aggregated_table(tmp_path: Path) -> None:
