@@ -239,7 +239,7 @@ def launchers() -> str:
 
 def columns_page() -> str:
     """Every column of a table of runs, and the names that are read as it."""
-    from analysis.table import columns, roles
+    from analysis.table import columns, roles, status
     from scaling.records.record import RunRecord
 
     meanings = comments_of(RunRecord) | {name: parted(text) for name, text in columns.MEANINGS.items()}
@@ -251,13 +251,8 @@ def columns_page() -> str:
     text = COLUMNS
     text += table(["column", "unit", "meaning", "read as it"], rows)
     text += OTHER_COLUMNS
-    text += table(
-        ["a true cell means", "columns"],
-        [
-            [f"the run is {what}", ", ".join(f"`{n}`" for n, meant in columns.FLAGS.items() if meant == what)]
-            for what in dict.fromkeys(columns.FLAGS.values())
-        ],
-    )
+    flags = [[f"the run is {what}", " ".join(sorted(names))] for what, names in status._FLAGS.items()]
+    text += table(["a true cell means", "words of the column's name"], flags)
     text += "\n## What a column is by its name\n\nOf any other name the values decide.\n\n"
     about = {
         roles.QUANTITY: "sizes, budgets and losses",

@@ -105,6 +105,8 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
         alone = values.groupby(labels).nunique().max() == 1 and values.nunique() == labels.nunique()
         if role_of(name) == RATE and within.max() == 1:
             notes.append(f"{name} differs between arms: taken as tuned for each")
+        elif name.startswith(tuple(f"{c}_" for c in by)) and values.groupby(labels).nunique().max() == 1:
+            notes.append(f"{name} belongs to the {name.partition('_')[0]}")  # other arms have no such setting
         elif "schedule" in by and name.startswith(OF_SCHEDULE):
             notes.append(f"{name} belongs to the schedule")
         elif role_of(name) == UNKNOWN and alone and not pd.api.types.is_numeric_dtype(rows[name]):

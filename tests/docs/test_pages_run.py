@@ -33,13 +33,14 @@ ELSEWHERE = re.compile(
 SMALL = [
     *("tracking=off", "workers=1", "data.vocab=256", "data.context=32", "data.limit_bytes=2e6"),
     *("model.params=5e3,8e3", "budget.tokens=[2e3,5e3]", "training.sequences=4", "training.warmup_steps=3"),
+    *("model.width=null", "model.depth=null", "data.heldout_fraction=0.2"),  # a study may sweep shapes
     *("training.threads=1", "training.evaluation_tokens=2048", "training.curve_evaluations=3"),
     "training.curve_tokens=1024",
 ]
 STUDIES = {  # folder → what is trained for it
     "demo": ["model.params=5e3,8e3,1.2e4,2e4", "budget.tokens=[4e3,8e3,1.6e4]"],
     "smoke": [],
-    "first": [],
+    "first": ["model.params=5e3,8e3,1.2e4,2e4", "budget.tokens=[4e3,8e3,1.6e4]"],
 }
 SPLIT = {page: commands(page) for page in PAGES if "experiments" not in name_of(page)}
 

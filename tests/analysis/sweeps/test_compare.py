@@ -250,3 +250,20 @@ def test_compare_grids_pins_the_floor() -> None:
     found = compare_grids(arms, floor=1.7, resamples=20, tests=0)
     assert all(pytest.approx(1.7) == law.E for law in found.laws.values())
     assert found.leads[0].floor_effect(1e22) is None
+
+
+def test_a_setting_that_only_one_arm_has_is_part_of_that_arm() -> None:
+    """Muon has a rate of its matrices and AdamW has none: that alone stops no comparison by optimizer."""
+    from analysis.sweeps.parting import _refuse_others
+
+    rows = pd.DataFrame(
+        {
+            "params": [1e4, 2e4] * 2,
+            "tokens": 1e6,
+            "loss": [3.0, 2.9, 2.8, 2.7],
+            "optimizer": ["adamw"] * 2 + ["muon"] * 2,
+            "optimizer_matrix_rate": [np.nan] * 2 + [1.0] * 2,
+        }
+    )
+    (note,) = _refuse_others(RunTable(rows), ["optimizer"], rows["optimizer"])
+    assert note == "optimizer_matrix_rate belongs to the optimizer"
