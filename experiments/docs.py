@@ -240,7 +240,7 @@ def launchers() -> str:
 
 def columns_page() -> str:
     """Every column of a table of runs, and the names that are read as it."""
-    from analysis.table import columns, roles
+    from analysis.table import columns, roles, status
     from scaling.records.record import RunRecord
 
     meanings = comments_of(RunRecord) | {name: parted(text) for name, text in columns.MEANINGS.items()}
@@ -253,10 +253,13 @@ def columns_page() -> str:
     text += table(["column", "unit", "meaning", "read as it"], rows)
     text += OTHER_COLUMNS
     text += table(
-        ["a true cell means", "columns"],
         [
-            [f"the run is {what}", ", ".join(f"`{n}`" for n, meant in columns.FLAGS.items() if meant == what)]
-            for what in dict.fromkeys(columns.FLAGS.values())
+            "a true cell means",
+            "columns named by these words; `is`, `has` or `run` beside them says nothing",
+        ],
+        [
+            [f"the run is {kind}", ", ".join(f"`{word}`" for word in sorted(words))]
+            for kind, words in status.FLAGS.items()
         ],
     )
     text += "\n## What a column is by its name\n\nOf any other name the values decide.\n\n"

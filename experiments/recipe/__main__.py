@@ -22,9 +22,7 @@ CELL = ["params", "tokens"]
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.recipe", description=__doc__)
     parser.add_argument("table", nargs="?", default=KEPT, help="runs (default: the kept ones)")
-    parser.add_argument(
-        "--heads", action="store_true", help="print heads.csv instead: heads and trunks"
-    )
+    parser.add_argument("--heads", action="store_true", help="print heads.csv instead: heads and trunks")
     asked = parser.parse_args(arguments)
     if asked.heads:
         print("\n\n".join(by_budget(pd.read_csv(HEADS))))
