@@ -176,10 +176,8 @@ def config_page() -> str:
     from scaling.study import config
 
     top = config.RunConfig
-    sections = {"": top}
-    sections |= {
-        name: kind for name, kind in typing.get_type_hints(top).items() if dataclasses.is_dataclass(kind)
-    }
+    sections: dict[str, Any] = {"": top}
+    sections |= {name: kind for name, kind in typing.get_type_hints(top).items() if isinstance(kind, type)}
     sections |= {
         "training.batch_rule": config.BatchRule,
         "training.tau_rule": config.TauRule,
@@ -187,6 +185,7 @@ def config_page() -> str:
         "data.heldout.NAME": config.CorpusConfig,
         "rates.FAMILY": config.RateRule,
     }
+    sections = {name: kind for name, kind in sections.items() if dataclasses.is_dataclass(kind)}
     text = CONFIG
     for name, kind in sections.items():
         about = f"{inspect.cleandoc(kind.__doc__ or '')}\n\n" if name else ""
@@ -196,7 +195,7 @@ def config_page() -> str:
     return text + groups() + launchers()
 
 
-def keys_of(section: str, kind: type) -> list[list[str]]:
+def keys_of(section: str, kind: Any) -> list[list[str]]:
     """A row a key of a section of the configuration."""
     hints, comments, dot = typing.get_type_hints(kind), comments_of(kind), "." if section else ""
     return [

@@ -40,11 +40,13 @@ def main(arguments: list[str]) -> int:
         help=f"a round takes this part of the FLOPs, and one run at least (default {ROUNDS})",
     )
     parser.add_argument(
-        "--law", action="append", default=[], metavar="NAME", help=f"of {', '.join(law_names())}"
+        "--law", action="append", default=[], metavar="NAME", help=f"law to fit, of {', '.join(law_names())}"
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
+    parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=200, help="bootstrap replicates (default 200)")
-    parser.add_argument("--bootstrap-seed", type=int, default=0, metavar="N", help="default 0")
+    parser.add_argument(
+        "--bootstrap-seed", type=int, default=0, metavar="N", help="seed of the bootstrap (default 0)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse(arguments)
     if show(asked):

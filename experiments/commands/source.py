@@ -104,7 +104,7 @@ def add_wandb(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         choices=("auto", "offline", "online"),
-        help="show it in W&B too: online where you are logged in, else offline, or as said here",
+        help="show the answer in W&B too: online where you are logged in, else offline; or as given here",
     )
 
 

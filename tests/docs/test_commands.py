@@ -132,8 +132,10 @@ FRONT = {"README.md", "docs/tutorial.md", "docs/guide.md"}  # what a stranger ty
     ],
 )
 def test_every_study_composes(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unknown studies, keys, values and files are refused. What a page calls a file lies in the folder."""
+    """The first and the last job of each; what a page calls a file lies in the folder."""
+    every = compose._compose_jobs
     monkeypatch.setattr(compose, "compose", remembered)
+    monkeypatch.setattr(compose, "_compose_jobs", lambda jobs, *rest: every([jobs[0], jobs[-1]], *rest))
     (tmp_path / "empty").mkdir()
     for overrides in studies(page):
         own = any(re.match(r"study=(?!demo|smoke|families)|.*\./", word) for word in overrides)

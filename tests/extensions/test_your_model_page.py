@@ -18,7 +18,8 @@ SMALL = ["budget.tokens=[2e3,4e3]", "model=my_gru", "model.params=8e3"]
 
 
 def written(kind: str, name: str) -> str:
-    (text,) = re.findall(rf"```{kind}\n# {re.escape(name)}\n(.*?)```", PAGE.read_text(), re.S)
+    block = rf"```{kind}\n((?:# @package _global_\n)?# {re.escape(name)}\n.*?)```"
+    (text,) = re.findall(block, PAGE.read_text(), re.S)
     return str(text)
 
 

@@ -24,7 +24,7 @@ def snippets(kind: str) -> list[str]:
 
 
 def first_command() -> str:
-    (command,) = (text for text in snippets("") if text.startswith("scaling run trainer=command"))
+    (command,) = (text for text in snippets("bash") if text.startswith("scaling run trainer=command"))
     return command.replace("\\\n", "")
 
 
