@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from analysis.report import write
+from analysis.report.style import save
 from experiments.cli import main
 from scaling.records.record import read_study
+from tests.records.offline_log import read_offline
 
 
 def say(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
@@ -60,8 +64,12 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
 
 
 def test_from_yaml_to_report(
-    finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    finished: tuple[list[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(write, "save", partial(save, kinds=("png", "svg")))  # W&B takes PNG
     _, folder = finished
     study = read_study(folder)
     assert (len(study.done), study.missing, study.damaged) == (18, (), {})
@@ -84,7 +92,18 @@ def test_from_yaml_to_report(
     assert {law["law"] for law in laws} == {"chinchilla", "coupled", "gadre"}
     assert all(law["parameters"].keys() >= {"E"} for law in laws)
 
-    code, out, _ = say(capsys, "report", str(folder), "--resamples", "20", "--out", str(tmp_path / "report"))
+    asked = ("--resamples", "20", "--out", str(tmp_path / "report"), "--wandb", "offline")
+    code, out, err = say(capsys, "report", str(folder), *asked)
+    assert f"W&B: wandb sync {folder}/wandb/offline-run-*" in out
+    assert "W&B" not in err
+    fit = read_offline(folder)["fit-tiny"]
+    assert (fit.job_type, fit.project, fit.group, fit.exit_code) == ("fit", "scaling", "tiny", 0)
+    law = fit.summary["law"]
+    assert fit.summary[f"{law}/E_low"] <= fit.summary[f"{law}/E"] <= fit.summary[f"{law}/E_high"]
+    shown = {name.rpartition("/")[0] for row in fit.rows for name in row}
+    assert {"runs", "forecasts"} <= shown
+    assert len([name for name in shown if name.startswith("figures/")]) >= 6
+    assert "report-tiny" in fit.artifacts
     assert code == 0
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Does the pipeline work?" in page

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import Fit, value_or_nan
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.belief import Belief, Decision, draw_laws
 from analysis.forecast.heldout import noise
 from analysis.forecast.predict import best_of, fit_basis
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
+from analysis.table import RunTable
 
 WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
 LONGER = 16.0  # times the largest budget and size that candidates go
+SHORTER = 4.0  # times below the smallest
+EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
-MOST = 12  # runs that one answer names
+FIXED = 1e-9  # in the exponent of the best size: the draws do not differ
+MOST = 20  # runs that one answer names
+LISTED = 6  # candidates by each of these powers whose regret is worked out
 POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
 COOLDOWN = 0.2  # share of a branched run's steps that only it needs
 
@@ -88,6 +95,7 @@ def advise_runs(
     laws: Sequence[str] = (),
     basis: Ensemble | None = None,
     trunks: Mapping[float, float] | None = None,
+    buildable: Callable[[Array], Array] | None = None,
     tolerance: float = 0.005,
     resamples: int = 200,
     seed: int = 0,
@@ -108,6 +116,7 @@ def advise_runs(
         spend: FLOPs for the runs together; by default a quarter of what the largest run of each size took.
         trunks: size → tokens up to which a constant-rate trunk of it can be resumed. A longer run then costs
             its added tokens, a shorter one its cooldown.
+        buildable: maps sizes that are wanted to those that can be built; by default every size can.
         tolerance: expected regret at which no more runs are worth naming.
 
     Raises:
@@ -126,13 +135,13 @@ def advise_runs(
     if basis is None:
         basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
     rng = np.random.default_rng(seed)
-    fits, weights = basis.fits, basis.weights
+    fits, weights = _deciding(basis)
     drawn = draw_laws([fit.draws for fit in fits], weights, rng, compute)
     if spend is None:
         spend = _largest_costs(runs) / 4
     state = Belief.of(drawn, compute)
     sigma = float(np.std(noise(best_of(basis))))
-    candidates = _candidates(runs, spend)
+    candidates = _candidates(runs, spend, buildable)
     N, D = candidates.T if len(candidates) else np.empty((2, 0))
     state = state.seeing(drawn, N, D)
     now = state.decision(level)
@@ -175,8 +184,9 @@ class _Pool:
             usable = cost <= left
             if not usable.any():
                 return tuple(chosen), state, "the spend is used up"
-            after, moves = state.values(self.sigma, rng, usable)
-            gain = np.where(usable, regret - after, -np.inf)
+            listed = _shortlist(state.explained(self.sigma), cost, usable)
+            after, moves = state.values(self.sigma, rng, listed)
+            gain = np.where(listed, regret - after, -np.inf)
             best = int(np.argmax(gain))
             if gain[best] <= 1e-3 * regret:
                 words = (
@@ -196,7 +206,41 @@ class _Pool:
         return tuple(chosen), state, f"{MOST} runs are named; ask again with their losses"
 
 
-def _candidates(runs: Runs, spend: float) -> Array:
+def _deciding(basis: Ensemble) -> tuple[tuple[Fit, ...], Array]:
+    """The laws that a choice of size rests on, and the share of each in the draws.
+
+    A law that fixes by its form how the best size grows with compute, as equal exponents do, says nothing of
+    it, however well it forecasts losses. Where all laws do, all are taken.
+    """
+    free = np.array([not _fixes_growth(fit) for fit in basis.fits])
+    free = free if free.any() else ~free
+    fits = tuple(fit for fit, keep in zip(basis.fits, free, strict=True) if keep)
+    weights = basis.weights[free] / basis.weights[free].sum()
+    return fits, (1 - EVEN) * weights + EVEN / len(fits)
+
+
+def _fixes_growth(fit: Fit) -> bool:
+    """Whether the best size grows with compute alike under all draws of a law."""
+    if not hasattr(type(fit.law), "growth"):
+        return False
+    found = np.array([value_or_nan(lambda law: law.growth, law) for law in fit.draws])
+    found = found[np.isfinite(found)]
+    return bool(len(found) and np.ptp(found) <= FIXED)
+
+
+def _shortlist(explained: Array, cost: Array, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The usable candidates that explain most of the best size, for what they cost by any of the powers.
+
+    The regret that is expected after each takes a millisecond, and falls with the variance that is explained.
+    """
+    listed = np.zeros_like(usable)
+    for power in POWERS:
+        score = np.where(usable, explained / cost**power, -np.inf)
+        listed[np.argsort(-score, kind="stable")[:LISTED]] = True
+    return listed & usable
+
+
+def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | None) -> Array:
     """(J, 2) N and D that the spend pays for, on a grid of those that exist and of some beyond."""
     N, D = runs.inputs["N"], runs.inputs["D"]
 
@@ -204,11 +248,13 @@ def _candidates(runs: Runs, spend: float) -> Array:
         known = np.unique(values)
         if len(known) > 6:
             known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
-        beyond = float(values.max()) * np.geomspace(2, LONGER, 4)
+        beyond = float(values.max()) * 2.0 ** np.arange(1, np.log2(LONGER) + 1)
+        below = float(values.min()) / 2.0 ** np.arange(1, np.log2(SHORTER) + 1)
         between = np.sqrt(known[1:] * known[:-1])
-        return np.concatenate([known, beyond, between])
+        return np.concatenate([known, beyond, between, below])
 
-    pairs = np.array([(n, d) for n in axis(N) for d in axis(D)])
+    sizes = axis(N) if buildable is None else np.unique(buildable(axis(N)))
+    pairs = np.array([(n, d) for n in sizes for d in axis(D)]).reshape(-1, 2)
     ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
     near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)
     # An extension or a cooldown costs a part of the whole run, so dearer runs may be within the spend.
@@ -228,6 +274,19 @@ def _price(
     if reached < D:
         return FLOPS_PER_PARAM_TOKEN * N * (D - reached * (1 - COOLDOWN)), "extension"
     return COOLDOWN * whole, "cooldown"
+
+
+def seeds_of(runs: Sequence[NextRun], part: RunTable) -> list[int | None]:
+    """The seed of each run: those above the table's for new seeds, None where the study's own will do."""
+    highest = int(part.numbers("seed").max()) if part.has_numbers("seed") else 0
+    copies: dict[tuple[float, float], int] = {}
+    seeds: list[int | None] = []
+    for run in runs:
+        seed = None
+        if run.kind == "new seed":
+            seed = copies[run.N, run.D] = copies.get((run.N, run.D), highest) + 1
+        seeds.append(seed)
+    return seeds
 
 
 def _largest_costs(runs: Runs) -> float:

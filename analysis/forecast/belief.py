@@ -16,8 +16,8 @@ from analysis.fitting.runs import FitError
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
 
 DRAWS = 240  # laws that stand for what is not known
-POINTS = 41  # sizes along the target's budget
-OUTCOMES = 5  # losses that each candidate might have
+POINTS = 31  # sizes along the target's budget
+OUTCOMES = 3  # losses that each candidate might have
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,20 @@ class Belief:
         tokens = [self.compute / (FLOPS_PER_PARAM_TOKEN * n) for n in (pick, high, low)]
         return Decision(Interval(pick, low, high), Interval(*tokens), float(regret.min()))
 
+    def explained(self, sigma: float) -> Array:
+        """(J,) variance of the draws' own log best size that the loss of each candidate would explain."""
+        own = np.log(self.sizes)[np.argmin(self.along[:, : len(self.sizes)], axis=1)]
+        seen = self.seen - self.seen.mean(axis=0)
+        found: Array = (seen.T @ (own - own.mean()) / len(own)) ** 2 / ((seen**2).mean(axis=0) + sigma**2)
+        return found
+
     def values(
         self, sigma: float, rng: np.random.Generator, usable: NDArray[np.bool_]
     ) -> tuple[Array, Array]:
-        """(J,) least regret expected after each candidate, and the factor it is expected to move the size."""
+        """(J,) least regret expected after each candidate, and the factor it is expected to move the size.
+
+        Of candidates that are not usable, infinite and 1.
+        """
         R, J = self.seen.shape
         centred = self.along - self.along.mean(axis=0)
         seen = self.seen - self.seen.mean(axis=0)

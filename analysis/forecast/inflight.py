@@ -204,12 +204,16 @@ def _by_collapse(own: Array, shape: Array, E: float) -> float:
     return math.log(E + math.exp(float(level.mean())))
 
 
-def _collapse_errors(logs: Array, ends: Array, E: float) -> Array:
-    """Log forecast over outcome (n,), each finished run left out of the mean shape."""
-    shape = np.log(np.exp(logs) - E) - np.log(np.exp(ends) - E)[:, None]
-    others = (shape.sum(axis=0) - shape) / (len(shape) - 1)
-    found = [_by_collapse(own, mean, E) for own, mean in zip(logs, others, strict=True)]
-    return np.array(found) - ends
+def _collapse_errors(logs: Array, ends: Array, floors: Array) -> Array:
+    """Log forecast over outcome (F, n) at each floor E, each finished run left out of the mean shape."""
+    E = floors[:, None, None]
+    excess = np.log(np.exp(logs) - E)  # (F, n, K)
+    shape = excess - np.log(np.exp(ends) - E[..., 0])[..., None]
+    others = (shape.sum(axis=1, keepdims=True) - shape) / (len(logs) - 1)
+    half = logs.shape[1] // 2
+    level = (excess - others)[..., half:].mean(axis=-1)
+    found: Array = np.log(E[..., 0] + np.exp(level)) - ends
+    return found
 
 
 def _floor(logs: Array, ends: Array, top: float) -> float:
@@ -217,7 +221,7 @@ def _floor(logs: Array, ends: Array, top: float) -> float:
     low, high = 0.0, top
     for _ in range(3):
         floors = np.linspace(low, high, FLOORS)
-        best = int(np.argmin([(_collapse_errors(logs, ends, E) ** 2).sum() for E in floors]))
+        best = int(np.argmin((_collapse_errors(logs, ends, floors) ** 2).sum(axis=1)))
         low, high = floors[max(best - 1, 0)], floors[min(best + 1, FLOORS - 1)]
     return float(floors[best])
 

@@ -25,7 +25,7 @@ from scaling.records.record import canonical_json
 
 SCHEMA = 2  # 1 had params and tokens where 2 has inputs
 KIND = "forecast"
-KINDS = (KIND, "comparison", "watch")  # what can be registered
+KINDS = (KIND, "comparison", "watch", "round")  # what can be registered
 SAME = ("family", "objective", "data", "data_fingerprint", "vocab", "context")  # what makes runs comparable
 NEAR = {"params": 0.15, "flops": 0.15}  # relative: a size that can be built is seldom the size asked for
 CLOSE = 0.05  # the same of every other input
@@ -235,8 +235,18 @@ def _scored(row: pd.Series[Any], law: Law, registered: dict[str, Any]) -> dict[s
         "inside_law": low <= loss <= high,
         "inside_run": run_low <= loss <= run_high,
         "interval_score": float(interval_score(run_low, run_high, loss, forecast["level"])),
-        "early": isinstance(started, str) and started < registered["registered"],
+        "early": began_before(started, registered["registered"]),
     } | scored
+
+
+def began_before(started: Any, registered: str) -> bool:
+    """Whether a run began before its forecast was registered; not known of a run without a start."""
+    if not isinstance(started, str):
+        return False
+    try:
+        return datetime.fromisoformat(started) < datetime.fromisoformat(registered)
+    except (ValueError, TypeError):  # no time, or one without its zone
+        return started < registered
 
 
 def _plain(cell: Any) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.advise import Advice, advise_runs
@@ -25,7 +26,7 @@ from analysis.table.arms import arms
 RESAMPLES = 100
 MOST_RUNS = 2000  # beyond them `scaling compare` and `scaling next` are asked by hand
 REACH = 10.0  # times the largest compute that advice is for
-RECIPES, NEXT, SO_FAR = "Which recipe", "What next", "Forecasts so far"
+RECIPES, NEXT, ROUNDS, SO_FAR = "Which recipe", "What next", "Rounds so far", "Forecasts so far"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,52 @@ def _expected(advice: Advice) -> str:
         f"{100 * advice.after.regret:.2g} %."
     )
     return goal + between + waste + after
+
+
+def rounds_section(table: RunTable) -> Section | None:
+    """The rounds of `scaling autopilot` on this study; None where there were none."""
+    folder = Path(table.source) / "forecasts"
+    files = registered_files(folder) if folder.is_dir() else {}
+    rounds = [body["round"] for body in files.values() if body["kind"] == "round"]
+    if not rounds:
+        return None
+    header, rows = round_rows(sorted(rounds, key=lambda each: int(each["number"])), table)
+    first, last = rounds[0]["advice"], rounds[-1]["advice"]
+    chosen = count(len(rows), "run")
+    sentence = (
+        f"{count(len(rounds), 'round')} chose {chosen} for a budget of {say_flops(first['compute'])} FLOP: "
+        f"the expected waste was {100 * first['now']['regret']:.2g} % before the first and "
+        f"{100 * last['now']['regret']:.2g} % before the last."
+    )
+    note = (
+        "Best N and waste: as they stood when the round was chosen, from all runs before it. C: what the run "
+        "adds [FLOP], 6 N D. Said: loss forecast before the run was trained, low to high its interval. "
+        "Inside: whether the loss that came lies there."
+    )
+    tables = (Table("rounds", "Rounds of the autopilot", header, rows, note),)
+    return Section(ROUNDS, (sentence,), tables, "scaling autopilot study=NAME compute=C spend=F")
+
+
+def round_rows(
+    rounds: Sequence[dict[str, Any]], table: RunTable
+) -> tuple[tuple[str, ...], tuple[tuple[Cell, ...], ...]]:
+    """Column names, and a row for each run that a round chose; what came is None while it is missing."""
+    came = dict(zip(map(str, table["run_id"]), table["loss"], strict=True))
+    rows: list[tuple[Cell, ...]] = []
+    for each in rounds:
+        now = each["advice"]["now"]
+        for run in each["runs"]:
+            loss = float(came[run["run_id"]]) if run["run_id"] in came else None
+            inside = "pending" if loss is None else "yes" if run["low"] <= loss <= run["high"] else "no"
+            chosen = (each["number"], run["N"], run["D"], run["kind"], float(run["cost"]))
+            said = (float(run["loss"]), float(run["low"]), float(run["high"]), loss, inside)
+            best = (now["N"]["value"], now["N"]["low"], now["N"]["high"], 100 * now["regret"])
+            rows.append((*chosen, *said, *best))
+    header = (
+        *("round", "N", "D", "kind", "C", "said", "low", "high", "came", "inside"),
+        *("best N", "from", "to", "waste %"),
+    )
+    return header, tuple(rows)
 
 
 def forecast_section(table: RunTable) -> Section | None:

@@ -1,12 +1,13 @@
-"""Registered answers, and what came of them: losses of runs, speed-ups of recipes, runs in flight."""
+"""Registered answers, and what came of them: of runs, recipes, runs in flight, and an autopilot's rounds."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analysis.forecast.calibration import Entry
-from analysis.forecast.register import KIND, score
+from analysis.forecast.register import KIND, began_before, score
 from analysis.sweeps.compare import compare_arms
 from analysis.table import RunTable, load_runs
 
@@ -18,10 +19,12 @@ def entries_of(path: Path, body: dict[str, Any], against: str | RunTable | None)
         runs = against if isinstance(against, RunTable) else load_runs(against or body["source"])
         if body["kind"] == KIND:
             return _scored(path, body, runs)
+        if body["kind"] == "round":
+            return _came_of_round(waiting, body, runs)
         came = _came_of_arms(body, runs) if body["kind"] == "comparison" else _came_of_run(body, runs)
     except (ValueError, OSError, KeyError) as error:
-        return [Entry(**{**vars(entry), "reason": str(error)}) for entry in waiting]
-    return [Entry(**{**vars(entry), "came": value}) for entry, value in zip(waiting, came, strict=True)]
+        return [replace(entry, reason=str(error)) for entry in waiting]
+    return [replace(entry, came=value) for entry, value in zip(waiting, came, strict=True)]
 
 
 def said(path: Path, body: dict[str, Any]) -> list[Entry]:
@@ -55,6 +58,18 @@ def said(path: Path, body: dict[str, Any]) -> list[Entry]:
             for arm in body["comparison"]["arms"]
             for at in arm["targets"]
         ]
+    if body["kind"] == "round":
+        return [
+            Entry(
+                **known,
+                question=f"loss of {run['run_id']}",
+                said=run["loss"],
+                low=run["low"],
+                high=run["high"],
+                level=body["round"]["level"],
+            )
+            for run in body["round"]["runs"]
+        ]
     found = body["watch"]
     ends = found["final"]
     question = f"final loss of {found['run']}"
@@ -86,6 +101,20 @@ def _scored(path: Path, body: dict[str, Any], runs: RunTable) -> list[Entry]:
         )
         for _, row in score(path, runs).iterrows()
     ]
+
+
+def _came_of_round(waiting: list[Entry], body: dict[str, Any], runs: RunTable) -> list[Entry]:
+    """The losses of the runs that a round of `scaling autopilot` chose, each by its id."""
+    rows = {str(row["run_id"]): row for _, row in runs.rows.iterrows()}
+    found = []
+    for entry, run in zip(waiting, body["round"]["runs"], strict=True):
+        row = rows.get(run["run_id"])
+        came: dict[str, Any] = {"reason": f"{run['run_id']} has no loss yet"}
+        if row is not None:
+            early = began_before(row.get("started"), entry.registered)
+            came = {"came": float(row["loss"]), "early": early}
+        found.append(replace(entry, **came))
+    return found
 
 
 def _came_of_arms(body: dict[str, Any], runs: RunTable) -> list[float | None]:

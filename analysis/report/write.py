@@ -22,6 +22,7 @@ from analysis.report.decisions import (
     next_section,
     recipe_picture,
     recipe_section,
+    rounds_section,
 )
 from analysis.report.formats import Table
 from analysis.report.gallery import Picture, draw_all, draw_compressed
@@ -140,6 +141,7 @@ def _page(
     sections = [
         recipe_section(recipes) if recipes else None,
         next_section(findings),
+        rounds_section(table),
         forecast_section(table),
     ]
     drawn = [svg for _, svg in pictures]

@@ -28,6 +28,7 @@ query Runs($project: String!, $entity: String!, $cursor: String, $perPage: Int!)
 """
 _PAGE = 200
 _SECONDS = 60.0
+_ANSWERS = ("fit", "compare", "next")  # job types of what was found in runs
 _TRUNKS = "trunk"  # job type of a trunk of ours; its runs have job types of their own
 
 
@@ -103,7 +104,7 @@ def _row(node: dict[str, Any], raw: Raw) -> dict[str, Any] | None:
     kind = node.get("jobType")
     if kind == _TRUNKS:
         raw.counts[_TRUNKS] = 1
-    if kind in ("fit", _TRUNKS):
+    if kind in (*_ANSWERS, _TRUNKS):
         return None
     state = node.get("state")
     if state != "finished":

@@ -11,7 +11,7 @@ from analysis.forecast.register import write_registered
 from analysis.sweeps.compare import WAYS, Comparison, compare_arms
 from analysis.table import RunTable
 from analysis.table.arms import arms
-from experiments.commands.source import add_table, describe_table, read_table
+from experiments.commands.source import add_table, add_wandb, describe_table, read_table
 from experiments.terminal import wrapped
 
 
@@ -27,15 +27,16 @@ def main(arguments: list[str]) -> int:
         nargs="+",
         default=[],
         metavar="COMPUTE",
-        help="[FLOP] (default: 10 × the largest)",
+        help="compute to project to [FLOP] (default: 10 × the largest)",
     )
     parser.add_argument("--per", choices=WAYS, default="compute", help="what the lead is measured in")
     parser.add_argument("--floor", type=float, metavar="E", help="pin E [nats/token]; by default it is free")
-    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
+    parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=400, help="bootstrap replicates (default 400)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .svg or .pdf")
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the projections in writing")
+    add_wandb(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     table = read_table(asked)
@@ -54,6 +55,10 @@ def main(arguments: list[str]) -> int:
         write_registered("comparison", {"comparison": found.to_dict()}, table, asked.register)
     if asked.figure:
         _draw(found, asked.figure)
+    if asked.wandb:
+        from experiments.mirrored import mirror_comparison
+
+        mirror_comparison(asked.wandb, table, found)
     if asked.json:
         print(json.dumps({"source": table.source, **found.to_dict()}, indent=1, allow_nan=False))
     else:

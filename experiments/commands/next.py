@@ -1,18 +1,23 @@
-"""`scaling next TABLE --compute C`: the runs to train next, what each should buy, and when to stop."""
+"""`scaling next TABLE --compute 1e15`: the runs to train next, what each should buy, and when to stop."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.advise import Advice, advise_runs
+from analysis.forecast.advise import Advice, advise_runs, seeds_of
+from analysis.forecast.hardware import Price
+from analysis.laws.law import Array
 from analysis.table import RunTable, load_runs, split_comparable
 from experiments.commands.forecast import number
 from experiments.commands.price import add_price, price_asked
-from experiments.commands.source import add_laws, add_table, describe_table, read_table
+from experiments.commands.source import add_laws, add_table, add_wandb, describe_table, read_table
 from experiments.terminal import wrapped
 from scaling.records.storage import write_atomic
 from scaling.study.extensions import load_extensions
@@ -42,6 +47,7 @@ def main(arguments: list[str]) -> int:
     add_laws(parser)
     parser.set_defaults(resamples=200)
     add_price(parser)
+    add_wandb(parser)
     asked = parser.parse_args(arguments)
     if asked.run and asked.to is None:
         raise ValueError("--run trains the study that --to names; add --to next.yaml.")
@@ -49,19 +55,38 @@ def main(arguments: list[str]) -> int:
         load_extensions(asked.extension)
     table = read_table(asked)
     part = only_part(table, asked.arm)
+    base = asked.base or base_of(table)
     advice = advise_runs(
         Runs.of_table(part, ("N", "D")),
         asked.compute,
         asked.spend,
         laws=tuple(asked.law or ()),
         trunks=trunks_of(asked.trunks),
+        buildable=sizes_of(base) if asked.to else None,
         tolerance=asked.tolerance,
         resamples=asked.resamples,
         seed=asked.seed,
         level=asked.level,
     )
     target = price_asked(asked, asked.compute, advice.now.N.value)
-    files = write_study(advice, asked.to, asked.base or base_of(table), part) if asked.to else []
+    files = write_study(advice, asked.to, base, part) if asked.to else []
+    if asked.wandb:
+        from experiments.mirrored import mirror_advice
+
+        mirror_advice(asked.wandb, table, advice)
+    show(asked, table, part, advice, target, files)
+    return train(files) if asked.run and files else 0
+
+
+def show(
+    asked: argparse.Namespace,
+    table: RunTable,
+    part: RunTable,
+    advice: Advice,
+    target: Price | None,
+    files: list[Path],
+) -> None:
+    """Print the advice, what it costs elsewhere, and the studies that were written."""
     if asked.json:
         body = {**advice.to_dict(), "source": table.source, "files": list(map(str, files))}
         print(json.dumps({**body, "price": target and target.to_dict()}, indent=1, allow_nan=False))
@@ -74,7 +99,27 @@ def main(arguments: list[str]) -> int:
                 print(wrapped(f"  these runs {device}"))
         for file in files:
             print(f"\nwritten: {file}; `scaling plan study={named(file)}` shows its runs")
-    return train(files) if asked.run and files else 0
+
+
+def sizes_of(base: str | None) -> Callable[[Array], Array] | None:
+    """Maps sizes to the nearest that models of a study have; None where a command trains them.
+
+    Raises:
+        PlanError: for a study that cannot be composed.
+    """
+    from scaling.study.compose import compose_study
+    from scaling.study.decide import nearest_params
+
+    asked = [f"study={base}"] if base else ["model.params=1e5", "budget.tokens=1e6"]
+    config = compose_study(asked).jobs[0].config
+    if config.trainer.kind != "builtin":
+        return None
+
+    def nearest(sizes: Array) -> Array:
+        found = [nearest_params(config, float(size)) for size in sizes]
+        return np.array([size for size in found if size is not None], dtype=float)
+
+    return nearest
 
 
 def only_part(table: RunTable, label: str | None) -> RunTable:
@@ -128,16 +173,11 @@ def write_study(advice: Advice, path: Path, base: str | None, part: RunTable) ->
     if not advice.runs:
         raise FitError(f"nothing to write: {advice.stop}.")
     by_size: dict[tuple[float, int], list[float]] = {}
-    highest = int(part.numbers("seed").max()) if part.has_numbers("seed") else 0
-    copies: dict[tuple[float, float], int] = {}
-    for run in advice.runs:
-        seed = 0
-        if run.kind == "new seed":
-            seed = copies[run.N, run.D] = copies.get((run.N, run.D), highest) + 1
-        by_size.setdefault((run.N, seed), []).append(run.D)
+    for run, seed in zip(advice.runs, seeds_of(advice.runs, part), strict=True):
+        by_size.setdefault((run.N, seed or 0), []).append(run.D)
     groups: dict[tuple[tuple[float, ...], int], list[float]] = {}
-    for (size, seed), asked in by_size.items():
-        groups.setdefault((tuple(sorted(asked)), seed), []).append(size)
+    for (size, own), asked in by_size.items():
+        groups.setdefault((tuple(sorted(asked)), own), []).append(size)
     files = []
     for place, ((budgets, seed), sizes) in enumerate(groups.items(), 1):
         file = path if place == 1 else path.with_name(f"{path.stem}-{place}{path.suffix}")

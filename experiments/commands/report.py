@@ -11,7 +11,8 @@ from pathlib import Path
 from analysis.report.content import known
 from analysis.report.write import write_report
 from experiments.commands.fit import to_dict
-from experiments.commands.source import add_fit, add_table, describe_table, read
+from experiments.commands.source import add_fit, add_table, add_wandb, describe_table, read
+from experiments.mirrored import mirror_fit, waiting
 from experiments.terminal import duration, plural
 from scaling.records.storage import refuse_link
 
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> int:
     add_table(parser)
     add_fit(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add_wandb(parser)
     parser.add_argument("--out", type=Path, help="folder to write (default: SOURCE/report, or ./report)")
     asked = parser.parse_args(arguments)
     begin = time.monotonic()
@@ -34,6 +36,8 @@ def main(arguments: list[str]) -> int:
         refuse_link(out)
     refuse_link(out / "figures")
     files = write_report(runs, findings, out)
+    if asked.wandb:
+        mirror_fit(asked.wandb, runs, findings, files)
     if asked.json:
         written = {name: str(path) for name, path in files.items()}
         print(
@@ -48,6 +52,7 @@ def main(arguments: list[str]) -> int:
     print("\n".join(known(findings)))
     print(f"fit {duration(fitted - begin)}, report {duration(time.monotonic() - fitted)}")
     print(f"{plural(len(files), 'file')}; open {files['index.html']}")
+    print("".join(f"{line}\n" for line in waiting(runs) if asked.wandb), end="")
     return 0
 
 

@@ -48,7 +48,7 @@ def add_table(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="COLUMN",
-        help="columns that tell recipes apart; all others are pooled (default: every setting that differs)",
+        help="columns that tell recipes apart; others are pooled (default: every setting that differs)",
     )
     parser.add_argument(
         "--checkpoints",
@@ -73,9 +73,9 @@ def add_laws(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a Python file of yours that registers a law; it is run",
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
+    parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +94,17 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         type=number_or_fraction,
         default=0.25,
         help="runs of largest compute to forecast unseen: a count, or a fraction (default 0.25)",
+    )
+
+
+def add_wandb(parser: argparse.ArgumentParser) -> None:
+    """The argument that shows an answer in W&B."""
+    parser.add_argument(
+        "--wandb",
+        nargs="?",
+        const="auto",
+        choices=("auto", "offline", "online"),
+        help="show it in W&B too: online where you are logged in, else offline, or as said here",
     )
 
 

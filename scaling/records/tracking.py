@@ -66,7 +66,13 @@ def display_name(key: str) -> str:
 
 
 def open_tracker(
-    mode: Mode, *, study: str, folder: str | Path, project: str | None = None, entity: str | None = None
+    mode: Mode,
+    *,
+    study: str,
+    folder: str | Path,
+    project: str | None = None,
+    entity: str | None = None,
+    patience: float = FINISH_SECONDS,
 ) -> Tracker:
     """Open the mirror of a study. W&B writes into `wandb/` of the study's `folder` and nowhere else.
 
@@ -76,6 +82,7 @@ def open_tracker(
     Args:
         project: default WANDB_PROJECT, else `scaling`.
         entity: default WANDB_ENTITY, else the user's own.
+        patience: seconds that the end of a run may take, uploads included.
 
     Raises:
         ValueError: for a mode that is none of auto, offline, online, off.
@@ -93,6 +100,7 @@ def open_tracker(
         folder=Path(folder),
         project=project or os.environ.get("WANDB_PROJECT") or PROJECT,
         entity=entity or os.environ.get("WANDB_ENTITY") or None,
+        patience=patience,
     )
 
 
@@ -148,7 +156,17 @@ def _logged_in() -> bool:
 class Tracker:
     """One W&B connection for all runs of a process. Use as a context manager, or `close` it."""
 
-    def __init__(self, mode: Mode, *, study: str, folder: Path, project: str, entity: str | None) -> None:
+    def __init__(
+        self,
+        mode: Mode,
+        *,
+        study: str,
+        folder: Path,
+        project: str,
+        entity: str | None,
+        patience: float = FINISH_SECONDS,
+    ) -> None:
+        self.patience = patience
         self.mode = mode  # falls back from online to offline for good when the server does not answer
         self._study, self._folder, self._project, self._entity = study, folder, project, entity
         self._orders: queue.SimpleQueue[tuple[RunTracker, Callable[[], None]] | None] = queue.SimpleQueue()
@@ -166,7 +184,9 @@ class Tracker:
         tags: Sequence[str] = (),
         steps: int = 0,
     ) -> RunTracker:
-        """Mirror a run; `job_type` is "trunk" or "run", `run_id` the stable one: a resumed run goes on.
+        """Mirror a run; `run_id` is the stable one: a resumed run goes on.
+
+        `job_type` is "trunk" or "run" of what is trained, else that of an answer: "fit", "compare", "next".
 
         Args:
             tags: beside those of WANDB_TAGS.
@@ -185,17 +205,18 @@ class Tracker:
         return run
 
     def close(self) -> None:
-        """Finish what is open, as failed, and wait for W&B: never longer than CLOSE_SECONDS."""
+        """Finish what is open, as failed, and wait for W&B: CLOSE_SECONDS at most, or as it is patient."""
         if self._thread is None:
             return
         for run in self._runs:
             run.finish(exit_code=1)
         self._orders.put(None)
-        self._thread.join(CLOSE_SECONDS)
+        limit = CLOSE_SECONDS + self.patience - FINISH_SECONDS
+        self._thread.join(limit)
         if self._thread.is_alive():
             logger.warning(
                 "W&B: not finished after %.0f s; stopped. What it has lies in %s; `wandb sync` sends it.",
-                CLOSE_SECONDS,
+                limit,
                 self._folder / "wandb",
             )
             # Left alone, it would hold up the end of the process for as long as it likes.
@@ -234,6 +255,11 @@ class Tracker:
         except Exception as error:
             logger.debug("W&B: did not end in order: %s: %s", type(error).__name__, error)
 
+    @property
+    def wandb(self) -> Any:
+        """The module; only for the thread, once a run is open."""
+        return self._wandb
+
     def init(self, about: Mapping[str, Any]) -> Any:
         """`wandb.init` on the thread: online if that was asked and works, else offline."""
         cache = str(own_folder(own_folder(self._folder, "wandb"), "cache"))
@@ -270,7 +296,7 @@ class Tracker:
             silent=True,
             console="off",
             init_timeout=INIT_SECONDS,
-            finish_timeout=FINISH_SECONDS,
+            finish_timeout=self.patience,
             # The record has versions and device. What else W&B collects costs time and reaches outside.
             x_disable_stats=True,
             x_disable_meta=True,
@@ -338,6 +364,38 @@ class RunTracker:
         values = dict(values)
         self._order(lambda: self._run.summary.update(values))
 
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Show a table; cells are text, numbers, or None where one is missing."""
+        columns, rows = list(columns), [list(row) for row in rows]
+
+        def show() -> None:
+            made = self._tracker.wandb.Table(columns=columns, data=rows, allow_mixed_types=True)
+            self._run.log({name: made})
+
+        self._order(show)
+
+    def images(self, pictures: Mapping[str, tuple[Path, str]]) -> None:
+        """Show pictures: name → file and caption."""
+        chosen = dict(pictures)
+
+        def show() -> None:
+            image = self._tracker.wandb.Image
+            self._run.log({name: image(str(path), caption=words) for name, (path, words) in chosen.items()})
+
+        self._order(show)
+
+    def artifact(self, name: str, kind: str, files: Mapping[str, Path]) -> None:
+        """Keep files, each under its name, as a version of an artifact."""
+        chosen = dict(files)
+
+        def keep() -> None:
+            made = self._tracker.wandb.Artifact(name, type=kind)
+            for inner, path in chosen.items():
+                made.add_file(str(path), name=inner)
+            self._run.log_artifact(made)
+
+        self._order(keep)
+
     def finish(self, exit_code: int = 0) -> None:
         """End the run; anything but 0 shows it as failed."""
         thinned = self._thinned
@@ -349,11 +407,14 @@ class RunTracker:
         if self.broken:
             return
         self.broken, self._open = True, False
-        logger.warning(
-            "W&B: run %s is no longer mirrored (%s). Training goes on; its record and metrics are complete.",
-            self._about["id"],
-            why,
-        )
+        rest = "Training goes on; its record and metrics are complete."
+        if not self._trained:
+            rest = "What is on disk is complete."
+        logger.warning("W&B: run %s is no longer mirrored (%s). %s", self._about["id"], why, rest)
+
+    @property
+    def _trained(self) -> bool:
+        return self._about["job_type"] in ("trunk", "run")
 
     def _order(self, act: Callable[[], None]) -> None:
         if self._open and not self._tracker.order(self, act):
@@ -361,12 +422,15 @@ class RunTracker:
 
     def _start(self) -> None:
         self._run = self._tracker.init(self._about)
+        if not self._trained:
+            return
         self._run.define_metric(AXIS)
         self._run.define_metric("train/flops")
         for metrics in ("train/*", "eval/*"):
             self._run.define_metric(metrics, step_metric=AXIS)
 
     def _finish(self, exit_code: int, thinned: int) -> None:
-        self._run.summary.update({"mirror/rows_thinned": thinned})
+        if self._trained:
+            self._run.summary.update({"mirror/rows_thinned": thinned})
         self._run.finish(exit_code=exit_code)
         self._run = None

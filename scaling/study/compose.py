@@ -114,7 +114,8 @@ class Composition:
         (base,) = self.jobs
         lines = [tuple(f"{key}={_written(value)}" for key, value in chosen.items()) for chosen in values]
         with _hydra(self.sources):
-            return replace(self, jobs=_compose_jobs([base.overrides + more for more in lines], self.sources))
+            batch = [base.overrides + more for more in lines]
+            return replace(self, jobs=_compose_jobs(batch, self.sources, self.shared))
 
 
 @contextmanager

@@ -228,7 +228,7 @@ def _teacher(config: RunConfig, dataset: Dataset, model: _Model) -> dict[str, An
         return {}
     if training.parallel is not Parallel.none or training.compile:
         key = "compile" if training.compile else "parallel"
-        raise ValueError(f"training.teacher: not with training.{key}; take one back.")
+        raise ValueError(f"training.teacher: not with training.{key}; remove one of the two.")
     asked = (training.teacher, config.runs)
     found = decide_teacher(*asked, dataset, model.family.objective, model.data.context)
     return {
@@ -351,6 +351,16 @@ def _shape(model: ModelConfig) -> Shape:
 @cache  # a grid asks for the same few sizes again and again, and each looks at the whole ladder
 def _shape_for(family: Family, params: float, sizes: tuple[tuple[str, Any], ...]) -> Shape:
     return family.shape_for(params, **dict(sizes))
+
+
+def nearest_params(config: RunConfig, params: float) -> int | None:
+    """N of the model that would be built for a size; None where no model is near it."""
+    family = get_family(config.model.family)
+    try:
+        shape = _shape_for(family, params, tuple(sorted(config.model.sizes().items())))
+    except ValueError:
+        return None
+    return family.counts(shape, int(config.data.vocab), int(config.data.context)).params
 
 
 def _tokens(config: RunConfig, amount: float, model: _Model) -> float:

@@ -6,7 +6,7 @@ Every job that cannot be decided is reported, not the first only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from pathlib import Path
@@ -135,6 +135,17 @@ def plan_studies(overrides: Sequence[str], sources: Sources | None = None) -> tu
         plans += [_plan(folder, jobs, composition, trunks) for folder, jobs in studies.items()]
     _check_apart(plans)
     return tuple(plans)
+
+
+def join_plans(plan: Plan, others: Iterable[Plan]) -> Plan:
+    """Return `plan` with the trunks and runs of these other plans of the same study."""
+    trunks = {trunk.spec.id: trunk for trunk in plan.trunks}
+    asked = dict(plan.asked)
+    for other in others:
+        for trunk in other.trunks:
+            trunks[trunk.spec.id] = _join(trunks.get(trunk.spec.id, trunk), trunk)
+        asked = {**other.asked, **asked}
+    return replace(plan, trunks=tuple(trunks.values()), asked=asked)
 
 
 def plan_jobs(plan: Plan, composition: Composition) -> Plan:

@@ -11,8 +11,8 @@ import torch
 from scaling.models import get_family
 from scaling.study.spec import Trunk
 
-BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_arithmetic`
-COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes and more of two threads, see `settle`
+BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_numerics`
+COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes or more of two threads
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
+from scaling.records.record import read_study
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +53,54 @@ def test_what_cannot_be_asked_is_refused(small: Path, capsys: pytest.CaptureFixt
     ):
         assert main(["next", str(small), "--resamples", "40", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+BASE = """
+# @package _global_
+name: tiny
+question: Which size is best?
+defaults:
+  - override /data: text
+tracking: "off"
+workers: 1
+data: {{paths: ["{corpus}/*.txt"], vocab: 256, context: 32, heldout_fraction: 0.2}}
+budget: {{tokens: [4e3]}}
+training: {{sequences: 4, warmup_steps: 3, threads: 1, precision: float32, evaluation_tokens: 2048}}
+hydra: {{sweeper: {{params: {{model.params: "5e3,8e3"}}}}}}
+"""
+
+
+@pytest.mark.usefixtures("untimed")
+def test_chosen_runs_are_written_trained_and_not_trained_again(
+    tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    N, D = (v.ravel() for v in np.meshgrid([5e3, 7e3, 1e4], [4e3, 6e3, 9e3]))
+    loss = (1.2 + 12 * N**-0.35 + 60 * D**-0.4) * np.exp(0.004 * np.random.default_rng(0).standard_normal(9))
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"params": N, "tokens": D, "loss": loss}).to_csv("t.csv", index=False)
+    (tmp_path / "conf/study").mkdir(parents=True)
+    (tmp_path / "conf/study/tiny.yaml").write_text(BASE.format(corpus=tiny_corpus))
+    asked = [
+        "next",
+        "t.csv",
+        "--compute",
+        "1e11",
+        "--spend",
+        "6e8",
+        "--resamples",
+        "40",
+        "--law",
+        "chinchilla",
+    ]
+    assert main([*asked, "--to", "more.yaml", "--base", "tiny", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"]
+    assert main([*asked, "--to", "more.yaml", "--base", "tiny", "--run"]) == 0
+    study = read_study(tmp_path / "runs" / "more")
+    assert not study.missing
+    wanted = {(round(run["N"]), round(run["D"] / 128) * 128) for run in told["runs"]}
+    assert {record.tokens for record in study.done} == {tokens for _, tokens in wanted}
+    assert 1 <= len(study.done) <= len(told["runs"])
+    capsys.readouterr()
+    assert main(["run", "study=./more.yaml"]) == 0
+    assert "nothing to train" in capsys.readouterr().out

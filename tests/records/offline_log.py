@@ -28,6 +28,7 @@ class OfflineRun:
     rows: list[dict[str, Any]] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
+    artifacts: list[str] = field(default_factory=list)
 
 
 def read_offline(folder: Path) -> dict[str, OfflineRun]:
@@ -56,6 +57,8 @@ def _read(path: Path) -> OfflineRun:
             found.rows.append(_items(record.history.item))
         elif kind == "summary":
             found.summary |= _items(record.summary.update)
+        elif kind == "artifact":
+            found.artifacts.append(record.artifact.name)
         elif kind == "exit":
             found.exit_code = record.exit.exit_code
     return found
