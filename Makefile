@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 # Images for containers often set it; each process would then compile PyTorch anew, which takes it 4 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint test-slow chaos cluster-test browser-test bench gpu-check clean
+.PHONY: demo test lint docs test-slow chaos cluster-test browser-test bench gpu-check clean
 
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
@@ -19,6 +19,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)           ## the site: site/index.html; references are written from the code first, warnings are errors
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]' -c constraints.txt
+	$(BIN)/python -m experiments.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d site/.doctrees . site
 
 test-slow: $(STAMP)      ## minutes: coverage by simulation, real servers that never answer
 	$(BIN)/python -m pytest -q -n auto -m slow

@@ -113,12 +113,13 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 HYDRA = "test_hydra_habits.py"  # where what Hydra does is tested
+APART = ("analysis", "study", "chaos")  # where fits, plans and processes themselves are
 
 
 @pytest.fixture(autouse=True)
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where neither the fits are tested, which have tests/analysis, nor how a study is composed."""
-    if request.path.parent != Path(__file__).parent / "experiments":
+    if request.path.relative_to(Path(__file__).parent).parts[0] in APART:
         return
     if request.path.name != HYDRA:
         from tests.composed import remembered

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from analysis.report import write
+from analysis.report.style import save
 from experiments.cli import main
 from scaling.records.record import read_study
 from tests.records.offline_log import read_offline
@@ -45,6 +48,7 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
     overrides, folder = finished
     part = [*overrides, "name=part", "model.params=5e3,8e3", "budget.tokens=[4e3,1.6e4]"]
     monkeypatch.setattr("scaling.training.state.LocalState.train_step", None)  # what would train, fails
+    monkeypatch.setattr("scaling.training.throughput.find_crowd", lambda: None)  # or a step is timed again
     code, out, _ = say(capsys, "plan", *part)
     assert code == 0
     assert re.match(r"part: [\d.e+]+ FLOP, about 0\.0 s \(.*\) for what is left: 4 runs on 2 trunks\n", out)
@@ -60,8 +64,12 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
 
 
 def test_from_yaml_to_report(
-    finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    finished: tuple[list[str], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    monkeypatch.setattr(write, "save", partial(save, kinds=("png", "svg")))  # W&B takes PNG
     _, folder = finished
     study = read_study(folder)
     assert (len(study.done), study.missing, study.damaged) == (18, (), {})
@@ -71,20 +79,20 @@ def test_from_yaml_to_report(
     assert code == 0
     assert "18 done, 0 diverged, 0 failed, 0 missing of 18 planned" in out
 
-    code, out, _ = say(capsys, "fit", str(folder), "--resamples", "100")
+    code, out, _ = say(capsys, "fit", str(folder), "--resamples", "20")
     assert code == 0
     assert "L(N, D) on 18 runs (6 trunks)" in out
     assert "18 used\n" in out
     assert "forecast" in out
 
-    code, out, _ = say(capsys, "fit", str(folder), "--resamples", "100", "--json")
+    code, out, _ = say(capsys, "fit", str(folder), "--resamples", "20", "--json")
     said = json.loads(out)
     assert said["counts"]["used"] == 18
     laws = said["parts"]["decoder"]["laws"]
     assert {law["law"] for law in laws} == {"chinchilla", "coupled", "gadre"}
     assert all(law["parameters"].keys() >= {"E"} for law in laws)
 
-    asked = ("--resamples", "100", "--out", str(tmp_path / "report"), "--wandb", "offline")
+    asked = ("--resamples", "20", "--out", str(tmp_path / "report"), "--wandb", "offline")
     code, out, err = say(capsys, "report", str(folder), *asked)
     assert f"W&B: wandb sync {folder}/wandb/offline-run-*" in out
     assert "W&B" not in err
@@ -99,8 +107,7 @@ def test_from_yaml_to_report(
     assert code == 0
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Does the pipeline work?" in page
-    for kind in ("png", "pdf", "svg"):
-        assert len(list((tmp_path / "report" / "figures").glob(f"*.{kind}"))) >= 6
+    assert len(list((tmp_path / "report" / "figures").glob("*.svg"))) >= 6
     assert {p.name for p in (tmp_path / "report").iterdir()} >= {"report.md", "tables.tex", "runs.csv"}
 
 

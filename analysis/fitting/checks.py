@@ -192,7 +192,8 @@ def _units(runs: Runs) -> list[FitWarning]:
                 FitWarning(
                     "units",
                     f"{few} of {len(x)} values of {called(name)} are {np.exp(gaps.max()):.2g} times or more "
-                    f"{side} than all others (rows {', '.join(map(str, rows))}): millions among ones?",
+                    f"{side} than all others (rows {', '.join(map(str, rows))}): "
+                    "were some values entered in millions?",
                 )
             )
     return doubts

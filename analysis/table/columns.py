@@ -30,6 +30,19 @@ KNOWN = NUMBERS + TEXTS
 OWN_INPUTS = ("experts", "parallel", "examples", *SHARES)
 # Columns that no record has.
 LAW_INPUTS = ("vocab_params", "density", "bits", "teacher_loss", "alone_loss", *OWN_INPUTS)
+# What these mean, with the unit first, as the comments of `RunRecord` say it of the others.
+MEANINGS = {
+    "x": "the one input of a curve; always mapped, as in x=Seen Examples",
+    "vocab_params": "[parameters] size of embedding and output layer, which grow with the vocabulary",
+    "density": "share of the weights that sparse training leaves: 1 - sparsity",
+    "experts": "experts of a mixture",
+    "parallel": "parallel streams P of one model",
+    "examples": "labelled examples that a model is fine-tuned on",
+    "bits": "[bits] bits of a weight after training; 32 where it was not rounded",
+    "teacher_loss": "[nats/token] loss of the teacher of a distilled run",
+    "alone_loss": "[nats/token] loss of the same student without a teacher",
+    **{f"r{i}": f"share of domain {i} in the data" for i in range(1, 5)},
+}
 QUANTITIES = (
     "params",
     "tokens",

@@ -43,7 +43,7 @@ def load_runs(
     drop: Conditions = None,
     checkpoints: Choice | None = None,
 ) -> RunTable:
-    """One row a finished run: the columns of `RunRecord`, one a setting of its spec, and what code made it.
+    """Read a table of runs, a row each: the columns of `RunRecord`, one a setting of its spec, and the code.
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or

@@ -2,7 +2,7 @@
 
 Every ratio is taken in turn with the plain one (`experiments.benchmarks.peer`), as is the speed of a large
 matrix product, to which utilisation refers. Ours runs in what `training.precision=auto` chooses, and where a
-long trunk is compiled (`scaling.training.device.settle`) also compiled; the peer in the better of float32 and
+long trunk is compiled (`device.resolve_numerics`) also compiled; the peer in the better of float32 and
 bfloat16 autocast.
 """
 

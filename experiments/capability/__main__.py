@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -23,7 +24,9 @@ NOTICED = 2.0  # standard errors above chance
 
 
 def main(arguments: list[str]) -> int:
-    runs = load_runs(arguments[0] if arguments else KEPT).rows
+    parser = argparse.ArgumentParser(prog="python -m experiments.capability", description=__doc__)
+    parser.add_argument("table", nargs="?", default=KEPT, help="runs of the study (default: the kept ones)")
+    runs = load_runs(parser.parse_args(arguments).table).rows
     runs = runs[runs["objective"] == "causal"]
     rows = [
         {"family": family, "task": task, "score": score, **_follow(part, task, score)}

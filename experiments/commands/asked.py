@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 KINDS = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-EPILOG = """Every key: --cfg job, and with its unit scaling/study/config.py. Sweeps are comma lists: seed=0,1.
+EPILOG = """Every key, with type, unit and default: docs/reference/config.md. Sweeps are comma lists.
 Studies of your own lie in ./conf/study/ or --config-dir, or are named by path: study=./mine.yaml"""
 
 
@@ -25,14 +25,14 @@ class StudyParser(argparse.ArgumentParser):
         )
         self.add_argument("overrides", nargs="*", help="study=NAME and any Hydra override")
         add = self.add_argument_group("as in Hydra").add_argument
-        add("-m", "--multirun", action="store_true", help="taken as given: every study is a multirun")
-        add("-cd", "--config-dir", metavar="DIR", help="look there too for study/NAME.yaml and other configs")
-        add("-cn", "--config-name", metavar="NAME", help="another primary config than `config`")
-        add("-c", "--cfg", choices=KINDS, help="print the config of the first job and end")
-        add("-p", "--package", metavar="KEY", help="of --cfg: only this part, e.g. training")
-        add("--resolve", action="store_true", help="of --cfg: with interpolations resolved")
+        add("-m", "--multirun", action="store_true", help="accepted and ignored: every study is a multirun")
+        add("-cd", "--config-dir", metavar="DIR", help="a further folder to search for study/NAME.yaml")
+        add("-cn", "--config-name", metavar="NAME", help="primary config (default: config)")
+        add("-c", "--cfg", choices=KINDS, help="print the config of the first job, and exit")
+        add("-p", "--package", metavar="KEY", help="with --cfg: only this part, e.g. training")
+        add("--resolve", action="store_true", help="with --cfg: resolve interpolations")
         kinds = "|".join(INFO)
-        add("-i", "--info", choices=INFO, nargs="?", const="all", metavar=kinds, help="print that and end")
+        add("-i", "--info", choices=INFO, nargs="?", const="all", metavar=kinds, help="print it, and exit")
 
     def format_help(self) -> str:
         """The usual, and what may be chosen of each config group."""

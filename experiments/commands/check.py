@@ -15,8 +15,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "files", nargs="*", metavar="FILE.py", help="Python files that register families; they are run"
     )
-    parser.add_argument("--family", metavar="NAME", help="only this one; without a file, one that is here")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of the learning test (default 30)")
+    parser.add_argument(
+        "--family", metavar="NAME", help="check only this family; without a file, a built-in one"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="time limit of the learning test (default 30)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     if not asked.files and asked.family is None:

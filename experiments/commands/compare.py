@@ -27,13 +27,13 @@ def main(arguments: list[str]) -> int:
         nargs="+",
         default=[],
         metavar="COMPUTE",
-        help="[FLOP] (default: 10 × the largest)",
+        help="compute to project to [FLOP] (default: 10 × the largest)",
     )
     parser.add_argument("--per", choices=WAYS, default="compute", help="what the lead is measured in")
     parser.add_argument("--floor", type=float, metavar="E", help="pin E [nats/token]; by default it is free")
-    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
+    parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=400, help="bootstrap replicates (default 400)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
     parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .svg or .pdf")
     parser.add_argument("--register", type=Path, metavar="FILE", help="put the projections in writing")
     add_wandb(parser)

@@ -146,9 +146,10 @@ def _device() -> Finding:
 
 
 def _threads() -> Finding:
+    from scaling.training.device import usable_cores
     from scaling.training.throughput import find_crowd
 
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     says = f"{plural(cores, 'core')}; small models train one a core on one thread each"
     crowd = find_crowd()
     if crowd:

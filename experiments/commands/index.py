@@ -14,7 +14,7 @@ from scaling.records.storage import refuse_link, write_atomic
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling index", description=__doc__)
-    parser.add_argument("folder", type=Path, help="where studies were run into, e.g. runs")
+    parser.add_argument("folder", type=Path, help="folder of studies, e.g. runs")
     parser.add_argument("--json", action="store_true", help="one JSON object; writes nothing")
     asked = parser.parse_args(arguments)
     if not asked.folder.is_dir():

@@ -15,7 +15,7 @@ TEMPLATE = """\
 #   scaling run study={name}       trains what has no record yet; stop it at any time, run it again
 #   scaling report runs/{name}     laws, figures and tables
 #
-# Every key, with type and unit: scaling plan study={name} --cfg job, and scaling/study/config.py.
+# Every key, with type, unit and default: docs/reference/config.md, or scaling plan study={name} --cfg job.
 
 name: {name}
 question: How does the loss fall with model size and data?
@@ -49,7 +49,7 @@ hydra:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling new", description=__doc__)
-    parser.add_argument("name", help="of the study: letters, digits, dot, dash and underscore")
+    parser.add_argument("name", help="name of the study: letters, digits, dot, dash and underscore")
     asked = parser.parse_args(arguments)
     path = write_study(asked.name)
     print(f"{path}\nnext: edit it, then scaling plan study={asked.name}")

@@ -1,4 +1,4 @@
-"""`scaling next TABLE --compute C`: the runs to train next, what each should buy, and when to stop."""
+"""`scaling next TABLE --compute 1e15`: the runs to train next, what each should buy, and when to stop."""
 
 from __future__ import annotations
 

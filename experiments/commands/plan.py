@@ -27,16 +27,20 @@ def main(arguments: list[str]) -> int:
     parser = StudyParser("plan", __doc__)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser.add_argument(
-        "--simulate", action="store_true", help="also the intervals to expect, by fitting simulated studies"
+        "--simulate",
+        action="store_true",
+        help="also print the intervals to expect, from fits of simulated studies",
     )
     parser.add_argument(
-        "--prior", metavar="TABLE", help="runs whose law is simulated (default: the kept demo, or Chinchilla)"
+        "--prior",
+        metavar="TABLE",
+        help="runs whose law is taken as true (default: the kept demo, or Chinchilla)",
     )
     add_price(parser)
     parser.add_argument(
         "--names",
         action="store_true",
-        help="what a training command can be told: every {name}, and its value",
+        help="list every {name} that a training command can use, with its value",
     )
     asked = parser.parse(arguments)
     if show(asked):

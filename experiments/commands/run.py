@@ -30,17 +30,21 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--replace-plan",
         action="store_true",
-        help="the study is what this command asks for; else that joins what earlier commands asked for",
+        help="replace the plan of earlier commands; by default this command's runs join it",
     )
     changed = parser.add_mutually_exclusive_group()
     changed.add_argument(
-        "--restart", action="store_true", help="train trunks that other code has begun from their first step"
+        "--restart",
+        action="store_true",
+        help="train trunks that were begun by other code again, from their first step",
     )
     changed.add_argument(
-        "--accept-change", action="store_true", help="resume them nevertheless; records and fits say so"
+        "--accept-change",
+        action="store_true",
+        help="resume such trunks nevertheless; records and fits say so",
     )
     parser.add_argument(
-        "--retrain-changed", action="store_true", help="train finished runs again that other code has made"
+        "--retrain-changed", action="store_true", help="train again the finished runs that other code made"
     )
     parser.add_argument(
         "--trust",

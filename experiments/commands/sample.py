@@ -18,12 +18,14 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling sample", description=__doc__)
     add_model(parser)
     parser.add_argument("--prompt", default="", help=f"text; for a masked model with {MASK} for each token")
-    parser.add_argument("--tokens", type=int, default=200, help="at most (default 200)")
+    parser.add_argument(
+        "--tokens", type=int, default=200, help="number of tokens to write at most (default 200)"
+    )
     parser.add_argument(
         "--temperature", type=float, help="0 is the likeliest token (default 0.8; 0 for a translation)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default 0)")
-    parser.add_argument("--beam", type=int, default=1, help="targets followed at once in a translation")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default 0)")
+    parser.add_argument("--beam", type=int, default=1, help="width of the beam search of a translation")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     opened = open_model(asked)
@@ -58,14 +60,14 @@ def sample(
     dataset = subject.dataset
     tokenizer = dataset.tokenizer
     if tokenizer is None:
-        raise ValueError(f"corpus {dataset.name!r} is made of numbers: its models have no text to give.")
+        raise ValueError(f"corpus {dataset.name!r} is synthetic: its models cannot produce text.")
     if tokens < 0:
         raise ValueError(f"--tokens: 0 or more; got {tokens}.")
     if beam > 1 and subject.objective != "seq2seq":
         raise ValueError(f"--beam: only an encoder_decoder is searched; this is a {subject.objective} model.")
     if subject.objective == "masked":
         if MASK not in prompt:
-            raise ValueError(f"a masked model fills gaps and writes no text: put {MASK} into the prompt.")
+            raise ValueError(f"masked models cannot generate text: put {MASK} into the prompt.")
         ids = [i for part in prompt.split(MASK) for i in (*tokenizer.encode(part), dataset.vocab)][:-1]
         filled = fill(subject.model, _row(ids, subject), dataset.vocab)
         return tokenizer.decode(filled[0].tolist())

@@ -33,8 +33,12 @@ class Refused(ValueError):
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling serve", description=__doc__)
     add_model(parser)
-    parser.add_argument("--port", type=int, default=8000, help=f"of {ADDRESS} (default 8000; 0: a free one)")
-    parser.add_argument("--most-bytes", type=int, default=LARGEST, help=f"of a request (default {LARGEST})")
+    parser.add_argument(
+        "--port", type=int, default=8000, help=f"port of {ADDRESS} (default 8000; 0: a free one)"
+    )
+    parser.add_argument(
+        "--most-bytes", type=int, default=LARGEST, help=f"largest request (default {LARGEST})"
+    )
     asked = parser.parse_args(arguments)
     _packages()
     if not 0 <= asked.port < 2**16:

@@ -48,7 +48,7 @@ def add_table(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="COLUMN",
-        help="columns that tell recipes apart; all others are pooled (default: every setting that differs)",
+        help="columns that tell recipes apart; others are pooled (default: every setting that differs)",
     )
     parser.add_argument(
         "--checkpoints",
@@ -73,9 +73,9 @@ def add_laws(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a Python file of yours that registers a law; it is run",
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of every interval (default 0.95)")
+    parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:

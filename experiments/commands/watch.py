@@ -37,18 +37,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--tokens", type=number, help="tokens D that the run will end at (default: its plan's)"
     )
-    parser.add_argument("--level", type=float, default=0.95, help="of the interval (default 0.95)")
+    parser.add_argument("--level", type=float, default=0.95, help="level of the interval (default 0.95)")
     parser.add_argument(
-        "--false-alarm", type=float, default=FALSE_ALARM, metavar="P", help="at a look (default .01)"
+        "--false-alarm",
+        type=float,
+        default=FALSE_ALARM,
+        metavar="P",
+        help="probability of a false alarm at each look (default .01)",
     )
     parser.add_argument(
         "--follow", action="store_true", help="look again until the run ends or an alarm is raised"
     )
     parser.add_argument(
-        "--every", type=float, default=60, metavar="SECONDS", help="between looks (default 60)"
+        "--every", type=float, default=60, metavar="SECONDS", help="time between looks (default 60)"
     )
     parser.add_argument("--register", type=Path, metavar="FILE", help="put this look's forecast in writing")
-    parser.add_argument("--json", action="store_true", help="one JSON object a look on standard output")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object for each look on standard output"
+    )
     asked = parser.parse_args(arguments)
     for name in ("level", "false_alarm"):
         if not 0 < getattr(asked, name) < 1:

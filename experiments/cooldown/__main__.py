@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -16,7 +17,9 @@ KEPT = Path(__file__).with_name("runs.csv")
 
 
 def main(arguments: list[str]) -> int:
-    runs = load_runs(arguments[0] if arguments else KEPT).rows
+    parser = argparse.ArgumentParser(prog="python -m experiments.cooldown", description=__doc__)
+    parser.add_argument("table", nargs="?", default=KEPT, help="runs of the study (default: the kept ones)")
+    runs = load_runs(parser.parse_args(arguments).table).rows
     found = [
         (name, compare_paired(rows, "schedule", "trunk", "cosine"), saved(rows))
         for name, rows in [*((f"{size:,}", rows) for size, rows in runs.groupby("params")), ("all", runs)]

@@ -6,6 +6,7 @@ Source: Yang et al. 2022 (arXiv:2203.03466), appendix D.1, the coordinate check.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -35,7 +36,9 @@ SEEDS = (0, 1)
 
 
 def main(arguments: list[str]) -> int:
-    found = pd.read_csv(KEPT) if arguments == ["--kept"] else measure()
+    parser = argparse.ArgumentParser(prog="python -m experiments.coordinates", description=__doc__)
+    parser.add_argument("--kept", action="store_true", help="draw from coordinates.csv; train nothing")
+    found = pd.read_csv(KEPT) if parser.parse_args(arguments).kept else measure()
     found.to_csv(KEPT, index=False)
     slopes = [
         (name, along, slope(found[(found["parametrisation"] == name) & (found[held] == value)], along))

@@ -61,7 +61,7 @@ class Choices:
 
 @dataclass(frozen=True)
 class Task:
-    """One registration: a name, what it takes of a model, and where its questions come from."""
+    """A task: its name, what it needs of a model, and where its questions come from."""
 
     name: str
     needs: Needs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -13,6 +12,7 @@ from scaling.study.command import CommandTrunk
 from scaling.study.config import Parallel
 from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
+from scaling.training.device import usable_cores
 
 STATE_BYTES = 16  # a parameter: weight, gradient and two moments, each in float32
 LAYER_BYTES = 68  # a token, unit of width and layer
@@ -80,7 +80,7 @@ def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
     seats = _seats(plan, found) if found else [training.device]
     if training.parallel is not Parallel.none:
         return Share((seats[0],), training.threads)
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     if found:
         workers = asked or min(len(seats), max(cores, len(found)))
     else:

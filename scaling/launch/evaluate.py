@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from scaling.launch.job import describe_error
 from scaling.launch.pool import Ended, ProcessPool, Send
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords
+from scaling.training.device import usable_cores
 from scaling.training.stop import Stopped
 
 PRELOAD = ["scaling.capability.measure"]
@@ -58,7 +58,7 @@ def evaluate_study(
     scores: list[Evaluation] = []
     failures: dict[str, str] = {}
     if workers is None:
-        workers = 1 if device != "cpu" else len(os.sched_getaffinity(0))
+        workers = 1 if device != "cpu" else usable_cores()
     for job, found in _measure(work.jobs, min(workers, len(work.jobs))):
         if isinstance(found, str):
             failures[job.run_id] = f"run {job.run_id}: {found}"

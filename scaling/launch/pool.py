@@ -5,6 +5,7 @@ A process for each: what one does to its memory or itself never reaches another.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import multiprocessing
 import os
@@ -148,7 +149,8 @@ class _Child(Generic[W]):
 
 def _run(work: Work, place: str, writer: Connection) -> None:
     """What a process does. It dies with its parent, and leaves Ctrl-C and a closed terminal to it."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    with contextlib.suppress(AttributeError):  # only Linux has it
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     parent = multiprocessing.parent_process()
     if parent is not None and not parent.is_alive():  # killed while this process was born
         os._exit(1)

@@ -30,7 +30,7 @@ def widths(first: int, last: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Family:
-    """Models that differ in size alone: one registration.
+    """A family: models that differ in size alone, and what the harness needs to know of them.
 
     Args:
         name: as in `model.family=NAME`.

@@ -42,50 +42,50 @@ class RunRecord:
     and `UNSTATED` of a text.
     """
 
-    run_id: str
-    trunk_id: str
-    study: str
-    status: Status
-    family: str
-    objective: str
-    width: int | None
-    depth: int | None
-    params: int  # non-embedding parameters (Kaplan)
-    params_matmul: int | None  # + output layer
-    params_total: int | None  # everything (Hoffmann)
-    tokens: int  # training tokens seen, repeats included
-    tokens_unique: int | None  # distinct training tokens seen
-    epochs: float | None  # tokens / tokens the corpus can serve
-    flops: float  # 3 x counted forward, multiply-add = 2, as if trained on its own
-    flops_6nd: float  # 6 * params * tokens
-    loss: float | None  # [nats/token]
-    loss_se: float | None  # standard error of `loss`, between stretches of the held-out set
-    bits_per_byte: float | None
-    learning_rate: float | None  # peak
-    batch_tokens: int | None
-    steps: int | None
-    schedule: str
-    cooldown_steps: int | None
-    seed: int | None
-    data: str
-    data_fingerprint: str
-    vocab: int | None
-    context: int | None
-    device: str
-    precision: str
-    threads: int | None
-    seconds: float | None  # wall-clock of the steps that only this run needed
-    attempts: int
-    started: str  # ISO 8601, UTC
-    finished: str
-    params_encoder: int | None = None  # of `params`, where a family has two sides (Ghorbani)
-    params_decoder: int | None = None
+    run_id: str  # id of the run: family, shape, budget and a hash of its spec
+    trunk_id: str  # id of its trunk; runs of one trunk are drawn together in every bootstrap
+    study: str  # name of the study
+    status: Status  # done or diverged
+    family: str  # family of models
+    objective: str  # causal, masked or seq2seq; losses of two objectives never share a fit
+    width: int | None  # width of the model
+    depth: int | None  # number of blocks or layers
+    params: int  # [parameters] N, non-embedding (Kaplan)
+    params_matmul: int | None  # [parameters] N plus the output layer
+    params_total: int | None  # [parameters] all of them (Hoffmann)
+    tokens: int  # [tokens] D, training tokens seen, repeats included
+    tokens_unique: int | None  # [tokens] U, distinct training tokens seen
+    epochs: float | None  # tokens over the tokens that the corpus can serve
+    flops: float  # [FLOP] C, 3 × counted forward, multiply-add = 2, as if trained on its own
+    flops_6nd: float  # [FLOP] 6 × params × tokens
+    loss: float | None  # [nats/token] L, held-out, per predicted token
+    loss_se: float | None  # [nats/token] standard error of loss, between stretches of the held-out set
+    bits_per_byte: float | None  # [bits/byte] held-out loss that compares across tokenizers
+    learning_rate: float | None  # peak learning rate
+    batch_tokens: int | None  # [tokens] batch size
+    steps: int | None  # [steps] optimizer steps
+    schedule: str  # learning-rate schedule
+    cooldown_steps: int | None  # [steps] length of the cooldown at its end
+    seed: int | None  # seed of the initial weights and of the order of the data
+    data: str  # name of the corpus
+    data_fingerprint: str  # hash of text, split and tokenizer; runs that differ in it never share a fit
+    vocab: int | None  # [tokens] size of the vocabulary
+    context: int | None  # [tokens] length of a sequence
+    device: str  # where it was trained
+    precision: str  # arithmetic of its matrix products
+    threads: int | None  # CPU threads
+    seconds: float | None  # [s] wall-clock time of the steps that only this run needed
+    attempts: int  # how often it was started
+    started: str  # when its first attempt began (ISO 8601, UTC)
+    finished: str  # when the record was written
+    params_encoder: int | None = None  # [parameters] of params, where a family has two sides (Ghorbani)
+    params_decoder: int | None = None  # [parameters] likewise
     losses: dict[str, dict[str, float]] = field(default_factory=dict)  # held-out set → loss, loss_se, …
     domains: dict[str, dict[str, float]] = field(default_factory=dict)  # of a mixture → weight, tokens, …
     tau: float | None = None  # share of the run over which weights are an average; see `Trunk.tau`
-    params_active: int | None = None  # of `params`, where a token goes through fewer
+    params_active: int | None = None  # [parameters] of params, where a token goes through fewer
     reason: str | None = None  # why and at which step a run diverged
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)  # code, packages and machine that made it
     spec: dict[str, Any] = field(default_factory=dict)  # the decided run, complete
 
     @property

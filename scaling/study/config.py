@@ -2,6 +2,9 @@
 
 Plain dataclasses, because Hydra cannot compose frozen ones, and floats for counts, because an `int` field
 refuses `1e6`. Range checks live in `__post_init__`; what they leave open is decided in `plan`.
+
+The comment of a field, behind it or above it, is its meaning in docs/reference/config.md; its unit stands
+first, in brackets.
 """
 
 from __future__ import annotations
@@ -95,24 +98,24 @@ class Tracking(Enum):
 class ModelConfig:
     """One member of a family: by size, or by shape; null is the family's own default of anything else."""
 
-    family: str = "decoder"
-    params: float | None = None  # non-embedding parameters wanted
-    width: int | None = None  # or the shape itself
-    depth: int | None = None
-    norm: Norm | None = None  # from here on of decoder, masked and moe
-    mlp: Mlp | None = None
-    mlp_ratio: float | None = None  # hidden width of the MLP in widths: 4
-    heads: int | None = None  # of queries; by the width
-    head_width: int | None = None  # or about how wide each is
-    kv_heads: int | None = None  # of keys and values, shared by groups of queries: as many as heads
-    qk_norm: bool | None = None
-    positions: Positions | None = None
-    shift: bool | None = None  # token shift
-    tied: bool | None = None  # one matrix is embedding and output layer
-    experts: int | None = None  # from here on of moe: 8 of them,
-    top_k: int | None = None  # 2 a token,
-    shared: int | None = None  # and 1 that every token goes through
-    balance: float | None = None  # weight of the load-balance loss: 0.01
+    family: str = "decoder"  # which family of models
+    params: float | None = None  # [parameters] wanted size N, non-embedding; the nearest shape is taken
+    width: int | None = None  # in place of params: the shape itself, with depth
+    depth: int | None = None  # number of blocks or layers
+    norm: Norm | None = None  # of decoder, masked and moe, as all down to tied: normalisation (null: layer)
+    mlp: Mlp | None = None  # activation of the feed-forward part (null: gelu)
+    mlp_ratio: float | None = None  # hidden width of the feed-forward part over the width (null: 4)
+    heads: int | None = None  # query heads (null: about eight, each at least 8 wide)
+    head_width: int | None = None  # in place of heads: about how wide each is
+    kv_heads: int | None = None  # key and value heads, each shared by a group of query heads (null: heads)
+    qk_norm: bool | None = None  # whether queries and keys are normalised (null: false)
+    positions: Positions | None = None  # how positions enter (null: rotary)
+    shift: bool | None = None  # token shift: half of what attention reads is the token before (null: false)
+    tied: bool | None = None  # whether one matrix is embedding and output layer (null: false)
+    experts: int | None = None  # of moe: experts a layer (null: 8)
+    top_k: int | None = None  # of moe: experts that a token is sent to (null: 2)
+    shared: int | None = None  # of moe: experts that every token goes through (null: 1)
+    balance: float | None = None  # of moe: weight of the load-balance loss (null: 0.01)
 
     def __post_init__(self) -> None:
         by_shape = self.width is not None or self.depth is not None
@@ -142,15 +145,15 @@ class ModelConfig:
 class CorpusConfig:
     """A corpus beside the main one, in its tokens: a held-out set, or a domain of a mixture."""
 
-    corpus: str = "text"
-    paths: list[str] = field(default_factory=list)
-    field: str = "text"
-    limit_bytes: float | None = None
-    heldout_fraction: float = 0.02  # of a domain; a held-out set is held out whole
-    subset: str | None = None
-    split: str = "train"
-    revision: str | None = None
-    settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
+    corpus: str = "text"  # as data.corpus
+    paths: list[str] = field(default_factory=list)  # as data.paths
+    field: str = "text"  # as data.field
+    limit_bytes: float | None = None  # [bytes] as data.limit_bytes
+    heldout_fraction: float = 0.02  # part of a domain that is held out; a held-out set is held out whole
+    subset: str | None = None  # as data.subset
+    split: str = "train"  # as data.split
+    revision: str | None = None  # as data.revision
+    settings: dict[str, float] = dataclasses.field(default_factory=dict)  # as data.settings
 
     def options(self, vocab: int) -> DataOptions:
         """What was asked as one frozen value."""
@@ -164,8 +167,8 @@ class CorpusConfig:
 class DomainConfig(CorpusConfig):
     """One corpus of a mixture."""
 
-    weight: float = 1.0  # its share of the rows, against the other domains' weights
-    max_epochs: float | None = None  # how often a token of it may be seen; the others then take its share
+    weight: float = 1.0  # its share of the rows, relative to the other domains' weights
+    max_epochs: float | None = None  # passes over it at most; the others then take its share
 
     def __post_init__(self) -> None:
         _positive("data.mixture", self, ("weight", "max_epochs"))
@@ -175,22 +178,22 @@ class DomainConfig(CorpusConfig):
 class DataConfig:
     """One corpus, its tokenizer and its split."""
 
-    corpus: str = "python_source"
-    vocab: float = 1024  # 256 is raw bytes; more is byte-level BPE of that many tokens
-    context: float = 128  # tokens a sequence
-    paths: list[str] = field(default_factory=list)  # globs, a folder or a hub name
-    field: str = "text"  # column of .jsonl, .parquet and hub data
-    limit_bytes: float | None = None  # an unbiased subset of that much text
-    heldout_fraction: float = 0.02
-    subset: str | None = None  # of a hub data set
-    split: str = "train"
-    revision: str | None = None
-    train_tokens: float | None = None  # so many tokens, again and again; held-out stays as it is
-    settings: dict[str, float] = dataclasses.field(default_factory=dict)  # of a generated corpus
-    heldout: dict[str, CorpusConfig] = dataclasses.field(
-        default_factory=dict
-    )  # more sets to judge by: loss_NAME
-    mixture: dict[str, DomainConfig] = dataclasses.field(default_factory=dict)  # domains, for data=mixture
+    corpus: str = "python_source"  # which corpus; data=NAME chooses it with its settings
+    vocab: float = 1024  # [tokens] size of the vocabulary: 256 is raw bytes, more is byte-level BPE
+    context: float = 128  # [tokens] length of a sequence
+    paths: list[str] = field(default_factory=list)  # files, globs, a folder or the name of a hub data set
+    field: str = "text"  # column of .jsonl, .parquet and hub data that holds the text
+    limit_bytes: float | None = None  # [bytes] use an unbiased subset of that much text
+    heldout_fraction: float = 0.02  # part of the documents that is held out
+    subset: str | None = None  # configuration of a hub data set
+    split: str = "train"  # split of a hub data set
+    revision: str | None = None  # revision of a hub data set
+    train_tokens: float | None = None  # [tokens] train on that many distinct tokens, repeated as needed
+    settings: dict[str, float] = dataclasses.field(default_factory=dict)  # parameters of a generated corpus
+    # more sets to evaluate on, by name: each gives a column loss_NAME
+    heldout: dict[str, CorpusConfig] = dataclasses.field(default_factory=dict)
+    # domains of data=mixture, by name
+    mixture: dict[str, DomainConfig] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for section in ("heldout", "mixture"):
@@ -221,16 +224,16 @@ class DataConfig:
 class BudgetConfig:
     """How long to train: exactly one of three, each a number or a list. One run a number."""
 
-    tokens: Any = None
-    tokens_per_param: Any = None
-    compute: Any = None  # [FLOP], counted
+    tokens: Any = None  # [tokens] D: a number or a list
+    tokens_per_param: Any = None  # [tokens/parameter] D / N: a number or a list
+    compute: Any = None  # [FLOP] C as counted: a number or a list
 
     def __post_init__(self) -> None:
         given = {key: value for key, value in vars(self).items() if value is not None}
         if len(given) != 1:
             raise ValueError(
                 f"budget: give exactly one of tokens, tokens_per_param, compute; got {given or 'none'}.\n"
-                "On the command line, take one back with e.g. budget.compute=null."
+                "On the command line, remove one with e.g. budget.compute=null."
             )
         self.amounts()
 
@@ -257,8 +260,8 @@ class BudgetConfig:
 class TauRule:
     """The best tau as a power law of tokens per parameter, for `training.tau=rule`."""
 
-    tau: float = 7.3  # at one token a parameter: experiments/decay, with the exponent of the source
-    exponent: float = -0.527  # Bergsma et al. 2025 (arXiv:2505.13738)
+    tau: float = 7.3  # tau at one token a parameter, from experiments/decay
+    exponent: float = -0.527  # exponent of D / N, from Bergsma et al. 2025 (arXiv:2505.13738)
 
     def __post_init__(self) -> None:
         _positive("training.tau_rule", self, ("tau",))
@@ -268,8 +271,8 @@ class TauRule:
 class BatchRule:
     """Tokens of a batch as a power law of the training tokens, for `training.sequences=auto`."""
 
-    tokens: float = 1024  # of a batch, at 1e6 training tokens
-    tokens_exponent: float = 0.383  # Bergsma et al. 2025 (arXiv:2505.13738), the best batch
+    tokens: float = 1024  # [tokens] batch size at 1e6 training tokens
+    tokens_exponent: float = 0.383  # exponent of D: the best batch of Bergsma et al. 2025 (arXiv:2505.13738)
 
     def __post_init__(self) -> None:
         _positive("training.batch_rule", self, ("tokens",))
@@ -279,48 +282,53 @@ class BatchRule:
 class OptimizerConfig:
     """One optimizer by name; what all share, such as rate and weight decay, is in `training`."""
 
-    name: str = "adamw"
-    settings: dict[str, float] = field(default_factory=dict)  # its own; the rest are at their defaults
+    name: str = "adamw"  # which optimizer; optimizer=NAME chooses it with its settings
+    settings: dict[str, float] = field(default_factory=dict)  # settings that only this optimizer has
 
 
 @dataclass
 class TrainingConfig:
     """The recipe. Null learning_rate follows the rule in `rates` for family and optimizer."""
 
-    objective: str | None = None  # causal, masked or seq2seq; null: the family's, the only legal one
-    loss: Loss = Loss.cross_entropy
-    teacher: str | None = None  # a finished run's id or folder to learn from, or exact: docs/your-task.md
-    teacher_share: float = 1.0  # of the loss: distance to the teacher, the rest is that of the text
-    teacher_temperature: float = 1.0  # of both their predictions
-    parametrisation: Parametrisation = Parametrisation.standard
-    sequences: Any = 8  # a step; or auto: by batch_rule, from the budget
+    # causal, masked or seq2seq (null: the family's, which is the only legal one)
+    objective: str | None = None
+    loss: Loss = Loss.cross_entropy  # training loss; the held-out loss of a record is always cross-entropy
+    # a finished run's id or folder to distil from, or exact; see docs/your-task.md
+    teacher: str | None = None
+    teacher_share: float = 1.0  # weight of the distance to the teacher; the rest is the loss of the text
+    teacher_temperature: float = 1.0  # temperature of both predictions in that distance
+    parametrisation: Parametrisation = Parametrisation.standard  # how rates and initial weights scale
+    sequences: Any = 8  # [sequences] batch size: a number, or auto (from the budget, by batch_rule)
+    # the rule of sequences=auto
     batch_rule: BatchRule = field(default_factory=BatchRule)
-    batch_ramp: Any = None  # [[tokens seen, sequences from there on], …]: larger batches along the trunk
-    microbatch: float | None = None  # sequences at once; fewer than a step's means gradient accumulation
-    learning_rate: float | None = None
-    weight_decay: float = 0.1
-    tau: Any = None  # or the decay by it: 1 / (rate decay steps), a number, or rule: tau_rule
+    # [[tokens seen, sequences from there on], …]: larger batches along the trunk
+    batch_ramp: Any = None
+    microbatch: float | None = None  # [sequences] computed at once; below a batch, gradients accumulate
+    learning_rate: float | None = None  # peak learning rate (null: by the rule in rates)
+    weight_decay: float = 0.1  # weight decay, multiplied by the learning rate as in AdamW
+    # in place of weight_decay: tau = 1 / (rate × decay × steps), a number, or rule (by tau_rule)
+    tau: Any = None
+    # the rule of tau=rule
     tau_rule: TauRule = field(default_factory=TauRule)
-    beta1: float = 0.9
-    beta2: float = 0.95
-    clip: float = 1.0  # gradient norm
-    warmup_steps: float = 32  # at most one token a parameter
-    warmup_tokens: float | None = None  # in place of warmup_steps, and exactly so many
-    schedule: str = (
-        "trunk"  # a name in `scaling.recipe.schedules`: trunk, cosine, linear, inverse_sqrt, power
-    )
-    schedule_settings: dict[str, float] = field(default_factory=dict)
-    cooldown: float = 0.2  # part of a run's steps, where the schedule has no horizon
-    cooldown_shape: str = "sqrt"  # or linear, cosine
+    beta1: float = 0.9  # decay of the first moment
+    beta2: float = 0.95  # decay of the second moment
+    clip: float = 1.0  # norm at which gradients are clipped
+    warmup_steps: float = 32  # [steps] linear warm-up; at most one token a parameter
+    warmup_tokens: float | None = None  # [tokens] in place of warmup_steps, and exactly that many
+    # trunk, cosine, linear, inverse_sqrt, power, or one that an extension registers
+    schedule: str = "trunk"
+    schedule_settings: dict[str, float] = field(default_factory=dict)  # settings that only this schedule has
+    cooldown: float = 0.2  # part of a run's steps that cool down, where the schedule needs no budget
+    cooldown_shape: str = "sqrt"  # sqrt, linear or cosine
     cooldown_floor: float = 0.0  # share of the rate at the branch that is left at the end
-    precision: Precision = Precision.auto
-    compile: bool | None = None  # steps by torch.compile; null: the rule in `scaling.training.device`
-    device: str = "auto"
-    parallel: Parallel = Parallel.none  # one model over several devices, started by torchrun
-    threads: int | None = None  # null: the rule in `scaling.training.device`
-    evaluation_tokens: Any = 131072  # held-out tokens of a final loss, or auto: the rule in `study.decide`
-    curve_evaluations: float = 5  # held-out points on a trunk's curve, a tenfold of steps
-    curve_tokens: float = 8192  # held-out tokens of each
+    precision: Precision = Precision.auto  # arithmetic of matrix products (auto: by device and size)
+    compile: bool | None = None  # whether steps go through torch.compile (null: where it pays)
+    device: str = "auto"  # cpu, cuda, cuda:1, … (auto: a GPU where there is one)
+    parallel: Parallel = Parallel.none  # how the processes that torchrun starts share one model
+    threads: int | None = None  # CPU threads of one trunk (null: 1 for small models)
+    evaluation_tokens: Any = 131072  # [tokens] held-out tokens of a final loss: a number, or auto
+    curve_evaluations: float = 5  # evaluations along a trunk, per tenfold of steps
+    curve_tokens: float = 8192  # [tokens] held-out tokens of each of these evaluations
 
     def __post_init__(self) -> None:
         _positive("training", self, ("microbatch", "learning_rate", "clip", "curve_tokens", "warmup_tokens"))
@@ -343,7 +351,7 @@ class TrainingConfig:
                 raise ValueError(f"training.{key}: from 0 to below 1; got {getattr(self, key)}.")
         if self.compile and self.parallel is not Parallel.none:
             raise ValueError(
-                f"training.compile: not with training.parallel={self.parallel.value}; take one back."
+                f"training.compile: not with training.parallel={self.parallel.value}; remove one of the two."
             )
         if self.microbatch is not None and self.sequences != "auto" and self.sequences % self.microbatch:
             raise ValueError(
@@ -387,19 +395,23 @@ class TrainingConfig:
 class TrainerConfig:
     """Who trains: the built-in loop, or a command of yours; see docs/your-trainer.md."""
 
-    kind: str = "builtin"
-    command: str | None = None  # a template: python train.py --n_layer={depth} --max_iters={steps} …
-    result: str = "result.json"  # that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
-    fields: dict[str, str] = field(default_factory=dict)  # of the result: loss: val_loss, params: n_params, …
-    params: str | None = None  # N: a formula, 12*depth*width**2, or a model.py:build
-    flops: str | None = None  # training FLOPs of a run, a formula; null: 6 N D
+    kind: str = "builtin"  # builtin or command
+    command: str | None = None  # the command, a template: python train.py --max_iters={steps} …
+    # file that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
+    result: str = "result.json"
+    # what the result calls what: loss: val_loss, params: n_params, …
+    fields: dict[str, str] = field(default_factory=dict)
+    params: str | None = None  # N: a formula, 12*depth*width**2, or model.py:build
+    flops: str | None = None  # formula for the training FLOPs of a run (null: 6 N D)
     names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
-    formulas: dict[str, str] = field(default_factory=dict)  # likewise, arithmetic on names: heads: width/64
-    ladder: list[Any] = field(default_factory=list)  # shapes: [{width: 64, depth: 2, heads: 4}, …]
-    branches: bool = False  # one command trains a trunk: {steps} is a list, and the result has a row for each
-    checkpoint: str | None = None  # file or pattern in {folder} that says there is something to go on from
-    resume: str | None = None  # more arguments then, e.g. --init_from=resume
-    timeout: float | None = None  # seconds of one try
+    formulas: dict[str, str] = field(default_factory=dict)  # more names by arithmetic: heads: width/64
+    # shapes to choose from: [{width: 64, depth: 2, heads: 4}, …]
+    ladder: list[Any] = field(default_factory=list)
+    # whether one command trains a trunk: {steps} is a list, and the result has a row for each
+    branches: bool = False
+    checkpoint: str | None = None  # file or pattern in {folder} that shows that there is a checkpoint
+    resume: str | None = None  # arguments to add where there is a checkpoint, e.g. --init_from=resume
+    timeout: float | None = None  # [s] time limit of one attempt
     environment: list[str] = field(default_factory=list)  # secrets that it may see: WANDB_API_KEY, HF_TOKEN
 
     def __post_init__(self) -> None:
@@ -420,38 +432,38 @@ class TrainerConfig:
 class RateRule:
     """Peak learning rate of a family as a power law; see `scaling.study.rates`."""
 
-    rate: float  # at 1e5 parameters, 1e6 tokens and batches of 1,024 tokens
-    params_exponent: float  # how fast it falls with size
-    tokens_exponent: float = 0.0  # how fast it grows with data
-    batch_exponent: float = 0.5
+    rate: float  # peak rate at 1e5 parameters, 1e6 tokens and batches of 1,024 tokens
+    params_exponent: float  # how fast it falls with N: rate ∝ N^-params_exponent
+    tokens_exponent: float = 0.0  # how fast it grows with D: rate ∝ D^tokens_exponent
+    batch_exponent: float = 0.5  # how fast it grows with the batch
 
 
 @dataclass
 class RunConfig:
     """One Hydra job: one model, one corpus, one recipe, and every budget its trunk passes."""
 
-    name: str = "single"  # of the study; its records go to <runs>/<name>
+    name: str = "single"  # name of the study; its records go to <runs>/<name>
     question: str = ""  # what the study asks, in one sentence
-    seed: int = 0
-    model: ModelConfig = MISSING  # conf/model/<family>.yaml
-    data: DataConfig = field(default_factory=DataConfig)
-    budget: BudgetConfig = MISSING
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # conf/optimizer/<name>.yaml
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    # conf/rates/<name>.yaml, by family or family.optimizer
+    seed: int = 0  # seed of the initial weights and of the order of the data
+    model: ModelConfig = MISSING  # conf/model/NAME.yaml
+    data: DataConfig = field(default_factory=DataConfig)  # conf/data/NAME.yaml
+    budget: BudgetConfig = MISSING  # exactly one of its three keys
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # conf/optimizer/NAME.yaml
+    training: TrainingConfig = field(default_factory=TrainingConfig)  # the recipe
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)  # conf/trainer/NAME.yaml
+    # conf/rates/NAME.yaml: peak learning rates, by family or family.optimizer
     rates: dict[str, RateRule] = field(default_factory=dict)
-    runs: str = "runs"
-    cache: str = "~/.cache/scaling"
-    workers: int | None = None  # trunks at a time; null: the rule in `scaling.launch.devices`
-    reuse: bool = True  # runs and trunks of other studies below `runs`: `scaling.training.reuse`
-    max_flops: float | None = None  # of the whole study: the cheapest trunks that fit are trained
-    max_hours: float | None = None  # of one command: it then saves and stops; the same command goes on
+    runs: str = "runs"  # folder of all studies
+    cache: str = "~/.cache/scaling"  # folder of tokenised corpora
+    workers: int | None = None  # trunks at a time (null: one a core for small models, one a GPU)
+    reuse: bool = True  # whether finished runs and trunks of other studies below `runs` are reused
+    max_flops: float | None = None  # [FLOP] limit of a study: the cheapest trunks that fit are trained
+    max_hours: float | None = None  # [h] limit of one command, which then saves and stops
     tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run
     extensions: list[str] = field(default_factory=list)  # files that register what is used: [./my_model.py]
-    tracking: Tracking = Tracking.auto
-    project: str | None = None  # of W&B; null: WANDB_PROJECT, else `scaling`
-    entity: str | None = None  # of W&B; null: WANDB_ENTITY, else the user's own
+    tracking: Tracking = Tracking.auto  # W&B or TensorBoard; auto is W&B as WANDB_MODE says
+    project: str | None = None  # W&B project (null: WANDB_PROJECT, else `scaling`)
+    entity: str | None = None  # W&B entity (null: WANDB_ENTITY, else your own)
 
     def __post_init__(self) -> None:
         check_name(self.name)

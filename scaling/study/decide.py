@@ -228,7 +228,7 @@ def _teacher(config: RunConfig, dataset: Dataset, model: _Model) -> dict[str, An
         return {}
     if training.parallel is not Parallel.none or training.compile:
         key = "compile" if training.compile else "parallel"
-        raise ValueError(f"training.teacher: not with training.{key}; take one back.")
+        raise ValueError(f"training.teacher: not with training.{key}; remove one of the two.")
     asked = (training.teacher, config.runs)
     found = decide_teacher(*asked, dataset, model.family.objective, model.data.context)
     return {

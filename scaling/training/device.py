@@ -11,8 +11,8 @@ import torch
 from scaling.models import get_family
 from scaling.study.spec import Trunk
 
-BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_arithmetic`
-COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes and more of two threads, see `settle`
+BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_numerics`
+COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes or more of two threads
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,12 @@ def choose_numerics(precision: str, width: int, device: str = "auto", threads: i
             fast = torch.cpu._is_amx_tile_supported() and width >= BFLOAT16_WIDTH
         precision = "bfloat16" if fast else "float32"
     most = 2 if width < 128 else 4 if width < 512 else 8
-    return Numerics(device, precision, threads or min(len(os.sched_getaffinity(0)), most))
+    return Numerics(device, precision, threads or min(usable_cores(), most))
+
+
+def usable_cores() -> int:
+    """The cores that this process may use; where no system call says so (macOS), all cores."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve_numerics(

@@ -260,8 +260,8 @@ class _Attempt:
         with main.log:
             if not main.resume(at_most=run.branch_step) and self.state.step > self.trunk.spec.start:
                 raise RuntimeError(
-                    f"{self.folder}: no checkpoint up to step {run.branch_step} can be believed any "
-                    "more; the next attempt starts over."
+                    f"{self.folder}: all checkpoints up to step {run.branch_step} are damaged; the next "
+                    "attempt restarts the trunk from its first step."
                 )
             before = main.seconds
             main.advance(run.branch_step)

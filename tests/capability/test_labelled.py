@@ -239,7 +239,13 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("few_steps")
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        name if name in ("decoder", "lstm") else pytest.param(name, marks=pytest.mark.slow)
+        for name in FAMILIES
+    ],
+)
 def test_every_family_takes_every_kind(family: str, text: Dataset, tmp_path: Path) -> None:
     """Fully, by an update of low rank, from scratch, and compressed; long rows too, in pieces."""
     subject = untrained(text, family, context=24)

@@ -62,7 +62,14 @@ def test_a_packed_export_is_small_and_runs(
         assert capsys.readouterr().out == one
 
 
-@pytest.mark.parametrize("family", ["decoder", "lstm", "encoder_decoder", "masked", "feedforward"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "decoder",
+        "encoder_decoder",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("lstm", "masked", "feedforward")),
+    ],
+)
 def test_a_program_gives_the_same_logits(
     family: str, one_of_each: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the pages say of laws is what the registry has, and their snippets run."""
+"""The law that docs/laws.md shows is fitted as it stands there."""
 
 from __future__ import annotations
 
@@ -10,19 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.laws import law_named, law_names, registry
+from analysis.laws import registry
 from experiments.cli import main
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-def test_every_law_stands_in_its_page_with_its_equation() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| ([\w, ]+) \|$", (DOCS / "laws.md").read_text(), re.M)
-    assert [name for name, _, _ in rows] == sorted(law_names(), key=[n for n, _, _ in rows].index)
-    assert {name for name, _, _ in rows} == set(law_names())
-    for name, equation, inputs in rows:
-        assert equation == law_named(name).formula
-        assert tuple(inputs.split(", ")) == law_named(name).inputs
 
 
 @pytest.fixture

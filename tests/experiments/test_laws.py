@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,14 +53,22 @@ def mapped(law: str) -> list[str]:
 HEAVY = ("farseer", "overfit", "rate_batch", "distillation", "precision")  # long searches, and the same path
 RENDERED = {law_names(law_named(law).inputs)[0] for law in law_names()}  # of laws of the same inputs, one
 RENDERED -= {"chinchilla", "frontier", "power"}  # tests/analysis/report renders theirs
-LAWS = [pytest.param(law, marks=pytest.mark.slow) if law in HEAVY else law for law in law_names()]
+# Their fits, profiles and reports take a dozen seconds each, on the same path; their forecasts do not.
+WIDE = ("repeated", "sparse", "experts", "vocabulary", "mixture", "kaplan_floor")
+
+
+def laws(slow: tuple[str, ...]) -> list[Any]:
+    return [pytest.param(law, marks=pytest.mark.slow if law in slow else ()) for law in law_names()]
+
+
+LAWS = laws(HEAVY)
 
 
 def test_every_law_has_a_case() -> None:
     assert set(CASES) == set(law_names())
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("law", laws(HEAVY + WIDE))
 @pytest.mark.usefixtures("fitted_once")
 def test_fit_profile_json_and_report(
     law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest

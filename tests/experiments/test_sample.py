@@ -96,5 +96,5 @@ def test_a_model_of_pairs_translates_and_does_not_repeat_its_prompt(subject: Sub
 
 def test_a_model_of_numbers_has_no_text(subject: Subject) -> None:
     numbers = dataclasses.replace(subject, dataset=dataclasses.replace(subject.dataset, tokenizer=None))
-    with pytest.raises(ValueError, match="corpus 'text' is made of numbers: its models have no text to give"):
+    with pytest.raises(ValueError, match="corpus 'text' is synthetic: its models cannot produce text"):
         sample(numbers, "1", 3)

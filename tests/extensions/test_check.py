@@ -11,7 +11,10 @@ from scaling.models import FAMILIES
 from tests.extensions.conftest import HERE
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize(
+    "family",
+    [name if name == "decoder" else pytest.param(name, marks=pytest.mark.slow) for name in sorted(FAMILIES)],
+)  # tests/models holds each to its contract
 def test_our_families_keep_the_contract(family: str, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["check", "--family", family])
     assert code == 0, capsys.readouterr().out

@@ -62,6 +62,7 @@ def test_two_processes_give_the_bits_of_one(tiny_study: list[str], tmp_path: Pat
     assert set(losses(tmp_path / "here")) < set(listener.ended)  # and the trunks
 
 
+@pytest.mark.chaos
 def test_a_killed_process_is_started_again_and_changes_no_bit(tiny_study: list[str], tmp_path: Path) -> None:
     train_here(tasks(tiny_study, tmp_path / "here"), Observer())
 
@@ -119,6 +120,7 @@ class SlowlyBorn:
         time.sleep(30)
 
 
+@pytest.mark.chaos
 def test_a_parent_that_is_killed_at_the_birth_of_a_worker_leaves_none(tmp_path: Path) -> None:
     code = f"""
 import pathlib

@@ -16,7 +16,7 @@ from scaling.launch.study import run_study
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import device as rules
-from scaling.training.device import Numerics, can_compile, choose_numerics, resolve_numerics
+from scaling.training.device import Numerics, can_compile, choose_numerics, resolve_numerics, usable_cores
 from tests.training.test_train import StopAfter, Stopped, results, train
 
 
@@ -129,3 +129,10 @@ def test_stopping_a_compiled_trunk_changes_no_bit(tiny_study: list[str], tmp_pat
     torch.compiler.reset()  # as in another process
     train(case, tmp_path / "stopped")
     assert results(tmp_path / "stopped") == results(tmp_path / "once")
+
+
+def test_cores_are_counted_where_the_system_names_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usable_cores() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert usable_cores() == 3

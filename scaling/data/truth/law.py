@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Truth(ABC):
-    """A source of rows. Its fields are its settings, numbers all, with defaults.
+    """A generated corpus whose law is known. Its fields are its settings, all numbers with defaults.
 
     A row is `context` + 1 ids. Everything a source is follows from its settings, so that two processes that
     agree on them hold the same source. `version` counts changes of the code that change its rows.

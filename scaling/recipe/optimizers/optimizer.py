@@ -43,7 +43,7 @@ Make = Callable[[Sequence[Parameter], OptimizerOptions], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Optimizer:
-    """One registration.
+    """An optimizer: how it is made, its settings, and what it refuses.
 
     Attributes:
         make: makes it for the parameters of a model. A group's `factor`, 1 where there is none, multiplies

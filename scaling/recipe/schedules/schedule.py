@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """One registration.
+    """A learning-rate schedule: the share of the peak rate at each place in training.
 
     Attributes:
         share: of the peak rate at a place, given the settings. It sees no budget but through `Place.part`.

@@ -352,7 +352,10 @@ def _alone(column: str, x: np.ndarray, loss: np.ndarray) -> RunTable:
 
 
 @pytest.mark.usefixtures("svg_alone")
-@pytest.mark.parametrize(("column", "law"), [("flops", "frontier"), ("x", "power")])
+@pytest.mark.parametrize(
+    ("column", "law"),
+    [("flops", "frontier"), pytest.param("x", "power", marks=pytest.mark.slow)],  # tested against bnsl
+)
 def test_a_table_of_one_input_makes_a_report(column: str, law: str, tmp_path: Path) -> None:
     """Loss of compute alone, or of any x: the law with its band, its residuals, its loss beyond the runs."""
     x = np.geomspace(1e15, 1e19, 12)
