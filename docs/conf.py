@@ -31,7 +31,7 @@ SIDEBAR = {
         *("tables", "your-text", "your-model", "your-optimizer", "your-trainer", "your-task", "your-cluster"),
         *("wandb", "notebook"),
     ],
-    "Decide": ["compare", "big-run", "watch", "report", "troubleshooting"],
+    "Decide": ["compare", "big-run", "autopilot", "watch", "report", "troubleshooting"],
     "How it works": ["laws", "forecasts", "solver", "reliability"],
     "Reference": [
         f"reference/{name}" for name in ("config", "commands", "columns", "laws", "environment", "api")
