@@ -29,7 +29,7 @@ VERBS = {
     "forecasts": "list registered forecasts, their outcomes, and how they did together",
     "compare": "say which recipe scales better, and whether its lead survives at scale",
     "next": "choose the runs to train next for a budget, and write them as a study",
-    "autopilot": "train, fit and choose the next runs, round by round, until a budget or a tolerance is reached",
+    "autopilot": "train, fit and choose the next runs, round by round, until a budget is spent",
     "watch": "predict where a run in flight will end; raise an alarm if it leaves its course",
     "sample": "generate text, fill masks or translate with a finished run",
     "serve": "serve completions of a finished run over HTTP, for this machine alone",

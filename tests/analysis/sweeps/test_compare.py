@@ -142,7 +142,7 @@ def test_intervals_cover_and_the_slope_test_keeps_its_size() -> None:
 
 @pytest.mark.slow
 def test_coverage_and_size_of_the_slope_test_on_500_frontiers() -> None:
-    """95 % intervals hold 92 to 97 % at 1, 10, 100 times the compute; a test at .05 rejects 3.5 to 6.5 %."""
+    """95 % intervals hold 92 to 97 % at 1, 10 and 100 times the compute; a .05 test rejects 3.5 to 6.5 %."""
     found = list(rows(500, grids=False))
     assert len(found) == 11
     assert [str(row) for row in found if not row.reached] == []
