@@ -251,8 +251,16 @@ def columns_page() -> str:
     text = COLUMNS
     text += table(["column", "unit", "meaning", "read as it"], rows)
     text += OTHER_COLUMNS
-    flags = [[f"the run is {what}", " ".join(sorted(names))] for what, names in status._FLAGS.items()]
-    text += table(["a true cell means", "words of the column's name"], flags)
+    text += table(
+        [
+            "a true cell means",
+            "columns named by these words; `is`, `has` or `run` beside them says nothing",
+        ],
+        [
+            [f"the run is {kind}", ", ".join(f"`{word}`" for word in sorted(words))]
+            for kind, words in status.FLAGS.items()
+        ],
+    )
     text += "\n## What a column is by its name\n\nOf any other name the values decide.\n\n"
     about = {
         roles.QUANTITY: "sizes, budgets and losses",

@@ -32,7 +32,7 @@ _WORDS = {
 # Ray Tune writes TERMINATED for a finished trial, Neptune Inactive: failures only beside a word for success.
 _EITHER = words_of("terminated stopped exit exited inactive closed")
 # What a column of truth values is called, by what a true cell means; `is_`, `run_` and the like say nothing.
-_FLAGS = {
+FLAGS = {
     DONE: words_of("done finished complete completed success successful succeeded converged ok passed"),
     DIVERGED: words_of("diverged diverge divergence nan nans exploded inf"),
     FAILED: words_of(
@@ -189,7 +189,7 @@ def _if_some_are_done(kinds: list[str]) -> tuple[list[str] | None, str]:
 def _flag(word: str) -> str | None:
     """What a true cell of a column means, by the words of its name."""
     words = set(word.split("_")) - _FILLERS
-    return next((kind for kind, names in _FLAGS.items() if words and words <= names), None)
+    return next((kind for kind, names in FLAGS.items() if words and words <= names), None)
 
 
 def _truth(cell: Any) -> bool | None:

@@ -16,7 +16,7 @@ from analysis.report.decisions import round_rows
 from analysis.table import load_runs
 from experiments.commands.asked import StudyParser, show
 from experiments.commands.forecast import number
-from experiments.commands.run import run_plan
+from experiments.commands.run import run_plan, stopped_as_interrupted
 from experiments.rounds import FOLDER, ROUNDS, Flight, Goal, run_rounds
 from experiments.terminal import Column, plural, table, wrapped
 from scaling.launch.study import StudyResult, run_study
@@ -58,7 +58,8 @@ def main(arguments: list[str]) -> int:
         plan = plan_study(overrides, Sources.here(asked.config_dir, asked.config_name))
         tell = (lambda _: None) if asked.json else _announce
         train = run_study if asked.json else train_loudly
-        flight = run_rounds(plan, goal, train, tell)
+        with stopped_as_interrupted():
+            flight = run_rounds(plan, goal, train, tell)
     body = to_dict(plan, goal, flight)
     print(json.dumps(body, indent=1, allow_nan=False) if asked.json else describe(plan, goal, flight))
     return int(bool(flight.missing))

@@ -89,7 +89,7 @@ def run(overrides: list[str], sources: Sources | None = None, train: Train = run
 
 def run_plan(plan: Plan, planning: float = 0.0, train: Train = run_study) -> StudyResult:
     """Run a study whose plan took so many seconds; else as `run`."""
-    with _stopped_as_interrupted(), StudyProgress(plan) as progress:
+    with stopped_as_interrupted(), StudyProgress(plan) as progress:
         result = train(plan, progress)
     print(printable("\n".join(report(result, planning, progress.error()))))
     return result
@@ -97,14 +97,15 @@ def run_plan(plan: Plan, planning: float = 0.0, train: Train = run_study) -> Stu
 
 def search(plan: Plan, train: Train = run_study) -> int:
     """Search as a study with `hydra/sweeper=optuna` asks; the exit status."""
-    with _stopped_as_interrupted():
+    with stopped_as_interrupted():
         result = run_search(plan, StudyProgress, lambda now: print(describe_last(now)), train)
     print(printable("\n".join(report_search(result))))
     return int(any(trial.record is None for trial in result.trials))
 
 
 @contextmanager
-def _stopped_as_interrupted() -> Iterator[None]:
+def stopped_as_interrupted() -> Iterator[None]:
+    """Raise KeyboardInterrupt where a signal stopped training: everything is saved."""
     spell_out_controls()
     try:
         yield

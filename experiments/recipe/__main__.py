@@ -14,6 +14,7 @@ from experiments.cli import expected_errors
 from experiments.terminal import Column, table
 
 KEPT = Path(__file__).with_name("runs.csv")
+HEADS = Path(__file__).with_name("heads.csv")
 ARM = ["optimizer", "shift", "batch_tokens", "learning_rate"]
 CELL = ["params", "tokens"]
 
@@ -21,7 +22,12 @@ CELL = ["params", "tokens"]
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m experiments.recipe", description=__doc__)
     parser.add_argument("table", nargs="?", default=KEPT, help="runs (default: the kept ones)")
-    cells = spread(load_runs(parser.parse_args(arguments).table).rows)
+    parser.add_argument("--heads", action="store_true", help="print heads.csv instead: heads and trunks")
+    asked = parser.parse_args(arguments)
+    if asked.heads:
+        print("\n\n".join(by_budget(pd.read_csv(HEADS))))
+        return 0
+    cells = spread(load_runs(asked.table).rows)
     print(
         table(
             [
@@ -38,6 +44,18 @@ def main(arguments: list[str]) -> int:
         )
     )
     return 0
+
+
+def by_budget(rows: pd.DataFrame) -> list[str]:
+    """One table a study: the loss of each width and number of heads, a column a budget."""
+    found = []
+    for name, part in rows.groupby("study"):
+        cells = part.pivot_table(index=["width", "heads", "params"], columns="tokens", values="loss")
+        shapes = zip(("width", "heads", "N"), zip(*cells.index, strict=True), strict=True)
+        columns = [Column(title, [f"{value:,}" for value in values]) for title, values in shapes]
+        losses = [Column(f"D {tokens:,}", [f"{x:.4f}" for x in cells[tokens]]) for tokens in cells]
+        found.append(f"{name}\n{table([*columns, *losses])}")
+    return found
 
 
 def spread(rows: pd.DataFrame) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.forecast import advise
 from analysis.forecast.register import registered_files
 from analysis.report.decisions import forecast_section, rounds_section
 from analysis.table import load_runs
@@ -22,7 +23,7 @@ _homes: list[Path] = []
 @pytest.fixture(autouse=True)
 def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three a round at most."""
-    monkeypatch.setattr("analysis.forecast.advise.MOST", 3)
+    monkeypatch.setattr(advise, "MOST", 3)
 
 
 @pytest.fixture

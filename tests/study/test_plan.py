@@ -71,7 +71,7 @@ def test_every_study_of_the_repository_composes() -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["study=demo", "seed=3,4", "training.clip=2,3", "training.beta1=0.5"],
+        ["study=smoke", "seed=3,4", "training.clip=2,3", "training.beta1=0.5"],
         ["seed=1,2", "seed=7"],  # the later one wins, swept or not
         ["budget.tokens=[1e4,2e4],3e4", "training={clip: 2.5, cooldown: 0.1}", "training.cooldown=0.3"],
         ["name=run-${seed}", "seed=1,2"],  # one section that speaks of another
