@@ -23,7 +23,7 @@ lint: $(STAMP)
 docs: $(STAMP)           ## the site: site/index.html; references are written from the code first, warnings are errors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]' -c constraints.txt
 	$(BIN)/python -m experiments.docs
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d site/.doctrees . site
+	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d site/.doctrees . site
 
 test-slow: $(STAMP)      ## minutes: coverage by simulation, real servers that never answer
 	$(BIN)/python -m pytest -q -n auto -m slow
