@@ -360,7 +360,7 @@ def nearest_params(config: RunConfig, params: float) -> int | None:
         shape = _shape_for(family, params, tuple(sorted(config.model.sizes().items())))
     except ValueError:
         return None
-    return family.counts(shape, int(config.data.vocab), int(config.data.context)).params
+    return int(family.counts(shape, int(config.data.vocab), int(config.data.context)).params)
 
 
 def _tokens(config: RunConfig, amount: float, model: _Model) -> float:
