@@ -40,8 +40,7 @@ class Curve:
 
     def at(self, x: Array) -> Array:
         """Log loss at shares of the run, interpolated in log tokens; NaN outside of what was measured."""
-        found = np.interp(np.log(x), np.log(self.x), np.log(self.loss), left=np.nan, right=np.nan)
-        return np.asarray(found)
+        return np.asarray(np.interp(np.log(x), np.log(self.x), np.log(self.loss), left=np.nan, right=np.nan))
 
 
 @dataclass(frozen=True)
@@ -282,8 +281,7 @@ def _alarms(
     alarms = []
     steps, jumps = np.diff(others, axis=1), np.diff(mine)
     free = (n - 1) * steps.shape[1]
-    limit = float(np.sqrt((steps**2).mean())) * float(special.stdtrit(free, 1 - chance / 4 / (K - 1)))
-    limit = max(limit, SMALL)
+    limit = max(SMALL, float(np.sqrt((steps**2).mean()) * special.stdtrit(free, 1 - chance / 4 / (K - 1))))
     for k in np.flatnonzero(np.abs(jumps) > limit)[:1]:
         alarms.append(Alarm("spike", float(x[k + 1] * run.end), float(jumps[k]), limit))
     third = max(1, K // 3)
