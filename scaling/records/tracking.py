@@ -72,7 +72,7 @@ def open_tracker(
     folder: str | Path,
     project: str | None = None,
     entity: str | None = None,
-    patience: float = FINISH_SECONDS,
+    patience: float | None = None,
 ) -> Tracker:
     """Open the mirror of a study. W&B writes into `wandb/` of the study's `folder` and nowhere else.
 
@@ -82,7 +82,7 @@ def open_tracker(
     Args:
         project: default WANDB_PROJECT, else `scaling`.
         entity: default WANDB_ENTITY, else the user's own.
-        patience: seconds that the end of a run may take, uploads included.
+        patience: seconds that the end of a run may take, uploads included; default FINISH_SECONDS.
 
     Raises:
         ValueError: for a mode that is none of auto, offline, online, off.
@@ -164,9 +164,9 @@ class Tracker:
         folder: Path,
         project: str,
         entity: str | None,
-        patience: float = FINISH_SECONDS,
+        patience: float | None = None,
     ) -> None:
-        self.patience = patience
+        self.patience = FINISH_SECONDS if patience is None else patience
         self.mode = mode  # falls back from online to offline for good when the server does not answer
         self._study, self._folder, self._project, self._entity = study, folder, project, entity
         self._orders: queue.SimpleQueue[tuple[RunTracker, Callable[[], None]] | None] = queue.SimpleQueue()
