@@ -163,11 +163,13 @@ def _page(
         tables.sensitivity_table(findings),
         tables.parameter_table(findings),
     ]
+    answer = answer_of(findings, best, recipes)
+    known = [*content.known(findings), *(family_sentences(compared) if compared else [])]
     return Page(
         title=f"Scaling report: {table.study}",
         question=question if question is not None else table.question,
-        answer=answer_of(findings, best, recipes),
-        known=[*content.known(findings), *(family_sentences(compared) if compared else [])],
+        answer=answer,
+        known=[sentence for sentence in known if sentence != answer.sentence] or known,
         unknown=content.unknown(findings),
         counts=tables.counts_table(table),
         forecast=tables.forecast_table(findings, most=_SHOWN),

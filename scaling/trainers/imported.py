@@ -99,8 +99,7 @@ class OpenRun:
     Attributes:
         id: of the run.
         folder: of the run's trunk; a good place for the program's own checkpoints.
-        done: whether it has a record already, of this program's earlier life or of another process.
-        record: that record.
+        record: of the run, by this program's earlier life or by another process; None where there is none.
         tokens: training tokens of the last line that was logged, earlier lives included.
     """
 
