@@ -10,17 +10,21 @@ import pytest
 from experiments.cli import main
 
 
-@pytest.fixture
-def muon(tmp_path: Path) -> Path:
-    """Two frontiers of one law; the second needs 1/1.3 of the compute."""
+def write_frontiers(path: Path) -> Path:
+    """Write two frontiers of one law; the second needs 1/1.3 of the compute."""
     C = np.geomspace(1e17, 1e20, 5)
     arms = [
         pd.DataFrame({"optimizer": n, "flops": C, "loss": 1.6 + 92 * (C * s) ** -0.0933})
         for n, s in (("adamw", 1), ("muon", 1.3))
     ]
     wobble = 1 + 0.0003 * np.sin(np.arange(10))
-    pd.concat(arms).assign(loss=lambda t: t["loss"] * wobble).to_csv(tmp_path / "t.csv", index=False)
-    return tmp_path / "t.csv"
+    pd.concat(arms).assign(loss=lambda t: t["loss"] * wobble).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture
+def muon(tmp_path: Path) -> Path:
+    return write_frontiers(tmp_path / "t.csv")
 
 
 def test_in_words_with_a_figure(muon: Path, capsys: pytest.CaptureFixture[str]) -> None:

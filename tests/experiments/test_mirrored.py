@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.table import load_runs
 from experiments.cli import main
 from experiments.mirrored import cell, flat, mirror_fit, settings_of
+from tests.experiments.test_compare import write_frontiers
 from tests.records.offline_log import read_offline
 from tests.records.standin_wandb import standin_wandb
 
@@ -21,13 +21,7 @@ from tests.records.standin_wandb import standin_wandb
 @pytest.fixture
 def frontiers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study folder's worth of two recipes: `t.csv` in the working folder."""
-    C = np.geomspace(1e17, 1e20, 5)
-    arms = [
-        pd.DataFrame({"optimizer": n, "flops": C, "loss": 1.6 + 92 * (C * s) ** -0.0933})
-        for n, s in (("adamw", 1), ("muon", 1.3))
-    ]
-    wobble = 1 + 0.0003 * np.sin(np.arange(10))
-    pd.concat(arms).assign(loss=lambda t: t["loss"] * wobble).to_csv(tmp_path / "t.csv", index=False)
+    write_frontiers(tmp_path / "t.csv")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -186,6 +186,15 @@ def test_other_texts_are_left_as_they_are(text: str) -> None:
     assert undecorate(text, False) == (text, "")
 
 
+def check_as_advised(path: Path) -> None:
+    """A table is refused, and its rows are the grid by the mapping that the message names."""
+    with pytest.raises(ValueError, match="no column for") as refused:
+        load_runs(path)
+    typed = re.search(r"--columns (.*) on the command line", str(refused.value))
+    assert typed
+    check(load_runs(path, shlex.split(typed[1])), 1e-6)
+
+
 @pytest.mark.parametrize(
     ("header", "unit"),
     [
@@ -209,11 +218,7 @@ def test_a_unit_in_a_name_is_in_the_advice(
 
     rows = [[repr(scaled(n, 0)), repr(scaled(d, 1)), repr(loss)] for n, d, loss in GRID]
     path = table_of(tmp_path, header, rows)
-    with pytest.raises(ValueError, match="no column for") as refused:
-        load_runs(path)
-    typed = re.search(r"--columns (.*) on the command line", str(refused.value))
-    assert typed
-    check(load_runs(path, shlex.split(typed[1])), 1e-6)
+    check_as_advised(path)
 
 
 def test_a_row_of_units_is_part_of_the_names(tmp_path: Path) -> None:
@@ -279,11 +284,7 @@ def test_a_product_of_columns_is_in_the_advice(
         for n, d, loss in GRID
     ]
     path = table_of(tmp_path, header, rows)
-    with pytest.raises(ValueError, match="no column for") as refused:
-        load_runs(path)
-    typed = re.search(r"--columns (.*) on the command line", str(refused.value))
-    assert typed
-    check(load_runs(path, shlex.split(typed[1])), 1e-6)
+    check_as_advised(path)
 
 
 @pytest.mark.parametrize(
