@@ -96,6 +96,18 @@ def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are timed as on a machine that nobody else wants; other tests run beside these."""
+    quiet_machine(monkeypatch)
+
+
+def quiet_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the fixture, for those that live longer than a test."""
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+    monkeypatch.setattr("scaling.training.throughput.OURS", 0.0)
+
+
+@pytest.fixture
 def svg_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports render each figure once, not as PNG and PDF too."""
     from analysis.report import write

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from analysis.report import write
 from analysis.report.style import save
 from experiments.cli import main
 from scaling.records.record import read_study
+from tests.conftest import quiet_machine
 from tests.records.offline_log import read_offline
 
 
@@ -37,7 +37,7 @@ def finished(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
         *("training.curve_evaluations=4", "training.curve_tokens=2048"),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))  # else the times of steps are not kept
+        quiet_machine(patch)  # else the times of steps are not kept
         assert main(["run", *overrides]) == 0
     return overrides, runs / "tiny"
 

@@ -55,6 +55,7 @@ class Crowd:
 
 MEASURED = 0.25  # seconds of steps to time, at least three
 BUSY = 1.5  # load a core; beyond it, what is timed tells of the others who want the machine, and is not kept
+OURS = 0.85  # share of a timing that this thread ran; below it, others ran in between, and it is not kept
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
 
@@ -83,7 +84,11 @@ def time_steps(
     fresh = False
     for i in order:
         if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
+            begin, ran = time.perf_counter(), time.thread_time()
             known[keys[i]] = time_step(trunks[i], numerics[i])
+            took, ran = time.perf_counter() - begin, time.thread_time() - ran
+            if numerics[i].device == "cpu" and took > MEASURED / 2 and ran < OURS * took:
+                crowd = crowd or _crowd()
             fresh = True
     if fresh and not crowd:
         _keep(known, store)
@@ -117,8 +122,12 @@ def learn(
 
 def find_crowd() -> Crowd | None:
     """Return how crowded the machine is, where it is."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    return Crowd(load, cores, None) if load > BUSY * cores else None
+    crowd = _crowd()
+    return crowd if crowd.load > BUSY * crowd.cores else None
+
+
+def _crowd() -> Crowd:
+    return Crowd(os.getloadavg()[0], os.cpu_count() or 1, None)
 
 
 def _keep(known: dict[str, StepTime], store: Path) -> None:

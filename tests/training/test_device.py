@@ -95,15 +95,13 @@ def test_a_machine_that_cannot_compile_trains_all_the_same(monkeypatch: pytest.M
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # PyTorch's own compiler
-def test_a_compiled_study_is_the_study(
-    tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_compiled_study_is_the_study(tiny_study: list[str], tmp_path: Path) -> None:
     """By a worker, with a compiler: same losses to rounding, and every record says how it was made.
 
     Steps that a compiler was waited for teach no plan what steps take.
     """
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
     found = []
     for word in ("false", "true"):
         asked = [f"training.compile={word}", f"runs={tmp_path / word}", f"cache={tmp_path}", "workers=2"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from scaling.launch.study import run_study
 from scaling.study.plan import Plan, plan_study
 from scaling.training.device import Numerics
-from scaling.training.throughput import StepTime, learn, time_steps
+from scaling.training.throughput import MEASURED, StepTime, learn, time_steps
 
 CPU = Numerics("cpu", "float32", 1)
 
@@ -19,11 +20,6 @@ CPU = Numerics("cpu", "float32", 1)
 @pytest.fixture
 def plan(tiny_study: list[str]) -> Plan:
     return plan_study([*tiny_study, "model.params=5e3", "seed=0,1"])
-
-
-@pytest.fixture
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
 
 
 @pytest.mark.usefixtures("quiet")
@@ -61,6 +57,20 @@ def test_a_crowded_machine_is_timed_again_and_not_remembered(
     assert times[0].median == pytest.approx(0.3)
     assert "takes 3 ×" in str(crowd)
     assert (tmp_path / "throughput.json").read_bytes() == kept
+
+
+def test_a_timing_that_others_interrupted_is_not_remembered(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> StepTime:
+        time.sleep(MEASURED)
+        return StepTime(0.1, 0.09, 0.2)
+
+    monkeypatch.setattr("scaling.training.throughput.time_step", interrupted)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+    _, crowd = time_steps(list(plan.trunks), [CPU, CPU], tmp_path)
+    assert "crowded" in str(crowd)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("quiet")
