@@ -39,7 +39,7 @@ class OldIds:
             return trunk
         if self._paths is None:
             self._paths = dict(self._find())
-        paths = self._paths.get(canonical_json(spec.identity()))
+        paths = self._paths.get(canonical_json(spec.identity())) if self._paths else None
         if paths is None:
             return trunk
         old = replace(spec, data=replace(spec.data, id_paths=paths))

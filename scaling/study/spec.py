@@ -75,7 +75,7 @@ class TrunkSpec:
         """Tokens of the first batch."""
         return self.tokens(1)
 
-    @property
+    @cached_property
     def batch_sizes(self) -> BatchSizes:
         """Sequences of each batch."""
         return BatchSizes(self.sequences, self.batch_ramp)
@@ -99,9 +99,13 @@ class TrunkSpec:
 
     def identity(self) -> dict[str, Any]:
         """Plain data, for `spec.json` and the id: not where the data lie."""
+        return dict(self._identity)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
         # Of a mixture the fingerprint says all: domains, weights and repeats.
         data = replace(self.data, paths=self.data.id_paths, id_paths=(), mixture=())
-        return _plain(replace(self, data=data))
+        return _plain(self, data=_plain(data))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, complete."""
@@ -154,7 +158,7 @@ class RunSpec:
 
     def identity(self) -> dict[str, Any]:
         """Plain data, for `spec.json` and the id: not where the data lie."""
-        return {**_plain(self), "trunk": self.trunk.identity()}
+        return _plain(self, trunk=self.trunk.identity())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, complete, for the record."""
@@ -255,10 +259,17 @@ def readable(count: float) -> str:
     return f"{count:.3g}"
 
 
-def _plain(spec: Any) -> dict[str, Any]:
-    """Every field but later options at their default: so a new option leaves old runs their ids."""
+def _plain(spec: Any, **known: Any) -> dict[str, Any]:
+    """Every field but later options at their default: so a new option leaves old runs their ids.
+
+    Args:
+        known: what stands for some of the fields.
+    """
     found = {}
     for field in fields(spec):
+        if field.name in known:
+            found[field.name] = known[field.name]
+            continue
         value = getattr(spec, field.name)
         if field.name in _LATER and value == field.default:
             continue
