@@ -24,12 +24,21 @@ from tests.cluster.slurm import ask, free_port, until
 
 pytestmark = pytest.mark.cluster
 SECONDS = 420.0  # a run of the study, machine busy
+GRU = Path(__file__).parents[1] / "extensions" / "gru.py"  # a family in a file of its own
 
 
 @pytest.fixture
 def study(tiny_study: list[str]) -> list[str]:
     """Long enough to be met in the middle."""
     return [*tiny_study, "budget.tokens=[1e5,2e5]"]
+
+
+@pytest.fixture
+def own_family(tiny_study: list[str]) -> list[str]:
+    """A study of a family that only its extension knows."""
+    kept = [line for line in tiny_study if not line.startswith("model.")]
+    shape = ["model=gru", "model.params=null", "model.width=12,16", "model.depth=1"]
+    return [*kept, f"extensions=[{GRU}]", *shape, "training.learning_rate=1e-2"]
 
 
 def run(study: list[str], runs: Path, *more: str) -> subprocess.Popen[bytes]:
@@ -92,6 +101,13 @@ def test_slurm(study: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("node")
+def test_an_extension_goes_with_a_slurm_job(own_family: list[str], tmp_path: Path) -> None:
+    assert run(own_family, tmp_path / "here").wait(SECONDS) == 0
+    assert run(own_family, tmp_path / "slurm", "hydra/launcher=slurm").wait(SECONDS) == 0
+    assert results(tmp_path / "slurm") == results(tmp_path / "here")
+
+
+@pytest.mark.usefixtures("node")
 def test_one_model_over_two_processes_of_a_slurm_job(tiny_study: list[str], tmp_path: Path) -> None:
     shared = ["training.parallel=ddp", "hydra/launcher=slurm", "hydra.launcher.tasks_per_node=2"]
     assert run(tiny_study, tmp_path / "here").wait(SECONDS) == 0
@@ -134,17 +150,29 @@ def ray_of_two_nodes(folder: Path) -> Iterator[str]:
                 node.kill()
 
 
-def test_ray(study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a Ray that only those who have the token may use."""
     pytest.importorskip("ray", reason="needs the extra ray: make cluster-test installs it")
     token = tmp_path / "token"
     token.write_text("0" * 64)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    assert run(study, tmp_path / "here").wait(SECONDS) == 0
     with TemporaryDirectory(prefix="ray-") as folder, ray_of_two_nodes(Path(folder)) as address:
-        command = run(study, tmp_path / "ray", "hydra/launcher=ray", f"hydra.launcher.address='{address}'")
-        killed, pid = in_the_middle(tmp_path / "ray")
-        os.kill(pid, signal.SIGKILL)
-        assert command.wait(SECONDS) == 0
+        yield f"hydra.launcher.address='{address}'"
+
+
+def test_ray(study: list[str], tmp_path: Path, two_nodes: str) -> None:
+    assert run(study, tmp_path / "here").wait(SECONDS) == 0
+    command = run(study, tmp_path / "ray", "hydra/launcher=ray", two_nodes)
+    killed, pid = in_the_middle(tmp_path / "ray")
+    os.kill(pid, signal.SIGKILL)
+    assert command.wait(SECONDS) == 0
     assert results(tmp_path / "ray") == results(tmp_path / "here")
     assert attempts(tmp_path / "ray", killed) == 2
+
+
+def test_an_extension_goes_with_a_ray_task(own_family: list[str], tmp_path: Path, two_nodes: str) -> None:
+    assert run(own_family, tmp_path / "here").wait(SECONDS) == 0
+    assert run(own_family, tmp_path / "ray", "hydra/launcher=ray", two_nodes).wait(SECONDS) == 0
+    assert results(tmp_path / "ray") == results(tmp_path / "here")
