@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,60 +30,43 @@ def entries_of(path: Path, body: dict[str, Any], against: str | RunTable | None)
 
 def said(path: Path, body: dict[str, Any]) -> list[Entry]:
     """The numbers that a file registered, before any of them came."""
-    known: dict[str, Any] = {"file": path.name, "registered": str(body["registered"])}
-    if body["kind"] == KIND:
-        found = body["forecast"]
-        inputs = " ".join(f"{name} {value['value']:.3g}" for name, value in found["inputs"].items())
-        low, high = found["run"]
-        question = f"loss at {inputs}"
-        return [
-            Entry(
-                **known,
-                question=question,
-                said=found["loss"]["value"],
-                low=low,
-                high=high,
-                level=found["level"],
-            )
-        ]
-    if body["kind"] == "comparison":
-        return [
-            Entry(
-                **known,
-                question=f"{arm['arm']} over {arm['baseline']} at {at['compute']:.3g}",
-                said=at["speedup"],
-                low=at["low"],
-                high=at["high"],
-                level=body["comparison"]["level"],
-            )
-            for arm in body["comparison"]["arms"]
-            for at in arm["targets"]
-        ]
-    if body["kind"] == "round":
-        return [
-            Entry(
-                **known,
-                question=f"loss of {run['run_id']}",
-                said=run["loss"],
-                low=run["low"],
-                high=run["high"],
-                level=body["round"]["level"],
-            )
-            for run in body["round"]["runs"]
-        ]
+    return [Entry(path.name, str(body["registered"]), *each) for each in SAID[body["kind"]](body)]
+
+
+Said = tuple[str, float, float, float, float]  # question, value, low, high, level
+
+
+def _said_of_run(body: dict[str, Any]) -> Iterator[Said]:
+    found = body["forecast"]
+    inputs = " ".join(f"{name} {value['value']:.3g}" for name, value in found["inputs"].items())
+    yield f"loss at {inputs}", found["loss"]["value"], *found["run"], found["level"]
+
+
+def _said_of_arms(body: dict[str, Any]) -> Iterator[Said]:
+    level = body["comparison"]["level"]
+    for arm in body["comparison"]["arms"]:
+        for at in arm["targets"]:
+            question = f"{arm['arm']} over {arm['baseline']} at {at['compute']:.3g}"
+            yield question, at["speedup"], at["low"], at["high"], level
+
+
+def _said_of_round(body: dict[str, Any]) -> Iterator[Said]:
+    for run in body["round"]["runs"]:
+        yield f"loss of {run['run_id']}", run["loss"], run["low"], run["high"], body["round"]["level"]
+
+
+def _said_in_flight(body: dict[str, Any]) -> Iterator[Said]:
     found = body["watch"]
     ends = found["final"]
-    question = f"final loss of {found['run']}"
-    return [
-        Entry(
-            **known,
-            question=question,
-            said=ends["value"],
-            low=ends["low"],
-            high=ends["high"],
-            level=found["level"],
-        )
-    ]
+    yield f"final loss of {found['run']}", ends["value"], ends["low"], ends["high"], found["level"]
+
+
+SAID: dict[str, Callable[[dict[str, Any]], Iterator[Said]]] = {
+    KIND: _said_of_run,
+    "comparison": _said_of_arms,
+    "round": _said_of_round,
+    "watch": _said_in_flight,
+}
 
 
 def _scored(path: Path, body: dict[str, Any], runs: RunTable) -> list[Entry]:
