@@ -12,6 +12,7 @@ from scaling.records.record import RECORD_FILE
 
 if TYPE_CHECKING:
     from scaling.capability.finished import Finished, Subject
+    from scaling.capability.labelled.tuning import Tuned
 
 RUNS = "runs"
 CACHE = "~/.cache/scaling"  # as in `scaling.capability.finished`, which needs PyTorch: help does without
@@ -46,14 +47,19 @@ class Opened:
     subject: Subject
     about: dict[str, Any]  # run, family and objective
     finished: Finished | None  # None of an export
-    tuned: str = ""  # what it was fine-tuned on
+    tuning: str = ""  # what it was fine-tuned on
+    tuned: Tuned | None = None  # what it says, where it was to classify, tag or answer
     compression: dict[str, Any] | None = None
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """The arguments that `open_model` reads."""
     add_run(parser)
-    parser.add_argument("--tune", metavar="write:FILE", help="fine-tune first; see docs/your-task.md")
+    parser.add_argument(
+        "--tune",
+        metavar="KIND:FILE",
+        help="fine-tune first, to classify, tag, answer or write; see docs/your-task.md",
+    )
     parser.add_argument("--examples", type=int, help="labelled rows to fine-tune on (default: all)")
     parser.add_argument("--lora", type=int, metavar="RANK", help="fine-tune by an update of this rank")
     parser.add_argument(
@@ -71,7 +77,7 @@ def open_model(asked: argparse.Namespace) -> Opened:
     """
     setting = {key: getattr(asked, key) for key in ("quantise", "group", "prune") if getattr(asked, key)}
     if Path(asked.run, "model.safetensors").is_file():
-        from scaling.capability.exported import open_exported
+        from scaling.capability.exported import open_exported, open_tuned
         from scaling.study.extensions import load_extensions
 
         if setting or asked.tune:
@@ -80,19 +86,21 @@ def open_model(asked: argparse.Namespace) -> Opened:
             )
         load_extensions(asked.extension)
         subject, config = open_exported(Path(asked.run), device=asked.device)
-        return Opened(subject, {"run": config["run_id"], **_kind(config)}, None)
+        about = {"run": config["run_id"], **_kind(config)}
+        return Opened(subject, about, None, tuned=open_tuned(Path(asked.run), subject, config))
     finished = open_run(asked)
     record, subject = finished.record, finished.subject
+    tuned = None
     if asked.tune:
-        from scaling.capability.labelled.read import tune_to_write
+        from scaling.capability.labelled.read import tune_model
 
-        subject = tune_to_write(subject, asked.tune, asked.examples, asked.lora)
+        subject, tuned = tune_model(subject, asked.tune, asked.examples, asked.lora)
     if setting:
         from scaling.capability.packed import pack_model
 
         subject = replace(subject, model=pack_model(subject.model, setting))
     about = {"run": record.run_id, "family": record.family, "objective": record.objective}
-    return Opened(subject, about, finished, asked.tune or "", setting or None)
+    return Opened(subject, about, finished, asked.tune or "", tuned, setting or None)
 
 
 def _kind(config: dict[str, Any]) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Calibration:
             return f"none scored yet, {self.pending} pending"
         return (
             f"{self.scored} scored, {self.pending} pending; {self.inside} inside of {self.expected:.3g} due"
-            f"; error {100 * self.error:.2g} % (rms); interval score {100 * self.score:.2g} % (mean)"
+            f"; error {100 * self.error:.2g} % (rms); interval score {100 * self.score:.3g} % (mean)"
         )
 
 

@@ -17,6 +17,7 @@ from analysis.fitting.interval import Interval
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
 from analysis.forecast.findings import inputs_of, runs_of
+from analysis.forecast.heldout import forecast_heldout
 from analysis.forecast.rolling import cuts_for
 from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
@@ -81,7 +82,8 @@ class RunForecast:
         ]
         if self.heldout is not None:
             lines.append(
-                f"  {self.law.name} forecast held-out larger compute within {100 * self.heldout:.2g} % (rms)"
+                f"  forecasts of held-out larger compute by {self.law.name}, over all cuts: off by "
+                f"{100 * self.heldout:.2g} % (rms)"
             )
         return "\n".join([*lines, *(f"  ! {w.code}: {w.message}" for w in self.warnings)])
 
@@ -139,6 +141,7 @@ def forecast_table(
     names = laws or FITTED[inputs_of(table)]
     runs = runs_of(table, names)
     basis, warnings = fit_basis(runs, names, bootstrap)
+    warnings += _missed(runs, best_of(basis), bootstrap)
     seed = bootstrap.seed
     if compute is not None and {"N", "D"} <= set(best_of(basis).law.inputs):
         warnings += compute_warnings(runs)
@@ -214,6 +217,14 @@ def compute_warnings(runs: Runs) -> tuple[FitWarning, ...]:
             f"the runs' counted FLOPs are {low:.2g} to {high:.2g} times 6 N D; the compute here is 6 N D.",
         ),
     )
+
+
+def _missed(runs: Runs, fit: Fit, bootstrap: Bootstrap) -> tuple[FitWarning, ...]:
+    """As `scaling fit` says it: that the law misses held-out larger compute by more than it admits."""
+    try:
+        return forecast_heldout(runs, fit.recipe, bootstrap).warnings
+    except (FitError, ValueError):
+        return ()  # too few runs to hold any out
 
 
 def best_of(basis: Ensemble | Fit) -> Fit:

@@ -113,6 +113,8 @@ def disagreement(rows: pd.DataFrame) -> tuple[str, ...]:
     if not inputs or not (loss > 0).all():
         return ()
     cell = combine([code_numbers(rows[name].to_numpy(dtype=float))[0] for name in inputs])
+    if "seed" in rows:  # what seeds differ by is the noise, however large
+        cell = combine([cell, pd.factorize(rows["seed"].astype(str))[0]])
     order = np.lexsort((loss, cell))
     starts = np.flatnonzero(np.diff(cell[order], prepend=-1))
     ends = np.append(starts[1:], len(order)) - 1

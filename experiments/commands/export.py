@@ -86,11 +86,18 @@ def export(opened: Opened, folder: Path, *, overwrite: bool = False, program: bo
         "separator": subject.dataset.layout.separator,
         "sizes": dict(trunk.sizes),
         **({"compression": opened.compression} if opened.compression else {}),
-        **({"tuned": opened.tuned} if opened.tuned else {}),
+        **({"tuned": opened.tuning} if opened.tuning else {}),
+        **({"task": opened.tuned.facts} if opened.tuned else {}),
     }
+    if opened.tuned:
+        from scaling.capability.exported import READOUT
+
+        layer = opened.tuned.reader.layer
+        state |= dict(zip(READOUT, (layer.weight.detach().cpu(), layer.bias.detach().cpu()), strict=True))
     tokenizer = subject.dataset.tokenizer
-    # With options a decoder is no GPT-NeoX any more, nor with packed weights.
-    to_transformers = record.family == "decoder" and not trunk.sizes and not opened.compression
+    # With options a decoder is no GPT-NeoX any more, nor with packed weights or another output.
+    plain = not (trunk.sizes or opened.compression or opened.tuned)
+    to_transformers = record.family == "decoder" and plain
     folders = [folder, *([folder / "transformers"] if to_transformers else [])]
     names = [place / name for place in folders for name in _names(tokenizer)]
     _refuse_existing([*names, *([folder / PROGRAM] if program else [])], overwrite)
@@ -102,7 +109,7 @@ def export(opened: Opened, folder: Path, *, overwrite: bool = False, program: bo
     if program:
         from scaling.capability.program import export_program
 
-        write_atomic(folder / PROGRAM, export_program(subject))
+        write_atomic(folder / PROGRAM, export_program(subject, opened.tuned))
         written.append(folder / PROGRAM)
     return written
 

@@ -71,6 +71,7 @@ def task_text(found: TaskForecast) -> str:
 def score_text(scored: pd.DataFrame) -> str:
     """One line a run, and what is doubtful."""
     intervals = [f"[{a:.4f}, {b:.4f}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
+    scores = scored["interval_score"] / scored["loss"]
     rows = table(
         [
             Column("run", [str(run)[:24] for run in scored["run_id"]], left=True),
@@ -79,7 +80,7 @@ def score_text(scored: pd.DataFrame) -> str:
             Column("of a run", intervals),
             Column("error", [f"{100 * v:+.2f} %" for v in scored["error"]]),
             Column("inside", ["yes" if v else "no" for v in scored["inside_run"]]),
-            Column("score", [f"{v:.3g}" for v in scored["interval_score"]], rank=1),
+            Column("score", [f"{100 * v:.3g} %" for v in scores], rank=1),
         ]
     )
     lines = [rows]

@@ -1,4 +1,7 @@
-"""`scaling sample RUN --prompt …`: continues text, fills masks or translates, by any finished run."""
+"""`scaling sample RUN --prompt …`: continues text, fills masks or translates, by any finished run.
+
+Fine-tuned (--tune) to classify, tag or answer, it says the prompt's label, a line a token, or the answer.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch
 from experiments.trained import add_model, open_model
 from scaling.capability.finished import Subject
 from scaling.capability.generate import fill, generate, translate
+from scaling.capability.labelled.read import say
 
 MASK = "[MASK]"
 
@@ -29,13 +33,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     opened = open_model(asked)
-    text = sample(
-        opened.subject, asked.prompt, asked.tokens, asked.temperature, seed=asked.seed, beam=asked.beam
-    )
+    if opened.tuned:
+        text = say(opened.tuned, asked.prompt)
+    else:
+        text = sample(
+            opened.subject, asked.prompt, asked.tokens, asked.temperature, seed=asked.seed, beam=asked.beam
+        )
     if asked.json:
         print(json.dumps({**opened.about, "prompt": asked.prompt, "text": text}))
     else:
-        print((asked.prompt if _continues(opened.subject) else "") + text)
+        print((asked.prompt if _continues(opened.subject) and not opened.tuned else "") + text)
     return 0
 
 

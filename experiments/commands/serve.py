@@ -135,7 +135,7 @@ class Answerer:
     def __post_init__(self) -> None:
         if self.opened.subject.dataset.tokenizer is None:
             raise ValueError("scaling serve: the corpus is synthetic; its models cannot produce text.")
-        if self.opened.subject.objective == "masked":
+        if self.opened.subject.objective == "masked" and not self.opened.tuned:
             raise ValueError("scaling serve: masked models cannot generate text.")
 
     @property
@@ -148,8 +148,6 @@ class Answerer:
         Raises:
             Refused: for a request that cannot be followed.
         """
-        from experiments.commands.sample import sample
-
         asked = _read(body)
         prompts = [asked["prompt"]] if isinstance(asked["prompt"], str) else asked["prompt"]
         subject, counts, choices = self.opened.subject, [0, 0], []
@@ -162,12 +160,11 @@ class Answerer:
             counts[0] += length
         with self.lock:
             for index, prompt in enumerate(prompts):
-                text = sample(
-                    subject, prompt, asked["max_tokens"], asked["temperature"], seed=asked["seed"] + index
-                )
+                text = self._text(prompt, asked, asked["seed"] + index)
                 said = len(subject.dataset.encode(text))
                 counts[1] += said
-                reason = "length" if said >= asked["max_tokens"] else "stop"
+                cut = said >= asked["max_tokens"] and not self.opened.tuned
+                reason = "length" if cut else "stop"
                 choices.append({"text": text, "index": index, "logprobs": None, "finish_reason": reason})
         names = ("prompt_tokens", "completion_tokens", "total_tokens")
         return {
@@ -178,6 +175,17 @@ class Answerer:
             "choices": choices,
             "usage": dict(zip(names, [*counts, sum(counts)], strict=True)),
         }
+
+    def _text(self, prompt: str, asked: dict[str, Any], seed: int) -> str:
+        from experiments.commands.sample import sample
+        from scaling.capability.labelled.read import say
+
+        if not self.opened.tuned:
+            return sample(self.opened.subject, prompt, asked["max_tokens"], asked["temperature"], seed=seed)
+        try:
+            return say(self.opened.tuned, prompt)
+        except ValueError as error:
+            raise Refused(str(error)) from error
 
 
 def _read(body: bytes) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from scaling.capability.finished import Subject
-from scaling.capability.items import WINDOW
+from scaling.capability.items import WINDOW, NothingToAsk
 from scaling.capability.reader import Reader, encode_row
 from scaling.capability.score import Score, binomial_se, bootstrap_se
 from scaling.capability.tune import tune
@@ -113,7 +113,7 @@ def classify(dataset: Dataset, spec: DataSpec) -> Snippets:
     classes = sorted(sizes, key=lambda name: (-sizes[name], name))[:CLASSES]
     classes = sorted(name for name in classes if sizes[name] >= 2 * per_class * WINDOW)
     if len(classes) < 2:
-        raise ValueError(
+        raise NothingToAsk(
             f"task 'classify': corpus {spec.corpus!r} has {len(classes)} packages with enough held-out text; "
             "2 are needed. Documents are told apart by their top folder."
         )

@@ -10,11 +10,15 @@ from typing import Any, NoReturn
 import numpy as np
 
 from scaling.capability.finished import Subject
+from scaling.capability.labelled.tuning import Tuned
 from scaling.capability.packed import load_packed
+from scaling.capability.reader import Reader
 from scaling.data.dataset import Dataset
 from scaling.data.layout import Layout
 from scaling.data.tokenizer import BYTES, BpeTokenizer, ByteTokenizer, Tokenizer
 from scaling.models import get_family, shape_of
+
+READOUT = ("readout.weight", "readout.bias")  # of a model that classifies, tags or answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,8 @@ def open_exported(folder: Path, *, device: str = "cpu") -> tuple[Subject, dict[s
     shape = shape_of(config["family"], config["width"], config["depth"], tuple(config["sizes"].items()))
     model = get_family(config["family"]).make(shape, config["vocab"], config["context"])
     state = load_file(folder / "model.safetensors")
+    for name in READOUT:
+        state.pop(name, None)
     if config.get("compression"):
         load_packed(model, state, config["compression"])
     else:
@@ -64,6 +70,21 @@ def open_exported(folder: Path, *, device: str = "cpu") -> tuple[Subject, dict[s
     )
     model = model.to(device).eval()
     return Subject(model, config["objective"], config["context"], dataset, 0.0, device), config
+
+
+def open_tuned(folder: Path, subject: Subject, config: dict[str, Any]) -> Tuned | None:
+    """What the model of an export says that was fine-tuned to classify, tag or answer; None of another."""
+    if not config.get("task"):
+        return None
+    from safetensors import safe_open
+
+    with safe_open(folder / "model.safetensors", framework="pt") as file:
+        weight, bias = (file.get_tensor(name) for name in READOUT)
+    reader = Reader(subject, len(weight))
+    reader.model = subject.model
+    reader.layer.load_state_dict({"weight": weight, "bias": bias})
+    task = config["task"]
+    return Tuned(task["kind"], reader.eval(), tuple(task["words"]), task["longest"])
 
 
 def _tokenizer(folder: Path, vocab: int) -> Tokenizer | None:

@@ -28,6 +28,10 @@ MINED = 4_000_000  # ids to look through
 T = TypeVar("T")
 
 
+class NothingToAsk(ValueError):
+    """A corpus gives a task no questions. Other tasks may be asked."""
+
+
 class Item(NamedTuple):
     """One question: which of `choices` continues `prompt`? `answer` is the place of the right one."""
 
@@ -57,7 +61,7 @@ def heldout_documents(dataset: Dataset) -> list[str]:
 def read_text(dataset: Dataset, split: Split) -> str:
     """The beginning of a split, documents ended by NUL, which none of them holds."""
     if not isinstance(dataset, TokenDataset) or dataset.tokenizer is None:
-        raise ValueError(f"corpus {dataset.name!r} is generated: no questions can be made from its text.")
+        raise NothingToAsk(f"corpus {dataset.name!r} is generated: no questions can be made from its text.")
     ids = np.asarray((dataset.train if split == "train" else dataset.heldout)[:MINED])
     table = [*dataset.tokenizer.table]
     table[dataset.tokenizer.end] = b"\0"
@@ -83,10 +87,11 @@ def gather(
         if len(drafts) >= ITEMS:
             break
     if len(drafts) < FEWEST:
-        raise ValueError(
-            f"task {task!r}: the held-out text gives {len(drafts)} items; at least {FEWEST} are needed. "
-            "Hold out more of it (data.heldout_fraction), or leave the task out: well_formed and "
-            "variable_misuse need Python source."
+        raise NothingToAsk(
+            f"task {task!r}: the held-out text gives {len(drafts)} item{'s' * (len(drafts) != 1)}; at least "
+            f"{FEWEST} are needed. "
+            "Train with more of it held out (data.heldout_fraction), or name other tasks with --tasks; "
+            "well_formed and variable_misuse need Python source."
         )
     rng.shuffle(drafts)
     return [_mix(draft, i, rng) for i, draft in enumerate(drafts[:ITEMS])]

@@ -13,6 +13,7 @@ from typing import Any
 
 from scaling.capability.compress import check_setting, compress
 from scaling.capability.finished import Subject, open_corpus_of, open_finished, read_done
+from scaling.capability.items import NothingToAsk
 from scaling.capability.labelled.tuning import Labelled, Tuning
 from scaling.capability.score import Score
 from scaling.capability.tasks import Questions, Task, define
@@ -136,14 +137,15 @@ def plan_work(
     of labelled rows is asked by each of the `tunings`, and the tuned model is compressed by each setting.
 
     Raises:
-        ValueError: for a setting out of range, a study without a finished run, questions that a corpus does
-            not give, or tasks of which no run can be asked a single one.
+        ValueError: for a setting out of range, a study without a finished run, or tasks of which no run can
+            be asked a single one.
     """
     for setting in settings:
         check_setting(setting)
     if not study.done:
         raise ValueError(f"{study.folder}: no finished run to evaluate. Train first: scaling run study=NAME.")
     made: dict[tuple[str, str], tuple[Questions, str]] = {}
+    impossible: set[tuple[str, str]] = set()
     refused: dict[str, None] = {}
     jobs = []
     for record in sorted(study.done, key=lambda record: -record.flops):
@@ -157,9 +159,16 @@ def plan_work(
         spec = read_spec(record).trunk.data
         key = record.data_fingerprint
         for task in able:
-            if (key, task.name) not in made:
+            if (key, task.name) in made or (key, task.name) in impossible:
+                continue
+            try:
                 questions = task.make(_open_corpus(spec, cache), spec)
-                made[key, task.name] = questions, define(questions)
+            except NothingToAsk as error:
+                refused[str(error)] = None
+                impossible.add((key, task.name))
+                continue
+            made[key, task.name] = questions, define(questions)
+        able = [task for task in able if (key, task.name) in made]
         asked = [Asked(task.name, *made[key, task.name], {}) for task in able]
         labelled = [a for a in asked if isinstance(a.questions, Labelled)]
         asked = [a for a in asked if not isinstance(a.questions, Labelled)]

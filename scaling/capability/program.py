@@ -8,9 +8,10 @@ import warnings
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scaling.capability.finished import Subject
+from scaling.capability.labelled.tuning import Tuned
 from scaling.models import input_lengths
 from scaling.models.blocks import set_compute_dtype
 from scaling.models.derived import restore
@@ -18,15 +19,31 @@ from scaling.models.derived import restore
 NEAR = 1e-4  # the most that its logits may be off
 
 
-def export_program(subject: Subject) -> bytes:
+class _Told(nn.Module):
+    """What a tuned model says: of every token (rows, t, outputs), or of whole rows where it classifies."""
+
+    def __init__(self, model: nn.Module, tuned: Tuned) -> None:
+        super().__init__()
+        self.model, self.layer, self.whole = model, tuned.reader.layer, tuned.kind == "classify"
+
+    def forward(self, *ids: Tensor) -> Tensor:
+        """As `Reader`, of rows without padding."""
+        features = self.model.features(*ids).float()  # type: ignore[operator]
+        return self.layer(features.mean(1) if self.whole else features)  # type: ignore[no-any-return]
+
+
+def export_program(subject: Subject, tuned: Tuned | None = None) -> bytes:
     """The bytes of a program from ids (2, context) to logits, for any number of rows, in float32.
+
+    Of a tuned model, to the scores of its labels or tags, or of the begin and end of an answer.
 
     torch.export and not ONNX: it needs no package beside PyTorch. Loaded again it is held to the model.
 
     Raises:
         ValueError: where its logits are off by more than `NEAR`, or the model cannot be exported.
     """
-    model = copy.deepcopy(subject.model).cpu().eval()
+    model = subject.model if tuned is None else _Told(subject.model, tuned)
+    model = copy.deepcopy(model).cpu().eval()
     restore(model)
     set_compute_dtype(model, None)
     inputs = _inputs(subject, rows=2, seed=0)
@@ -34,7 +51,9 @@ def export_program(subject: Subject) -> bytes:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what PyTorch says there is for its own developers
-            program = torch.export.export(model, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs))
+            shapes: tuple[Any, ...] = tuple({0: batch} for _ in inputs)
+            shapes = shapes if tuned is None else (shapes,)  # all inputs of `_Told` are one argument
+            program = torch.export.export(model, inputs, dynamic_shapes=shapes)
     except Exception as error:  # of any kind: it traces a stranger's code
         lines = str(error).strip().splitlines()
         raise ValueError(f"--program: torch.export cannot trace this model: {lines[0]}") from error

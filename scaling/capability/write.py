@@ -16,7 +16,7 @@ from torch import Tensor
 
 from scaling.capability.finished import Subject
 from scaling.capability.generate import generate, translate
-from scaling.capability.items import parses, read_text, size
+from scaling.capability.items import NothingToAsk, parses, read_text, size
 from scaling.capability.likelihood import Question, answer_losses
 from scaling.capability.score import Score
 from scaling.capability.tune import tune
@@ -59,7 +59,7 @@ class Writing:
         rows = [pair_ids(subject, source, target, self.between, self.stop) for source, target in self.train]
         longest = max(len(question.ids) for question, _ in rows)
         if longest > subject.context + 1:
-            raise ValueError(
+            raise NothingToAsk(
                 f"task 'summarise' needs a context of {longest - 1} tokens; this model has {subject.context}."
             )
         loss = partial(mean_loss, learner, rows)
@@ -143,7 +143,7 @@ def translate_pairs(dataset: Dataset, spec: DataSpec) -> Writing:
         ValueError: for another corpus.
     """
     if dataset.layout.separator is None:
-        raise ValueError(
+        raise NothingToAsk(
             f"task 'translate': corpus {dataset.name!r} has no pairs; train on some, data=pairs, "
             "'data.paths=[FILE.tsv]'."
         )

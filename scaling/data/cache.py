@@ -10,6 +10,7 @@ time leads to another listing, and so to a fresh look at the text.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ from scaling.records.reading import read_json
 from scaling.records.storage import Lock, LockedError, sweep_temps, write_json
 
 POLL_SECONDS = 0.1
+MOST_HELDOUT = 0.5  # as the config allows
 
 logger = logging.getLogger(__name__)
 
@@ -139,14 +141,31 @@ def _survey(request: Request) -> tuple[Tally, Sample]:
             f"corpus {name!r} is empty: of {tally.found:,} documents none is kept"
             f"{': ' if dropped else ''}{', '.join(dropped)}. Looked in {request.source.where}."
         )
-    for split, words, advice in (("train", "training", "Lower"), ("heldout", "held-out", "Raise")):
-        if not tally.documents[split] and not (request.heldout_only and split == "train"):
-            raise ValueError(
-                f"corpus {name!r}: the {words} split is empty: {kept:,} documents, "
-                f"heldout_fraction={request.heldout_fraction:g}. {advice} heldout_fraction, "
-                "or give more documents."
-            )
+    if not tally.documents["heldout"]:
+        raise ValueError(_nothing_held_out(request, tally))
+    if not tally.documents["train"] and not request.heldout_only:
+        raise ValueError(
+            f"corpus {name!r}: all of its {kept:,} document{'s' * (kept > 1)} are held out at "
+            f"data.heldout_fraction={request.heldout_fraction:g}: none is left to train on. "
+            "Lower it, or give more documents."
+        )
     return tally, sample
+
+
+def _nothing_held_out(request: Request, tally: Tally) -> str:
+    """Why no document is held out, and what to do: a hash of its name decides about each."""
+    kept, least = tally.documents.total(), math.ceil(1e3 * tally.least_fraction) / 1e3 + 1e-3
+    where = f"corpus {request.source.name!r}"
+    if kept == 1:
+        return (
+            f"{where}: one document, of which no part can be held out. Give more documents: several files, "
+            "rows of a .jsonl file, or one plain file of more than 64 KiB, which is cut into parts."
+        )
+    asked = f"data.heldout_fraction={request.heldout_fraction:g}"
+    said = f"{where}: none of its {kept:,} documents is held out at {asked}"
+    if least < MOST_HELDOUT:
+        return f"{said}. Use data.heldout_fraction={least:.3f}, or give more documents."
+    return f"{said}, nor would one be at any legal fraction. Give more documents."
 
 
 def _build(request: Request, folder: Path, tally: Tally, sample: Sample) -> TokenSet:

@@ -25,6 +25,7 @@ class Tally:
     dropped: Counter[str] = field(default_factory=Counter)
     documents: Counter[str] = field(default_factory=Counter)
     kept_bytes: Counter[str] = field(default_factory=Counter)
+    least_fraction: float = 1.0  # that holds out a document of those kept
     limited: bool = False  # stopped at limit_bytes, with documents left unread
     _content: Any = field(default_factory=hashlib.sha256)
 
@@ -81,7 +82,9 @@ def split_documents(
             tally.dropped["duplicate"] += 1
             continue
         seen.add(digest)
-        split: Split = "heldout" if position(key, "split") < heldout_fraction else "train"
+        place = position(key, "split")
+        tally.least_fraction = min(tally.least_fraction, place)
+        split: Split = "heldout" if place < heldout_fraction else "train"
         tally.keep(split, text, digest)
         yield split, key, text
         if limit_bytes is not None and tally.kept_bytes.total() >= limit_bytes:

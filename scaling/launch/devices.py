@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import torch
 
+from scaling.records.record import RECORD_FILE
+from scaling.records.storage import safe_child
 from scaling.study.command import CommandTrunk
 from scaling.study.config import Parallel
 from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
 from scaling.training.device import usable_cores
+from scaling.training.provenance import begun_with
 
 STATE_BYTES = 16  # a parameter: weight, gradient and two moments, each in float32
 LAYER_BYTES = 68  # a token, unit of width and layer
@@ -89,6 +93,20 @@ def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
     workers = min(workers, len(plan.trunks))
     places = tuple(seats[i % len(seats)] for i in range(workers))
     return Share(places, training.threads or (1 if workers > 1 and not found else None))
+
+
+def begun(plan: Plan, trunk: Trunk) -> dict[str, Any]:
+    """Return what the last attempt at a trunk said of itself, where there is something to go on from."""
+    folder = safe_child(plan.folder, trunk.spec.id)
+    return begun_with(folder, [run.id for run in trunk.runs if not (folder / run.id / RECORD_FILE).exists()])
+
+
+def threads_of(plan: Plan, trunk: Trunk, share: Share) -> int | None:
+    """The threads of a trunk: as asked, else as it was begun, as a resume may not mix them; else the share's.
+
+    The share depends on how many trunks a command has, so a narrower command would choose others.
+    """
+    return plan.config.training.threads or begun(plan, trunk).get("threads") or share.threads
 
 
 def _share_commands(plan: Plan, found: Sequence[Device]) -> Share:

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from scaling.launch.devices import Share, share_machine
+from scaling.launch.devices import Share, begun, share_machine, threads_of
 from scaling.records.record import RECORD_FILE, UNSTATED, StudyRecords
 from scaling.records.storage import safe_child
 from scaling.study.command import CommandTrunk
@@ -63,7 +63,12 @@ def estimate(plan: Plan) -> Estimate:
     share = share_machine(plan)
     alone = training.parallel is Parallel.none
     ours = [trunk for trunk in plan.trunks if not isinstance(trunk, CommandTrunk)]
-    decided = [resolve_numerics(trunk, training.device, share.threads, alone=alone) for trunk in ours]
+    decided = [
+        resolve_numerics(
+            trunk, training.device, threads_of(plan, trunk, share), alone=alone, begun=begun(plan, trunk)
+        )
+        for trunk in ours
+    ]
     timed, crowd = time_steps(ours, decided, Path(plan.config.cache).expanduser()) if ours else ([], None)
     by_trunk = {
         trunk.spec.id: (one, time, _find(plan, trunk, one))

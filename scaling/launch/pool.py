@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from scaling.training import stop
 
 Send = Callable[[Any], None]
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGHUP)
 
 
 class Work(Protocol):
@@ -81,6 +83,7 @@ class ProcessPool(Generic[W]):
         """
         running: dict[Connection, _Child[W]] = {}
         asked = False
+        _start_server(self.context)
         try:
             while running or (self.waiting and not asked):
                 while self.waiting and self.free and not asked:
@@ -109,6 +112,35 @@ class ProcessPool(Generic[W]):
                 child.process.kill()
         if asked:
             raise stop.Stopped
+
+
+def _start_server(context: Any) -> None:
+    """Start the fork server, and wait until it has loaded what every process needs, a few seconds.
+
+    In a thread that takes no Ctrl-C, as the server then takes none either: one that came while it imports
+    would end it with a traceback, and every trunk with it. Here a request to stop is heard all the same.
+
+    Raises:
+        Stopped: when asked to stop.
+    """
+
+    def start() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
+        first = context.Process(target=_nothing, daemon=True)
+        with contextlib.suppress(OSError, EOFError):  # whoever starts a process next will meet it
+            first.start()
+            first.join()
+
+    thread = threading.Thread(target=start, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)
+        if stop.requested():
+            raise stop.Stopped
+
+
+def _nothing() -> None:
+    """The work of the first process."""
 
 
 class _Child(Generic[W]):
@@ -162,8 +194,9 @@ def _run(work: Work, place: str, writer: Connection) -> None:
             os._exit(1)
 
     with stop.on_signals():
-        for number in (signal.SIGINT, signal.SIGHUP):
+        for number in LEFT_TO_PARENT:
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)  # what a command starts may want them
         try:
             result = work(place, lambda content: send(Message(content)))
         except stop.Stopped:

@@ -46,12 +46,15 @@ class Experts(nn.Module):
         gates, chosen = chances.topk(self.top_k, dim=-1)
         gates = gates / gates.sum(dim=-1, keepdim=True)
         said = torch.zeros_like(rows)
+        exported = torch.compiler.is_exporting()  # no value may decide a shape in a program or on meta
+        share = torch.zeros_like(chances).scatter(1, chosen, gates) if exported else chances
         for number, expert in enumerate(self.experts):
-            if (
-                rows.is_meta
-            ):  # no value decides a shape there: as many experts as a token has take every token
+            if rows.is_meta:  # as many experts as a token has take every token, so that counts are right
                 if number < self.top_k:
                     said = add(said, expert(rows))
+                continue
+            if exported:  # every expert takes every token
+                said = said + expert(rows).type_as(said) * share[:, number, None].type_as(said)
                 continue
             where, slot = torch.nonzero(chosen == number, as_tuple=True)
             # An expert that nobody chose is called too: under FSDP every rank must gather its weights.

@@ -281,12 +281,16 @@ def _read_reason(note: Path) -> str:
 
 
 def _last_failure(trunk: Path, damaged: dict[str, str], root: Path) -> Failure | None:
+    """The last failure, unless a later attempt has begun since: what became of that one is not known yet."""
     files = sorted((trunk / "failures").glob("*.json")) if (trunk / "failures").is_dir() else []
+    begun = [int(path.stem) for path in (trunk / "attempts").glob("*.json") if path.stem.isdigit()]
+    latest = max(begun, default=0)
     for path in reversed(files):
         try:
             body = read_json(path)
             kind, message = printable(str(body["kind"])), printable(str(body["message"]))
-            return Failure(trunk.name, int(path.stem), kind, message)
+            attempt = int(path.stem)
+            return Failure(trunk.name, attempt, kind, message) if attempt >= latest else None
         except (ValueError, KeyError, TypeError, OSError) as error:
             damaged[str(path.relative_to(root))] = f"unreadable failure note: {error}"
     return None

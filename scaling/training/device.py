@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -66,7 +68,12 @@ def usable_cores() -> int:
 
 
 def resolve_numerics(
-    trunk: Trunk, device: str = "auto", threads: int | None = None, *, alone: bool = True
+    trunk: Trunk,
+    device: str = "auto",
+    threads: int | None = None,
+    *,
+    alone: bool = True,
+    begun: Mapping[str, Any] | None = None,
 ) -> Numerics:
     """The arithmetic of a trunk: `choose_arithmetic`, and whether its steps are compiled.
 
@@ -77,6 +84,8 @@ def resolve_numerics(
 
     Args:
         alone: not spread over devices; what is, is compiled when asked only.
+        begun: what its last attempt said of itself. What was left open stays as it was begun: a longer budget
+            would pay for compiling, and a resume may not mix both.
     """
     spec = trunk.spec
     found = choose_numerics(spec.precision, spec.width, device, threads)
@@ -86,6 +95,8 @@ def resolve_numerics(
         return found
     if spec.compile is not None:
         return replace(found, compiled=spec.compile)
+    if begun:
+        return replace(found, compiled=begun.get("versions", {}).get("step") == "compiled")
     flops = trunk.flops_per_token * trunk.tokens_to_train
     worth = gains_by_compiling(spec.family, spec.width) and flops >= COMPILE_FLOPS * spec.width
     return replace(found, compiled=worth and alone and found.device == "cpu" and can_compile())

@@ -106,12 +106,10 @@ def find_changes(folder: Path, runs: Iterable[str], facts: Mapping[str, Any]) ->
         folder: the trunk's.
         runs: ids of the runs to be trained.
     """
-    if not has_progress(folder, runs):
+    begun = begun_with(folder, runs)
+    if not begun:
         return []
-    attempts = history(folder)
-    if not attempts:
-        return []
-    then, now = _binding(attempts[-1]), _binding(facts)
+    then, now = _binding(begun), _binding(facts)
     if not any(key.startswith(CODE) for key in then):
         logger.warning(
             "%s: begun before attempts named their code, so whether it has changed is not known", folder.name
@@ -119,6 +117,12 @@ def find_changes(folder: Path, runs: Iterable[str], facts: Mapping[str, Any]) ->
     return [
         f"{key}: {then[key]} then, {now[key]} now" for key in then if now.get(key, then[key]) != then[key]
     ]
+
+
+def begun_with(folder: Path, runs: Iterable[str]) -> dict[str, Any]:
+    """Return the facts of the last attempt at a trunk that has something to go on from; else none."""
+    attempts = history(folder) if has_progress(folder, runs) else []
+    return attempts[-1] if attempts else {}
 
 
 def has_progress(folder: Path, runs: Iterable[str]) -> bool:

@@ -57,6 +57,7 @@ from scaling.training.provenance import (
     OnChange,
     accepted_before,
     attempt_facts,
+    begun_with,
     find_changes,
     has_progress,
     refuse,
@@ -108,7 +109,8 @@ def train_trunk(
         write_spec_once(folder / "spec.json", trunk.spec.identity())
         pending = _pending(trunk, folder)
         if pending:
-            numerics = resolve_numerics(trunk, device, threads, alone=parallel == "none")
+            begun = begun_with(folder, [run.id for run in pending])
+            numerics = resolve_numerics(trunk, device, threads, alone=parallel == "none", begun=begun)
             facts = attempt_facts(trunk, numerics, parallel)
             attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
             pending = _pending(trunk, folder)  # all, where it was started over

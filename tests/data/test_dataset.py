@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,15 +55,26 @@ def test_an_empty_corpus_says_what_was_found(tmp_path: Path, open_text: Opener) 
 
 def test_an_empty_split_says_what_to_do(tmp_path: Path, open_text: Opener) -> None:
     corpus = write_documents(tmp_path / "few", count=2)
-    match = (
-        r"the held-out split is empty: 2 documents, heldout_fraction=0.001. Raise heldout_fraction, or give"
-    )
-    with pytest.raises(ValueError, match=match):
-        open_text(corpus, heldout_fraction=0.001)
     with pytest.raises(
-        ValueError, match=r"the training split is empty: 2 documents.* Lower heldout_fraction"
+        ValueError, match=r"none of its 2 documents is held out at data.heldout_fraction=0.001"
     ):
+        open_text(corpus, heldout_fraction=0.001)
+    with pytest.raises(ValueError, match=r"all of its 2 documents are held out .* Lower it, or give more"):
         open_text(corpus, heldout_fraction=0.999)
+
+
+def test_the_fraction_that_is_advised_holds_out_a_document(tmp_path: Path, open_text: Opener) -> None:
+    corpus = write_documents(tmp_path / "many", count=59)
+    with pytest.raises(ValueError, match="Use data") as told:
+        open_text(corpus, heldout_fraction=1e-9)
+    (advice,) = re.findall(r"Use data\.heldout_fraction=(0\.\d+)", str(told.value))
+    facts = open_text(corpus, heldout_fraction=float(advice)).facts
+    assert facts["documents"]["heldout"] >= 1
+
+
+def test_one_document_is_not_split(tmp_path: Path, open_text: Opener) -> None:
+    with pytest.raises(ValueError, match="one document, of which no part can be held out"):
+        open_text(write_documents(tmp_path / "one", count=1))
 
 
 def test_a_missing_tokenizer_package_is_named_before_anything_is_read(

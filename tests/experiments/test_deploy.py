@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,13 @@ import pytest
 import torch
 
 from experiments.cli import main
+from experiments.commands.serve import Answerer
+from experiments.trained import add_model, open_model
 from scaling.capability.compress import compress
 from scaling.capability.exported import open_exported
 from scaling.capability.finished import open_finished
 from scaling.models import FAMILIES, input_lengths
-from tests.capability.labels import pairs, write_jsonl
+from tests.capability.labels import pairs, questions, reviews, sentences, write_jsonl
 
 pytest.importorskip("safetensors.torch", reason="the extra `export` is not installed")
 Runs = dict[str, Path]
@@ -67,6 +72,7 @@ def test_a_packed_export_is_small_and_runs(
     [
         "decoder",
         "encoder_decoder",
+        "moe",
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("lstm", "masked", "feedforward")),
     ],
 )
@@ -99,12 +105,67 @@ def test_a_run_is_tuned_to_write_and_exported(
     assert said.startswith("7 Rome\n=> ")
     for words, message in (
         ([str(one_of_each["masked"]), *tuned], "a masked model cannot generate text"),
-        ([str(one_of_each["decoder"]), "--tune", "tag:x.csv", *cache], "--tune: write:FILE"),
+        ([str(one_of_each["decoder"]), "--tune", "sort:x.csv", *cache], "--tune: classify:FILE, tag:FILE"),
         ([f"{tmp_path}/out", "--quantise", "4"], "an export is used as it is"),
         ([str(one_of_each["decoder"]), "--quantise", "5", *cache], "packed into 2, 3, 4, 8 bits; got 5"),
     ):
         assert main(["sample", *words]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("family", "kind", "rows", "prompt", "legal"),
+    [
+        ("decoder", "classify", reviews, "no 3: the film was dull", r"(pos|neg)\n"),
+        ("encoder_decoder", "tag", sentences, "Anna Smith lives in Oslo", r"(\w+\t(O|[BI]-\w+)\n){5}"),
+        ("masked", "tag", partial(sentences, chinese=True), "王芳住在北京", r"(\w\t(O|[BI]-\w+)\n){6}"),
+        ("lstm", "answer", questions, "where?\nAnna lives in Oslo.", r"[\w .]+\n"),
+    ],
+)
+def test_a_model_that_was_tuned_on_labels_says_them_from_its_export_too(
+    family: str,
+    kind: str,
+    rows: Callable[[int], list[dict[str, Any]]],
+    prompt: str,
+    legal: str,
+    one_of_each: Runs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, cache = str(one_of_each[family]), cache_of(one_of_each)
+    tuned = ["--tune", f"{kind}:{write_jsonl(tmp_path / 'mine.jsonl', rows(40))}", "--examples", "16", *cache]
+    assert main(["sample", run, *tuned, "--prompt", prompt]) == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(legal, said), said
+    out = f"{tmp_path}/out"
+    more = ["--program"] if kind == "classify" else ["--lora", "2"] if kind == "answer" else []
+    assert main(["export", run, *tuned, *more, "--to", out]) == 0
+    assert not (tmp_path / "out" / "transformers").exists()
+    capsys.readouterr()
+    assert main(["sample", out, "--prompt", prompt]) == 0
+    again = capsys.readouterr().out
+    assert re.fullmatch(legal, again), again
+    if kind != "answer":  # there it was tuned in another way
+        assert again == said
+    answer = Answerer(open_model(parsed(out))).answer(json.dumps({"prompt": prompt}).encode())
+    assert answer["choices"][0] == {
+        "text": again.removesuffix("\n"),
+        "index": 0,
+        "logprobs": None,
+        "finish_reason": "stop",
+    }
+    if kind == "answer":
+        assert main(["sample", out, "--prompt", "no context"]) == 2
+        assert "a question on the first line" in capsys.readouterr().err
+    if kind == "classify":
+        program: Any = torch.export.load(tmp_path / "out" / "model.pt2").module()
+        assert program(torch.randint(256, (3, 32))).shape == (3, 2)
+
+
+def parsed(folder: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_model(parser)
+    return parser.parse_args([folder])
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -132,15 +132,62 @@ list(pool.events())
 """
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     pid = tmp_path / "pid"
-    deadline = time.monotonic() + 60
-    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.005)
+    until(lambda: pid.exists() and bool(pid.read_text()))
     worker = int(pid.read_text())
     parent.kill()
     parent.wait()
     time.sleep(1.5)
     assert not (tmp_path / "at work").exists()
     assert not Path(f"/proc/{worker}/environ").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text()
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["asked", "not heard"])
+def test_ctrl_c_while_the_fork_server_imports_is_left_to_the_parent(heard: bool, tmp_path: Path) -> None:
+    """Nothing else says a word, whether it ends the command or, as here without `on_signals`, it is caught."""
+    (tmp_path / "slow.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(2)\n"
+    )
+    code = f"""
+import contextlib, pathlib, signal, sys
+sys.path.insert(0, {str(tmp_path)!r})
+from scaling.launch.pool import Ended, ProcessPool
+from scaling.training import stop
+from tests.launch.test_pool import One
+if not {heard}:
+    signal.signal(signal.SIGINT, lambda *_: None)
+with stop.on_signals() if {heard} else contextlib.nullcontext():
+    pool = ProcessPool(["cpu"], ["slow"])
+    pool.add(One())
+    try:
+        print([event for _, event in pool.events()])
+    except stop.Stopped:
+        print("stopped", pathlib.Path({str(tmp_path / "begun")!r}).exists())
+"""
+    command = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    until(lambda: (tmp_path / "begun").exists())
+    os.killpg(command.pid, signal.SIGINT)
+    said = command.communicate(timeout=60)[0]
+    assert said == ("stopped True\n" if heard else "[Ended(result=1, lost='')]\n")
+
+
+class One:
+    """Work that is done at once."""
+
+    def __call__(self, place: str, send: Send) -> int:
+        return 1
+
+
+def until(there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not there() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def test_a_trunk_that_another_process_holds_is_left_to_it(

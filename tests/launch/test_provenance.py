@@ -25,6 +25,7 @@ from scaling.records.record import RunRecord, decode_record, encode_record, read
 from scaling.study import code
 from scaling.study.plan import Plan, plan_study
 from scaling.training import segment, train
+from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.observer import Observer
 from scaling.training.provenance import ChangedError
 from scaling.training.throughput import StepTime
@@ -85,6 +86,22 @@ def begin(overrides: list[str], monkeypatch: pytest.MonkeyPatch, rows: int = 8) 
 
 def losses(folder: Path) -> dict[str, str]:
     return {r.run_id: float(r.loss or 0).hex() for r in read_study(folder).records}
+
+
+def test_a_narrower_command_goes_on_in_the_arithmetic_that_a_trunk_was_begun_in(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone in its command a trunk would get every core, and a longer budget would pay for compiling."""
+    plan = begin(overrides, monkeypatch)
+    monkeypatch.setattr("scaling.training.device.usable_cores", lambda: 2)
+    monkeypatch.setattr("scaling.training.device.COMPILE_FLOPS", 0.0)
+    monkeypatch.setattr("scaling.training.device.can_compile", lambda: True)
+    longer = plan_study([*overrides, "budget.tokens=[2e3,8e3]", "training.threads=null"])
+    assert resolve_numerics(longer.trunks[0]) == Numerics("cpu", "float32", 2, compiled=True)
+    assert {(r.threads, r.versions.get("step")) for r in run_study(longer).records.records} == {(1, None)}
+    with pytest.raises(ChangedError, match="threads: 1 then, 2 now"):
+        run_study(plan_study([*overrides, "budget.tokens=[2e3,9e3]", "training.threads=2"]))
+    assert read_study(plan.folder).failures == {}
 
 
 DECODER = "scaling.models.decoder"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scaling.capability.finished import Subject
 from scaling.capability.labelled.rows import Bad, cell_of, shown, text_of
-from scaling.capability.labelled.tuning import Array, Labelled, Outcome
+from scaling.capability.labelled.tuning import Array, Labelled, Outcome, Tuned
 from scaling.capability.reader import Inputs, Reader
 from scaling.capability.words import normalise
 
@@ -93,26 +93,39 @@ class Answer(Labelled[Asked]):
         return reader.eval()
 
     def ask(self, subject: Subject, model: Any) -> Outcome:
-        longest = 1 + max(len(subject.dataset.encode(a)) for row in self.train for a in row.answers)
-        windows = [w for i, row in enumerate(self.test) for w in _windows(subject, row, i)]
-        best: dict[int, tuple[float, int, int]] = {}
-        for first in range(0, len(windows), 32):
-            batch = windows[first : first + 32]
-            for window, scores in zip(batch, _scores(model, batch), strict=True):
-                found = _best_span(scores, longest)
-                if window.question not in best or found[0] > best[window.question][0]:
-                    best[window.question] = (found[0], found[1] + window.begin, found[2] + window.begin)
+        best = _point_out(subject, model, self.test, self._longest(subject))
         counts, losses = [], []
         for number, row in enumerate(self.test):
-            said = _text(subject, row, *best[number][1:])
+            said = _text(subject, row, *best[number])
             counts.append([*compare_answers(said, row.answers), 1.0])
             window, span = _window_of_answer(subject, row, number)
             losses.append(float(_losses(model, [window], [span])[0]))
         return Outcome(np.array(counts, dtype=float), np.array(losses))
 
+    def tuned(self, reader: Reader) -> Tuned:
+        return Tuned("answer", reader, longest=self._longest(reader.subject))
+
+    def _longest(self, subject: Subject) -> int:
+        """Tokens of an answer at most."""
+        return 1 + max(len(subject.dataset.encode(a)) for row in self.train for a in row.answers)
+
     def measures(self, counts: Array) -> dict[str, Array]:
         f1, exact, rows = counts.T
         return {"f1": f1 / rows, "exact": exact / rows}
+
+
+def answer_text(tuned: Tuned, text: str) -> str:
+    """The answer to the question on the first line, from the context on the lines below it.
+
+    Raises:
+        ValueError: for a text without one of the two.
+    """
+    question, _, context = text.partition("\n")
+    if not question.strip() or not context.strip():
+        raise ValueError("prompt: a question on the first line, and below it the text that holds the answer.")
+    row = Asked(context, question, ())
+    subject = tuned.reader.subject
+    return _text(subject, row, *_point_out(subject, tuned.reader, [row], tuned.longest)[0])
 
 
 def compare_answers(said: str, answers: Sequence[str]) -> tuple[float, float]:
@@ -126,6 +139,21 @@ def compare_answers(said: str, answers: Sequence[str]) -> tuple[float, float]:
         shared = sum((Counter(a) & Counter(b)).values())
         found.append((2 * shared / (len(a) + len(b)) if a and b else float(a == b), float(a == b)))
     return max(f1 for f1, _ in found), max(exact for _, exact in found)
+
+
+def _point_out(
+    subject: Subject, reader: Reader, rows: Sequence[Asked], longest: int
+) -> dict[int, tuple[int, int]]:
+    """The first and last id of the best answer in each context, by the number of its row."""
+    windows = [w for i, row in enumerate(rows) for w in _windows(subject, row, i)]
+    best: dict[int, tuple[float, int, int]] = {}
+    for begin in range(0, len(windows), 32):
+        batch = windows[begin : begin + 32]
+        for window, scores in zip(batch, _scores(reader, batch), strict=True):
+            score, first, last = _best_span(scores, longest)
+            if window.question not in best or score > best[window.question][0]:
+                best[window.question] = (score, first + window.begin, last + window.begin)
+    return {number: (first, last) for number, (_, first, last) in best.items()}
 
 
 def _windows(subject: Subject, row: Asked, number: int) -> list[_Window]:

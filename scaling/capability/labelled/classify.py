@@ -13,7 +13,7 @@ from torch import nn
 
 from scaling.capability.finished import Subject
 from scaling.capability.labelled.rows import Bad, cell_of, shown, text_of
-from scaling.capability.labelled.tuning import Array, Labelled, Outcome
+from scaling.capability.labelled.tuning import Array, Labelled, Outcome, Tuned
 from scaling.capability.reader import Reader, encode_row, in_batches
 
 
@@ -79,6 +79,9 @@ class Classify(Labelled[Text]):
         counts[each, labels * k + log_p.argmax(axis=1)] = 1
         return Outcome(counts, -log_p[each, labels])
 
+    def tuned(self, reader: Reader) -> Tuned:
+        return Tuned("classify", reader, tuple(self.classes))
+
     def measures(self, counts: Array) -> dict[str, Array]:
         k = len(self.classes)
         table = counts.reshape(-1, k, k)  # true, guessed
@@ -101,3 +104,10 @@ class Classify(Labelled[Text]):
             true: {guess: float(mean[i, j]) for j, guess in enumerate(self.classes) if mean[i, j]}
             for i, true in enumerate(self.classes)
         }
+
+
+def label_text(tuned: Tuned, text: str) -> str:
+    """The likeliest label of a text."""
+    subject = tuned.reader.subject
+    told = tuned.reader([encode_row(subject, subject.dataset.encode(text))])
+    return tuned.words[int(told[0].argmax())]

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import torch
 
 from scaling.capability.finished import Subject
-from scaling.capability.labelled.answer import Answer, read_asked
-from scaling.capability.labelled.classify import Classify, read_text
+from scaling.capability.labelled.answer import Answer, answer_text, read_asked
+from scaling.capability.labelled.classify import Classify, label_text, read_text
 from scaling.capability.labelled.rows import FEWEST, Bad, Row, hold_out, read_split
-from scaling.capability.labelled.tag import Tag, read_sentence
-from scaling.capability.labelled.tuning import Labelled, Tuning
+from scaling.capability.labelled.tag import Tag, read_sentence, tag_text
+from scaling.capability.labelled.tuning import Labelled, Tuned, Tuning
 from scaling.capability.labelled.write import Write, read_pair
+from scaling.capability.reader import Reader
+from scaling.models.derived import restore
 
 
 class Kind(NamedTuple):
@@ -33,6 +35,13 @@ KINDS: dict[str, Kind] = {
     "tag": Kind(Tag, read_sentence, lambda row: " ".join(row.tokens), "tokens,tags"),
     "answer": Kind(Answer, read_asked, lambda row: row.context, "context,question,answers"),
     "write": Kind(Write, read_pair, lambda row: row.source, "source,target", generates=True),
+}
+
+
+SAYS: dict[str, Callable[[Tuned, str], str]] = {
+    "classify": label_text,
+    "tag": tag_text,
+    "answer": answer_text,
 }
 
 
@@ -78,22 +87,36 @@ def _read(kind: Kind, rows: Sequence[Row]) -> list[Any]:
     return found
 
 
-def tune_to_write(
+def tune_model(
     subject: Subject, task: str, examples: int | None = None, lora: int | None = None
-) -> Subject:
-    """The subject with a model that has learnt a file of `write:FILE`.
+) -> tuple[Subject, Tuned | None]:
+    """The subject with a model that has learnt KIND:FILE, and what it says; None where it writes text.
 
     Raises:
-        ValueError: for a task of another kind, a model that cannot write, or too few rows.
+        ValueError: for an unknown kind, a model that cannot write, or too few rows.
     """
     kind, _, source = task.partition(":")
-    if kind != "write" or not source:
-        raise ValueError(f"--tune: write:FILE, of rows of source and target; got {task!r}.")
-    if subject.objective not in ("causal", "seq2seq"):
+    if kind not in KINDS or not source:
+        raise ValueError(f"--tune: {', '.join(f'{name}:FILE' for name in KINDS)}; got {task!r}.")
+    if KINDS[kind].generates and subject.objective not in ("causal", "seq2seq"):
         raise ValueError(f"--tune: a {subject.objective} model cannot generate text.")
     questions = read_labelled(kind, source)
     questions = replace(questions, tuning=Tuning(examples=examples, lora=lora, seeds=1))
     questions.check()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return replace(subject, model=questions.tune(subject, 0))
+        model = questions.tune(subject, 0)
+    if not isinstance(model, Reader):
+        return replace(subject, model=model), None
+    restore(model.model)
+    return replace(subject, model=model.model), questions.tuned(model)
+
+
+def say(tuned: Tuned, prompt: str) -> str:
+    """What a tuned model says of a text: its label, a line a token, or the answer.
+
+    Raises:
+        ValueError: for a prompt that holds no question.
+    """
+    with torch.inference_mode():
+        return SAYS[tuned.kind](tuned, prompt)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from scaling.capability.finished import Subject
 from scaling.capability.labelled.rows import Bad, cell_of, shown
-from scaling.capability.labelled.tuning import Array, Labelled, Outcome
+from scaling.capability.labelled.tuning import Array, Labelled, Outcome, Tuned
 from scaling.capability.reader import Inputs, Reader
 from scaling.capability.words import unspaced
 
@@ -140,6 +140,9 @@ class Tag(Labelled[Sentence]):
         counts = [_counts(guess, row.tags) for guess, row in zip(guesses, self.test, strict=True)]
         return Outcome(np.array(counts, dtype=float), np.array([np.mean(each) for each in losses]))
 
+    def tuned(self, reader: Reader) -> Tuned:
+        return Tuned("tag", reader, tuple(self.kinds))
+
     def measures(self, counts: Array) -> dict[str, Array]:
         hits, guessed, true, right, tokens = counts.T
         return {
@@ -148,6 +151,16 @@ class Tag(Labelled[Sentence]):
             "recall": hits / np.maximum(true, 1),
             "accuracy": right / tokens,
         }
+
+
+def tag_text(tuned: Tuned, text: str) -> str:
+    """A line a token: the token, a tab, its likeliest tag. Text without spaces goes by characters."""
+    tokens = tuple("".join(text.split())) if unspaced(text) else tuple(text.split())
+    if not tokens:
+        return ""
+    pieces = _pieces(tuned.reader.subject, [Sentence(tokens, ())])
+    tags = [tuned.words[i] for i in _of_tokens(tuned.reader, pieces).argmax(dim=-1).tolist()]
+    return "\n".join(f"{token}\t{tag}" for token, tag in zip(tokens, tags, strict=True))
 
 
 def _counts(guess: Sequence[str], tags: Sequence[str]) -> list[int]:

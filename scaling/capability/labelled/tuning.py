@@ -15,7 +15,7 @@ from torch import nn
 from scaling.capability.compress import compress
 from scaling.capability.finished import Subject
 from scaling.capability.labelled.rows import digest
-from scaling.capability.reader import fresh_copy
+from scaling.capability.reader import Reader, fresh_copy
 from scaling.capability.score import Score, binomial_se
 from scaling.capability.tune import LORA_TIMES, SHARE, steps_for, tune
 
@@ -86,6 +86,21 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """A model that has learnt to classify, tag or answer, and what its outputs stand for."""
+
+    kind: str
+    reader: Reader
+    words: tuple[str, ...] = ()  # labels or tags, one an output
+    longest: int = 0  # tokens of an answer at most
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As the config of an export has it."""
+        return {"kind": self.kind, "words": self.words, "longest": self.longest}
+
+
+@dataclass(frozen=True)
 class Labelled(ABC, Generic[T]):
     """Labelled rows to learn from and to be asked, and how a model learns them."""
 
@@ -146,6 +161,10 @@ class Labelled(ABC, Generic[T]):
     @abstractmethod
     def ask(self, subject: Subject, model: Any) -> Outcome:
         """What a tuned copy says of the held-out rows."""
+
+    def tuned(self, reader: Reader) -> Tuned | None:
+        """A tuned copy with what its outputs stand for; None where it writes text."""
+        return None
 
     @abstractmethod
     def measures(self, counts: Array) -> dict[str, Array]:

@@ -184,6 +184,9 @@ def test_two_recipes_that_no_column_tells_apart() -> None:
     )
     (part,) = split_comparable(load_runs(seeds)).values()
     assert not part.warnings
+    noisy = pd.concat([frame().assign(loss=[v * (1 + 0.08 * s) for v in LOSSES], seed=s) for s in range(2)])
+    (part,) = split_comparable(load_runs(noisy)).values()
+    assert not part.warnings, "seeds are named: what they differ by is noise"
 
 
 # --- tables in memory -------------------------------------------------------------------------------------
