@@ -196,7 +196,7 @@ def config_page() -> str:
 
 
 def keys_of(section: str, kind: Any) -> list[list[str]]:
-    """A row a key of a section of the configuration."""
+    """One row per key of a section of the configuration."""
     hints, comments, dot = typing.get_type_hints(kind), comments_of(kind), "." if section else ""
     return [
         [f"`{section}{dot}{f.name}`", kind_of(hints[f.name]), unit, default_of(f), meaning]

@@ -90,7 +90,7 @@ def mirror_fit(
 
 
 def mirror_comparison(mode: str, table: RunTable, found: Comparison) -> None:
-    """Show what `scaling compare` has said: a verdict an arm, speed-ups with their intervals, the figure."""
+    """Show what `scaling compare` has said: one verdict per arm, speed-ups with intervals, the figure."""
     config = {"by": list(found.by), "baseline": found.baseline, "design": found.design, "level": found.level}
     with TemporaryDirectory() as place, answer_run(mode, "compare", table, config) as run:
         for lead in found.leads:

@@ -41,7 +41,7 @@ def run_study(
 
 
 class Progress(StudyObserver):
-    """Prints a line a run, on a terminal and in a notebook alike."""
+    """Prints one line per run, on a terminal and in a notebook alike."""
 
     def __init__(self, total: int, file: TextIO | None = None) -> None:
         self.total, self.done = total, 0

@@ -45,7 +45,7 @@ class DesignCheck:
         percent = f"{100 * self.level:g} %"
         return "\n".join(
             [
-                f"{self.runs} runs, {low:.3g} to {high:.3g} tokens a param, condition {self.condition:.2g}",
+                f"{self.runs} runs, {low:.3g} to {high:.3g} tokens per param, condition {self.condition:.2g}",
                 f"if the prior is true, {percent} of such studies would find, at {self.compute:.3g} FLOP,",
                 f"  a     {self.a}",
                 f"  N*    {self.N}",

@@ -29,7 +29,7 @@ UNLIKELY = 0.05  # probability of so few runs inside their intervals, below whic
 class Forecast:
     """Held-out runs of larger compute, and what a fit to the others said of them.
 
-    `table`: one row a held-out run, in the order of compute: the inputs of the law as our columns, flops,
+    `table`: one row per held-out run, in the order of compute: the inputs of the law as our columns, flops,
     loss, predicted, lo, hi (prediction interval of a new run), error (predicted / loss - 1), interval_score
     [nats/token], row (place in the caller's table).
     """

@@ -67,7 +67,7 @@ class Comparison:
 def compare_approaches(fit: Fit, compute: float | None = None) -> Comparison:
     """Follow all three approaches on runs (n,) and compare their advice at one compute.
 
-    `table`: one row an approach: approach, name, a, a_lo, a_hi, b, b_lo, b_hi, N, N_lo, N_hi, D, D_lo, D_hi,
+    `table`: one row per approach: approach, name, a, a_lo, a_hi, b, b_lo, b_hi, N, N_lo, N_hi, D, D_lo, D_hi,
     regret (share of compute lost if the fitted surface is true), regret_hi (its upper bound over the
     surface's replicates). Approach 3 has regret 0 by construction; its regret_hi says what it may cost.
 

@@ -138,7 +138,7 @@ def fit_link(
     y = np.asarray(score, dtype=float)
     runs = Runs.of({"x": loss}, np.asarray(loss, dtype=float), groups)
     if y.shape != (runs.n,):
-        raise FitError(f"score has shape {y.shape}, loss has {runs.n} rows; give one score a run.")
+        raise FitError(f"score has shape {y.shape}, loss has {runs.n} rows; give one score per run.")
     if not (np.isfinite(y) & (y >= 0) & (y <= 1)).all():
         row = int(np.flatnonzero(~(np.isfinite(y) & (y >= 0) & (y <= 1)))[0])
         raise FitError(

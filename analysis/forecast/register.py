@@ -147,10 +147,10 @@ def read_registered(path: str | Path) -> dict[str, Any]:
 def score(path: str | Path, table: RunTable) -> pd.DataFrame:
     """Score a registered forecast on the runs of a table that it did not see.
 
-    One row a run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of the
-    law), run_lo, run_hi (of a new run), inside_law, inside_run, interval_score (of a new run, nats/token),
-    early (began before the forecast was registered). A registered task adds score, score_forecast, score_lo,
-    score_hi (of a new run at the N and D of the forecast) and inside_score.
+    One row per run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of
+    the law), run_lo, run_hi (of a new run), inside_law, inside_run, interval_score (of a new run,
+    nats/token), early (began before the forecast was registered). A registered task adds score,
+    score_forecast, score_lo, score_hi (of a new run at the N and D of the forecast) and inside_score.
 
     The registered law moves the forecast from its inputs to those of the run, and its intervals by the same
     factor. Runs lie within 15 % of its params or compute and 5 % of other inputs; for a budget, within 15 %

@@ -24,7 +24,7 @@ class Restricted(Form):
         self._solve(np.array(rows), np.array(sides), own)
 
     def _solve(self, K: Array, c: Array, own: Sequence[int]) -> None:
-        """K theta = c, solved for one coordinate a constraint: the parameter's own, if it is still free."""
+        """K theta = c, solved for one coordinate per constraint: the parameter's own, if it is still free."""
         pivots: list[int] = []
         for i in range(len(K)):
             free = [j for j in np.flatnonzero(np.abs(K[i]) > 1e-12).tolist() if j not in pivots]

@@ -24,7 +24,7 @@ ARM = "arm"
 POINTS = 12  # distinct N and D over all arms, below which no joint surface is fitted
 AXIS = 3  # distinct sizes, and budgets, that each arm needs
 RAY = 0.99  # correlation of log N and log D from which they are one axis
-UNEVEN = 0.05  # rms of log FLOPs a token about a power of N that is worth a word
+UNEVEN = 0.05  # rms of log FLOPs per token about a power of N that is worth a word
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def compare_grids(
     drawn, _ = full.fit_many(np.log(runs.loss)[None], weights, theta)
     costs = [_cost(table[table[ARM] == name]) for name in names]
     notes = tuple(
-        f"FLOPs a token of {name} depart from a power of N by {100 * off:.2g} % (rms): the speed-up is "
+        f"FLOPs per token of {name} depart from a power of N by {100 * off:.2g} % (rms): the speed-up is "
         "approximate by as much"
         for name, (_, _, off) in zip(names, costs, strict=True)
         if off > UNEVEN
@@ -183,7 +183,7 @@ def _line_or_nan(
 
 
 def _cost(rows: pd.DataFrame) -> tuple[float, float, float]:
-    """(c, p, rms) of FLOPs a token = c N^p, by least squares of logs."""
+    """(c, p, rms) of FLOPs per token = c N^p, by least squares of logs."""
     x = np.log(rows["params"].to_numpy(float))
     y = np.log((rows["flops"] / rows["tokens"]).to_numpy(float))
     p, log_c = np.polyfit(x, y, 1)

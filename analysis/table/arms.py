@@ -42,7 +42,7 @@ def arms(rows: pd.DataFrame, by: Sequence[str] | None = None) -> Arms:
     is. What is a function of N and D is asked within the other parts. A missing value is a value of its own.
 
     Args:
-        rows: one row a run, with `params`, `tokens` (or `flops`) and `loss`; any order, any other columns.
+        rows: one row per run, with `params`, `tokens` (or `flops`) and `loss`; any order, any other columns.
         by: the columns that part the runs, instead; all others are pooled.
 
     Raises:

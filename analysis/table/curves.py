@@ -1,4 +1,4 @@
-"""Learning curves, one row a logged step: every trunk and cooldown of a study folder, or a W&B chart."""
+"""Learning curves, one row per logged step: every trunk and cooldown of a study folder, or a W&B chart."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_curves(source: str | Path | StudyRecords, *, most: int | None = None) -
     A run ends with a row for the held-out loss of its record.
 
     Args:
-        source: a study folder, its records, or the file of a chart that W&B exports: one column a run and
+        source: a study folder, its records, or the file of a chart that W&B exports: one column per run and
             metric. Its runs are named in `trunk_id`, and metrics that are none of ours keep their names.
         most: evaluations to keep of a file that has more than twice as many, and as many lines without one;
             the first and the last always stay. By default every line is kept: 100 bytes each.

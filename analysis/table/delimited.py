@@ -34,7 +34,7 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     The delimiter is the one under which the rows have as many cells as the header, and most of them numbers:
     a comma in a header or in a number decides nothing. Cells may be parted by spaces too, or be LaTeX's.
     Comments (`#`), blank lines and an Excel `sep=;` line are skipped; a header of several rows is joined; a
-    W&B chart becomes one row a run and step.
+    W&B chart becomes one row per run and step.
 
     Raises:
         ValueError: text that is not delimited, or two columns of one name.

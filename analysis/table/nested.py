@@ -28,7 +28,7 @@ _SCALE = re.compile(
 
 
 def flatten_objects(raw: Raw) -> None:
-    """Replace columns of objects by one column a key, in place, with dotted names.
+    """Replace columns of objects by one column per key, in place, with dotted names.
 
     A key of W&B's `config` or `summary` also loses that prefix where it can mean one column only. Keys of
     these two that begin with `_` are W&B's own and are left out. A column that holds objects in some rows and

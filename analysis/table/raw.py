@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u206
 
 @dataclass
 class Raw:
-    """Cells by column, a label a row ('line 7'), and what was set aside and why."""
+    """Cells by column, one label per row ('line 7'), and what was set aside and why."""
 
     source: str
     columns: dict[str, list[Any]]

@@ -87,7 +87,7 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--lora", type=int, metavar="RANK", help="train updates of this rank, not the weights")
     group.add_argument("--scratch", action="store_true", help="untrained weights too, to compare")
-    group.add_argument("--seeds", type=int, default=3, help="fine-tuned models a score (default 3)")
+    group.add_argument("--seeds", type=int, default=3, help="fine-tuned models per score (default 3)")
     parser.add_argument("--to", metavar="FILE.csv", help="write every score of the study, a row each")
 
 
@@ -119,7 +119,7 @@ def _count(word: str) -> int:
 
 
 def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
-    """A row a run and setting, a column a task."""
+    """One row per run and setting, one column per task."""
     names = list(dict.fromkeys(score.name for score in scores))
     cells: dict[tuple[str, str], dict[str, Evaluation]] = {}
     for score in scores:
@@ -148,7 +148,7 @@ def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
 
 
 def confusion_text(score: Evaluation) -> str:
-    """Who is taken for whom: a row a true label, a column a guess, mean numbers of rows over seeds."""
+    """Who is taken for whom: one row per true label, one column per guess; mean counts over seeds."""
     labels = sorted(score.confusion)
     columns = [Column("true \\ said", labels, left=True)]
     for label in labels:

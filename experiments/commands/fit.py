@@ -129,7 +129,7 @@ def ranking_text(ranking: pd.DataFrame) -> str:
 
 
 def forecast_text(forecast: Forecast) -> str:
-    """The headline and one line a held-out run."""
+    """The headline and one line per held-out run."""
     held = forecast.table
     intervals = [f"[{low:.4f}, {high:.4f}]" for low, high in zip(held["lo"], held["hi"], strict=True)]
     rows = table(

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if asked.register:
         if len(parts) > 1:
             raise ValueError(
-                f"--register: one forecast a file, and the table has {len(parts)} arms; choose one with "
+                f"--register: one forecast per file, and the table has {len(parts)} arms; choose one with "
                 f"--arm: {', '.join(map(repr, parts))}."
             )
         only = next(iter(answers.values()))

@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
 
 
 def describe(entries: list[Entry], together: Calibration, wrong: list[str]) -> str:
-    """A line a number, why some have not come, and how they did together."""
+    """One line per number, why some have not come, and how they did together."""
     rows = table(
         [
             Column("file", [entry.file for entry in entries], left=True),

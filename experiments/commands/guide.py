@@ -63,7 +63,7 @@ STEPS = (
         "How does the loss fall, and did the smaller runs predict the larger ones?",
         "scaling fit runs/mine --json",
         ("counts", "columns", "notes", "warnings", "quarantine", "parts"),
-        "`parts` has one entry an arm. Its `forecasts` were made without the largest runs: trust a law as "
+        "`parts` has one entry per arm. Its `forecasts` were made without the largest runs: trust a law as "
         "far as it predicted them. Read the `warnings` of a law before its numbers.",
     ),
     Step(

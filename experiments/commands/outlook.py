@@ -69,7 +69,7 @@ def task_text(found: TaskForecast) -> str:
 
 
 def score_text(scored: pd.DataFrame) -> str:
-    """One line a run, and what is doubtful."""
+    """One line per run, and what is doubtful."""
     intervals = [f"[{a:.4f}, {b:.4f}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
     rows = table(
         [

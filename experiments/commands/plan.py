@@ -147,7 +147,7 @@ def describe(expected: Estimate, asked: Plan) -> str:
 
 
 def _table(expected: Estimate) -> str:
-    """A row a run; a trunk's time is parted by steps."""
+    """One row per run; a trunk's time is parted by steps."""
     rows = [
         (trunk, run, trunk_seconds(trunk, time.median) * run.steps / sum(r.steps for r in trunk.runs), chosen)
         for trunk, time, chosen in zip(expected.plan.trunks, expected.times, expected.numerics, strict=True)

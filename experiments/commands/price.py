@@ -52,5 +52,5 @@ def _own_devices() -> dict[str, dict[str, Any]]:
         return {}
     found = yaml.safe_load(OWN.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-        raise ValueError(f"{OWN}: one entry a device, name: {{peak: …, memory: …, watts: …, price: …}}.")
+        raise ValueError(f"{OWN}: one entry per device, name: {{peak: …, memory: …, watts: …, price: …}}.")
     return found

@@ -38,7 +38,7 @@ def counts(study: StudyRecords) -> dict[str, int]:
 
 
 def describe(study: StudyRecords) -> str:
-    """The counts, a line a trunk, and every reason."""
+    """The counts, one line per trunk, and every reason."""
     number = counts(study)
     shown = ("done", "diverged", "failed", "missing")
     lines = [f"{study.name}: " + ", ".join(f"{number[key]} {key}" for key in shown)]

@@ -26,7 +26,7 @@ from experiments.terminal import wrapped
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling watch", description=__doc__)
     parser.add_argument(
-        "run", metavar="RUN", help="runs/NAME, or a file with tokens and loss, one row an evaluation"
+        "run", metavar="RUN", help="runs/NAME, or a file with tokens and loss, one row per evaluation"
     )
     parser.add_argument(
         "--against", required=True, metavar="TABLE", help="finished runs: runs/NAME or a file"
@@ -81,7 +81,7 @@ def show(found: Watch, as_json: bool) -> None:
 
 
 def finished_of(source: str) -> list[Curve]:
-    """The finished curves of a runs folder, or of a table with several rows a run.
+    """The finished curves of a runs folder, or of a table with several rows per run.
 
     Raises:
         ValueError: for a table without curves.
@@ -91,7 +91,7 @@ def finished_of(source: str) -> list[Curve]:
         return curves_of(rows[rows["trunk_id"].isin(rows["trunk_id"][rows["part"] == "cooldown"])])
     table = load_runs(source)
     if table.curves is None:
-        raise ValueError(f"--against: {source} has one row a run; curves need every evaluation of each.")
+        raise ValueError(f"--against: {source} has one row per run; curves need every evaluation of each.")
     return curves_of(table.curves)
 
 

@@ -129,7 +129,7 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
 
 
 def read_branches(folder: Path) -> pd.DataFrame:
-    """A row a held-out loss of every branch: its curve, and at last its whole held-out set (`final`).
+    """One row per held-out loss of every branch: its curve, and at last its whole held-out set (`final`).
 
     `origin` is where it branched off [tokens], `tokens` how far it has gone since.
     """

@@ -82,7 +82,7 @@ def fill(model: nn.Module, ids: Tensor, mask: int) -> Tensor:
     """Fill every `mask` in ids (n, t) by a masked model, in each row the one it is surest of first.
 
     Later ones see what was filled in before. Source: the easy-first order of Ghazvininejad et al. 2019
-    (arXiv:1904.09324), one token an iteration and none taken back.
+    (arXiv:1904.09324), one token per iteration and none taken back.
     """
     ids = ids.clone()
     while bool((ids == mask).any()):

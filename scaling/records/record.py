@@ -1,4 +1,4 @@
-"""What was measured: one record a run, and what a folder of records holds.
+"""What was measured: one record per run, and what a folder of records holds.
 
 A record is written once and carries the sha256 of its own content. Reading never trusts a file: a record
 whose hash, schema or fields are wrong is reported as damaged and enters nothing. Needs neither PyTorch nor
@@ -104,7 +104,7 @@ class RunRecord:
 
 
 def encode_record(record: RunRecord) -> bytes:
-    """The bytes of `record.json`: a line a field, and at the end the sha256 of its content."""
+    """The bytes of `record.json`: one line per field, and at the end the sha256 of its content."""
     return seal({"schema": SCHEMA, **asdict(record)})
 
 

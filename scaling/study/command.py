@@ -44,7 +44,7 @@ MEANINGS = {
     "steps": "D / batch_tokens",
     "batch_tokens": "sequences x context",
     "learning_rate": "training.learning_rate, or the rule of the family in rates",
-    "warmup_steps": "training.warmup_steps, one token a parameter at most where N is known",
+    "warmup_steps": "training.warmup_steps, one token per parameter at most where N is known",
     "cooldown_steps": "training.cooldown x steps",
     "seed": "seed",
     "folder": "the run's own folder: the same after a restart",

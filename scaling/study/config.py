@@ -222,7 +222,7 @@ class DataConfig:
 
 @dataclass
 class BudgetConfig:
-    """How long to train: exactly one of three, each a number or a list. One run a number."""
+    """How long to train: exactly one of three, each a number or a list. One run per number."""
 
     tokens: Any = None  # [tokens] D: a number or a list
     tokens_per_param: Any = None  # [tokens/parameter] D / N: a number or a list
@@ -260,7 +260,7 @@ class BudgetConfig:
 class TauRule:
     """The best tau as a power law of tokens per parameter, for `training.tau=rule`."""
 
-    tau: float = 7.3  # tau at one token a parameter, from experiments/decay
+    tau: float = 7.3  # tau at one token per parameter, from experiments/decay
     exponent: float = -0.527  # exponent of D / N, from Bergsma et al. 2025 (arXiv:2505.13738)
 
     def __post_init__(self) -> None:
@@ -313,7 +313,7 @@ class TrainingConfig:
     beta1: float = 0.9  # decay of the first moment
     beta2: float = 0.95  # decay of the second moment
     clip: float = 1.0  # norm at which gradients are clipped
-    warmup_steps: float = 32  # [steps] linear warm-up; at most one token a parameter
+    warmup_steps: float = 32  # [steps] linear warm-up; at most one token per parameter
     warmup_tokens: float | None = None  # [tokens] in place of warmup_steps, and exactly that many
     # trunk, cosine, linear, inverse_sqrt, power, or one that an extension registers
     schedule: str = "trunk"

@@ -295,7 +295,7 @@ def _run(config: RunConfig, model: _Model, spec: TrunkSpec, steps: int) -> RunSp
 
 
 def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
-    """Warm-up no longer than one token a parameter.
+    """Warm-up no longer than one token per parameter.
 
     A long fixed warm-up is one of the causes of Kaplan's exponent. Source: Porian et al. 2024
     (arXiv:2406.19146), section 3.2.

@@ -251,7 +251,7 @@ def _check_alike(jobs: Sequence[Job]) -> None:
         found = list(dict.fromkeys(str(attrgetter(key)(job.config)) for job in jobs))
         if len(found) > 1:
             raise PlanError(
-                f"{key}: one value a study; study {jobs[0].config.name} got {', '.join(found)}. Run the "
+                f"{key}: one value per study; study {jobs[0].config.name} got {', '.join(found)}. Run the "
                 f"command for each, or give the jobs names: 'name={jobs[0].config.name}-${{{key}}}'."
             )
 

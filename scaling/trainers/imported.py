@@ -193,7 +193,7 @@ class OpenRun:
         said = {name: number(name, value) for name, value in values.items()}
         for name in ("loss", "train_loss"):
             if said.get(name, 0) < 0:
-                raise ValueError(f"{name}: {values[name]!r} is negative; losses are in nats a token.")
+                raise ValueError(f"{name}: {values[name]!r} is negative; losses are in nats per token.")
         if self.record is not None:
             self._refuse_more(line["tokens"])
             return

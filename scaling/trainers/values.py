@@ -109,7 +109,7 @@ def read_held_out_loss(loss: Any, loss_se: Any = None, bits_per_byte: Any = None
         return Result(None, reason=f"held-out loss is {found}")
     if found < 0:
         raise ValueError(
-            f"loss: {found!r} is negative. The held-out loss is a mean cross-entropy in nats a token."
+            f"loss: {found!r} is negative. The held-out loss is a mean cross-entropy in nats per token."
         )
     return Result(found, not_negative("loss_se", loss_se), not_negative("bits_per_byte", bits_per_byte))
 

@@ -93,9 +93,9 @@ def _json(line: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not JSON ({error}). Write one object a line.") from error
+        raise ValueError(f"{where}: not JSON ({error}). Write one object per line.") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{where}: not a JSON object, but {shown(found)}. Write one object a line.")
+        raise ValueError(f"{where}: not a JSON object, but {shown(found)}. Write one object per line.")
     return found
 
 

@@ -610,7 +610,7 @@ def several_seeds(sheet: Sheet, rng: random.Random) -> None:
 
 @mutation
 def seeds_with_the_same_values(sheet: Sheet, rng: random.Random) -> None:
-    """A seed that did nothing: three rows a run that agree to the last digit."""
+    """A seed that did nothing: three rows per run that agree to the last digit."""
     if "seed" in sheet.header or sheet.name == "checkpoints":
         raise NotHere
     sheet.rows = [list(row) for row in sheet.rows for _ in range(3)]

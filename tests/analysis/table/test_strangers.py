@@ -303,7 +303,11 @@ def test_names_that_need_no_mapping(tmp_path: Path, header: list[str]) -> None:
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        (["run", "tag", "value"], [["a", "params", 1e7], ["a", "loss", 3.0]], "'tag' names a quantity a row"),
+        (
+            ["run", "tag", "value"],
+            [["a", "params", 1e7], ["a", "loss", 3.0]],
+            "'tag' names one quantity per row",
+        ),
         (["N", "1B", "3B", "10B"], [[1e7, 3.0, 2.9, 2.8], [3e7, 2.8, 2.7, 2.6]], "DataFrame.melt"),
         (
             ["loss", "eval_loss", "N", "D"],

@@ -514,7 +514,7 @@ def test_ten_thousand_rows_of_csv_in_seconds(tmp_path: Path) -> None:
 
 
 def test_a_sweep_over_rates_keeps_its_badly_trained_runs(tmp_path: Path) -> None:
-    """A loss 1 / ln 2 times the others' is bits where one run a cell says so, and a poor rate in a sweep."""
+    """A loss 1 / ln 2 times the others' is bits if one run per cell says so, and a poor rate in a sweep."""
     rows = ["params,tokens,loss,learning_rate"]
     for params in (1e4, 2e4, 4e4, 8e4):
         for tokens in (1e6, 2e6, 4e6):
