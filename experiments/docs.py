@@ -1,7 +1,7 @@
 """`python -m experiments.docs`: writes docs/reference/, docs/guide.md and llms.txt from the code.
 
-Meanings stand where a thing is defined: in the comment of a config key or of a record's field, in the help of
-an option, in the docstring of a law. A test holds the written pages to what this would write.
+Things are explained where they are defined: in the comment of a config key or of a record's field, in the
+help of an option, in the docstring of a law. A test compares the pages with what this would write.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ ENVIRONMENT = {  # every variable that the code reads; a test finds those that a
     "WANDB_API_KEY": "key of W&B: studies are mirrored online, and `wandb://` tables can be read",
     "WANDB_BASE_URL": "a W&B server of your own (default `https://api.wandb.ai`)",
     "WANDB_RUN_GROUP": "W&B group of the runs (default: the name of the study)",
-    "WANDB_TAGS": "W&B tags, with commas, beside family and corpus",
-    "NETRC": "file in which a W&B login is looked up (default `~/.netrc`)",
+    "WANDB_TAGS": "W&B tags, separated by commas, in addition to family and corpus",
+    "NETRC": "file in which to look for a W&B login (default `~/.netrc`)",
     "LOCAL_RANK": "set by torchrun: which GPU a process uses",
     "CXX": "C++ compiler that `scaling doctor` looks for (default `g++`, then `clang++`)",
     "SCALING_TRACEBACK": "`1`: an expected error shows where it was raised",
@@ -50,22 +50,23 @@ ENVIRONMENT = {  # every variable that the code reads; a test finds those that a
 CONFIG = """# Configuration
 
 Every key that a study file or the command line may set, as in `training.clip=2`. Counts may be written as
-`1e6`. A comma list is a sweep: `seed=0,1,2`. Unknown keys and values of a wrong type are refused before
-anything trains. `scaling plan study=demo --cfg job` prints the configuration of a study. A list of words as
-the type means that the value is one of them.
+`1e6`. A comma-separated list is a sweep: `seed=0,1,2`. Unknown keys and values of the wrong type are refused
+before anything trains. `scaling plan study=demo --cfg job` prints the configuration of a study. Where the
+type is a list of words, the value is one of them.
 """
 COLUMNS = """# Columns
 
 ## Columns of a table of runs
 
 The columns of `runs.csv`, and the names on the left side of a mapping: `--columns "params=Model Size"`. An
-alias is read as the column, whatever its case and punctuation, also behind `config.`, `summary.` and the
-like; the letters N, D, C and L are taken as they are. [Tables](../tables.md) explains how tables are read.
+alias is read as the column, whatever its case and punctuation, also after a prefix such as `config.` or
+`summary.`; the letters N, D, C and L have to match exactly. [Tables](../tables.md) explains how tables are
+read.
 
 """
 OTHER_COLUMNS = """
-Every other setting of a run's spec is a column of `runs.csv` under its own name, options of the data with
-`data_` in front. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`, `weight_NAME`,
+Every other setting of a run's spec is a column of `runs.csv` under its own name, data options with the
+prefix `data_`. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`, `weight_NAME`,
 `tokens_NAME`, `tokens_unique_NAME` and `epochs_NAME`.
 
 ## Columns of truth values

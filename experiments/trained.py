@@ -55,12 +55,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--tune", metavar="write:FILE", help="fine-tune first; see docs/your-task.md")
     parser.add_argument("--examples", type=int, help="labelled rows to fine-tune on (default: all)")
-    parser.add_argument("--lora", type=int, metavar="RANK", help="fine-tune by an update of this rank")
+    parser.add_argument(
+        "--lora", type=int, metavar="RANK", help="fine-tune with low-rank updates of this rank"
+    )
     parser.add_argument(
         "--quantise", type=int, metavar="BITS", help="pack the weights into 8, 4, 3 or 2 bits"
     )
-    parser.add_argument("--group", type=int, help="with --quantise: a scale for so many weights, not a row")
-    parser.add_argument("--prune", type=float, metavar="FRACTION", help="leave out the smallest weights")
+    parser.add_argument(
+        "--group", type=int, help="with --quantise: one scale per so many weights, not per row"
+    )
+    parser.add_argument(
+        "--prune", type=float, metavar="FRACTION", help="leave out this fraction of the weights, the smallest"
+    )
 
 
 def open_model(asked: argparse.Namespace) -> Opened:

@@ -1,6 +1,6 @@
-"""`scaling forecasts FOLDER`: every registered forecast of a folder, what was said, what came, and the score.
+"""`scaling forecasts FOLDER`: every registered forecast in a folder, its outcome, and its score.
 
-Exit status 1 where a registered file was changed or taken away.
+Exit status 1 if a registered file was changed or removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`scaling index runs`: one page over all studies of a folder, from their records, reports and forecasts."""
+"""`scaling index runs`: one page about all studies in a folder, from records, reports and forecasts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scaling new NAME`: a study file of one's own, with every choice explained, in ./conf/study/."""
+"""`scaling new NAME`: write a study file of your own, with every choice explained, into ./conf/study/."""
 
 from __future__ import annotations
 

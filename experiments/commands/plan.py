@@ -1,4 +1,4 @@
-"""`scaling plan study=NAME [overrides]`: what would be trained, and what it would take."""
+"""`scaling plan study=NAME [overrides]`: what would be trained, and what it would cost."""
 
 from __future__ import annotations
 
@@ -186,4 +186,4 @@ def by_compiler(numerics: Iterable[Numerics]) -> list[str]:
     """A line about the trunks whose steps are compiled, if there are any."""
     compiled = [numerics.compiled for numerics in numerics]
     line = f"steps of {sum(compiled)} of {len(compiled)} trunks go through torch.compile"
-    return [f"{line}; the time is that without"] if any(compiled) else []
+    return [f"{line}; the times are without it"] if any(compiled) else []

@@ -66,7 +66,7 @@ def describe(study: StudyRecords) -> str:
     reasons += [f"damaged   {path}: {why}" for path, why in study.damaged.items()]
     if number["not in the plan"]:
         reasons.append(
-            f"{_runs(number['not in the plan'], 'has', 'have')} a record, and the plan does not ask for "
+            f"{_runs(number['not in the plan'], 'has', 'have')} a record, but the plan does not ask for "
             f"{'it' if number['not in the plan'] == 1 else 'them'}."
         )
     reasons += made_by(study)

@@ -1,4 +1,4 @@
-"""`scaling verify`: published numbers computed again on this machine; reference, ours, difference."""
+"""`scaling verify`: published numbers recomputed on this machine: reference, ours, difference."""
 
 from __future__ import annotations
 
