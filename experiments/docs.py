@@ -74,25 +74,25 @@ prefix `data_`. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`,
 """
 LAWS = """# Laws by name
 
-The laws that `--law` names. N is `params`, D `tokens`, U `tokens_unique`, C `flops`, and x a column that
-you map; any other input is the column of that name. [Laws](../laws.md) explains how to pin, profile and add
-laws.
+The laws that `--law` can name. N is `params`, D is `tokens`, U is `tokens_unique`, C is `flops`, and x is a
+column that you map; any other input is the column of that name. [Laws](../laws.md) explains how to pin,
+profile and add laws.
 
 """
 COMMANDS = """# Commands
 
-Each is also `python -m experiments.cli plan` and so on. Exit status: 0; 1 where something that was asked for
-is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
+Each command can also be started as a module, `python -m experiments.cli plan` for example. Exit status: 0; 1
+if something that was asked for is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
 """
 API = """# Python
 
-The public names; everything else may change without notice. `help(analysis.fit)` prints arguments and
-errors, and the site that `make docs` builds has them below. [In a notebook](../notebook.md) shows them at
-work.
+The public names; everything else may change without notice. `help(analysis.fit)` prints the arguments and
+errors of a function, and the site that `make docs` builds lists them below. [In a notebook](../notebook.md)
+shows them in use.
 """
 VARIABLES = """# Environment variables
 
-A key of the configuration wins over the environment, and the environment over the default.
+A config key takes precedence over the environment, and the environment over the default.
 
 """
 
@@ -250,30 +250,30 @@ def columns_page() -> str:
         aliases = ", ".join(f"`{alias}`" for alias in columns.ALIASES.get(name, ()))
         rows.append([f"`{name}`", unit, meaning, aliases])
     text = COLUMNS
-    text += table(["column", "unit", "meaning", "read as it"], rows)
+    text += table(["column", "unit", "meaning", "also read from"], rows)
     text += OTHER_COLUMNS
     text += table(
         [
             "a true cell means",
-            "columns named by these words; `is`, `has` or `run` beside them says nothing",
+            "columns named by these words, also with `is`, `has` or `run` beside them",
         ],
         [
             [f"the run is {kind}", ", ".join(f"`{word}`" for word in sorted(words))]
             for kind, words in status.FLAGS.items()
         ],
     )
-    text += "\n## What a column is by its name\n\nOf any other name the values decide.\n\n"
+    text += "\n## What a column is taken for by its name\n\nFor any other name, the values decide.\n\n"
     about = {
         roles.QUANTITY: "sizes, budgets and losses",
         roles.INPUT: "inputs of laws beside N and D",
-        roles.REPLICATE: "replicates of one recipe: part nothing",
-        roles.BOOKKEEPING: "bookkeeping: parts nothing",
-        roles.MEASURED: "measurements, if they hold numbers: part nothing",
+        roles.REPLICATE: "replicates of one recipe: separate no arms",
+        roles.BOOKKEEPING: "bookkeeping: separates no arms",
+        roles.MEASURED: "measurements, if they hold numbers: separate no arms",
         roles.SHAPE: "what N is made of, if they hold numbers",
-        roles.REMARK: "remarks: part nothing",
+        roles.REMARK: "remarks: separate no arms",
         roles.RECIPE: "recipes: two values never share a law",
         roles.RATE: "what people sweep: the best of each size and budget is fitted",
-        roles.SETTING: "other settings: part arms unless they follow from N and D",
+        roles.SETTING: "other settings: separate arms unless they follow from N and D",
     }
     return text + table(
         ["role", "names"], [[about[role], " ".join(sorted(names))] for role, names in roles._EXACT.items()]
@@ -302,7 +302,7 @@ def laws_page() -> str:
     return (
         LAWS
         + table(["name", "equation", "a function of", "parameters"], rows)
-        + "\nFitted where no law is named:\n\n"
+        + "\nFitted when no law is named:\n\n"
         + table(["inputs in the table", "laws"], fitted)
         + "\n"
         + "\n".join(sources)

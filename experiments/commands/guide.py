@@ -82,8 +82,8 @@ STEPS = (
         "Which runs should be trained next?",
         "scaling next runs/mine --compute 1e15 --to next.yaml --json",
         ("runs", "stop", "now", "files"),
-        "`runs` are ordered by what they are worth for their cost. `files` are studies that train them: `scaling "
-        "run study=./next.yaml`. `stop` says why there are no more. `scaling autopilot study=mine "
+        "`runs` are ordered by what they are worth for their cost. `files` are studies that train them: "
+        "`scaling run study=./next.yaml`. `stop` says why there are no more. `scaling autopilot study=mine "
         "compute=1e15 spend=2e13` does all of this in rounds.",
     ),
     Step(
