@@ -134,7 +134,7 @@ def summary_of(findings: Mapping[str, Findings]) -> dict[str, Any]:
 
 def forecasts_of(table: RunTable, findings: Mapping[str, Findings]) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of all forecasts: of held-out runs by every law, and those that were registered."""
-    columns = ["kind", "question", "said", "low", "high", "came", "inside"]
+    columns = ["kind", "question", "forecast", "low", "high", "outcome", "inside"]
     rows: list[list[Any]] = []
     for label, part in findings.items():
         for forecast in part.forecasts:

@@ -49,8 +49,8 @@ def describe(entries: list[Entry], together: Calibration, wrong: list[str]) -> s
             Column("file", [entry.file for entry in entries], left=True),
             Column("registered", [entry.registered for entry in entries], rank=2),
             Column("question", [entry.question for entry in entries], left=True, rank=1),
-            Column("said", [f"{e.said:.4g} [{e.low:.4g}, {e.high:.4g}]" for e in entries]),
-            Column("came", ["–" if e.came is None else f"{e.came:.4g}" for e in entries]),
+            Column("forecast", [f"{e.said:.4g} [{e.low:.4g}, {e.high:.4g}]" for e in entries]),
+            Column("outcome", ["–" if e.came is None else f"{e.came:.4g}" for e in entries]),
             Column("inside", ["" if e.inside is None else "yes" if e.inside else "no" for e in entries]),
             Column("score", ["" if e.score is None else f"{100 * e.score:.2g} %" for e in entries]),
         ]
