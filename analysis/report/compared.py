@@ -75,7 +75,7 @@ def family_picture(found: FamilyComparison) -> Picture:
     return picture(
         "compute-multiplier",
         "Families",
-        f"Compute that a family needs to reach the loss of {found.reference}, as a multiple, each at its best "
-        f"size. Bands: {100 * found.level:g} % bootstrap intervals over trunks. Below 1 it needs less.",
+        f"Compute that a family needs to reach the loss of {found.reference}, as a multiple, each at its "
+        f"best size. Bands: {100 * found.level:g} % bootstrap intervals over trunks. Below 1 it needs less.",
         plot_compute_multiplier(found),
     )
