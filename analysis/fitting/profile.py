@@ -122,7 +122,7 @@ class _Axis:
             raise ValueError(f"profile: {parameter} is fixed at {fit.recipe.fixed[parameter]:g} in this fit.")
         if parameter not in whole.readouts:
             raise ValueError(
-                f"profile: {parameter!r} is no parameter of the {fit.name} law; choose from "
+                f"profile: {parameter!r} is not a parameter of the {fit.name} law; choose from "
                 f"{', '.join(whole.readouts)}."
             )
         readout = whole.readouts[parameter]

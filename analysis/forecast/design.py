@@ -160,7 +160,7 @@ def _ray_doubts(N: Array, D: Array, prior: Surface, condition: float) -> tuple[F
         FitWarning(
             "ray",
             f"tokens per parameter are {ratio.min():.3g} to {ratio.max():.3g} in every run, so size and data "
-            f"cannot be told apart (condition {condition:.2g}); the same compute over 16 times that "
+            f"cannot be told apart (condition {condition:.2g}); the same compute spread over 16 times that "
             f"ratio has {better:.2g}.",
         ),
     )

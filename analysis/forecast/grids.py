@@ -70,7 +70,7 @@ def grid_warnings(
         doubts.append(
             FitWarning(
                 "uneven-curve",
-                f"losses {100 * found.reach:g} % above a budget's least scatter twice as much as those near "
+                f"losses {100 * found.reach:g} % above a budget's lowest scatter twice as much as those near "
                 "it, so that sizes far from the minimum count little. Add sizes within 3× of it.",
             )
         )
@@ -170,7 +170,7 @@ def slice_warnings(slices: Slices) -> tuple[FitWarning, ...]:
         used = len(slices.loss)
         message = (
             f"{used} of {used + slices.left_out} runs share a budget with enough sizes; the other "
-            f"{slices.left_out} are not used here, by the surface they are."
+            f"{slices.left_out} are not used here, but the surface uses them."
         )
         return (FitWarning("off-budget", message),)
     return ()

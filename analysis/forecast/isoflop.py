@@ -157,7 +157,7 @@ def approach_1(
     if len(best) == 1:
         raise FitError(
             f"unusable here: of the sizes tried, N = {np.exp(best[0]):.4g} is the best at all {kept.sum()} "
-            "budgets, which shows nothing of how the best size grows. Train sizes closer together, or "
+            "budgets, which shows nothing about how the best size grows. Train sizes closer together, or "
             "budgets further apart."
         )
     doubts = envelope_warnings(kept, len(best)) + slice_warnings(slices)

@@ -142,7 +142,7 @@ def fit_link(
     if not (np.isfinite(y) & (y >= 0) & (y <= 1)).all():
         row = int(np.flatnonzero(~(np.isfinite(y) & (y >= 0) & (y <= 1)))[0])
         raise FitError(
-            f"score must lie in 0 … 1; row {row} is {float(y[row])!r}. Give a fraction, not per cent."
+            f"score must lie in 0 … 1; row {row} is {float(y[row])!r}. Give a fraction, not a percentage."
         )
     if runs.n < 4:
         raise FitError(f"a link of 3 parameters needs 4 runs or more; got {runs.n}.")

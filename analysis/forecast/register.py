@@ -109,9 +109,7 @@ def check_chain(files: dict[Path, dict[str, Any]]) -> list[str]:
             wrong.append(f"{path.name}: was changed after it was registered (its sha256 does not match)")
         before = body.get("previous")
         if before is not None and before not in digests:
-            wrong.append(
-                f"{path.name}: follows a forecast that is not there any more (sha256 {before[:12]}…)"
-            )
+            wrong.append(f"{path.name}: follows a forecast that no longer exists (sha256 {before[:12]}…)")
     return wrong
 
 

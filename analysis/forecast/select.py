@@ -137,7 +137,7 @@ def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | 
     table = pd.DataFrame(rows, columns=["law", "parameters", "insample", "bic", "certified"])
     if not table["certified"].any():
         raise FitError(
-            "no law of this curve is certified to be at its least error, so none is chosen; name one with "
+            "for no law of this curve was a minimum certified, so none is chosen; name one with "
             f"--law. {' '.join(reasons)}".rstrip()
         )
     order = ["certified", "bic"]

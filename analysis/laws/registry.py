@@ -61,7 +61,7 @@ def register(law: AnyLaw) -> AnyLaw:
     other = _LAWS.get(law.name)
     if other is not None and (other.__module__, other.__qualname__) != (law.__module__, law.__qualname__):
         raise ValueError(
-            f"register: a law is called {law.name!r} already, {other.__module__}.{other.__name__}."
+            f"register: there is already a law called {law.name!r}, {other.__module__}.{other.__name__}."
         )
     _LAWS[law.name] = law
     return law

@@ -163,9 +163,9 @@ def _say(
     else:
         words = ["one arm" + " as asked" * asked]
     if pooled:
-        words.append(f"pooled on your word: {', '.join(pooled)}")
+        words.append(f"pooled, as you asked: {', '.join(pooled)}")
     if sweep:
-        words.append(f"{sweep}, of which the best of each cell is fitted")
+        words.append(f"{sweep}; the best run of each cell is fitted")
     if too_small:
         words.append(f"too small for a law of their own: {_shorten(too_small)}")
     if made.inputs:
@@ -202,8 +202,7 @@ def _hints(
         example = fits[0] if fits else made.keys[0]
         hints.append(
             f"{len(parts)} arms, {len(too_small)} of them too small for a law: name the columns that "
-            f"matter, e.g. --by {example.name} ({len(example.levels)} arms); all others are then pooled on "
-            "your word."
+            f"matter, e.g. --by {example.name} ({len(example.levels)} arms); all others are then pooled."
         )
     elif free := [key.name for key in made.keys if _is_free_text(key)]:
         others = [key.name for key in made.keys if key.name not in free] or ["family"]

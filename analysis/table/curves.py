@@ -71,7 +71,7 @@ def _read_chart(path: Path) -> NotedRows:
         present = ", ".join(map(repr, list(raw.columns)[:40]))
         raise ValueError(
             f"{path}: learning curves are read from a study folder or a chart that W&B exports (a column "
-            f"Step, and one a run and metric). Columns present: {present}."
+            f"Step, and one per run and metric). Columns present: {present}."
         )
     notes = [*raw.notes, *(f"{item['row']} is not read: {item['reason']}" for item in raw.quarantine)]
     data: dict[str, Any] = {"trunk_id": raw.columns["run_name"]}

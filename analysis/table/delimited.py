@@ -149,7 +149,7 @@ def _refuse_transposed(source: str, lines: Sequence[_Line]) -> None:
     if len(named) > 1 and not any(is_known(name) for name in lines[0].cells[1:]):
         raise ValueError(
             f"{source}: the quantities ({', '.join(map(repr, named[:4]))}) stand in the first column, so "
-            "that each run is a column; transpose the table, as by DataFrame.T in pandas."
+            "each run is a column; transpose the table, for example with DataFrame.T in pandas."
         )
 
 

@@ -110,8 +110,8 @@ def load_runs(
 def _what(path: Path) -> str:
     """What a path is that is neither a folder nor a file."""
     if path.is_symlink() and not path.exists():
-        return "a link to nothing"
-    return "a pipe or a device, and no file" if path.exists() else "no such runs folder or table"
+        return "a broken link"
+    return "a pipe or a device, not a file" if path.exists() else "no such runs folder or table"
 
 
 def _question(folder: Path) -> str:
@@ -242,5 +242,5 @@ def _complete(data: dict[str, Any], labels: list[str], notes: list[str]) -> None
         data[name] = [cell or "unstated" for cell in data.get(name, none)]
     if unstated:
         notes.append(
-            f"{', '.join(unstated)}: not stated for some or all runs, which are taken to be alike in it"
+            f"{', '.join(unstated)}: not stated for some or all runs; assumed to be the same for all"
         )

@@ -50,7 +50,7 @@ def refuse_repeated_names(source: str, header: Sequence[str]) -> None:
     twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise ValueError(
-            f"{source}: the column {', '.join(map(repr, twice))} is there twice; rename or drop one."
+            f"{source}: the column {', '.join(map(repr, twice))} occurs twice; rename or drop one."
         )
 
 
@@ -78,7 +78,7 @@ def refuse_long_lines(source: str, text: str) -> None:
         if end < 0:
             number = text.count("\n", 0, start) + 1
             raise ValueError(
-                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is no table."
+                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is not a table."
             )
         start = end + 1
 

@@ -82,7 +82,9 @@ def _only_key(table: RunTable) -> list[str]:
     """
     keys = arms(table.rows).keys
     if len(keys) != 1:
-        what = f"these part the runs: {', '.join(keys)}" if keys else "no setting parts the runs"
+        what = (
+            f"these distinguish the runs: {', '.join(keys)}" if keys else "no setting distinguishes the runs"
+        )
         raise ValueError(f"--by: name the column that tells the recipes apart; {what}.")
     return list(keys)
 

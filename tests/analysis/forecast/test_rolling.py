@@ -82,5 +82,5 @@ def test_the_law_of_a_curve_is_chosen_by_bic_among_the_certified() -> None:
     assert table["certified"].tolist() == sorted(table["certified"], reverse=True)
     certified = table[table["certified"]]
     assert certified["bic"].is_monotonic_increasing
-    with pytest.raises(FitError, match="no law of this curve is certified"):
+    with pytest.raises(FitError, match="for no law of this curve was a minimum certified"):
         rank_curves(runs.take(np.arange(2)), ("power", "m3"))

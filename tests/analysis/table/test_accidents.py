@@ -237,7 +237,7 @@ def test_cells_of_every_kind() -> None:
     [
         (frame()[:0], "a DataFrame: holds no rows"),
         (frame().rename(columns={"params": "width"}), "a DataFrame: no column for params"),
-        (pd.concat([frame(), frame()[["loss"]]], axis=1), "a DataFrame: the column 'loss' is there twice"),
+        (pd.concat([frame(), frame()[["loss"]]], axis=1), "a DataFrame: the column 'loss' occurs twice"),
     ],
 )
 def test_a_table_in_memory_that_is_refused(rows: pd.DataFrame, message: str) -> None:

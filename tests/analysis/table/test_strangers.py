@@ -107,7 +107,7 @@ def test_one_of_several_columns_is_enough(tmp_path: Path) -> None:
     assert table.counts == {"used": 12, "quarantined": 0, "diverged": 1, "failed": 2, "missing": 0}
     mapped = load_runs(tmp_path / "t.csv", "status=State")
     assert len(mapped) == 14, "what is mapped is the only one"
-    with pytest.raises(ValueError, match=r"status=loss holds .* which is no state of a run"):
+    with pytest.raises(ValueError, match=r"status=loss holds .* which is not the state of a run"):
         load_runs(tmp_path / "t.csv", "status=loss")
 
 
