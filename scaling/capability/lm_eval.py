@@ -32,7 +32,7 @@ def adapt(subject: Subject) -> Any:
     """
     if subject.objective != "causal":
         raise ValueError(
-            f"lm-eval asks what comes next, and this is a {subject.objective} model. Give a run of a causal "
+            f"lm-eval asks what comes next, but this is a {subject.objective} model. Give a run of a causal "
             "family, or use `scaling evaluate`, whose tasks every family can be asked."
         )
     try:

@@ -76,7 +76,7 @@ class Task:
         if objective not in OBJECTIVES[self.needs]:
             raise ValueError(
                 f"task {self.name!r} needs {self.needs}, which a {objective} model cannot do: it fills gaps "
-                f"and continues nothing. It can be asked {', '.join(able_to(objective))}."
+                f"and continues no text. It can be asked {', '.join(able_to(objective))}."
             )
 
 

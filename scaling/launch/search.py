@@ -64,7 +64,7 @@ def read_settings(plan: Plan) -> Search:
         names = ", ".join(f"hydra.sweeper.{name}" for name in sorted(unknown))
         raise ValueError(f"{names}: not a setting of a search; there are n_trials, n_jobs, seed and params.")
     if plan.config.max_flops is not None:
-        raise ValueError("max_flops: a search is bounded by hydra.sweeper.n_trials; take max_flops back.")
+        raise ValueError("max_flops: a search is bounded by hydra.sweeper.n_trials; remove max_flops.")
     if plan.config.tasks:
         raise ValueError("tasks: a search looks at losses; measure its best run with scaling evaluate.")
     return Search(**settings)

@@ -251,7 +251,7 @@ def _check(config: RunConfig) -> None:
             "trainer.fields={loss: val_loss, steps: step}."
         )
     if config.tasks:
-        raise ValueError("tasks: a model that a command has trained cannot be asked here; take tasks back.")
+        raise ValueError("tasks: a model that a command trained cannot be evaluated here; remove tasks.")
     if config.training.parallel.value != "none":
         raise ValueError(
             "training.parallel: a command starts its own processes, e.g. trainer.command='torchrun …'."

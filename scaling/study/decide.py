@@ -139,8 +139,8 @@ def _check_recipe(config: RunConfig) -> None:
             )
     if training.tau is not None and not optimizer.decoupled:
         raise ValueError(
-            f"training.tau: the decay of optimizer {name!r} passes through its momentum, so that the weights "
-            "are no average over a time tau. Give training.weight_decay."
+            f"training.tau: the decay of optimizer {name!r} passes through its momentum, so the weights are "
+            "not an average over a time tau. Give training.weight_decay."
         )
 
 

@@ -89,7 +89,7 @@ def _parse(text: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, ExpressionError):
             raise
-        raise ExpressionError(f"{text!r} is no arithmetic: {getattr(error, 'msg', error)}.") from error
+        raise ExpressionError(f"{text!r} is not arithmetic: {getattr(error, 'msg', error)}.") from error
     return tree
 
 
@@ -130,7 +130,7 @@ def _value(node: ast.expr, values: Mapping[str, Any], text: str) -> float:
             raise ExpressionError(f"{text!r}: {unknown_name(node.id, values)}.")
         found = values[node.id]
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise ExpressionError(f"{text!r}: {node.id} is {found!r}, which is no number.")
+            raise ExpressionError(f"{text!r}: {node.id} is {found!r}, which is not a number.")
         return float(found)
     assert isinstance(node, ast.Constant)
     return float(node.value)  # type: ignore[arg-type]

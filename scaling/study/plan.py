@@ -215,8 +215,8 @@ def _refuse_alike(trunks: Mapping[Overrides, list[Trunk]]) -> None:
                     " ".join(o for o in x if o not in {*other} & {*overrides}) for x in (other, overrides)
                 )
                 raise PlanError(
-                    f"trainer.command: it is told the same for {one} and for {two}, so both would be one "
-                    "run. Use the name of what differs, e.g. {seed}; scaling plan --names lists all."
+                    f"trainer.command: it receives the same values for {one} and for {two}, so both would be "
+                    "one run. Use the name of what differs, e.g. {seed}; scaling plan --names lists all."
                 )
 
 

@@ -282,7 +282,7 @@ class _Attempt:
                 "N is not known: give trainer.params, a formula, or trainer.fields.params=THEIRS"
             )
         if params < 1 or params != round(params):
-            raise ResultError(f"{dict(self.spec.reads).get('params')} is {params:g}, which is no count")
+            raise ResultError(f"{dict(self.spec.reads).get('params')} is {params:g}, which is not a count")
         tokens = round(row.get("tokens", run.tokens))
         if not _near(tokens, run.tokens):
             raise ResultError(f"it has seen {tokens:,} tokens of a budget of {run.tokens:,}")

@@ -57,7 +57,7 @@ def count(name: str, value: Any, least: int = 1) -> int:
     """
     found = number(name, value)
     if not math.isfinite(found) or found != int(found) or found < least:
-        raise ValueError(f"{name}: a whole number from {least} on is needed; got {value!r}.")
+        raise ValueError(f"{name}: a whole number of at least {least} is needed; got {value!r}.")
     return int(value) if isinstance(value, int) else int(found)
 
 

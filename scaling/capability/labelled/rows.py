@@ -75,7 +75,7 @@ def _lines(path: str, file: Path) -> Iterator[tuple[str, str]]:
             if len(line) > LONGEST:
                 raise ValueError(
                     f"{where}: a line of more than {LONGEST:,} bytes. Cut the text, or write one JSON object "
-                    "a line."
+                    "per line."
                 )
             if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise ValueError(f"{where}: the file is UTF-16; save it as UTF-8.")

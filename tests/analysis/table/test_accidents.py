@@ -109,7 +109,7 @@ def test_a_summary_below_the_table(name: str, called: bool) -> None:
     last = rows.drop(columns="run").agg(name).to_dict() | {"run": name if called else ""}
     table = load_runs(pd.concat([rows, pd.DataFrame([last])], ignore_index=True))
     assert table.counts["used"] == 16
-    assert "no run" in unlike(table)
+    assert "not a run" in unlike(table)
 
 
 def test_a_run_called_total_is_a_run() -> None:
