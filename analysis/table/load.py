@@ -44,12 +44,12 @@ def load_runs(
     drop: Conditions = None,
     checkpoints: Choice | None = None,
 ) -> RunTable:
-    """Read a table of runs, a row each: the columns of `RunRecord`, one a setting of its spec, and the code.
+    """Read a table of runs, one row each: columns of `RunRecord`, one per setting of the spec, and the code.
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
             `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set), or a pandas table
-            in memory, which is read as a file of it would be.
+            in memory, which is read as if it were a file.
         columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. Theirs may
             be an expression: `params=Size (M)*1e6`, `loss=log(ppl)`, `tokens=10**log_tokens`. Unmapped
             columns go by name or unambiguous alias.
@@ -62,7 +62,7 @@ def load_runs(
         A table ordered as the source. Tokens follow from FLOPs, or FLOPs from tokens, by C = 6 N D where one
         of them is absent. Other columns of a file are kept as they are. `counts` holds used, quarantined
         (unreadable, damaged, in wrong units), diverged, failed (the last try left an error) and missing
-        (planned, nothing there yet), and where there are any, `checkpoints` (earlier rows of a run) and
+        (planned, nothing there yet), and, where there are any, `checkpoints` (earlier rows of a run) and
         `left out`; each row is in one of them only. A table of flops and loss alone is a compute frontier,
         one of loss and a mapped `x` a curve; `quantities` says what every run has.
 

@@ -68,7 +68,7 @@ class NotedRows:
 
 @dataclass(frozen=True, eq=False)
 class RunTable:
-    """Runs that may be fitted, one row each, ordered as the source.
+    """Runs that may be fitted, one row each, in the order of the source.
 
     `rows` has the columns of `RunRecord` that the source knows, and the source's other columns as they are.
     A table is never changed: what narrows or extends it returns another.
