@@ -110,7 +110,7 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: an exception could come up inside of an import, which prints it or swallows it.
+    """End at once: an exception could come up inside an import, which prints it or swallows it.
 
     Training takes the signal over and saves first. What else is written is whole files or none.
     """

@@ -63,7 +63,7 @@ class Law(ABC):
         return noisy
 
     def optimum(self, C: float, **others: float) -> Optimum:
-        """The N and D with the least loss among all with 6 N D = C [FLOP], at these other inputs.
+        """The N and D with the lowest loss among all with 6 N D = C [FLOP], at these other inputs.
 
         By search on ever finer grids of log N; laws with a closed form have their own.
 

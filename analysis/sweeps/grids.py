@@ -65,7 +65,7 @@ def compare_grids(
 ) -> GridLeads:
     """Compare the first arm with each other by one fit of all: E and k shared, all else their own.
 
-    With cost C = c N^p D of an arm, the least loss of a compute is E + K C^-gamma, gamma = alpha beta /
+    With cost C = c N^p D of an arm, the lowest loss of a compute is E + K C^-gamma, gamma = alpha beta /
     (alpha + p beta), so ln s = [ln K_baseline - ln K_arm + (gamma_arm - gamma_baseline) ln C] /
     gamma_baseline: a line along log C, exact where the laws are. Draws weigh whole trunks; those of different
     arms at one size and seed share their weight, and what they have in common cancels.

@@ -25,7 +25,7 @@ class Arms:
     """How a table is parted, and what was decided about its other columns."""
 
     parts: Mapping[str, NDArray[np.intp]]  # label → positions of its rows, ascending; largest part first
-    keys: tuple[str, ...]  # columns that part the runs
+    keys: tuple[str, ...]  # columns that separate the runs
     inputs: tuple[str, ...]  # columns that a law may take beside N and D
     ignored: Mapping[str, str]  # column that differs and parts nothing → why
     sweep: Sweep | None  # each part holds many recipes a cell: fit its `envelope`
@@ -43,7 +43,7 @@ def arms(rows: pd.DataFrame, by: Sequence[str] | None = None) -> Arms:
 
     Args:
         rows: one row per run, with `params`, `tokens` (or `flops`) and `loss`; any order, any other columns.
-        by: the columns that part the runs, instead; all others are pooled.
+        by: the columns that separate the runs, instead; all others are pooled.
 
     Raises:
         ValueError: `by` names a column that is not there.
@@ -195,7 +195,7 @@ def _shorten(names: Sequence[str], most: int = 4) -> str:
 def _hints(
     made: Decision, parts: Mapping[str, NDArray[np.intp]], too_small: Sequence[str], grid: Grid
 ) -> list[str]:
-    """Say what to type: where a flag parts the runs, and where parts are too many or too small."""
+    """Say what to type: where a flag separates the runs, and where parts are too many or too small."""
     hints = [hint for key in made.keys if is_truth(key) and (hint := _leave_out(key))]
     if too_small and (len(parts) > MANY or (len(made.keys) > 1 and len(too_small) > len(parts) / 2)):
         fits = [key for key in made.keys if not any(_few(key.codes == code, grid) for code in set(key.codes))]

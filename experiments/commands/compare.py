@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _only_key(table: RunTable) -> list[str]:
-    """The one column that parts the runs.
+    """The one column that separates the runs.
 
     Raises:
         ValueError: where none does, or several do.

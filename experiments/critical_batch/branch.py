@@ -78,7 +78,7 @@ def train_branches(
 
 
 def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = None) -> Trunk:
-    """What goes on from the end of `run` for `tokens` more in batches `factor` times as large.
+    """What continues from the end of `run` for `tokens` more in batches `factor` times as large.
 
     Raises:
         ValueError: when such batches have no whole number of rows, or the end of `run`, or `tokens`, lies

@@ -26,7 +26,7 @@ def generate(
 ) -> list[list[int]]:
     """Continue prompts (n, t), all of one length, by a causal model.
 
-    A decoder's positions end with its context. When it is full, it goes on from its last half alone: its
+    A decoder's positions end with its context. When it is full, it continues from its last half alone: its
     cache cannot be moved. `cached=False` computes everything anew for every token, and gives the same.
 
     Args:

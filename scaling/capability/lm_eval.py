@@ -5,7 +5,7 @@
     model = adapt(open_finished("runs/STUDY/TRUNK/RUN").subject)
     found = simple_evaluate(model, tasks=["my_task"], task_manager=TaskManager(include_path="my/tasks"))
 
-Offline with tasks of one's own: TaskManager(include_path=…, include_defaults=False) and HF_HUB_OFFLINE=1.
+Offline with tasks of your own: TaskManager(include_path=…, include_defaults=False) and HF_HUB_OFFLINE=1.
 """
 
 from __future__ import annotations

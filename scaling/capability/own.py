@@ -1,4 +1,4 @@
-"""Tasks of one's own: a JSONL file of prompts, choices and answers."""
+"""Tasks of your own: a JSONL file of prompts, choices and answers."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ TASKS: Registry[Task] = Registry(
 
 
 def find_tasks(asked: Sequence[str]) -> list[Task]:
-    """Tasks by name, or of one's own: `path.jsonl`, or `name:path.jsonl`, or labelled, `[name:]kind:source`.
+    """Tasks by name, or of your own: `path.jsonl`, or `name:path.jsonl`, or labelled, `[name:]kind:source`.
 
     Raises:
         ValueError: for an unknown name, or a name given twice.

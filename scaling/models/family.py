@@ -179,7 +179,7 @@ class Family:
 
 
 def has_cache(model: nn.Module) -> bool:
-    """Whether a model goes on from a state: by `extend`, which is another thing of PyTorch's containers."""
+    """Whether a model continues from a state: by `extend`, which is another thing of PyTorch's containers."""
     return hasattr(model, "extend") and not isinstance(model, nn.Sequential | nn.ModuleList)
 
 

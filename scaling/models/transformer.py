@@ -111,7 +111,7 @@ class TiedHead(Linear):
 
 
 def counts(shape: Shape, vocab: int, context: int, extra: int = 0) -> Counts:
-    """Closed form, held to the built model and to PyTorch's counter by a test.
+    """Closed form, checked against the built model and to PyTorch's counter by a test.
 
     By default params = 12 depth width² + (2 depth + 1) width. Forward FLOPs per token: two a weight of every
     matrix product, and 4 depth context width for attention over the whole context.

@@ -58,7 +58,8 @@ def evaluate(text: str, values: Mapping[str, Any]) -> float:
     """Return the value of an expression, a finite number.
 
     Raises:
-        ExpressionError: for what is no arithmetic, a name that `values` lacks or that is no number, and for a
+        ExpressionError: for what is no arithmetic, a name that `values` lacks or that is not a number, and
+        for a
             value that is not finite.
     """
     tree = _parse(text)

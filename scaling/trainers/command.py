@@ -1,8 +1,8 @@
 """Train by a command of the user's: start it, keep what it prints, wait, and take its result as a record.
 
-The command is started again until it ends well, in the same folder, where it goes on from what it has saved.
-A record is committed once, and only from its result. A command that was killed or timed out, or whose result
-is not one, leaves a note with the end of what it printed.
+The command is started again until it ends well, in the same folder, where it continues from what it has
+saved. A record is committed once, and only from its result. A command that was killed or timed out, or whose
+result is not one, leaves a note with the end of what it printed.
 """
 
 from __future__ import annotations

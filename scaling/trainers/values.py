@@ -52,7 +52,7 @@ def count(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number.
 
     Raises:
-        TypeError: for what is no number.
+        TypeError: for what is not a number.
         ValueError: for a fraction, or less than `least`.
     """
     found = number(name, value)
@@ -101,7 +101,7 @@ def read_held_out_loss(loss: Any, loss_se: Any = None, bits_per_byte: Any = None
     """Return what a loss says: a result, or that the run has diverged.
 
     Raises:
-        TypeError: for what is no number.
+        TypeError: for what is not a number.
         ValueError: for a negative loss or standard error.
     """
     found = number("loss", loss)

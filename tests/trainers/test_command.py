@@ -424,7 +424,7 @@ def test_output_is_kept_and_bounded(tmp_path: Path) -> None:
 def test_a_received_folder_runs_nothing_until_it_is_trusted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where it holds a plan and records that name commands; a folder of one's own needs no word."""
+    """Also where it holds a plan and records that name commands; a folder of your own needs no word."""
     canary = tmp_path / "canary"
     assert run(tmp_path) == 0
     for file in (tmp_path / "runs").rglob("*.json"):

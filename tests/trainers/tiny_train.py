@@ -1,7 +1,7 @@
 """A training script that trains nothing, in a few milliseconds: what tests of the harness drive.
 
-Its loss is a law of its size and steps, so that a fit is known. It saves every few steps, goes on from there,
-and misbehaves as it is told.
+Its loss is a law of its size and steps, so that a fit is known. It saves every few steps, continues from
+there, and misbehaves as it is told.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What a study's folder can spare, and the only way in which anything finished is ever deleted.
 
-Old checkpoints of finished trunks go, of each folder the newest whole one stays: a wider command goes on from
-it, and a run's is its weights. What was set aside goes by choice. Records, specs and logs always stay.
+Old checkpoints of finished trunks go, of each folder the newest whole one stays: a wider command continues
+from it, and a run's is its weights. What was set aside goes by choice. Records, specs and logs always stay.
 """
 
 from __future__ import annotations

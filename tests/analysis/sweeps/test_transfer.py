@@ -17,7 +17,7 @@ RATES = tuple(1e-3 * 2**i for i in range(7))
 def sweep(
     drift: float, *, noise: float = 0.0, seeds: int = 2, rng: np.random.Generator | None = None
 ) -> pd.DataFrame:
-    """Losses of parabolas in log rate, 0.05 nats up at a factor 2, with the best rate 0.008 at width 64."""
+    """Losses of parabolas in log rate, 0.05 nats up at a factor of 2, the best rate 0.008 at width 64."""
     rng = rng or np.random.default_rng(0)
     rows = []
     for width in WIDTHS:
