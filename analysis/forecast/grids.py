@@ -16,7 +16,7 @@ from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
 WIDE, NARROW = 8.0, 2.0  # a grid that reaches 8 times its minimum is wide, one within 1/2 to 2 narrow
 OFF_CENTRE = 2.0
 DRIFT = 1.5  # change of the centre's offset from the first budget to the last
-FEW = 5  # sizes a budget, below which noise is judged by one degree of freedom or none
+FEW = 5  # sizes per budget, below which noise is judged by one degree of freedom or none
 UNLIKELY = 0.01  # probability of so much scatter about the line by noise alone
 SEARCH = 401  # sizes at which a law is evaluated along one budget
 

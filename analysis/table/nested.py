@@ -61,7 +61,7 @@ def add_short_names(raw: Raw) -> None:
 
 
 def join_levels(names: Sequence[Sequence[str]]) -> list[str]:
-    """One name a column from its names on several levels.
+    """One name per column from its names on several levels.
 
     The one level that names a quantity stands alone, if it does so for this column only; otherwise all levels
     are joined by dots: `config`, `params` is `params`; `loss`, `mean` beside `loss`, `std` is `loss.mean`.

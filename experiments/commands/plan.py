@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
 
 
 def describe_names(overrides: list[str], sources: Sources) -> str:
-    """A line a name that `trainer.command` may use, with its value in the first job."""
+    """One line per name that `trainer.command` may use, with its value in the first job."""
     job = compose_study(overrides, sources).jobs[0]
     names = command_names(job.config)
     columns = [Column("name", [f"{{{name}}}" for name, _, _ in names], left=True)]

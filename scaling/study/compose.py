@@ -541,7 +541,7 @@ def complete(line: str) -> list[str]:
 
 
 class Composer:
-    """Composes each choice of config groups once, and each section's settings once: 30 ms a job become 0.1.
+    """Composes each choice of config groups once, and each section's settings once: 30 ms per job become 0.1.
 
     To be used while Hydra is initialised. A section is one field of `RunConfig`, e.g. `training`. Unless
     something refers to elsewhere (`${seed}`), what a job sets in one says nothing about another.

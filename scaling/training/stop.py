@@ -20,7 +20,7 @@ class Stopped(Exception):
 
 
 def requested() -> bool:
-    """Whether somebody asked. Read once a step."""
+    """Whether somebody asked. Read once per step."""
     return _asked.is_set()
 
 

@@ -1,4 +1,4 @@
-"""One worker a trunk, on one machine or on a file system with working locks."""
+"""One worker per trunk, on one machine or on a file system with working locks."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_an_optimum_outside_the_grid_is_told() -> None:
 
 
 def test_the_interval_of_the_drift_covers() -> None:
-    """Of 100 intervals with two seeds a cell; if 95 % cover, fewer than 87 are seen once in 2,000."""
+    """Of 100 intervals with two seeds per cell; if 95 % cover, fewer than 87 are seen once in 2,000."""
     rng = np.random.default_rng(3)
     found = [measure_transfer(sweep(-0.5, noise=0.03, rng=rng), resamples=300) for _ in range(100)]
     assert sum(low <= -0.5 <= high for low, high in (f.interval for f in found)) >= 87

@@ -121,7 +121,7 @@ def grid(rng: random.Random) -> Sheet:
 
 
 def named(rng: random.Random) -> Sheet:
-    """Return the same with a name a run, counted compute and a few settings."""
+    """Return the same with one name per run, counted compute and a few settings."""
     sheet = grid(rng)
     sheet.add("run", [f"run-{i}" for i in range(30)], 0)
     flops = [6.3 * float(r[1]) * float(r[2]) for r in sheet.rows]
