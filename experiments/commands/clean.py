@@ -93,7 +93,7 @@ def _siblings(studies: Sequence[StudyRecords]) -> Sequence[StudyRecords]:
 
 
 def describe(spares: Sequence[Spare], links: Sequence[Path] = ()) -> str:
-    """A line a folder and kind, and what deleting all of them frees."""
+    """One line per folder and kind, and what deleting all of them frees."""
     lines = [f"a link, not followed: {path}" for path in links]
     if not spares:
         return "\n".join([*lines, "nothing to clean"])

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def describe(found: list[Finding]) -> str:
-    """A line each, with what to do below it."""
+    """One line each, with what to do below it."""
     width = max(len(one.name) for one in found)
     lines = []
     for one in found:

@@ -196,7 +196,7 @@ def supersede(folder: str | Path) -> Path | None:
 
 
 def commit_record(folder: str | Path, record: RunRecord, attempt: int | None = None) -> bool:
-    """Write `folder/<run_id>/record.json`, for ever.
+    """Write `folder/<run_id>/record.json`, permanently.
 
     Args:
         folder: the trunk's.
