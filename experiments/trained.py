@@ -29,7 +29,7 @@ def open_run(asked: argparse.Namespace) -> Finished:
     """The run that was named, with its weights and its corpus.
 
     Raises:
-        FileNotFoundError: for a name that is no run's, or weights that are gone.
+        FileNotFoundError: for a name that is not a run's, or weights that are gone.
         ValueError: for a run that is not done, or a corpus that has changed.
     """
     from scaling.capability.finished import open_finished

@@ -105,7 +105,7 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
 
 
 def _least_squares(fit: Fit, weights: Array, predicted: Array, deviations: Array) -> Array:
-    """The least objective (R,) for log losses `predicted` (n,) + `deviations` (R, n).
+    """The lowest objective (R,) for log losses `predicted` (n,) + `deviations` (R, n).
 
     Runs that share their inputs count by their mean: no law can change how far they scatter about it.
     """

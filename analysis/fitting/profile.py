@@ -201,7 +201,7 @@ def _covariance(fit: Fit) -> Array:
 
 
 def _held_objective(fit: Fit, parameter: str, axis: _Axis, grid: Array, enough: float) -> Array:
-    """The least objective with the parameter held at each value of the grid, walking from the estimate.
+    """The lowest objective with the parameter held at each value of the grid, walking from the estimate.
 
     A side's walk ends at the first objective above `enough`; what lies beyond is NaN.
     """

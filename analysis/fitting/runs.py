@@ -156,7 +156,7 @@ class Runs:
         return Runs(inputs, self.loss[keep], codes, weights, order, self.compute[keep])
 
     def in_table_order(self, values: Array) -> Array:
-        """Values a run (n,) in the order of the caller's table."""
+        """Values per run (n,) in the order of the caller's table."""
         out = np.empty_like(values)
         out[np.argsort(self.order).argsort()] = values
         return out

@@ -43,7 +43,7 @@ def grid_warnings(
     """What is doubtful about where the grids lie around the minima of the budgets `kept` (B,).
 
     Args:
-        scatter: chi-squared a degree of freedom of the minima about their line.
+        scatter: chi-squared per degree of freedom of the minima about their line.
     """
     doubts = []
     if not kept.all():

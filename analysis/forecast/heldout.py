@@ -53,7 +53,7 @@ class Forecast:
 
     @property
     def interval_score(self) -> float:
-        """Mean interval score [nats/token], the less the better: width, and a penalty for each miss."""
+        """Mean interval score [nats/token]; lower is better: width, and a penalty for each miss."""
         return float(self.table["interval_score"].mean())
 
     @property

@@ -108,7 +108,7 @@ class Watch:
 
 
 def curves_of(rows: pd.DataFrame) -> list[Curve]:
-    """The finished curves of a table of evaluations, as `load_curves` returns them; one a trunk.
+    """The finished curves of a table of evaluations, as `load_curves` returns them; one per trunk.
 
     A trunk's curve is that of its constant rate, and its end the cooldown with the most tokens; without
     cooldowns its last evaluation is both.

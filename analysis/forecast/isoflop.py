@@ -126,7 +126,7 @@ def approach_1(
     level: float = 0.95,
     judge: Law | None = None,
 ) -> Approach:
-    """The run of least loss at each budget, and a line through its log N and log D against log C.
+    """The run of lowest loss at each budget, and a line through its log N and log D against log C.
 
     N* can only be a size that was tried, so whole trunks are drawn by pairs and the interval is coarse.
 

@@ -152,7 +152,7 @@ def score(path: str | Path, table: RunTable) -> pd.DataFrame:
 
     The registered law moves the forecast from its inputs to those of the run, and its intervals by the same
     factor. Runs lie within 15 % of its params or compute and 5 % of other inputs; for a budget, within 15 %
-    of its compute, and only the run of least loss is scored.
+    of its compute, and only the run of lowest loss is scored.
 
     Raises:
         ValueError: when the table holds no such run, saying which is nearest.

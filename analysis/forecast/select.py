@@ -206,7 +206,7 @@ class Ensemble:
 
         Raises:
             FitError: when the fits were made with resamples=0, or f is not finite on most draws.
-            ValueError: for a level that is no probability.
+            ValueError: for a level that is not a probability.
         """
         values, weights = self._values(f)
         return interval_of(np.concatenate(values), self.level if level is None else level, weights)

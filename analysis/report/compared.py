@@ -19,8 +19,8 @@ def compare_in(table: pd.DataFrame, reference: str = "decoder") -> FamilyCompari
     """Compare the families of the largest group that shares objective and corpus.
 
     Returns:
-        None where the table has one family, says nothing of families or sizes, or where a family has too few
-        runs for a law.
+        None where the table has one family, says nothing about families or sizes, or where a family has too
+        few runs for a law.
     """
     if not {"family", "params", "tokens", "flops"} <= set(table.columns):
         return None

@@ -34,7 +34,7 @@ class Matched:
 def match_budgets(baseline: pd.DataFrame, other: pd.DataFrame, per: str = "compute") -> tuple[Matched, str]:
     """Pair the best runs of two arms, budget by budget; and say which runs found no partner.
 
-    Where a budget has several sizes, the size of least loss counts; where a size has several seeds, the mean
+    Where a budget has several sizes, the size of lowest loss counts; where a size has several seeds, the mean
     of their log losses, over the seeds that both arms have if they share any.
     """
     both = [(_compute(rows), rows) for rows in (baseline, other)]

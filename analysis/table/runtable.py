@@ -79,7 +79,7 @@ class RunTable:
     study: str = "table"
     question: str = ""  # what the plan of a runs folder asks
     part: str = ""  # label of the comparable part that this is
-    by: tuple[str, ...] = ()  # columns that alone tell arms apart, where a user named them
+    by: tuple[str, ...] = ()  # columns that alone distinguish arms, where a user named them
     # used, quarantined, diverged, failed, missing; where there are any, checkpoints and rows left out
     counts: Mapping[str, int] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()

@@ -97,7 +97,7 @@ class SearchResult:
 
     @property
     def best(self) -> Trial | None:
-        """The trial of least loss."""
+        """The trial of lowest loss."""
         done = [trial for trial in self.trials if trial.record is not None and trial.record.loss is not None]
         return min(done, key=lambda trial: trial.loss, default=None)
 
