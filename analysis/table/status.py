@@ -137,7 +137,7 @@ def holds_reasons(name: str) -> bool:
 
 
 def _read(name: str, cells: Sequence[Any]) -> tuple[list[str] | None, str]:
-    """Judge each row (n,), or None where the column says nothing about it; and why, if it is called so."""
+    """Judge each row (n,), or None where the column says nothing of it; and why not, if so named."""
     word = plain(name)
     first = next((str(cell).strip() for cell in cells if not is_empty(cell)), None)
     called = _STATE.fullmatch(word) is not None

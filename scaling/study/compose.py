@@ -347,7 +347,7 @@ def _split(overrides: Sequence[str], sources: Sources) -> _Sweep:
     if sweeper["_target_"] != GRID:
         raise PlanError(
             f"hydra/sweeper: {sweeper['_target_']} is not used here. There are hydra/sweeper=grid, which is "
-            "the default and takes comma lists, and hydra/sweeper=optuna, which searches."
+            "the default and takes comma-separated lists, and hydra/sweeper=optuna, which searches."
         )
     _check_grid(sweeper, final)
     (batch,) = BasicSweeper.split_arguments(everything, None)
