@@ -66,17 +66,17 @@ class Forecast:
         """That the intervals failed, where they did."""
         if self.holds:
             return ()
-        inside = f"{self.covered} of {len(self.table)} held-out runs lie inside their intervals"
+        inside = f"{self.covered} of {len(self.table)} held-out runs lie inside their"
         message = (
-            f"{inside} of {100 * self.fit.level:g} % (rms error {100 * self.error:.2g} %): forecasts of the "
-            f"{self.fit.name} law miss by more than they admit. Train runs nearer to the question."
+            f"{inside} {100 * self.fit.level:g} % intervals (rms error {100 * self.error:.2g} %): forecasts "
+            f"of the {self.fit.name} law miss by more than they admit. Train runs nearer to the question."
         )
         return (FitWarning("forecast-missed", message),)
 
     def __str__(self) -> str:
         of = "x" if self.fit.law.inputs == ("x",) else "compute"
         return (
-            f"{self.fit.name}: fitted to {self.fit.n_runs} runs, forecast {len(self.table)} of up to "
+            f"{self.fit.name}: fitted to {self.fit.n_runs} runs; forecast of {len(self.table)} at up to "
             f"{self.reach:.3g}× their {of}: rms error {100 * self.error:.2g} %, "
             f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval, "
             f"interval score {self.interval_score:.3g}"

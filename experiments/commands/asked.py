@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 KINDS = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-EPILOG = """Every key, with type, unit and default: docs/reference/config.md. A comma-separated list is a sweep.
+EPILOG = """Every key, with type, unit and default: docs/reference/config.md. Comma lists are sweeps.
 Studies of your own lie in ./conf/study/ or --config-dir, or are named by path: study=./mine.yaml"""
 
 

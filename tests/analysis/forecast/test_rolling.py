@@ -67,7 +67,7 @@ def test_a_failed_forecast_has_a_warning() -> None:
     assert not failed.holds
     (warning,) = failed.warnings
     assert warning.code == "forecast-missed"
-    assert warning.message.startswith("0 of 14 held-out runs lie inside their intervals of 95 %")
+    assert warning.message.startswith("0 of 14 held-out runs lie inside their 95 % intervals")
 
 
 def test_interval_score_is_width_and_misses() -> None:
