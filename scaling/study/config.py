@@ -233,7 +233,7 @@ class BudgetConfig:
         if len(given) != 1:
             raise ValueError(
                 f"budget: give exactly one of tokens, tokens_per_param, compute; got {given or 'none'}.\n"
-                "On the command line, remove one with e.g. budget.compute=null."
+                "On the command line, budget.tokens=null unsets what a study sets."
             )
         self.amounts()
 

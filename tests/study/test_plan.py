@@ -96,7 +96,7 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
         (["model.family=lstn"], r"no family named 'lstn'\. Did you mean 'lstm'\? There are "),
         (
             ["budget.compute=1e9"],
-            r"budget: give exactly one of tokens.*\n.*remove one with.*budget\.compute=null",
+            r"budget: give exactly one of tokens.*\n.*budget\.tokens=null unsets what a study sets",
         ),
         (["budget.tokens=null"], r"budget: give exactly one of tokens.*got none"),
         (["budget.tokens=-3"], r"budget\.tokens: positive numbers are needed; got -3"),
