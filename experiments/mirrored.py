@@ -1,4 +1,4 @@
-"""`--wandb`: what was found in runs, shown in W&B beside them: laws, tables, figures, and the report.
+"""`--wandb`: shows what was found in runs beside them in W&B: laws, tables, figures, and the report.
 
 One W&B run for each study and kind of answer, resumed when it is asked again. As with training, W&B can be
 slow, broken or absent: the answer is printed and written first, and its exit status does not depend on it.

@@ -1,4 +1,4 @@
-"""Rounds of an autopilot: train a study, choose the next runs, register their forecasts, train them, again.
+"""Rounds of an autopilot: train a study, choose the next runs, register their forecasts, train them, repeat.
 
 What stands is read from two places and kept nowhere else: the records of the study's folder, and one
 registered file per round in its `forecasts/`. That file is written before the first run of the round is

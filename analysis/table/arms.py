@@ -1,4 +1,4 @@
-"""Which runs may share a scaling law: those that differ in N, D and seed only."""
+"""Which runs may share a scaling law: those that differ only in N, D and seed."""
 
 from __future__ import annotations
 

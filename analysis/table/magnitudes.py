@@ -1,4 +1,5 @@
-"""Columns whose values as a whole are no language model's: millions for ones, perplexities, swapped ones."""
+"""Columns whose values, as a whole, cannot be a language model's: millions for ones, perplexities,
+swapped."""
 
 from __future__ import annotations
 

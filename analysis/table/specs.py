@@ -1,4 +1,5 @@
-"""The settings of a run's spec as columns, so that what was decided about a run can part it from others."""
+"""The settings of a run's spec as columns, so that what was decided about a run can separate it from
+others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What values say of names: which aliases not to believe, and what to map where a column is missing."""
+"""What values say about names: which aliases not to believe, and what to map where a column is missing."""
 
 from __future__ import annotations
 

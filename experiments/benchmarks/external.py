@@ -1,4 +1,4 @@
-"""What the harness costs beside a program that trains by itself: a command, and a loop with `open_run`."""
+"""What the harness adds to a program that trains by itself: as a command, and as a loop with `open_run`."""
 
 from __future__ import annotations
 

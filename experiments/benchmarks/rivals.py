@@ -1,4 +1,5 @@
-"""What people use, on the same points: time, objective, and how far above the exact minimum it stops."""
+"""Commonly used fitters on the same points: time, objective, and how far above the exact minimum they
+stop."""
 
 from __future__ import annotations
 

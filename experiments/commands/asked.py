@@ -1,4 +1,4 @@
-"""What `scaling plan` and `scaling run` take: overrides, and the flags that people know from Hydra."""
+"""What `scaling plan` and `scaling run` accept: overrides, and the flags that people know from Hydra."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `scaling forecast` found, in words that fit a terminal and as plain data."""
+"""What `scaling forecast` found, as text for a terminal and as plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that ask what a run costs on other machines, and the line that answers."""
+"""The options that ask what a run costs on other machines, and the line with the answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m experiments.optimizers [TABLE]`: what compute Muon saves over AdamW, with an interval."""
+"""`python -m experiments.optimizers [TABLE]`: how much compute Muon saves over AdamW, with an interval."""
 
 from __future__ import annotations
 

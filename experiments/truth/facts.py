@@ -1,4 +1,4 @@
-"""`python -m experiments.truth.facts [TABLE]`: the floor that a sweep finds, and what it hangs on.
+"""`python -m experiments.truth.facts [TABLE]`: the floor that a sweep finds, and what it depends on.
 
 TABLE is runs/truth after `scaling run study=truth`; by default the table that is kept beside this file.
 """

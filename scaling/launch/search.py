@@ -1,4 +1,4 @@
-"""`hydra/sweeper=optuna`: search for the recipe that gives the lowest loss, of one model on one budget.
+"""`hydra/sweeper=optuna`: search for the recipe with the lowest loss, for one model and one budget.
 
 A trial is an ordinary run of the study. What was tried stands in `trials.json`, what came of it in the
 records, so a search that was interrupted goes on where it was, and one that is asked for more trials adds

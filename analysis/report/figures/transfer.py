@@ -1,4 +1,4 @@
-"""The picture of learning rates that transfer, or do not."""
+"""The figure of learning rates that transfer across widths, or do not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rows of a labelled file, each with where it stands: JSONL, CSV, TSV, Parquet, or a `datasets` name."""
+"""Rows of a labelled file, each with its place in the file: JSONL, CSV, TSV, Parquet, or a `datasets`
+name."""
 
 from __future__ import annotations
 

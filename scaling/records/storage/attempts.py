@@ -1,4 +1,4 @@
-"""What a trunk's folder remembers of the tries to train it: spec, numbered attempts, failures, records."""
+"""What a trunk's folder remembers of the attempts to train it: spec, numbered attempts, failures, records."""
 
 from __future__ import annotations
 
