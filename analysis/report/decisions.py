@@ -200,7 +200,7 @@ def forecast_section(table: RunTable) -> Section | None:
     early = sum(entry.early for entry in entries)
     sentences = [f"{calibrate(entries)}."]
     if early:
-        sentences.append(f"Not counted, since they began before the forecast: {count(early, 'run')}.")
+        sentences.append(f"{count(early, 'run')} began before the forecast was registered: not counted.")
     sentences += [f"{each}." for each in wrong] or [
         "Every file is as it was registered, and none is missing."
     ]
