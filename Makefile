@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# Images for containers often set it; each process would then compile PyTorch anew, which takes it 4 s.
+# Container images often set it; each process would then compile PyTorch anew, which takes 4 s.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint docs test-slow chaos cluster-test browser-test bench gpu-check clean
@@ -20,7 +20,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(STAMP)           ## the site: site/index.html; references are written from the code first, warnings are errors
+docs: $(STAMP)           ## the site: site/index.html; references are generated from the code first, warnings are errors
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]' -c constraints.txt
 	$(BIN)/python -m experiments.docs
 	$(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d site/.doctrees . site
@@ -31,7 +31,7 @@ test-slow: $(STAMP)      ## minutes: coverage by simulation, real servers that n
 chaos: $(STAMP)          ## kills, power loss, full disks: under 30 minutes on 2 cores; ends with a table
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m chaos -p tests.chaos.table
 
-cluster-test: $(STAMP)   ## a Slurm of one node and a Ray of two, workers killed in the middle: the bits of one machine
+cluster-test: $(STAMP)   ## a Slurm cluster of one node and a Ray cluster of two, workers killed midway: the bits of one machine
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,ray]' -c constraints.txt
 	$(BIN)/python -m pytest -q -m cluster tests/cluster
 
@@ -39,7 +39,7 @@ browser-test: $(STAMP)   ## the report in Chromium (the system's): pointer, keys
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,browser]' -c constraints.txt
 	$(BIN)/python -m pytest -q -m browser tests/analysis/report
 
-bench: $(STAMP)          ## training, studies, harness, growth and fits against what people use: an hour and more of an idle machine
+bench: $(STAMP)          ## training, studies, harness, growth and fits against commonly used tools: more than an hour on an idle machine
 	-$(BIN)/python -m experiments.benchmarks.training
 	-$(BIN)/python -m experiments.benchmarks.shares
 	-$(BIN)/python -m experiments.benchmarks.tiny

@@ -52,7 +52,7 @@ def fit(
         runs: a table, or what `load_runs` reads one from.
         laws: names of laws; by default those of the registry for the columns of the table.
         fix: parameters to hold: a value, or the name of another parameter that it equals.
-        holdout: fraction, or number, of runs of largest compute that each law forecasts unseen.
+        holdout: fraction or number of the runs of largest compute, which each law forecasts unseen.
         resamples: bootstrap replicates.
 
     Raises:
@@ -80,11 +80,11 @@ def forecast(
     """Forecast, for every arm, a run that does not exist yet.
 
     Args:
-        compute: a budget [FLOP]: the best N and D for it, and the loss there; or the C of a frontier.
+        compute: a budget [FLOP], for the best N and D and the loss there; or the C of a frontier.
         at: inputs of the law by letter, e.g. {"N": 1e9, "D": 2e10}.
 
     Raises:
-        ValueError: unless one of compute and at asks a whole question.
+        ValueError: unless compute or at asks a complete question.
         FitError: for an arm whose runs determine no law.
 
     Example:
@@ -109,12 +109,12 @@ def compare(
     seed: int = 0,
     level: float = 0.95,
 ) -> Comparison:
-    """Compare the arms that columns tell apart: how much compute does each save over the baseline?
+    """Compare the arms that differ in some columns: how much compute does each save over the baseline?
 
     Args:
-        by: the columns; every other setting must be the same in all arms.
+        by: these columns; every other setting must be the same in all arms.
         baseline: value of the column, by default that of the first run.
-        at: computes asked about [FLOP]; by default ten times the largest.
+        at: the computes to project to [FLOP]; by default ten times the largest.
         per: compute, or time where throughputs are recorded.
         floor: E [nats/token], where it is to be pinned.
 
@@ -151,14 +151,14 @@ def advise(
     seed: int = 0,
     level: float = 0.95,
 ) -> Advice:
-    """Choose the runs to train next, by the expected fall of regret per FLOP at a target.
+    """Choose the runs to train next, by the expected reduction of waste per FLOP at a target.
 
     Args:
         compute: budget 6 N D [FLOP] whose best size is wanted.
-        spend: FLOPs for the runs together; by default a quarter of what the table's largest took.
+        spend: FLOPs for all these runs together; by default a quarter of what the table's largest took.
         trunks: size → tokens up to which a constant-rate trunk of it can be resumed, at the price of what is
             added.
-        tolerance: expected share of the target's compute wasted, at which to stop.
+        tolerance: the expected waste, as a share of the target's compute, at which to stop.
 
     Raises:
         ValueError: for a table of several recipes.

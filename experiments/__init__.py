@@ -1,1 +1,1 @@
-"""Where the two meet: the commands, and what they found."""
+"""Where `scaling` and `analysis` meet: the commands, and what they found."""

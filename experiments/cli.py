@@ -1,4 +1,4 @@
-"""`scaling VERB …`: one short module a verb, imported only when asked, so that help is instant."""
+"""`scaling VERB …`: one short module per verb, imported only when needed, so that help is instant."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ VERBS = {
     "run": "train the runs of a study that have no record yet",
     "new": "write a study file to edit: conf/study/NAME.yaml",
     "status": "which runs are done, diverged, failed or missing, and why",
-    "check": "check a family of yours against the contract that its runs rely on",
+    "check": "check your own model family against the contract that its runs rely on",
     "import": "make records from a table of runs that other programs trained",
     "evaluate": "measure what finished runs can do: tasks, as trained, compressed or fine-tuned",
     "fit": "fit scaling laws, with intervals and warnings",
     "report": "write one HTML page, figures, and tables in Markdown, LaTeX and CSV",
-    "index": "write one page over all studies of a folder: question, answer, forecasts and outcomes",
+    "index": "write one page about all studies in a folder: question, answer, forecasts and outcomes",
     "forecast": "predict the loss of a run, or the best N and D for a budget; register it, score it",
-    "forecasts": "list registered forecasts, their outcomes, and how they did together",
+    "forecasts": "list registered forecasts, their outcomes, and how well they did overall",
     "compare": "say which recipe scales better, and whether its lead survives at scale",
     "next": "choose the runs to train next for a budget, and write them as a study",
     "autopilot": "train, fit and choose the next runs, round by round, until a budget is spent",
-    "watch": "predict where a run in flight will end; raise an alarm if it leaves its course",
+    "watch": "predict where a run in progress will end; raise an alarm if it goes off course",
     "sample": "generate text, fill masks or translate with a finished run",
-    "serve": "serve completions of a finished run over HTTP, for this machine alone",
-    "export": "export a finished run as safetensors; a decoder for transformers too",
-    "verify": "compute published numbers again on this machine, as a table",
+    "serve": "serve completions from a finished run over HTTP, to this machine only",
+    "export": "export a finished run as safetensors; a decoder also for transformers",
+    "verify": "recompute published numbers on this machine, as a table",
     "doctor": "check this machine: device, precision, caches, packages; say what to do",
     "clean": "show old checkpoints, stale token caches and quarantined files; delete them if told to",
     "completion": 'print tab completion for bash: eval "$(scaling completion)"',
 }
 MODULES = {"import": "import_table"}  # of verbs that no module can be called
-INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command goes on from here."
+INTERRUPTED = "scaling: interrupted; everything finished is saved, and the same command continues from here."
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -110,7 +110,7 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """End at once: an exception could come up inside of an import, which prints it or swallows it.
+    """End at once: an exception could come up inside an import, which prints it or swallows it.
 
     Training takes the signal over and saves first. What else is written is whole files or none.
     """

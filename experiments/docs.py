@@ -1,7 +1,7 @@
 """`python -m experiments.docs`: writes docs/reference/, docs/guide.md and llms.txt from the code.
 
-Meanings stand where a thing is defined: in the comment of a config key or of a record's field, in the help of
-an option, in the docstring of a law. A test holds the written pages to what this would write.
+Things are explained where they are defined: in the comment of a config key or of a record's field, in the
+help of an option, in the docstring of a law. A test compares the pages with what this would write.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ ENVIRONMENT = {  # every variable that the code reads; a test finds those that a
     "WANDB_API_KEY": "key of W&B: studies are mirrored online, and `wandb://` tables can be read",
     "WANDB_BASE_URL": "a W&B server of your own (default `https://api.wandb.ai`)",
     "WANDB_RUN_GROUP": "W&B group of the runs (default: the name of the study)",
-    "WANDB_TAGS": "W&B tags, with commas, beside family and corpus",
-    "NETRC": "file in which a W&B login is looked up (default `~/.netrc`)",
+    "WANDB_TAGS": "W&B tags, separated by commas, in addition to family and corpus",
+    "NETRC": "file in which to look for a W&B login (default `~/.netrc`)",
     "LOCAL_RANK": "set by torchrun: which GPU a process uses",
     "CXX": "C++ compiler that `scaling doctor` looks for (default `g++`, then `clang++`)",
     "SCALING_TRACEBACK": "`1`: an expected error shows where it was raised",
@@ -50,22 +50,23 @@ ENVIRONMENT = {  # every variable that the code reads; a test finds those that a
 CONFIG = """# Configuration
 
 Every key that a study file or the command line may set, as in `training.clip=2`. Counts may be written as
-`1e6`. A comma list is a sweep: `seed=0,1,2`. Unknown keys and values of a wrong type are refused before
-anything trains. `scaling plan study=demo --cfg job` prints the configuration of a study. A list of words as
-the type means that the value is one of them.
+`1e6`. A comma-separated list is a sweep: `seed=0,1,2`. Unknown keys and values of the wrong type are refused
+before anything trains. `scaling plan study=demo --cfg job` prints the configuration of a study. Where the
+type is a list of words, the value is one of them.
 """
 COLUMNS = """# Columns
 
 ## Columns of a table of runs
 
 The columns of `runs.csv`, and the names on the left side of a mapping: `--columns "params=Model Size"`. An
-alias is read as the column, whatever its case and punctuation, also behind `config.`, `summary.` and the
-like; the letters N, D, C and L are taken as they are. [Tables](../tables.md) explains how tables are read.
+alias is read as the column, whatever its case and punctuation, also after a prefix such as `config.` or
+`summary.`; the letters N, D, C and L have to match exactly. [Tables](../tables.md) explains how tables are
+read.
 
 """
 OTHER_COLUMNS = """
-Every other setting of a run's spec is a column of `runs.csv` under its own name, options of the data with
-`data_` in front. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`, `weight_NAME`,
+Every other setting of a run's spec is a column of `runs.csv` under its own name, data options with the
+prefix `data_`. A held-out set or domain NAME gives `loss_NAME`, `loss_NAME_se`, `weight_NAME`,
 `tokens_NAME`, `tokens_unique_NAME` and `epochs_NAME`.
 
 ## Columns of truth values
@@ -73,25 +74,25 @@ Every other setting of a run's spec is a column of `runs.csv` under its own name
 """
 LAWS = """# Laws by name
 
-The laws that `--law` names. N is `params`, D `tokens`, U `tokens_unique`, C `flops`, and x a column that
-you map; any other input is the column of that name. [Laws](../laws.md) explains how to pin, profile and add
-laws.
+The laws that `--law` can name. N is `params`, D is `tokens`, U is `tokens_unique`, C is `flops`, and x is a
+column that you map; any other input is the column of that name. [Laws](../laws.md) explains how to pin,
+profile and add laws.
 
 """
 COMMANDS = """# Commands
 
-Each is also `python -m experiments.cli plan` and so on. Exit status: 0; 1 where something that was asked for
-is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
+Each command can also be started as a module, `python -m experiments.cli plan` for example. Exit status: 0; 1
+if something that was asked for is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
 """
 API = """# Python
 
-The public names; everything else may change without notice. `help(analysis.fit)` prints arguments and
-errors, and the site that `make docs` builds has them below. [In a notebook](../notebook.md) shows them at
-work.
+The public names; everything else may change without notice. `help(analysis.fit)` prints the arguments and
+errors of a function, and the site that `make docs` builds lists them below. [In a notebook](../notebook.md)
+shows them in use.
 """
 VARIABLES = """# Environment variables
 
-A key of the configuration wins over the environment, and the environment over the default.
+A config key takes precedence over the environment, and the environment over the default.
 
 """
 
@@ -196,7 +197,7 @@ def config_page() -> str:
 
 
 def keys_of(section: str, kind: Any) -> list[list[str]]:
-    """A row a key of a section of the configuration."""
+    """One row per key of a section of the configuration."""
     hints, comments, dot = typing.get_type_hints(kind), comments_of(kind), "." if section else ""
     return [
         [f"`{section}{dot}{f.name}`", kind_of(hints[f.name]), unit, default_of(f), meaning]
@@ -249,30 +250,30 @@ def columns_page() -> str:
         aliases = ", ".join(f"`{alias}`" for alias in columns.ALIASES.get(name, ()))
         rows.append([f"`{name}`", unit, meaning, aliases])
     text = COLUMNS
-    text += table(["column", "unit", "meaning", "read as it"], rows)
+    text += table(["column", "unit", "meaning", "also read from"], rows)
     text += OTHER_COLUMNS
     text += table(
         [
             "a true cell means",
-            "columns named by these words; `is`, `has` or `run` beside them says nothing",
+            "columns named by these words, also with `is`, `has` or `run` beside them",
         ],
         [
             [f"the run is {kind}", ", ".join(f"`{word}`" for word in sorted(words))]
             for kind, words in status.FLAGS.items()
         ],
     )
-    text += "\n## What a column is by its name\n\nOf any other name the values decide.\n\n"
+    text += "\n## What a column is taken for by its name\n\nFor any other name, the values decide.\n\n"
     about = {
         roles.QUANTITY: "sizes, budgets and losses",
         roles.INPUT: "inputs of laws beside N and D",
-        roles.REPLICATE: "replicates of one recipe: part nothing",
-        roles.BOOKKEEPING: "bookkeeping: parts nothing",
-        roles.MEASURED: "measurements, if they hold numbers: part nothing",
+        roles.REPLICATE: "replicates of one recipe: separate no arms",
+        roles.BOOKKEEPING: "bookkeeping: separates no arms",
+        roles.MEASURED: "measurements, if they hold numbers: separate no arms",
         roles.SHAPE: "what N is made of, if they hold numbers",
-        roles.REMARK: "remarks: part nothing",
+        roles.REMARK: "remarks: separate no arms",
         roles.RECIPE: "recipes: two values never share a law",
         roles.RATE: "what people sweep: the best of each size and budget is fitted",
-        roles.SETTING: "other settings: part arms unless they follow from N and D",
+        roles.SETTING: "other settings: separate arms unless they follow from N and D",
     }
     return text + table(
         ["role", "names"], [[about[role], " ".join(sorted(names))] for role, names in roles._EXACT.items()]
@@ -301,7 +302,7 @@ def laws_page() -> str:
     return (
         LAWS
         + table(["name", "equation", "a function of", "parameters"], rows)
-        + "\nFitted where no law is named:\n\n"
+        + "\nFitted when no law is named:\n\n"
         + table(["inputs in the table", "laws"], fitted)
         + "\n"
         + "\n".join(sources)

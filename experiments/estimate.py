@@ -1,4 +1,4 @@
-"""What a plan takes, in the words in which `scaling plan` begins and `scaling run` starts."""
+"""What a plan takes, in the words with which `scaling plan` and `scaling run` begin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The argument of commands on finished runs that names what such runs do not bring along: a person's code."""
+"""`--extension`, for commands on finished runs: it names the user's code, which such runs do not contain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which extra of the package installs what a command may need beyond the base install."""
+"""Which extra of the package installs what a command may need beyond the base installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`--wandb`: what was found in runs, shown in W&B beside them: laws, tables, figures, and the report.
+"""`--wandb`: shows what was found in runs beside them in W&B: laws, tables, figures, and the report.
 
 One W&B run for each study and kind of answer, resumed when it is asked again. As with training, W&B can be
 slow, broken or absent: the answer is printed and written first, and its exit status does not depend on it.
@@ -90,7 +90,7 @@ def mirror_fit(
 
 
 def mirror_comparison(mode: str, table: RunTable, found: Comparison) -> None:
-    """Show what `scaling compare` has said: a verdict an arm, speed-ups with their intervals, the figure."""
+    """Show what `scaling compare` has said: one verdict per arm, speed-ups with intervals, the figure."""
     config = {"by": list(found.by), "baseline": found.baseline, "design": found.design, "level": found.level}
     with TemporaryDirectory() as place, answer_run(mode, "compare", table, config) as run:
         for lead in found.leads:
@@ -134,7 +134,7 @@ def summary_of(findings: Mapping[str, Findings]) -> dict[str, Any]:
 
 def forecasts_of(table: RunTable, findings: Mapping[str, Findings]) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of all forecasts: of held-out runs by every law, and those that were registered."""
-    columns = ["kind", "question", "said", "low", "high", "came", "inside"]
+    columns = ["kind", "question", "forecast", "low", "high", "outcome", "inside"]
     rows: list[list[Any]] = []
     for label, part in findings.items():
         for forecast in part.forecasts:

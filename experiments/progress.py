@@ -1,4 +1,4 @@
-"""Progress over a whole study: a bar on a terminal, a line a run elsewhere."""
+"""Progress over a whole study: a bar on a terminal, one line per run elsewhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Rounds of an autopilot: train a study, choose the next runs, register their forecasts, train them, again.
+"""Rounds of an autopilot: train a study, choose the next runs, register their forecasts, train them, repeat.
 
 What stands is read from two places and kept nowhere else: the records of the study's folder, and one
-registered file a round in its `forecasts/`. That file is written before the first run of the round is
+registered file per round in its `forecasts/`. That file is written before the first run of the round is
 trained, and names every run that was chosen, so a command that was killed goes on with the same choice.
 """
 

@@ -30,7 +30,7 @@ def open_run(asked: argparse.Namespace) -> Finished:
     """The run that was named, with its weights and its corpus.
 
     Raises:
-        FileNotFoundError: for a name that is no run's, or weights that are gone.
+        FileNotFoundError: for a name that is not a run's, or weights that are gone.
         ValueError: for a run that is not done, or a corpus that has changed.
     """
     from scaling.capability.finished import open_finished
@@ -61,12 +61,18 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         help="fine-tune first, to classify, tag, answer or write; see docs/your-task.md",
     )
     parser.add_argument("--examples", type=int, help="labelled rows to fine-tune on (default: all)")
-    parser.add_argument("--lora", type=int, metavar="RANK", help="fine-tune by an update of this rank")
+    parser.add_argument(
+        "--lora", type=int, metavar="RANK", help="fine-tune with low-rank updates of this rank"
+    )
     parser.add_argument(
         "--quantise", type=int, metavar="BITS", help="pack the weights into 8, 4, 3 or 2 bits"
     )
-    parser.add_argument("--group", type=int, help="with --quantise: a scale for so many weights, not a row")
-    parser.add_argument("--prune", type=float, metavar="FRACTION", help="leave out the smallest weights")
+    parser.add_argument(
+        "--group", type=int, help="with --quantise: one scale per so many weights, not per row"
+    )
+    parser.add_argument(
+        "--prune", type=float, metavar="FRACTION", help="leave out this fraction of the weights, the smallest"
+    )
 
 
 def open_model(asked: argparse.Namespace) -> Opened:

@@ -66,18 +66,18 @@ T = TypeVar("T")
 
 
 def register(thing: T, name: str | None = None) -> T:
-    """Offer a thing everywhere that a thing of its type can be named; usable as a decorator of a class.
+    """Make a thing available wherever a thing of its type can be named; usable as a decorator of a class.
 
-    A `Family`, `Corpus`, `Task` or `Objective` has its name; a class derived from `Truth` (a generated
-    corpus) is named as the class, a `RateRule` by the family that it is for. An `Optimizer` and a `Schedule`
-    take a name. Laws are registered by `analysis.register`, in the same file if you like: this package never
-    looks at analysis. A launcher needs no registration: `hydra.launcher._target_` names its class, also one
-    in an extension file.
+    A `Family`, `Corpus`, `Task` or `Objective` brings its own name; a class derived from `Truth` (a generated
+    corpus) is named like the class. An `Optimizer` and a `Schedule` need a `name`, and a `RateRule` needs
+    that of its family. Laws are registered with `analysis.register`, in the same file if you like: this
+    package never imports analysis. A launcher needs no registration: `hydra.launcher._target_` names its
+    class, which may be in an extension file.
 
     Put the call into a file, and name the file in the study: `extensions: [./my_model.py]`.
 
     Args:
-        name: where it has none of its own, or another is wanted.
+        name: for a thing without a name of its own, or to give it another.
 
     Returns:
         The thing.

@@ -15,7 +15,7 @@ from scaling.study.spec import readable
 def run_study(
     study: str, overrides: Sequence[str] = (), *, progress: bool = True, **options: Any
 ) -> StudyResult:
-    """Plan a study and train what of it has no record yet, as `scaling run study=STUDY` does.
+    """Plan a study and train the runs that have no record yet, as `scaling run study=STUDY` does.
 
     Args:
         study: a name, or the path of a study file.
@@ -29,7 +29,7 @@ def run_study(
 
     Raises:
         PlanError: listing every run that cannot be decided.
-        Stopped: when interrupted; everything is saved, and the same call goes on from there.
+        Stopped: when interrupted; everything is saved, and the same call continues from there.
 
     Example:
         >>> result = run_study("demo", overrides=["model.params=1e4"])      # doctest: +SKIP
@@ -41,7 +41,7 @@ def run_study(
 
 
 class Progress(StudyObserver):
-    """Prints a line a run, on a terminal and in a notebook alike."""
+    """Prints one line per run, on a terminal and in a notebook alike."""
 
     def __init__(self, total: int, file: TextIO | None = None) -> None:
         self.total, self.done = total, 0

@@ -13,11 +13,11 @@ import numpy.typing as npt
 from analysis.laws.form import Data, Form, Tape
 from analysis.laws.law import Array, Law
 
-COPIES = 4  # runs a cell from which it pays to add them up
+COPIES = 4  # runs per cell from which it pays to add them up
 
 
 class Cells(Form):
-    """A form on one point a cell, seen as a form on every run; cells are neighbours."""
+    """A form on one point per cell, seen as a form on every run; cells are neighbours."""
 
     def __init__(self, whole: Form, first: npt.NDArray[np.int64], n: int) -> None:
         self.names, self.lower, self.upper = whole.names, whole.lower, whole.upper

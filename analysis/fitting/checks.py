@@ -120,9 +120,7 @@ def doubts_about_fit(
     doubts = []
     for name in certificate.bounds:
         doubts.append(
-            FitWarning(
-                "bound", BOUNDS.get(name, f"{form.called(name)} lies on the limit of what is searched.")
-            )
+            FitWarning("bound", BOUNDS.get(name, f"{form.called(name)} lies at the limit of the search."))
         )
     if not certificate.bounds and not certificate.ok:
         doubts.append(FitWarning("not-certified", "no strict minimum was certified: some direction is free."))
@@ -143,7 +141,7 @@ def doubts_about_fit(
             FitWarning(
                 "exact",
                 f"the law goes through all {len(residuals)} runs without any error: losses look computed, "
-                "not measured. Intervals have no width and say nothing of what measured runs would.",
+                "not measured. Intervals have no width and say nothing about measured runs.",
             )
         )
     typical = 1.4826 * float(np.median(np.abs(residuals)))

@@ -85,7 +85,7 @@ class Fit:
 
     @cached_property
     def draws(self) -> tuple[Law, ...]:
-        """One law a bootstrap replicate."""
+        """One law per bootstrap replicate."""
         return tuple(self.form.laws(self.theta_draws)) if len(self.theta_draws) else ()
 
     def again(

@@ -75,10 +75,10 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
     wide = fit_runs(fit.runs, replace(wider, fixed=fixed, ties=ties), Bootstrap(resamples=0))
     extra = len(wide.theta) - len(narrow.theta)
     if extra < 1:
-        raise ValueError(f"against: a law wider than {fit.name!r}; {against!r} has no parameter more.")
+        raise ValueError(f"against: a law wider than {fit.name!r}; {against!r} has no further parameter.")
     if fit.runs.n_distinct < len(wide.theta) + SPARE:
         raise FitError(
-            f"{fit.runs.n_distinct} runs leave too little to test {fit.name} against the "
+            f"{fit.runs.n_distinct} runs are too few to test {fit.name} against the "
             f"{len(wide.theta)} parameters of {against}."
         )
     log_loss = np.log(fit.runs.loss) - narrow.data.centre
@@ -105,7 +105,7 @@ def lack_of_fit(fit: Fit, against: str | None = None, *, resamples: int = 499, s
 
 
 def _least_squares(fit: Fit, weights: Array, predicted: Array, deviations: Array) -> Array:
-    """The least objective (R,) for log losses `predicted` (n,) + `deviations` (R, n).
+    """The lowest objective (R,) for log losses `predicted` (n,) + `deviations` (R, n).
 
     Runs that share their inputs count by their mean: no law can change how far they scatter about it.
     """

@@ -42,7 +42,7 @@ def _judge(fit: Fit, name: str, value: float) -> FitWarning:
         f"{100 * found.level:g} % [{low:.4g}, {high:.4g}] by its profile."
     )
     if times := _narrower(free, fit):
-        message += f" Intervals of the loss at {AHEAD:g} times the largest inputs are {times} for it."
+        message += f" Intervals of the loss at {AHEAD:g} times the largest inputs are {times} because of it."
     return FitWarning("pinned" if allowed else "pin-excluded", message)
 
 

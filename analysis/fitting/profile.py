@@ -122,7 +122,7 @@ class _Axis:
             raise ValueError(f"profile: {parameter} is fixed at {fit.recipe.fixed[parameter]:g} in this fit.")
         if parameter not in whole.readouts:
             raise ValueError(
-                f"profile: {parameter!r} is no parameter of the {fit.name} law; choose from "
+                f"profile: {parameter!r} is not a parameter of the {fit.name} law; choose from "
                 f"{', '.join(whole.readouts)}."
             )
         readout = whole.readouts[parameter]
@@ -201,7 +201,7 @@ def _covariance(fit: Fit) -> Array:
 
 
 def _held_objective(fit: Fit, parameter: str, axis: _Axis, grid: Array, enough: float) -> Array:
-    """The least objective with the parameter held at each value of the grid, walking from the estimate.
+    """The lowest objective with the parameter held at each value of the grid, walking from the estimate.
 
     A side's walk ends at the first objective above `enough`; what lies beyond is NaN.
     """

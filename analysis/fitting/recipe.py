@@ -165,7 +165,7 @@ def near_minima(recipe: Recipe, form: Form, starts: Array, weights: Array, log_l
 
 
 def best_of(solutions: Sequence[Solution]) -> Solution:
-    """For each replicate, the solution with the least objective."""
+    """For each replicate, the solution with the lowest objective."""
     if len(solutions) == 1:
         return solutions[0]
     winner = np.argmin([s.objective for s in solutions], axis=0)

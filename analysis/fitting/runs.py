@@ -76,7 +76,9 @@ class Runs:
         n = len(columns["loss"])
         for name, values in columns.items():
             if len(values) != n:
-                raise FitError(f"{called(name)} has {len(values)} rows, loss has {n}; give one value a run.")
+                raise FitError(
+                    f"{called(name)} has {len(values)} rows, loss has {n}; give one value per run."
+                )
         if n == 0:
             raise FitError("no runs: the table is empty.")
         for name, values in columns.items():
@@ -89,12 +91,12 @@ class Runs:
                 )
         weight = np.ones(n) if weights is None else _column("weights", weights)
         if len(weight) != n:
-            raise FitError(f"weights has {len(weight)} rows, loss has {n}; give one value a run.")
+            raise FitError(f"weights has {len(weight)} rows, loss has {n}; give one value per run.")
         if not (np.isfinite(weight) & (weight >= 0)).all() or not weight.any():
             raise FitError("weights must be finite, not negative, and not all 0.")
         labels = np.arange(n) if groups is None else np.asarray(groups)
         if labels.shape != (n,):
-            raise FitError(f"groups has shape {labels.shape}, loss has {n} rows; give one trunk a run.")
+            raise FitError(f"groups has shape {labels.shape}, loss has {n} rows; give one trunk per run.")
         if groups is not None and any(label is None or label != label for label in labels.tolist()):
             raise FitError("groups: some runs have no trunk; name one for every run, or give no groups.")
         names = list(columns)
@@ -154,7 +156,7 @@ class Runs:
         return Runs(inputs, self.loss[keep], codes, weights, order, self.compute[keep])
 
     def in_table_order(self, values: Array) -> Array:
-        """Values a run (n,) in the order of the caller's table."""
+        """Values per run (n,) in the order of the caller's table."""
         out = np.empty_like(values)
         out[np.argsort(self.order).argsort()] = values
         return out
@@ -178,7 +180,7 @@ def _column(name: str, values: npt.ArrayLike) -> Array:
     except (TypeError, ValueError) as error:
         raise FitError(f"{name} is not a column of numbers: {error}") from error
     if column.ndim != 1:
-        raise FitError(f"{name} must be one number a run; got an array of shape {column.shape}.")
+        raise FitError(f"{name} must be one number per run; got an array of shape {column.shape}.")
     return column
 
 

@@ -35,7 +35,7 @@ def sensitivity(
 
     Args:
         quantities: name → function of a law, reported beside the law's parameters.
-        conventions: name → another count of parameters, one value a run in the order of the caller's table.
+        conventions: name → another count of parameters, one value per run in the order of the caller's table.
         flops: name → another count of training FLOP, likewise: tokens become FLOP / (6 × params), which is
             what a forecast at a budget of that FLOP means.
         dropped: numbers of runs of largest residual to drop.
@@ -129,7 +129,7 @@ def influential(fit: Fit, most: int) -> list[int]:
 def _column(name: str, values: npt.ArrayLike, runs: Runs) -> Array:
     column = np.asarray(values, dtype=float)
     if column.shape != (runs.n,):
-        raise ValueError(f"{name}: one value a run of the fit, {runs.n} in all; got shape {column.shape}.")
+        raise ValueError(f"{name}: one value per run of the fit, {runs.n} in all; got shape {column.shape}.")
     if not (np.isfinite(column) & (column > 0)).all():
         raise ValueError(f"{name}: every value must be positive and finite.")
     ordered: Array = column[runs.order]

@@ -12,7 +12,7 @@ def parabola(x: Array, losses: Array) -> tuple[Array, Array]:
 
     Args:
         x: positions (n,), at least 3 different ones.
-        losses: (R, n), one curve a row.
+        losses: (R, n), one curve per row.
 
     Returns:
         NaN in both where the parabola has no minimum, as with three equal losses.

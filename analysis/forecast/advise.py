@@ -209,8 +209,8 @@ class _Pool:
 def _deciding(basis: Ensemble) -> tuple[tuple[Fit, ...], Array]:
     """The laws that a choice of size rests on, and the share of each in the draws.
 
-    A law that fixes by its form how the best size grows with compute, as equal exponents do, says nothing of
-    it, however well it forecasts losses. Where all laws do, all are taken.
+    A law that fixes by its form how the best size grows with compute, as equal exponents do, says nothing
+    about it, however well it forecasts losses. Where all laws do, all are taken.
     """
     free = np.array([not _fixes_growth(fit) for fit in basis.fits])
     free = free if free.any() else ~free

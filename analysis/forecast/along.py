@@ -83,6 +83,6 @@ def _edge_warning(frontier: pd.DataFrame, runs: pd.DataFrame) -> tuple[FitWarnin
         return ()
     message = (
         f"{int(ends.sum())} of {len(frontier)} runs on the frontier are of the smallest or the largest size: "
-        "what compute can buy lies below. Add sizes, or rely on a surface's optimum."
+        "the true frontier lies below. Add sizes, or rely on the optimum of a surface."
     )
     return (FitWarning("edge-frontier", message),)

@@ -78,7 +78,7 @@ class Belief:
         return float(self.regrets(self.along).min())
 
     def decision(self, level: float) -> Decision:
-        """The size of least expected regret, and where the draws have their own best."""
+        """The size of lowest expected regret, and where the draws have their own best."""
         regret = self.regrets(self.along)
         pick = float(self.sizes[int(np.argmin(regret))])
         own = self.sizes[np.argmin(self.along[:, : len(self.sizes)], axis=1)]

@@ -188,7 +188,9 @@ def fit_capability(
     usable = (q > 0) & (q < 1)
     doubts: tuple[FitWarning, ...] = ()
     if not usable.all():
-        message = f"{(~usable).sum()} of {len(q)} runs score at chance, below it or 1, and are left out."
+        message = (
+            f"{(~usable).sum()} of {len(q)} runs score at chance, below it, or exactly 1, and are left out."
+        )
         doubts = (FitWarning("at-chance", message),)
     if usable.sum() < 3:
         raise FitError(

@@ -45,7 +45,7 @@ class DesignCheck:
         percent = f"{100 * self.level:g} %"
         return "\n".join(
             [
-                f"{self.runs} runs, {low:.3g} to {high:.3g} tokens a param, condition {self.condition:.2g}",
+                f"{self.runs} runs, {low:.3g} to {high:.3g} tokens per param, condition {self.condition:.2g}",
                 f"if the prior is true, {percent} of such studies would find, at {self.compute:.3g} FLOP,",
                 f"  a     {self.a}",
                 f"  N*    {self.N}",
@@ -160,7 +160,7 @@ def _ray_doubts(N: Array, D: Array, prior: Surface, condition: float) -> tuple[F
         FitWarning(
             "ray",
             f"tokens per parameter are {ratio.min():.3g} to {ratio.max():.3g} in every run, so size and data "
-            f"cannot be told apart (condition {condition:.2g}); the same compute over 16 times that "
+            f"cannot be told apart (condition {condition:.2g}); the same compute spread over 16 times that "
             f"ratio has {better:.2g}.",
         ),
     )

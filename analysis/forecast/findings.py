@@ -135,8 +135,8 @@ def fit_part(table: RunTable, question: Question) -> Findings:
     """Fit one comparable part; see `fit_study`. Of many runs, fewer rolling forecasts and samples will do."""
     if len(table) > MANY:
         said = (
-            f"of {len(table):,} runs, laws are compared by {len(few_cuts(len(table)))} rolling forecasts in "
-            f"place of {len(CUTS)}, and tested for lack of fit by {LEAST_SAMPLES} samples at most"
+            f"with {len(table):,} runs, laws are compared by {len(few_cuts(len(table)))} rolling forecasts "
+            f"instead of {len(CUTS)}, and tested for lack of fit by {LEAST_SAMPLES} samples at most"
         )
         table = replace(table, notes=(*table.notes, said))
     maker = _Maker(table, question)
@@ -267,7 +267,7 @@ def _tested(fit: Fit) -> tuple[FitWarning, ...]:
     return (
         FitWarning(
             "lack-of-fit",
-            f"the {found.law} law is rejected: what it leaves over has the shape of the {found.against} law, "
+            f"the {found.law} law is rejected: its residuals have the shape of the {found.against} law, "
             f"which fits within {100 * found.rms_against:.2g} % (rms) against {100 * found.rms:.2g} % "
             f"(p = {found.p:.2g} by {found.resamples} samples). Its intervals do not allow for that.",
         ),

@@ -16,7 +16,7 @@ from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array, Law
 WIDE, NARROW = 8.0, 2.0  # a grid that reaches 8 times its minimum is wide, one within 1/2 to 2 narrow
 OFF_CENTRE = 2.0
 DRIFT = 1.5  # change of the centre's offset from the first budget to the last
-FEW = 5  # sizes a budget, below which noise is judged by one degree of freedom or none
+FEW = 5  # sizes per budget, below which noise is judged by one degree of freedom or none
 UNLIKELY = 0.01  # probability of so much scatter about the line by noise alone
 SEARCH = 401  # sizes at which a law is evaluated along one budget
 
@@ -43,7 +43,7 @@ def grid_warnings(
     """What is doubtful about where the grids lie around the minima of the budgets `kept` (B,).
 
     Args:
-        scatter: chi-squared a degree of freedom of the minima about their line.
+        scatter: chi-squared per degree of freedom of the minima about their line.
     """
     doubts = []
     if not kept.all():
@@ -70,7 +70,7 @@ def grid_warnings(
         doubts.append(
             FitWarning(
                 "uneven-curve",
-                f"losses {100 * found.reach:g} % above a budget's least scatter twice as much as those near "
+                f"losses {100 * found.reach:g} % above a budget's lowest scatter twice as much as those near "
                 "it, so that sizes far from the minimum count little. Add sizes within 3× of it.",
             )
         )
@@ -170,7 +170,7 @@ def slice_warnings(slices: Slices) -> tuple[FitWarning, ...]:
         used = len(slices.loss)
         message = (
             f"{used} of {used + slices.left_out} runs share a budget with enough sizes; the other "
-            f"{slices.left_out} are not used here, by the surface they are."
+            f"{slices.left_out} are not used here, but the surface uses them."
         )
         return (FitWarning("off-budget", message),)
     return ()

@@ -9,7 +9,7 @@ from typing import Any
 
 ASSUMED = 0.4  # of the peak; published runs of 8B to 405B lie at .35 to .43 of bfloat16
 OVERHEAD = 1.1  # power of hosts, network and cooling over that of the devices
-STATE = 16.0  # bytes a parameter: bfloat16 weights and gradients, float32 weights and two moments of Adam
+STATE = 16.0  # bytes per parameter: bfloat16 weights and gradients, float32 weights and two moments of Adam
 WEIGHTS = 4.0  # of them, bytes that every device holds where only the optimizer is sharded
 ROOM = 0.8  # share of memory that weights and optimizer may take; activations and buffers have the rest
 NODE = 8  # devices that one fast link joins

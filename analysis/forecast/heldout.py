@@ -29,7 +29,7 @@ UNLIKELY = 0.05  # probability of so few runs inside their intervals, below whic
 class Forecast:
     """Held-out runs of larger compute, and what a fit to the others said of them.
 
-    `table`: one row a held-out run, in the order of compute: the inputs of the law as our columns, flops,
+    `table`: one row per held-out run, in the order of compute: the inputs of the law as our columns, flops,
     loss, predicted, lo, hi (prediction interval of a new run), error (predicted / loss - 1), interval_score
     [nats/token], row (place in the caller's table).
     """
@@ -53,7 +53,7 @@ class Forecast:
 
     @property
     def interval_score(self) -> float:
-        """Mean interval score [nats/token], the less the better: width, and a penalty for each miss."""
+        """Mean interval score [nats/token]; lower is better: width, and a penalty for each miss."""
         return float(self.table["interval_score"].mean())
 
     @property
@@ -66,17 +66,17 @@ class Forecast:
         """That the intervals failed, where they did."""
         if self.holds:
             return ()
-        inside = f"{self.covered} of {len(self.table)} held-out runs lie inside their intervals"
+        inside = f"{self.covered} of {len(self.table)} held-out runs lie inside their"
         message = (
-            f"{inside} of {100 * self.fit.level:g} % (rms error {100 * self.error:.2g} %): forecasts of the "
-            f"{self.fit.name} law miss by more than they admit. Train runs nearer to the question."
+            f"{inside} {100 * self.fit.level:g} % intervals (rms error {100 * self.error:.2g} %): forecasts "
+            f"of the {self.fit.name} law miss by more than they admit. Train runs nearer to the question."
         )
         return (FitWarning("forecast-missed", message),)
 
     def __str__(self) -> str:
         of = "x" if self.fit.law.inputs == ("x",) else "compute"
         return (
-            f"{self.fit.name}: fitted to {self.fit.n_runs} runs, forecast {len(self.table)} of up to "
+            f"{self.fit.name}: fitted to {self.fit.n_runs} runs; forecast of {len(self.table)} at up to "
             f"{self.reach:.3g}× their {of}: rms error {100 * self.error:.2g} %, "
             f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval, "
             f"interval score {self.interval_score:.3g}"

@@ -17,7 +17,7 @@ from analysis.laws.law import Array
 
 FEWEST = 4  # finished curves, for a spread and a line over them
 FLOORS = 12  # values of E on each of three grids, ever finer
-HIGHEST = 0.98  # of the least loss, the largest of them
+HIGHEST = 0.98  # of the lowest loss, the largest of them
 EARLY = 0.05  # share of a run before which its curve is warm-up
 SMALL = 1e-3  # relative: below it no step and no drift is worth an alarm
 FALSE_ALARM = 0.01  # chance that a clean run raises one at a look
@@ -108,7 +108,7 @@ class Watch:
 
 
 def curves_of(rows: pd.DataFrame) -> list[Curve]:
-    """The finished curves of a table of evaluations, as `load_curves` returns them; one a trunk.
+    """The finished curves of a table of evaluations, as `load_curves` returns them; one per trunk.
 
     A trunk's curve is that of its constant rate, and its end the cooldown with the most tokens; without
     cooldowns its last evaluation is both.

@@ -67,7 +67,7 @@ class Comparison:
 def compare_approaches(fit: Fit, compute: float | None = None) -> Comparison:
     """Follow all three approaches on runs (n,) and compare their advice at one compute.
 
-    `table`: one row an approach: approach, name, a, a_lo, a_hi, b, b_lo, b_hi, N, N_lo, N_hi, D, D_lo, D_hi,
+    `table`: one row per approach: approach, name, a, a_lo, a_hi, b, b_lo, b_hi, N, N_lo, N_hi, D, D_lo, D_hi,
     regret (share of compute lost if the fitted surface is true), regret_hi (its upper bound over the
     surface's replicates). Approach 3 has regret 0 by construction; its regret_hi says what it may cost.
 
@@ -126,7 +126,7 @@ def approach_1(
     level: float = 0.95,
     judge: Law | None = None,
 ) -> Approach:
-    """The run of least loss at each budget, and a line through its log N and log D against log C.
+    """The run of lowest loss at each budget, and a line through its log N and log D against log C.
 
     N* can only be a size that was tried, so whole trunks are drawn by pairs and the interval is coarse.
 
@@ -157,7 +157,7 @@ def approach_1(
     if len(best) == 1:
         raise FitError(
             f"unusable here: of the sizes tried, N = {np.exp(best[0]):.4g} is the best at all {kept.sum()} "
-            "budgets, which shows nothing of how the best size grows. Train sizes closer together, or "
+            "budgets, which shows nothing about how the best size grows. Train sizes closer together, or "
             "budgets further apart."
         )
     doubts = envelope_warnings(kept, len(best)) + slice_warnings(slices)

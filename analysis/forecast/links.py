@@ -138,11 +138,11 @@ def fit_link(
     y = np.asarray(score, dtype=float)
     runs = Runs.of({"x": loss}, np.asarray(loss, dtype=float), groups)
     if y.shape != (runs.n,):
-        raise FitError(f"score has shape {y.shape}, loss has {runs.n} rows; give one score a run.")
+        raise FitError(f"score has shape {y.shape}, loss has {runs.n} rows; give one score per run.")
     if not (np.isfinite(y) & (y >= 0) & (y <= 1)).all():
         row = int(np.flatnonzero(~(np.isfinite(y) & (y >= 0) & (y <= 1)))[0])
         raise FitError(
-            f"score must lie in 0 … 1; row {row} is {float(y[row])!r}. Give a fraction, not per cent."
+            f"score must lie in 0 … 1; row {row} is {float(y[row])!r}. Give a fraction, not a percentage."
         )
     if runs.n < 4:
         raise FitError(f"a link of 3 parameters needs 4 runs or more; got {runs.n}.")

@@ -105,7 +105,7 @@ def fit_basis(
     if len(laws) > 1 and tuple(runs.inputs) == ("x",):
         ranking = rank_curves(runs, laws)
         laws = (ranking["law"][0],)
-        reason = f"it has the least BIC of {len(ranking)} laws"
+        reason = f"it has the lowest BIC of {len(ranking)} laws"
     elif len(laws) > 1:
         try:
             return fit_ensemble(runs, laws, bootstrap), ()

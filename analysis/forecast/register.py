@@ -109,9 +109,7 @@ def check_chain(files: dict[Path, dict[str, Any]]) -> list[str]:
             wrong.append(f"{path.name}: was changed after it was registered (its sha256 does not match)")
         before = body.get("previous")
         if before is not None and before not in digests:
-            wrong.append(
-                f"{path.name}: follows a forecast that is not there any more (sha256 {before[:12]}…)"
-            )
+            wrong.append(f"{path.name}: follows a forecast that no longer exists (sha256 {before[:12]}…)")
     return wrong
 
 
@@ -147,14 +145,14 @@ def read_registered(path: str | Path) -> dict[str, Any]:
 def score(path: str | Path, table: RunTable) -> pd.DataFrame:
     """Score a registered forecast on the runs of a table that it did not see.
 
-    One row a run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of the
-    law), run_lo, run_hi (of a new run), inside_law, inside_run, interval_score (of a new run, nats/token),
-    early (began before the forecast was registered). A registered task adds score, score_forecast, score_lo,
-    score_hi (of a new run at the N and D of the forecast) and inside_score.
+    One row per run: run_id, the inputs of the law, loss, forecast, error (forecast / loss - 1), lo, hi (of
+    the law), run_lo, run_hi (of a new run), inside_law, inside_run, interval_score (of a new run,
+    nats/token), early (began before the forecast was registered). A registered task adds score,
+    score_forecast, score_lo, score_hi (of a new run at the N and D of the forecast) and inside_score.
 
     The registered law moves the forecast from its inputs to those of the run, and its intervals by the same
     factor. Runs lie within 15 % of its params or compute and 5 % of other inputs; for a budget, within 15 %
-    of its compute, and only the run of least loss is scored.
+    of its compute, and only the run of lowest loss is scored.
 
     Raises:
         ValueError: when the table holds no such run, saying which is nearest.

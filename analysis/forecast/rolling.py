@@ -73,7 +73,7 @@ def roll(
             reason = str(error)
             continue
         if before <= max(len(fit.theta) for fit in fits.values()):  # each passes through its runs
-            reason = f"{before} runs before the cut leave nothing over"
+            reason = f"{before} runs before the cut are too few"
             continue
         pairs = {law: _forecast(fit, ahead) for law, fit in fits.items()}
         found[before] = Cut(

@@ -51,10 +51,10 @@ def rank_laws(
     """Rank laws by how well they forecast larger compute, never by how well they fit.
 
     For each cut, every law is fitted without that share of the runs, those of largest compute, and forecasts
-    them. One row a law, the best first: law, parameters, heldout (rms relative error of all forecasts, a cut
-    counted by the square of its fitted runs), insample (rms relative residual of the fit to all runs), reach
-    (the largest of forecast over largest fitted compute), forecasts (how many), drift (`drift_of`), weight
-    (see `_weights`), printed (whether its values are; see `printed_law`).
+    them. One row per law, the best first: law, parameters, heldout (rms relative error of all forecasts, a
+    cut counted by the square of its fitted runs), insample (rms relative residual of the fit to all runs),
+    reach (the largest of forecast over largest fitted compute), forecasts (how many), drift (`drift_of`),
+    weight (see `_weights`), printed (whether its values are; see `printed_law`).
 
     Args:
         laws: by name; by default the registry's for these inputs.
@@ -108,7 +108,7 @@ def printed_law(heldout: Mapping[str, float]) -> str:
 def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | None = None) -> pd.DataFrame:
     """Rank laws of one input by the Bayesian information criterion, of those whose minimum is certified.
 
-    One row a law, the best first: law, parameters, insample, bic, certified.
+    One row per law, the best first: law, parameters, insample, bic, certified.
 
     Raises:
         FitError: when no law can be fitted with a certificate.
@@ -137,7 +137,7 @@ def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | 
     table = pd.DataFrame(rows, columns=["law", "parameters", "insample", "bic", "certified"])
     if not table["certified"].any():
         raise FitError(
-            "no law of this curve is certified to be at its least error, so none is chosen; name one with "
+            "for no law of this curve was a minimum certified, so none is chosen; name one with "
             f"--law. {' '.join(reasons)}".rstrip()
         )
     order = ["certified", "bic"]
@@ -206,7 +206,7 @@ class Ensemble:
 
         Raises:
             FitError: when the fits were made with resamples=0, or f is not finite on most draws.
-            ValueError: for a level that is no probability.
+            ValueError: for a level that is not a probability.
         """
         values, weights = self._values(f)
         return interval_of(np.concatenate(values), self.level if level is None else level, weights)

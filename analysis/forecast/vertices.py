@@ -20,7 +20,7 @@ TILTS = (-1.5, 1.5)  # q - p, which the losses determine far better: the axes of
 NODES = 11  # a side of the mesh of exponents
 ZOOMS = 6  # refinements of the mesh; each shrinks what is known exactly about five times
 NEGLIGIBLE = 1e-3  # share of the likeliest node's below which a node is left out of the refined mesh
-REACHES = (0.3, 0.1, 0.03, 0.01)  # relative excess over the least loss at which spread has doubled
+REACHES = (0.3, 0.1, 0.03, 0.01)  # relative excess over the lowest loss at which spread has doubled
 CLEARLY = 3.0  # gain in log likelihood without which losses are taken to scatter alike
 QUIET = 1e-3  # relative: losses that scatter less about their curves need no unequal weights
 LEAST = 1e-26  # sum of squared relative residuals: what rounding leaves of exact losses
@@ -74,7 +74,7 @@ class Vertices:
 
     `log_n`, `log_d` (B,): the optimum, NaN where the curve has none. `variance` (B,): of log_n by noise.
     `inside` (B,): strictly between the smallest and the largest size tried. `reach`: the relative excess over
-    the least loss at which the spread of losses has doubled; infinite where all losses scatter alike.
+    the lowest loss at which the spread of losses has doubled; infinite where all losses scatter alike.
     """
 
     log_n: Array

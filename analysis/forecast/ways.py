@@ -38,7 +38,7 @@ def compare_ways(
 ) -> pd.DataFrame:
     """Fit every way without the runs of largest compute 6 N D, and forecast their scores.
 
-    One row a way, the best first: how, through (the loss of its first stage; empty for direct ways), error
+    One row per way, the best first: how, through (the loss of its first stage; empty for direct ways), error
     (rms of forecast minus score), bias (its mean), covered (how many held-out scores lie inside the interval
     of a new run), heldout (how many), weight (by error^-m for m cuts), reason (why a way could not be
     followed).

@@ -1,4 +1,4 @@
-"""Scaling laws as values: each makes data, and is what a fit estimates. One file a law, one registry.
+"""Scaling laws as values: each makes data, and is what a fit estimates. One file per law, one registry.
 
 registry                    every law by name; where a new one is added
 chinchilla, coupled, …      a law's equation, and its coordinates for the solver

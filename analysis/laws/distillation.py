@@ -1,4 +1,4 @@
-"""Students of a teacher: their loss comes down to the teacher's, faster where it is not too good for them."""
+"""Students of a teacher: their loss approaches the teacher's, faster if it is not too good for them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from analysis.laws.law import Array
 class Distillation(Formula):
     """L = T + T^-c0 (1 + (T/(S d1))^(1/f1))^(-c1 f1) (A/N^alpha + B/D^beta)^gamma.
 
-    T is `teacher_loss`, S is `alone_loss`: that of the same student, as large and as long, without a teacher.
-    The law leaves out that a student can be better than its teacher.
+    T is `teacher_loss`; S is `alone_loss`, the loss of the same student, equally large and trained equally
+    long, without a teacher. The law leaves out that a student can be better than its teacher.
 
     Source: Busbridge et al. 2025 (arXiv:2502.08606) eq. 8, with S measured, not from a law of its own.
     """

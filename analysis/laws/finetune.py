@@ -1,4 +1,4 @@
-"""Fine-tuning: the loss on a task falls with labelled examples and with size, one times the other."""
+"""Fine-tuning: the loss on a task falls with labelled examples and with model size, multiplicatively."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A law of one's own from one formula: the solver's coordinates, derivatives and starts follow from it.
+"""A law of your own from one formula: the solver's coordinates, derivatives and starts follow from it.
 
 @analysis.register
 @dataclass(frozen=True)

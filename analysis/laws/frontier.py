@@ -15,7 +15,7 @@ from analysis.laws.power_sum import PowerSum
 
 @dataclass(frozen=True)
 class Frontier(Law):
-    """L(C) = E + A C^-alpha: the least loss that compute C [FLOP] buys.
+    """L(C) = E + A C^-alpha: the lowest loss that compute C [FLOP] buys.
 
     Source: Hestness et al. 2017 (arXiv:1712.00409) for a power law with a constant; Kaplan et al. 2020
     (arXiv:2001.08361) eq. 1.3 without E.

@@ -50,7 +50,8 @@ class CoupledByBeta(Law):
 
 @dataclass(frozen=True)
 class Kaplan(CoupledByBeta):
-    """L = [(Nc/N)^(alpha/beta) + Dc/D]^beta: no floor, so exponents do not compare with laws that have one.
+    """L = [(Nc/N)^(alpha/beta) + Dc/D]^beta: no floor, so its exponents cannot be compared with those of laws
+    that have one.
 
     Source: Kaplan et al. 2020 (arXiv:2001.08361) eq. 1.5.
     """

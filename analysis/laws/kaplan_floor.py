@@ -19,7 +19,7 @@ from analysis.laws.kaplan import SMALLEST, CoupledByBeta, KaplanForm, scales
 class KaplanFloor(CoupledByBeta):
     """L = E + [(Nc/N)^(alpha/beta) + Dc/D]^beta: the coupled surface with k = 1/beta.
 
-    Source: Kaplan et al. 2020 (arXiv:2001.08361) eq. 1.5 for the term in brackets. We differ by the floor E.
+    Source: Kaplan et al. 2020 (arXiv:2001.08361) eq. 1.5 for the term in brackets. We add the floor E.
     """
 
     E: float

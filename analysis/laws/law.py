@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # a form makes laws, and a law names its form
 Array = npt.NDArray[np.float64]
 FLOPS_PER_PARAM_TOKEN = 6.0  # Kaplan et al. 2020 (arXiv:2001.08361), section 2.1: forward 2, backward 4
 LARGEST_LOG = 709.0  # e^709 is the most that a float holds
-POINTS = 65  # sizes a round of that search
+POINTS = 65  # sizes per round of that search
 ROUNDS = 16  # each narrows the range of log N 32 times: far past the last digit of a float
 
 
@@ -63,7 +63,7 @@ class Law(ABC):
         return noisy
 
     def optimum(self, C: float, **others: float) -> Optimum:
-        """The N and D with the least loss among all with 6 N D = C [FLOP], at these other inputs.
+        """The N and D with the lowest loss among all with 6 N D = C [FLOP], at these other inputs.
 
         By search on ever finer grids of log N; laws with a closed form have their own.
 

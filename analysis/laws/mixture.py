@@ -1,4 +1,4 @@
-"""The loss on one domain by the shares of four others in the training data."""
+"""The loss on one domain as a function of the shares of four others in the training data."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from analysis.laws.law import Array
 class Mixture(Formula):
     """L = c + k exp(t1 r1 + t2 r2 + t3 r3 + t4 r4).
 
-    r1 to r4 are shares of domains in the data. Shares add up to one, so that of a last domain is no input:
-    its effect is in k. Shares are positive; write a domain that is absent as a small one, 1e-4.
+    r1 to r4 are shares of domains in the data. Shares add up to one, so the share of the last domain is not
+    an input: its effect is in k. Shares have to be positive; give an absent domain a small share, 1e-4.
 
     Source: Ye et al. 2024 (arXiv:2403.16952) eq. 2, L_i = c_i + k_i exp(sum over j of t_ij r_j).
     """

@@ -24,7 +24,7 @@ from analysis.laws.power_sum import PowerSum
 class Overfit(Law):
     """L = E + (L0 - E) h / (1 + h), h = a/N^alpha + b/D^beta + c N^gamma/U^delta.
 
-    The last term is overfitting of U unique tokens: it grows with size, so that repeats can raise the loss.
+    The last term is overfitting to U unique tokens: it grows with size, so that repeats can raise the loss.
 
     Source: arXiv:2605.09189, the loss of N parameters, T tokens and D unique tokens (here D and U).
     """

@@ -15,7 +15,7 @@ from analysis.laws.law import Array
 class Parallel(Formula):
     """L = E + A/(N (1 + k ln P))^alpha.
 
-    P streams are worth as many parameters as the factor in brackets says.
+    P streams are worth as much as multiplying the parameters by the factor in brackets.
 
     Source: Chen et al. 2025 (ParScale, arXiv:2505.10475), the law of N and P.
     """

@@ -1,4 +1,4 @@
-"""Weights rounded after training: what is lost grows with data over size, and falls with every bit."""
+"""Weights rounded after training: the loss added grows with data over size, and falls with every bit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from analysis.laws.law import Array
 class Precision(Formula):
     """L = E + A/N^alpha + B/D^beta + C D^d/N^n exp(-bits/g).
 
-    `bits` of a weight after training; of a model that was not rounded, those it was trained with (32).
+    `bits` is the bits per weight after training; for a model that was not rounded, those it was trained with
+    (32).
 
     Source: Kumar et al. 2024 (arXiv:2411.04330) section 3.1, with the exponent of bits free and weights
     trained in full precision, so that their N_eff is N.

@@ -1,4 +1,4 @@
-"""Peak learning rate and batch as inputs: a basin about their best, which moves with size and data."""
+"""Peak learning rate and batch size as inputs: a basin around their best, which moves with size and data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.laws.law import Array
 class RateBatch(Formula):
     """L = E + A/N^alpha + B/D^beta + c ln^2(rate/best) + d ln^2(batch/best).
 
-    The best rate is eta (N/1e9)^p (D/1e10)^q, the best batch b (D/1e10)^r in tokens.
+    The best learning rate is eta (N/1e9)^p (D/1e10)^q, the best batch b (D/1e10)^r tokens.
 
     Source: Li et al. 2025 (Step Law, arXiv:2503.04715): best rate and batch are powers of N and D, and the
     loss is convex about them; quadratic in logs is the simplest such basin.

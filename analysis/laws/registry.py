@@ -48,10 +48,10 @@ JOINT = Coupled  # the surface of arms that are fitted together
 
 
 def register(law: AnyLaw) -> AnyLaw:
-    """Offer a law everywhere that a law can be named; usable as a decorator.
+    """Make a law available wherever a law can be named; usable as a decorator.
 
     Raises:
-        TypeError: for a class that is no law, or does not say its name, inputs and formula.
+        TypeError: for a class that is not a law, or does not state its name, inputs and formula.
         ValueError: for a name that another law has.
     """
     if not (isinstance(law, type) and issubclass(law, Law)):
@@ -61,7 +61,7 @@ def register(law: AnyLaw) -> AnyLaw:
     other = _LAWS.get(law.name)
     if other is not None and (other.__module__, other.__qualname__) != (law.__module__, law.__qualname__):
         raise ValueError(
-            f"register: a law is called {law.name!r} already, {other.__module__}.{other.__name__}."
+            f"register: there is already a law called {law.name!r}, {other.__module__}.{other.__name__}."
         )
     _LAWS[law.name] = law
     return law

@@ -24,7 +24,7 @@ SATURATED = 40.0
 
 @dataclass(frozen=True)
 class Repeated(Law):
-    """Chinchilla in effective parameters and tokens: repeats of U unique tokens are worth less and less.
+    """Chinchilla in effective parameters and tokens: repeats of the U unique tokens are worth less and less.
 
     D' = U (1 + rd (1 - exp(-(D/U - 1)/rd))), and likewise N' from the parameters U_N that are optimal for U
     unique tokens; N' = N up to U_N.

@@ -24,14 +24,12 @@ class Restricted(Form):
         self._solve(np.array(rows), np.array(sides), own)
 
     def _solve(self, K: Array, c: Array, own: Sequence[int]) -> None:
-        """K theta = c, solved for one coordinate a constraint: the parameter's own, if it is still free."""
+        """K theta = c, solved for one coordinate per constraint: the parameter's own, if it is still free."""
         pivots: list[int] = []
         for i in range(len(K)):
             free = [j for j in np.flatnonzero(np.abs(K[i]) > 1e-12).tolist() if j not in pivots]
             if not free:
-                raise ValueError(
-                    "fixed: the same parameter is held twice, by what is fixed and what is tied."
-                )
+                raise ValueError("fixed: the same parameter is held twice, by a fixed value and by a tie.")
             j = own[i] if own[i] in free else free[0]
             c[i] /= K[i, j]
             K[i] /= K[i, j]
@@ -122,7 +120,7 @@ def constraints(form: LawForm, pins: Pins) -> list[tuple[Array, float, int]]:
     for one, other in pins.ties:
         (left, a), (right, b) = row(one), row(other)
         if a.log != b.log or a.over or b.over:
-            raise ValueError(f"fixed: {one} and {other} are not of a kind, so they cannot be tied.")
+            raise ValueError(f"fixed: {one} and {other} are not of the same kind, so they cannot be tied.")
         rows.append((left - right, b.constant - a.constant, own(b)))
     return rows
 

@@ -1,4 +1,4 @@
-"""Sparsely connected models: the size term depends on the share of weights that are kept."""
+"""Sparsely connected models: the size term depends on the share of weights that is kept."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from analysis.laws.law import Array
 
 @dataclass(frozen=True)
 class Transferred(Formula):
-    """L = k examples^alpha N^beta, where L is no loss but the effective data transferred.
+    """L = k examples^alpha N^beta, where L is not a loss but the effective data transferred.
 
-    That is how many more examples a model from scratch needs for the loss that a pretrained one of the same
-    size reaches: the column `transferred` of `scaling evaluate RUNS --scratch --to FILE.csv`. Map it:
+    That is how many more examples a model from scratch needs to reach the loss of a pretrained one of the
+    same size: the column `transferred` of `scaling evaluate RUNS --scratch --to FILE.csv`. Map it:
     loss=transferred.
 
     Source: Hernandez et al. 2021 (arXiv:2102.01293) eq. 1.1, D_T = k (D_F)^alpha (N)^beta, for little data.

@@ -1,4 +1,4 @@
-"""The size of the vocabulary as an input beside size and data."""
+"""The size of the vocabulary as an input, beside model size and data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Vocabulary(Formula):
     """L = E + A/N^alpha + W/vocab_params^gamma + B/D^beta.
 
     N are parameters outside the vocabulary, `vocab_params` those of its embedding (vocabulary times width).
-    Losses of different vocabularies compare per byte, or per token minus the unigram loss; where that is
-    negative, add a constant to it: E then contains it.
+    Losses of different vocabularies can be compared per byte, or per token minus the unigram loss; if that is
+    negative, add a constant to it, which E then contains.
 
     Source: Tao et al. 2024 (arXiv:2407.13623), approach 3, whose -E is E here.
     """

@@ -100,7 +100,7 @@ def _collection(table: RunTable) -> dict[str, str]:
         noise = f"standard error {span(table, 'loss_se')} nats/token of the held-out set"
     shared = len(set(table["trunk_id"])) < len(table)
     counted = "see the conventions" if "params_total" in table else "not stated by the source; taken as given"
-    points = "one a run, at its end" + ("; runs of a trunk share its constant-rate part" if shared else "")
+    points = "one per run, at its end" + ("; runs of a trunk share its constant-rate part" if shared else "")
     return {
         "Which points enter a fit?": points,
         "How precise is a loss?": noise,

@@ -19,8 +19,8 @@ def compare_in(table: pd.DataFrame, reference: str = "decoder") -> FamilyCompari
     """Compare the families of the largest group that shares objective and corpus.
 
     Returns:
-        None where the table has one family, says nothing of families or sizes, or where a family has too few
-        runs for a law.
+        None where the table has one family, says nothing about families or sizes, or where a family has too
+        few runs for a law.
     """
     if not {"family", "params", "tokens", "flops"} <= set(table.columns):
         return None
@@ -50,9 +50,9 @@ def family_table(found: FamilyComparison) -> Table:
         rows.append((family, law.E, law.A, law.B, law.alpha, law.beta, law.sharpness, *at))
     header = ("family", "E", "A", "B", "alpha", "beta", "k", "at loss", "compute", "from", "to")
     note = (
-        f"Fitted together by least squares of log loss, E and k shared; rms {100 * found.rms:.2g} %. "
-        f"{found.shared_floor}. {found.equal_exponents}. Compute: times that of {found.reference} for the "
-        f"same loss, each at its best size, with its {100 * found.level:g} % interval."
+        f"Fitted together by least squares of log loss, sharing E and k; rms {100 * found.rms:.2g} %. "
+        f"{found.shared_floor}. {found.equal_exponents}. Compute: as a multiple of that of {found.reference} "
+        f"for the same loss, each at its best size, with its {100 * found.level:g} % interval."
     )
     return Table("families", "Families compared", header, tuple(rows), note)
 
@@ -62,7 +62,7 @@ def family_sentences(found: FamilyComparison) -> list[str]:
     lines = []
     for curve in found.multipliers:
         value, low, high = (float(f"{v[-1]:.2g}") for v in (curve.value, curve.low, curve.high))
-        sure = "" if low > 1 or high < 1 else " The interval includes 1: no difference."
+        sure = "" if low > 1 or high < 1 else " The interval includes 1: no clear difference."
         lines.append(
             f"For a loss of {curve.loss[-1]:.3g}, {curve.family} needs {say(value)} times the compute of "
             f"{found.reference} ({100 * found.level:g} % interval {say(low)} to {say(high)}).{sure}"
@@ -75,7 +75,7 @@ def family_picture(found: FamilyComparison) -> Picture:
     return picture(
         "compute-multiplier",
         "Families",
-        f"Compute that a family needs to reach the loss of {found.reference}, each at its best size; bands "
-        f"are {100 * found.level:g} % bootstrap intervals over trunks. Below 1 it needs less.",
+        f"Compute that a family needs to reach the loss of {found.reference}, as a multiple, each at its "
+        f"best size. Bands: {100 * found.level:g} % bootstrap intervals over trunks. Below 1 it needs less.",
         plot_compute_multiplier(found),
     )

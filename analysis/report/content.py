@@ -116,7 +116,7 @@ def conventions(table: RunTable) -> Facts:
         "tokens": ("D", "training tokens seen, repeats included."),
         "flops": (
             "C",
-            "3 × counted forward FLOPs, a multiply-add is 2. Held-out runs are the largest in this C.",
+            "3 × counted forward FLOPs, a multiply-add is 2. Held-out runs are the largest by this C.",
         ),
         "loss": ("L", "held-out, nats per predicted token. Never training loss."),
     }

@@ -58,11 +58,14 @@ def recipe_section(found: Comparison) -> Section:
             ahead = lead.at(compute)
             rows.append((lead.arm, compute, ahead.value, ahead.low, ahead.high, lead.p_better(compute)))
     header = ("arm", "C", "speed-up", "from", "to", "p(better)")
-    how = {"grid": "One joint fit of all arms, E and k shared", "frontier": "Speed-up at each matched budget"}
+    how = {
+        "grid": "One joint fit of all arms, sharing E and k",
+        "frontier": "Speed-up at each matched budget",
+    }
     note = (
-        f"Speed-up: compute that {found.baseline} needs for the loss of the arm, over the arm's; above 1 the "
-        f"arm is ahead. {how[found.design]}. From, to: {100 * found.level:g} % interval. The first row of an "
-        "arm lies at the largest compute of both, the second was not measured."
+        f"Speed-up: compute that {found.baseline} needs to reach the loss of the arm, divided by the arm's; "
+        f"above 1 the arm is ahead. {how[found.design]}. From, to: {100 * found.level:g} % interval. The "
+        "first row of an arm is at the largest compute of both; the second was not measured."
     )
     verdicts = [f"{lead.verdict(found.at(lead)[-1])}.".replace("e+", "e") for lead in found.leads]
     others = [text for text in (found.multiplicity, *found.notes) if text]
@@ -78,7 +81,7 @@ def recipe_picture(found: Comparison) -> Picture:
     """Draw the speed-up of each recipe along compute."""
     caption = (
         f"Speed-up over {found.baseline} along compute, with {100 * found.level:g} % bands. Dashed lines lie "
-        "beyond the runs; marks, where there are any, are matched budgets."
+        "beyond the runs; marks, if any, are matched budgets."
     )
     return picture("speed-up", RECIPES, caption, plot_speedup(found))
 
@@ -101,8 +104,9 @@ def next_section(findings: Mapping[str, Findings]) -> Section | None:
         return None
     header = ("arm", "run", "N", "D", "kind", "C", "waste then %")
     note = (
-        "Runs in the order of training, each the one that is expected to lower the waste most for its cost C "
-        "[FLOP]. Waste: share of the compute of a run of that budget that is lost by its size being wrong."
+        "Runs in the order of training; each is the one expected to lower the waste most for its cost C "
+        "[FLOP]. Waste: the share of the compute of a run at the target budget that is lost because its size "
+        "is wrong."
     )
     tables = (Table("next", "Runs to train next", header, tuple(rows), note),) if rows else ()
     return Section(NEXT, tuple(sentences), tables, "scaling next TABLE --compute C")
@@ -127,7 +131,7 @@ def _expected(advice: Advice) -> str:
     if not advice.runs:
         return goal + between + waste + f" No further runs are advised: {advice.stop.removeprefix('stop: ')}."
     after = (
-        f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP would bring that to "
+        f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP would bring that down to "
         f"{100 * advice.after.regret:.2g} %."
     )
     return goal + between + waste + after
@@ -150,8 +154,8 @@ def rounds_section(table: RunTable) -> Section | None:
     )
     note = (
         "Best N and waste: as they stood when the round was chosen, from all runs before it. C: what the run "
-        "adds [FLOP], 6 N D. Said: loss forecast before the run was trained, low to high its interval. "
-        "Inside: whether the loss that came lies there."
+        "adds [FLOP], 6 N D. Forecast: the loss forecast before the run was trained. Low, high: interval. "
+        "Outcome: the measured loss. Inside: whether it lies in that interval."
     )
     tables = (Table("rounds", "Rounds of the autopilot", header, rows, note),)
     return Section(ROUNDS, (sentence,), tables, "scaling autopilot study=NAME compute=C spend=F")
@@ -173,7 +177,7 @@ def round_rows(
             best = (now["N"]["value"], now["N"]["low"], now["N"]["high"], 100 * now["regret"])
             rows.append((*chosen, *said, *best))
     header = (
-        *("round", "N", "D", "kind", "C", "said", "low", "high", "came", "inside"),
+        *("round", "N", "D", "kind", "C", "forecast", "low", "high", "outcome", "inside"),
         *("best N", "from", "to", "waste %"),
     )
     return header, tuple(rows)
@@ -192,7 +196,7 @@ def forecast_section(table: RunTable) -> Section | None:
         )
         for entry in entries
     )
-    header = ("file", "registered", "question", "said", "low", "high", "came", "inside")
+    header = ("file", "registered", "question", "forecast", "low", "high", "outcome", "inside")
     early = sum(entry.early for entry in entries)
     sentences = [f"{calibrate(entries)}."]
     if early:
@@ -203,7 +207,7 @@ def forecast_section(table: RunTable) -> Section | None:
     return Section(
         SO_FAR,
         tuple(sentences),
-        (Table("registered", "Said and come", header, rows),),
+        (Table("registered", "Forecasts and outcomes", header, rows),),
         "scaling forecasts FOLDER",
     )
 

@@ -25,7 +25,7 @@ from analysis.report.figures.surface import plot_isoflop, plot_loss_vs_params, p
 from analysis.report.looks import Look, look_of
 from analysis.report.style import panels, say_flops
 
-_COVERED = " Of runs that would cover each other one is drawn."
+_COVERED = " Of runs that would cover each other, only one is drawn."
 _SHOWS = {"isoflop": ("N", "loss"), "contours": ("N", "D")}
 _NAMES = {"params": "size", "tokens": "tokens", "flops": "compute"}
 
@@ -100,7 +100,7 @@ def draw_compressed(evaluations: pd.DataFrame) -> Iterator[Picture]:
                 f"bits-{slug(task)}-{slug(str(family))}",
                 "Compression",
                 f"{family}: {task} of finished runs as trained, quantised and pruned without further "
-                "training, against the bits of the whole model. For each size, the run with most tokens.",
+                "training, against the bits of the whole model. For each size, the run with the most tokens.",
                 plot_loss_vs_bits(rows, task=task),
             )
 
@@ -148,7 +148,7 @@ def _surface(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]
     slices = (
         "Slices of the first law at equal compute C = 6 N D, labelled in FLOP. A filled mark is a run within "
         "a factor of two of the slice, moved to it along the law; a diamond is the law's optimum. A slice is "
-        "drawn near its runs and its optimum only."
+        "drawn only near its runs and its optimum."
     )
     above = (
         "Lines of equal loss [nats/token] of the first law, the runs, and its best N and D for compute up to "
@@ -169,7 +169,7 @@ def _curve(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]) 
     if part.fits:
         runs = part.fits[0].runs
         x, loss = runs.inputs[part.fits[0].law.inputs[0]], runs.loss
-        bands = f" Lines go on to {BEYOND:g} times the largest run; the band belongs to the first law."
+        bands = f" Lines extend to {BEYOND:g} times the largest run; the band belongs to the first law."
     elif columns := [name for name in ("flops", "x") if name in part.runs]:
         x, loss, bands = part.runs[columns[0]].to_numpy(float), part.runs["loss"].to_numpy(float), ""
     else:
@@ -182,7 +182,7 @@ def _curve(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]) 
 def _approaches(part: Findings, parts: Sequence[Findings]) -> Picture:
     assert part.approaches is not None
     caption = (
-        "Three approaches to the best size for a compute budget (Hoffmann et al. 2022). Marks are what each "
+        "Three approaches to the best size for a compute budget (Hoffmann et al. 2022). Marks show what each "
         f"found, lines its power law; bars are intervals at {say_flops(part.approaches.compute)} FLOP. "
         "Wasted: the share of that compute lost by following the advice if the first law, which approach 3 "
         "uses, is true."
@@ -236,7 +236,7 @@ def _learning(
     every, drawn = (frame["trunk_id"].nunique() for frame in (seen, some_trunks(seen)))
     trunks = "every trunk and its cooldowns"
     if drawn < every:
-        trunks = f"{drawn} of {every:,} trunks, of each size the best to the worst, and their cooldowns"
+        trunks = f"{drawn} of {every:,} trunks, from the best to the worst of each size, and their cooldowns"
     axis = "tokens" if against == "tokens" else "compute, with the envelope of all"
     caption = (
         f"Held-out loss along {trunks} against {axis}. Thick lines are trunks, thin ones cooldowns, which "

@@ -1,4 +1,4 @@
-"""One page over all studies of a folder: question, date, answer, forecasts said and come."""
+"""One page about all studies in a folder: question, date, answer, forecasts and their outcomes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PLAN = "plan.json"
 
 @dataclass(frozen=True)
 class StudyLine:
-    """A study as the page over all of them shows it."""
+    """A study as the page about all of them shows it."""
 
     name: str
     question: str
@@ -55,7 +55,7 @@ def study_lines(folder: Path) -> list[StudyLine]:
     """
     studies = sorted(path.parent for path in folder.glob(f"*/{_PLAN}"))
     if not studies:
-        raise ValueError(f"{folder}: holds no study; name the folder that studies were run into, e.g. runs.")
+        raise ValueError(f"{folder}: holds no study; name the folder that holds your studies, e.g. runs.")
     lines = [_line(study, folder) for study in studies]
     return sorted(lines, key=lambda line: line.date, reverse=True)
 

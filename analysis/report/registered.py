@@ -1,4 +1,4 @@
-"""Registered answers, and what came of them: of runs, recipes, runs in flight, and an autopilot's rounds."""
+"""Registered answers and their outcomes: of runs, recipes, runs in flight, and an autopilot's rounds."""
 
 from __future__ import annotations
 

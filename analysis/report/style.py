@@ -1,4 +1,4 @@
-"""How every figure looks: one colour an arm, ticks a reader can say, the same bytes each time."""
+"""How every figure looks: one colour per arm, ticks a reader can say, the same bytes each time."""
 
 from __future__ import annotations
 

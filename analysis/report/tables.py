@@ -39,7 +39,7 @@ def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None)
     header = ("arm", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside", "score")
     note = (
         f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1. Score: the "
-        "interval score, width and a penalty for each miss; less is better."
+        "interval score, the width plus a penalty for each miss; lower is better."
     )
     if left_out:
         note += f" Only the largest runs are shown; forecast.csv has {left_out:,} more."
@@ -82,7 +82,7 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
     )
     note = (
         "Rms: relative error of the law on the runs it was fitted to. Forecast error: rms on held-out runs. "
-        "Score: mean interval score of these; less is better. The values of the first law are printed."
+        "Score: mean interval score of these; lower is better. The values of the first law are printed."
     )
     return Table("fits", "Fitted laws", header, tuple(rows), note)
 

@@ -66,7 +66,7 @@ def write_report(
         source: what `load_runs` reads, or a table that it returned. A table from a runs/<study> folder comes
             with the learning curves and evaluations of that folder.
         fits: as `fit_study` returns; made here with its defaults when not given.
-        out: folder, made if absent: index.html, report.md, tables.tex, one CSV a table, figures/.
+        out: folder, made if absent: index.html, report.md, tables.tex, one CSV per table, figures/.
         question: what the study asks, in one sentence; by default what its plan says.
 
     Returns:

@@ -62,7 +62,7 @@ class Comparison:
         """The lines, the verdicts, what they rest on, and what moves them."""
         unit = "compute" if self.per == "compute" else "wall-clock time"
         how = {
-            "grid": "one joint fit, E and k shared",
+            "grid": "one joint fit, sharing E and k",
             "frontier": "speed-up at each matched budget, and its trend",
         }[self.design]
         floor = "E free" if self.floor is None else f"E pinned at {self.floor:g}"
@@ -151,8 +151,8 @@ def compare_arms(
         notes += grid.notes
         if grid.shared_floor.p < 1 - level:
             notes.append(
-                "one floor is rejected: beyond the compute of these runs, the speed-up rests on floors that "
-                "they do not agree on"
+                "a common floor is rejected: beyond the compute of these runs, the speed-up rests on floors "
+                "on which the arms disagree"
             )
     else:
         found = []

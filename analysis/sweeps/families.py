@@ -1,4 +1,4 @@
-"""Families on one corpus: is the floor shared, are exponents equal, and what compute does one save?"""
+"""Families on one corpus: is the floor shared, are exponents equal, and how much compute does one save?"""
 
 from __future__ import annotations
 

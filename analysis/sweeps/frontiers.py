@@ -17,7 +17,7 @@ from analysis.sweeps.throughput import log_throughput
 
 SAME = 0.05  # log ratio of compute up to which two budgets are one
 FLOORS = 80  # values of E that are averaged over
-HIGHEST = 0.98  # of the least loss, the largest of them
+HIGHEST = 0.98  # of the lowest loss, the largest of them
 FEWEST = 3  # matched budgets that a line with a t interval needs; with a free floor one more
 
 
@@ -34,7 +34,7 @@ class Matched:
 def match_budgets(baseline: pd.DataFrame, other: pd.DataFrame, per: str = "compute") -> tuple[Matched, str]:
     """Pair the best runs of two arms, budget by budget; and say which runs found no partner.
 
-    Where a budget has several sizes, the size of least loss counts; where a size has several seeds, the mean
+    Where a budget has several sizes, the size of lowest loss counts; where a size has several seeds, the mean
     of their log losses, over the seeds that both arms have if they share any.
     """
     both = [(_compute(rows), rows) for rows in (baseline, other)]
@@ -70,7 +70,7 @@ def compare_frontiers(
 
     The baseline's frontier L = E + A C^-alpha gives alpha for each E, by least squares of log loss. A line of
     s against log10 C gives the trend. A free E, shared by both arms, is averaged over: E uniform between 0
-    and the least loss, each value weighted by the likelihood of both frontiers, RSS(E)^(-(n - 2) / 2), the
+    and the lowest loss, each value weighted by the likelihood of both frontiers, RSS(E)^(-(n - 2) / 2), the
     power that one frontier's residuals have, for those of two recipes at one budget may be the same. Draws
     take E by its weight, alpha and the line by Student's t with n - 2 degrees of freedom. Runs weigh
     (1 - E / L)^2, for their relative noise is alike.

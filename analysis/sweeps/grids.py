@@ -24,7 +24,7 @@ ARM = "arm"
 POINTS = 12  # distinct N and D over all arms, below which no joint surface is fitted
 AXIS = 3  # distinct sizes, and budgets, that each arm needs
 RAY = 0.99  # correlation of log N and log D from which they are one axis
-UNEVEN = 0.05  # rms of log FLOPs a token about a power of N that is worth a word
+UNEVEN = 0.05  # rms of log FLOPs per token about a power of N that is worth a word
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def compare_grids(
 ) -> GridLeads:
     """Compare the first arm with each other by one fit of all: E and k shared, all else their own.
 
-    With cost C = c N^p D of an arm, the least loss of a compute is E + K C^-gamma, gamma = alpha beta /
+    With cost C = c N^p D of an arm, the lowest loss of a compute is E + K C^-gamma, gamma = alpha beta /
     (alpha + p beta), so ln s = [ln K_baseline - ln K_arm + (gamma_arm - gamma_baseline) ln C] /
     gamma_baseline: a line along log C, exact where the laws are. Draws weigh whole trunks; those of different
     arms at one size and seed share their weight, and what they have in common cancels.
@@ -97,7 +97,7 @@ def compare_grids(
     drawn, _ = full.fit_many(np.log(runs.loss)[None], weights, theta)
     costs = [_cost(table[table[ARM] == name]) for name in names]
     notes = tuple(
-        f"FLOPs a token of {name} depart from a power of N by {100 * off:.2g} % (rms): the speed-up is "
+        f"FLOPs per token of {name} depart from a power of N by {100 * off:.2g} % (rms): the speed-up is "
         "approximate by as much"
         for name, (_, _, off) in zip(names, costs, strict=True)
         if off > UNEVEN
@@ -183,7 +183,7 @@ def _line_or_nan(
 
 
 def _cost(rows: pd.DataFrame) -> tuple[float, float, float]:
-    """(c, p, rms) of FLOPs a token = c N^p, by least squares of logs."""
+    """(c, p, rms) of FLOPs per token = c N^p, by least squares of logs."""
     x = np.log(rows["params"].to_numpy(float))
     y = np.log((rows["flops"] / rows["tokens"]).to_numpy(float))
     p, log_c = np.polyfit(x, y, 1)

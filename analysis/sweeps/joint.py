@@ -46,7 +46,7 @@ class ArmRuns:
             if len(kinds) > 1:
                 raise ValueError(
                     f"families can be compared on one {column} only; the table has {', '.join(kinds)}. "
-                    "Losses of different ones are not of the same thing."
+                    "Losses under different ones do not measure the same thing."
                 )
         names = tuple(dict.fromkeys(map(str, table[by])))
         if reference not in names or len(names) < 2:

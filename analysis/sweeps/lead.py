@@ -159,7 +159,7 @@ class Lead:
         now, slope = self.at(self.largest), self.slope
         words = [
             f"{self.arm} over {self.baseline}: {_times(now, f'× {per} at {self.largest:.3g} FLOP')}",
-            f"slope {_signed(slope.value)} a decade [{_signed(slope.low)}, {_signed(slope.high)}]",
+            f"slope {_signed(slope.value)} per decade [{_signed(slope.low)}, {_signed(slope.high)}]",
             *(_times(self.at(C), f"× at {C:.3g}") for C in targets),
         ]
         return "; ".join(words)

@@ -48,11 +48,12 @@ def part_arms(table: RunTable, by: Sequence[str], baseline: str | None = None) -
         )
     if measured := [name for name in by if name in (*QUANTITIES, "loss", "flops")]:
         raise ValueError(
-            f"by: {measured[0]!r} is what a law relates, not what parts recipes; name a setting."
+            f"by: {measured[0]!r} is what a law relates, not a setting that distinguishes recipes; name a "
+            "setting."
         )
     if unlike := [name for name in by if name in UNLIKE]:
         raise ValueError(
-            f"by: losses of different {unlike[0]} are not of the same thing, so none leads another. "
+            f"by: losses of different {unlike[0]} do not measure the same thing, so none leads another. "
             "Compare another setting, of one of them: --where."
         )
     labels = table.rows[list(by)].apply(_label, axis=1)
@@ -90,7 +91,7 @@ def _find(baseline: str, names: Sequence[str], by: Sequence[str]) -> str:
     near = [name for name in names if name == number or baseline == name.partition(", ")[0]]
     if len(near) != 1:
         raise ValueError(
-            f"baseline: {baseline!r} is no value of {' and '.join(by)}; choose from {', '.join(names)}."
+            f"baseline: {baseline!r} is not a value of {' and '.join(by)}; choose from {', '.join(names)}."
         )
     return near[0]
 
@@ -119,7 +120,7 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
         apart = set(others) & set(UNLIKE)  # losses under two of their values are not of the same thing
         pairs = "" if apart else f"; or compare the combinations: --by {' '.join([*by, *others])}"
         raise ValueError(
-            f"by: the runs differ not only in {' and '.join(by)} but also in {', '.join(others)}, so what a "
-            f"difference comes from cannot be told. Keep one value: --where '{others[0]} == {word}'{pairs}."
+            f"by: the runs differ not only in {' and '.join(by)} but also in {', '.join(others)}, so the "
+            f"cause of a difference cannot be told. Keep one value: --where '{others[0]} == {word}'{pairs}."
         )
     return tuple(notes)

@@ -1,6 +1,6 @@
 """Whether one learning rate serves every width: how the best rate drifts, and what not tuning again costs.
 
-Source: Yang et al. 2022 (arXiv:2203.03466), figure 1: loss against rate, a curve a width; under muP the
+Source: Yang et al. 2022 (arXiv:2203.03466), figure 1: loss against rate, one curve per width; under muP the
 minima lie above one another.
 """
 

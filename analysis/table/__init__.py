@@ -1,4 +1,4 @@
-"""From records, files or W&B to one row a run, and to learning curves. Nothing is dropped in silence."""
+"""From records, files or W&B to one row per run, and to learning curves. Nothing is dropped in silence."""
 
 from analysis.table.arms import split_comparable
 from analysis.table.curves import load_curves

@@ -1,4 +1,4 @@
-"""Which runs may share a scaling law: those that differ in N, D and seed only."""
+"""Which runs may share a scaling law: those that differ only in N, D and seed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Arms:
     """How a table is parted, and what was decided about its other columns."""
 
     parts: Mapping[str, NDArray[np.intp]]  # label → positions of its rows, ascending; largest part first
-    keys: tuple[str, ...]  # columns that part the runs
+    keys: tuple[str, ...]  # columns that separate the runs
     inputs: tuple[str, ...]  # columns that a law may take beside N and D
     ignored: Mapping[str, str]  # column that differs and parts nothing → why
     sweep: Sweep | None  # each part holds many recipes a cell: fit its `envelope`
@@ -42,8 +42,8 @@ def arms(rows: pd.DataFrame, by: Sequence[str] | None = None) -> Arms:
     is. What is a function of N and D is asked within the other parts. A missing value is a value of its own.
 
     Args:
-        rows: one row a run, with `params`, `tokens` (or `flops`) and `loss`; any order, any other columns.
-        by: the columns that part the runs, instead; all others are pooled.
+        rows: one row per run, with `params`, `tokens` (or `flops`) and `loss`; any order, any other columns.
+        by: the columns that separate the runs, instead; all others are pooled.
 
     Raises:
         ValueError: `by` names a column that is not there.
@@ -163,9 +163,9 @@ def _say(
     else:
         words = ["one arm" + " as asked" * asked]
     if pooled:
-        words.append(f"pooled on your word: {', '.join(pooled)}")
+        words.append(f"pooled, as you asked: {', '.join(pooled)}")
     if sweep:
-        words.append(f"{sweep}, of which the best of each cell is fitted")
+        words.append(f"{sweep}; the best run of each cell is fitted")
     if too_small:
         words.append(f"too small for a law of their own: {_shorten(too_small)}")
     if made.inputs:
@@ -195,15 +195,14 @@ def _shorten(names: Sequence[str], most: int = 4) -> str:
 def _hints(
     made: Decision, parts: Mapping[str, NDArray[np.intp]], too_small: Sequence[str], grid: Grid
 ) -> list[str]:
-    """Say what to type: where a flag parts the runs, and where parts are too many or too small."""
+    """Say what to type: where a flag separates the runs, and where parts are too many or too small."""
     hints = [hint for key in made.keys if is_truth(key) and (hint := _leave_out(key))]
     if too_small and (len(parts) > MANY or (len(made.keys) > 1 and len(too_small) > len(parts) / 2)):
         fits = [key for key in made.keys if not any(_few(key.codes == code, grid) for code in set(key.codes))]
         example = fits[0] if fits else made.keys[0]
         hints.append(
             f"{len(parts)} arms, {len(too_small)} of them too small for a law: name the columns that "
-            f"matter, e.g. --by {example.name} ({len(example.levels)} arms); all others are then pooled on "
-            "your word."
+            f"matter, e.g. --by {example.name} ({len(example.levels)} arms); all others are then pooled."
         )
     elif free := [key.name for key in made.keys if _is_free_text(key)]:
         others = [key.name for key in made.keys if key.name not in free] or ["family"]

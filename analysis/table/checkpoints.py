@@ -1,4 +1,4 @@
-"""Rows that are earlier checkpoints of a run, and not runs: by who shares a name and how the tokens grow.
+"""Rows that are earlier checkpoints of a run, not runs: by which share a name and how the tokens grow.
 
 A stranger's table may hold a row for every evaluation along a run. Fitted as if each were finished, they
 describe learning-rate schedules, with intervals far too narrow. But rows that share a name and differ in

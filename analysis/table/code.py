@@ -36,8 +36,8 @@ def code_warnings(records: Sequence[RunRecord]) -> list[str]:
             condition = " or ".join(f"code == '{code}'" for code in commonest)
             shares = ", ".join(f"{digest} ({len(runs)} runs)" for digest, runs in versions.items())
             warnings.append(
-                f"runs were made by {len(versions)} versions of the code of {root}: {shares}. One law of "
-                "them mixes what the code changed with what size and data do. "
+                f"runs were made by {len(versions)} versions of the code of {root}: {shares}. A single law "
+                "would mix the effect of the code with the effects of size and data. "
                 f'--where "{condition}" fits those of one version; '
                 "scaling run … --retrain-changed trains the others again."
             )

@@ -1,4 +1,4 @@
-"""Learning curves, one row a logged step: every trunk and cooldown of a study folder, or a W&B chart."""
+"""Learning curves, one row per logged step: every trunk and cooldown of a study folder, or a W&B chart."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def load_curves(source: str | Path | StudyRecords, *, most: int | None = None) -
     A run ends with a row for the held-out loss of its record.
 
     Args:
-        source: a study folder, its records, or the file of a chart that W&B exports: one column a run and
+        source: a study folder, its records, or the file of a chart that W&B exports: one column per run and
             metric. Its runs are named in `trunk_id`, and metrics that are none of ours keep their names.
         most: evaluations to keep of a file that has more than twice as many, and as many lines without one;
             the first and the last always stay. By default every line is kept: 100 bytes each.
@@ -71,7 +71,7 @@ def _read_chart(path: Path) -> NotedRows:
         present = ", ".join(map(repr, list(raw.columns)[:40]))
         raise ValueError(
             f"{path}: learning curves are read from a study folder or a chart that W&B exports (a column "
-            f"Step, and one a run and metric). Columns present: {present}."
+            f"Step, and one per run and metric). Columns present: {present}."
         )
     notes = [*raw.notes, *(f"{item['row']} is not read: {item['reason']}" for item in raw.quarantine)]
     data: dict[str, Any] = {"trunk_id": raw.columns["run_name"]}

@@ -1,4 +1,4 @@
-"""What each column of a table is to a law: it parts the runs, goes with N and D, or says nothing."""
+"""What each column of a table is to a law: it separates the runs, goes with N and D, or says nothing."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _part_by(column: Column, made: Decision) -> None:
 
 
 def _without_twins(columns: Sequence[Column], apart: frozenset[str]) -> tuple[list[Column], dict[str, str]]:
-    """Columns that part the runs identically are one; it takes the name that means most."""
+    """Columns that separate the runs identically are one; it takes the name that means most."""
     kept: dict[bytes, Column] = {}
     twins: dict[str, str] = {}
     others = []

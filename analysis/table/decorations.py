@@ -1,4 +1,5 @@
-"""What people write round a number: TeX, bold, footnote marks, an uncertainty, a power of ten written out."""
+"""What people write around a number: TeX, bold, footnote marks, an uncertainty, a power of ten written
+out."""
 
 from __future__ import annotations
 

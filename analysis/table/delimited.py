@@ -34,7 +34,7 @@ def read_delimited(source: str, text: str) -> tuple[Raw, str]:
     The delimiter is the one under which the rows have as many cells as the header, and most of them numbers:
     a comma in a header or in a number decides nothing. Cells may be parted by spaces too, or be LaTeX's.
     Comments (`#`), blank lines and an Excel `sep=;` line are skipped; a header of several rows is joined; a
-    W&B chart becomes one row a run and step.
+    W&B chart becomes one row per run and step.
 
     Raises:
         ValueError: text that is not delimited, or two columns of one name.
@@ -149,7 +149,7 @@ def _refuse_transposed(source: str, lines: Sequence[_Line]) -> None:
     if len(named) > 1 and not any(is_known(name) for name in lines[0].cells[1:]):
         raise ValueError(
             f"{source}: the quantities ({', '.join(map(repr, named[:4]))}) stand in the first column, so "
-            "that each run is a column; transpose the table, as by DataFrame.T in pandas."
+            "each run is a column; transpose the table, for example with DataFrame.T in pandas."
         )
 
 

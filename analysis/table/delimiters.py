@@ -1,4 +1,4 @@
-"""What parts the cells of a text: a comma, a tab, a semicolon, a bar, spaces, or LaTeX's ampersand."""
+"""What separates the cells of a text: a comma, a tab, a semicolon, a bar, spaces, or LaTeX's ampersand."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ class Expression:
             if own:
                 cell = str(columns[name][min(own)]).strip()
                 unscaled = f", to which the factor {factor:g} is not applied" if factor else ""
-                notes.append(f"{len(own)} cells such as {cell!r} say their own unit{unscaled}")
+                notes.append(f"{len(own)} cells such as {cell!r} state their own unit{unscaled}")
         return Numbers(np.where(np.isfinite(result), result, np.nan), reasons, notes)
 
     def holds(self, columns: Columns) -> tuple[Mask, Mask]:

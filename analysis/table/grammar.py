@@ -65,7 +65,7 @@ def parse(text: str, names: Sequence[str], *, condition: bool) -> Node:
 
 
 class _Parser:
-    """Recursive descent, one method a level of precedence, weakest first."""
+    """Recursive descent, one method per level of precedence, weakest first."""
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
         self.text, self.at, self.depth = text, 0, 0

@@ -23,7 +23,7 @@ def count_header_rows(rows: Sequence[Sequence[str]]) -> int:
 
 
 def name_columns(header: Sequence[Sequence[str]], index: Sequence[str] | None) -> list[str]:
-    """One name a column, from header rows of equal length.
+    """One name per column, from header rows of equal length.
 
     Args:
         header: one row, or one a level.

@@ -11,7 +11,7 @@ from analysis.table.nested import flatten_objects, join_levels, split_tuple_name
 from analysis.table.raw import Raw, counts_rows, refuse_repeated_names, refuse_too_many_cells
 
 _WANTED = (
-    "a JSON table is a list of objects, one a run; got {}. "
+    "a JSON table is a list of objects, one per run; got {}. "
     "From pandas, DataFrame.to_json(path, orient='records') writes one; other orientations are read too."
 )
 _SECTIONS = {"config", "summary"}

@@ -44,12 +44,12 @@ def load_runs(
     drop: Conditions = None,
     checkpoints: Choice | None = None,
 ) -> RunTable:
-    """Read a table of runs, a row each: the columns of `RunRecord`, one a setting of its spec, and the code.
+    """Read a table of runs, one row each: columns of `RunRecord`, one per setting of the spec, and the code.
 
     Args:
         source: a runs/<study> folder, a .csv, .tsv, .txt, .json, .jsonl (each also .gz) or .parquet file, or
             `wandb://entity/project` (read with WANDB_API_KEY, from WANDB_BASE_URL if set), or a pandas table
-            in memory, which is read as a file of it would be.
+            in memory, which is read as if it were a file.
         columns: our name → the source's, as a dict, `ours=theirs` strings or a YAML or JSON file. Theirs may
             be an expression: `params=Size (M)*1e6`, `loss=log(ppl)`, `tokens=10**log_tokens`. Unmapped
             columns go by name or unambiguous alias.
@@ -62,7 +62,7 @@ def load_runs(
         A table ordered as the source. Tokens follow from FLOPs, or FLOPs from tokens, by C = 6 N D where one
         of them is absent. Other columns of a file are kept as they are. `counts` holds used, quarantined
         (unreadable, damaged, in wrong units), diverged, failed (the last try left an error) and missing
-        (planned, nothing there yet), and where there are any, `checkpoints` (earlier rows of a run) and
+        (planned, nothing there yet), and, where there are any, `checkpoints` (earlier rows of a run) and
         `left out`; each row is in one of them only. A table of flops and loss alone is a compute frontier,
         one of loss and a mapped `x` a curve; `quantities` says what every run has.
 
@@ -110,8 +110,8 @@ def load_runs(
 def _what(path: Path) -> str:
     """What a path is that is neither a folder nor a file."""
     if path.is_symlink() and not path.exists():
-        return "a link to nothing"
-    return "a pipe or a device, and no file" if path.exists() else "no such runs folder or table"
+        return "a broken link"
+    return "a pipe or a device, not a file" if path.exists() else "no such runs folder or table"
 
 
 def _question(folder: Path) -> str:
@@ -242,5 +242,5 @@ def _complete(data: dict[str, Any], labels: list[str], notes: list[str]) -> None
         data[name] = [cell or "unstated" for cell in data.get(name, none)]
     if unstated:
         notes.append(
-            f"{', '.join(unstated)}: not stated for some or all runs, which are taken to be alike in it"
+            f"{', '.join(unstated)}: not stated for some or all runs; assumed to be the same for all"
         )

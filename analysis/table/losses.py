@@ -1,4 +1,4 @@
-"""A study by another of its losses: that on one held-out set in place of the record's."""
+"""A study by another of its losses: that on one held-out set instead of the record's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Columns whose values as a whole are no language model's: millions for ones, perplexities, swapped ones."""
+"""Columns whose values, as a whole, cannot be a language model's: millions for ones, perplexities,
+swapped."""
 
 from __future__ import annotations
 
@@ -71,7 +72,7 @@ def _small(name: str, values: Array, columns: Mapping[str, str]) -> str:
 
 
 def _per_parameter(params: Array, tokens: Array, columns: Mapping[str, str]) -> list[str]:
-    """Warn of far too few or too many tokens a parameter."""
+    """Warn of far too few or too many tokens per parameter."""
     ratio = float(np.median(tokens / params))
     low, high = _DATA
     if low < ratio < high:

@@ -28,7 +28,7 @@ _SCALE = re.compile(
 
 
 def flatten_objects(raw: Raw) -> None:
-    """Replace columns of objects by one column a key, in place, with dotted names.
+    """Replace columns of objects by one column per key, in place, with dotted names.
 
     A key of W&B's `config` or `summary` also loses that prefix where it can mean one column only. Keys of
     these two that begin with `_` are W&B's own and are left out. A column that holds objects in some rows and
@@ -61,7 +61,7 @@ def add_short_names(raw: Raw) -> None:
 
 
 def join_levels(names: Sequence[Sequence[str]]) -> list[str]:
-    """One name a column from its names on several levels.
+    """One name per column from its names on several levels.
 
     The one level that names a quantity stands alone, if it does so for this column only; otherwise all levels
     are joined by dots: `config`, `params` is `params`; `loss`, `mean` beside `loss`, `std` is `loss.mean`.

@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u206
 
 @dataclass
 class Raw:
-    """Cells by column, a label a row ('line 7'), and what was set aside and why."""
+    """Cells by column, one label per row ('line 7'), and what was set aside and why."""
 
     source: str
     columns: dict[str, list[Any]]
@@ -50,7 +50,7 @@ def refuse_repeated_names(source: str, header: Sequence[str]) -> None:
     twice = sorted(name for name, times in Counter(header).items() if times > 1)
     if twice:
         raise ValueError(
-            f"{source}: the column {', '.join(map(repr, twice))} is there twice; rename or drop one."
+            f"{source}: the column {', '.join(map(repr, twice))} occurs twice; rename or drop one."
         )
 
 
@@ -78,7 +78,7 @@ def refuse_long_lines(source: str, text: str) -> None:
         if end < 0:
             number = text.count("\n", 0, start) + 1
             raise ValueError(
-                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is no table."
+                f"{source}, line {number}: more than {_LONGEST_LINE} characters; it is not a table."
             )
         start = end + 1
 

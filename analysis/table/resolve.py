@@ -152,7 +152,7 @@ def _no_column(missing: Sequence[str], raw: Raw, found: Resolved, refused: Mappi
             offers.append(Offer(f"{C}/(6*{D})", (), "by C = 6 N D"))
         if ours == "loss" and "bits_per_byte" in found.origins:
             bits = _bracketed(found.origins["bits_per_byte"].expression.text)
-            offers.append(Offer(f"{bits}*log(2)", (), "bits a byte, given in nats a byte"))
+            offers.append(Offer(f"{bits}*log(2)", (), "bits per byte, given in nats per byte"))
         if offers:
             said.append(f"{ours} may be {'; '.join(f'{o.text} ({o.why})' for o in offers[:4])}.")
             typed.append(f"{ours}={offers[0].text}")

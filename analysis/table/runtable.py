@@ -68,7 +68,7 @@ class NotedRows:
 
 @dataclass(frozen=True, eq=False)
 class RunTable:
-    """Runs that may be fitted, one row each, ordered as the source.
+    """Runs that may be fitted, one row each, in the order of the source.
 
     `rows` has the columns of `RunRecord` that the source knows, and the source's other columns as they are.
     A table is never changed: what narrows or extends it returns another.
@@ -79,7 +79,7 @@ class RunTable:
     study: str = "table"
     question: str = ""  # what the plan of a runs folder asks
     part: str = ""  # label of the comparable part that this is
-    by: tuple[str, ...] = ()  # columns that alone tell arms apart, where a user named them
+    by: tuple[str, ...] = ()  # columns that alone distinguish arms, where a user named them
     # used, quarantined, diverged, failed, missing; where there are any, checkpoints and rows left out
     counts: Mapping[str, int] = field(default_factory=dict)
     set_aside: tuple[SetAside, ...] = ()

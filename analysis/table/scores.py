@@ -22,13 +22,14 @@ _COLUMNS = (
 
 
 def load_evaluations(source: str | Path | StudyRecords) -> NotedRows:
-    """Every score of a study's finished runs, those of compressed copies included: one row a score.
+    """Every score of a study's finished runs, those of compressed copies included: one row per score.
 
     Returns:
         run_id, trunk_id, family, objective, params, params_total, tokens, flops and loss of the run as
-        trained; task, metric, value, se, chance, items; a column a key of the settings (`quantise`, `prune`;
-        NaN where the setting has no such key, so in all of them as trained); a column a detail (`logprob`,
-        `margin`, `bits`, …). Ordered by run and task. The notes name what was damaged or outdated.
+        trained; task, metric, value, se, chance, items; one column per key of the settings (`quantise`,
+        `prune`; NaN where the setting has no such key, so in all of them as trained); one column per detail
+        (`logprob`, `margin`, `bits`, …). Ordered by run and task. The notes name what was damaged or
+        outdated.
 
     Raises:
         FileNotFoundError: no such study folder.

@@ -101,7 +101,7 @@ def _read_column(name: str, raw: Raw, origin: Origin, screened: Screened) -> dic
                 screened.texts[name] = _texts(raw.columns[origin.column])
             screened.notes.append(
                 f"{name}: kept as text and not used as numbers, as {len(reasons)} of {len(values)} cells are "
-                f"none, e.g. {raw.labels[first]} is {reasons[first]}"
+                f"not numbers, e.g. {raw.labels[first]} is {reasons[first]}"
             )
             return {}
     screened.numbers[name] = values
@@ -227,8 +227,9 @@ def _warn_of_shown_digits(raw: Raw, origins: Mapping[str, Origin], screened: Scr
         shown = [str(cell) for cell in cells if not is_empty(cell)]
         if len(shown) > 2 and all(_ONE_DIGIT.fullmatch(cell) for cell in shown):
             screened.warnings.append(
-                f"{name}: every cell has one digit, as {shown[0]} does: a spreadsheet saves a narrow column "
-                "so, and sizes may be off by up to a third. Save it with its cells formatted as numbers."
+                f"{name}: every cell has one digit, as {shown[0]} does: a spreadsheet saves narrow columns "
+                "like this, and sizes may be off by up to a third. Save it with its cells formatted as "
+                "numbers."
             )
 
 

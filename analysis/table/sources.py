@@ -100,7 +100,7 @@ def _finished(raw: Raw, delimiter: str) -> Raw:
     raw.index_columns = find_index_columns(raw)
     if raw.index_columns:
         listed = ", ".join(map(repr, raw.index_columns))
-        raw.notes.append(f"{listed}: counts the rows, so it is no part of a run")
+        raw.notes.append(f"{listed}: counts the rows, so it is not part of a run")
     return raw
 
 
@@ -139,7 +139,7 @@ def _unpack(path: Path) -> bytes:
                     )
                 pieces.append(piece)
     except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: not a whole gzip file: {error}.") from error
+        raise ValueError(f"{path}: not a complete gzip file: {error}.") from error
     return b"".join(pieces)
 
 

@@ -1,4 +1,5 @@
-"""The settings of a run's spec as columns, so that what was decided about a run can part it from others."""
+"""The settings of a run's spec as columns, so that what was decided about a run can separate it from
+others."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ _OPTIONS: dict[str, Any] = {
 
 
 def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Flatten specs: one column a setting that the records have no column for, None where a spec lacks it.
+    """Flatten specs: one column per setting that the records have no column for, None where a spec lacks it.
 
     Sizes of a model beside width and depth are columns of their own. Settings of the data carry the prefix
     `data_`; lists and dicts become JSON. `continued` says whether a run went on from the state of another.
@@ -57,7 +58,7 @@ def spec_columns(specs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def set_columns(records: Sequence[RunRecord]) -> dict[str, list[Any]]:
-    """One column a number of each held-out set and domain: `loss_code`, `loss_code_se`, `tokens_code`, …
+    """One column per number of each held-out set and domain: `loss_code`, `loss_code_se`, `tokens_code`, …
 
     `decay_tau` is tau, where there is any: strangers mean many things by that letter.
     """

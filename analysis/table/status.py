@@ -95,7 +95,7 @@ def check_states(name: str, cells: Sequence[Any]) -> None:
     if _read(name, cells)[0] is None and not any(kind_of(str(cell)) for cell in cells):
         held = next((repr(cell) for cell in cells if not is_empty(cell)), "nothing")
         raise ValueError(
-            f"column mapping: status={name} holds {held}, which is no state of a run (finished, failed, "
+            f"column mapping: status={name} holds {held}, which is not the state of a run (finished, failed, "
             "crashed, running, …). Leave the mapping out, or take status=none where all rows are results."
         )
 
@@ -137,7 +137,7 @@ def holds_reasons(name: str) -> bool:
 
 
 def _read(name: str, cells: Sequence[Any]) -> tuple[list[str] | None, str]:
-    """Judge each row (n,), or None where the column says nothing of it; and why not, if it is called so."""
+    """Judge each row (n,), or None where the column says nothing of it; and why not, if so named."""
     word = plain(name)
     first = next((str(cell).strip() for cell in cells if not is_empty(cell)), None)
     called = _STATE.fullmatch(word) is not None
@@ -161,7 +161,7 @@ def _read(name: str, cells: Sequence[Any]) -> tuple[list[str] | None, str]:
     if called:
         if 2 * known >= len(said):
             return _by_word(cells, unknown=FAILED), ""
-        return None, f"holds {said[kinds.index(None)]!r}, which is no state of a run"
+        return None, f"holds {said[kinds.index(None)]!r}, which is not the state of a run"
     if holds_reasons(name) and {FAILED, DIVERGED} & {*kinds}:
         return _if_some_are_done(_by_word(cells, unknown=DONE))
     if known == len(said) and role_of(name) in (UNKNOWN, BOOKKEEPING):

@@ -1,4 +1,4 @@
-"""What values say of names: which aliases not to believe, and what to map where a column is missing."""
+"""What values say about names: which aliases not to believe, and what to map where a column is missing."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def same_numbers(one: Sequence[Any], other: Sequence[Any]) -> bool:
 
 
 def shape_hint(raw: Raw) -> list[str]:
-    """Say what to do with a table that does not hold one row a run."""
+    """Say what to do with a table that does not hold one row per run."""
     names = {plain(name): name for name in raw.columns}
     tag = next((names[word] for word in ("tag", "metric", "variable", "key") if word in names), None)
     if tag and "value" in names:
         return [
-            f"{tag!r} names a quantity a row: bring those of a run into one row, as DataFrame.pivot in "
+            f"{tag!r} names one quantity per row: bring those of a run into one row, as DataFrame.pivot in "
             "pandas does."
         ]
     sizes = [name for name in raw.columns if re.search(r"(^|[_ ])\d[\d.]*[kKmMbBtT]?$", name)]
@@ -133,7 +133,7 @@ def _like_loss(name: str, word: str) -> tuple[int, str] | None:
         if re.search(r"(^|_)(best|min|lowest)($|_)", word):
             return 5, "the least along a run, not the last"
         return (4, "a training loss, not a held-out one") if "train" in word else (1, "a loss")
-    return (3, "bits a byte, given in nats") if re.search(r"bpb|bits|bpt", word) else None
+    return (3, "bits per byte, given in nats") if re.search(r"bpb|bits|bpt", word) else None
 
 
 def _like_params(name: str, word: str) -> tuple[int, str] | None:

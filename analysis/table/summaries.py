@@ -60,14 +60,14 @@ def find_summaries(raw: Raw, quantities: Mapping[str, Array], rows: Sequence[int
         position → the reason.
     """
     called = _called(raw, rows)
-    found = {i: f"says {word!r}: a summary of the rows above, and no run" for i, word in called.items()}
+    found = {i: f"says {word!r}: a summary of the rows above, not a run" for i, word in called.items()}
     above = [i for i in rows if i not in found]
     while len(quantities) > 1 and len(above) > 3 and len(found) < _MOST:
         last = above.pop()
         name = _statistic(quantities, above, last)
         if name is None:
             break
-        found[last] = f"is the {name} of the rows above in every quantity: a summary, and no run"
+        found[last] = f"is the {name} of the rows above in every quantity: a summary, not a run"
     return found
 
 

@@ -38,7 +38,7 @@ class Sweep:
     recipes: int  # settings tried in the median cell
 
     def __str__(self) -> str:
-        return f"a sweep over {join(self.keys)}: {self.recipes} recipes in the median of {self.cells} cells"
+        return f"a sweep over {join(self.keys)}: a median of {self.recipes} recipes in {self.cells} cells"
 
 
 def find_sweep(swept: Sequence[Column], part: Codes, grid: Grid) -> Sweep:
@@ -128,7 +128,7 @@ def disagreement(rows: pd.DataFrame) -> tuple[str, ...]:
         return ()
     return (
         f"runs of equal {join(inputs)} differ by {100 * np.expm1(middle):.2g} % in loss (median of "
-        f"{len(spread)} such groups): are they of different recipes, which no column tells apart? Add a "
+        f"{len(spread)} such groups): do they use different recipes that no column distinguishes? Add a "
         "column that does.",
     )
 

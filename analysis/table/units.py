@@ -281,8 +281,8 @@ def _judge_loss(rows: _Rows, trend: _Trend, i: int, inside: NDArray[np.int_], fo
                     return
         if rows.loss[i] > MOST_LOSS:
             found.quarantine[i] = (
-                f"{said}: more than a uniform guess over 256k tokens (12.5), as of a run that diverged, or a "
-                "mark for no value"
+                f"{said}: more than a uniform guess over 256k tokens (12.5), as from a run that diverged, or "
+                "a placeholder for a missing value"
             )
 
 

@@ -1,4 +1,4 @@
-"""The chart that W&B exports: one column a run and metric, to one row a run and step."""
+"""The chart that W&B exports: one column per run and metric, to one row per run and step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEPS = frozenset({"step", "_step", "global_step", "trainer/global_step", "epoc
 
 
 def unpivot_chart(raw: Raw) -> Raw:
-    """One row a run and step of a W&B chart export; any other table as it is.
+    """One row per run and step of a W&B chart export; any other table as it is.
 
     The columns are `run_name` (a label: nothing is parsed from it), the chart's x axis, and one a metric. A
     step at which a run has no value gives no row, as the run did not log then. The bounds `__MIN` and `__MAX`
@@ -43,7 +43,7 @@ def unpivot_chart(raw: Raw) -> Raw:
     header = ["run_name", x, *metrics]
     long.columns = {name: [row[j] for row in rows] for j, name in enumerate(header)}
     long.notes.append(
-        f"a W&B chart of {len(runs)} runs: read as one row a run and {x}, {len(rows)} in all; "
+        f"a W&B chart of {len(runs)} runs: read as one row per run and {x}, {len(rows)} in all; "
         "the runs' names are labels"
     )
     if bounded:

@@ -1,1 +1,1 @@
-"""What `make bench` runs: each module prints one row a measured target, with its reference."""
+"""What `make bench` runs: each module prints one row per measured target, with its reference."""

@@ -41,7 +41,7 @@ def frontier_study(
 def grid_study(
     rng: np.random.Generator, noise: float = 0.003, trunk: float = 0.002, saved: float = SAVED
 ) -> Lead:
-    """One pair of grids, 6 trunks of 4 budgets an arm, whose speed-up is `saved` at every compute.
+    """One pair of grids, 6 trunks of 4 budgets per arm, whose speed-up is `saved` at every compute.
 
     The arm needs 1 / saved of the tokens for any loss, and so 1 / saved of the compute: its A is the same.
     """

@@ -1,4 +1,4 @@
-"""What the harness costs beside a program that trains by itself: a command, and a loop with `open_run`."""
+"""What the harness adds to a program that trains by itself: as a command, and as a loop with `open_run`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scaling.records.storage import write_atomic
 from scaling.study.plan import plan_study
 
 RUNS = 12
-TARGET = 1.0  # seconds a run
+TARGET = 1.0  # seconds per run
 SCRIPT = b"""import json, sys
 with open(sys.argv[1] + "/result.json", "w") as file:
     json.dump({"loss": 3.0}, file)
@@ -23,7 +23,7 @@ with open(sys.argv[1] + "/result.json", "w") as file:
 
 
 def external_rows(folder: Path, seconds: float) -> Iterator[Row]:
-    """Rows of seconds a run: what a study of commands takes beyond them, and what `open_run` takes."""
+    """Rows of seconds per run: what a study of commands takes beyond them, and what `open_run` takes."""
     script = folder / "train.py"
     write_atomic(script, SCRIPT)
     begin = time.perf_counter()

@@ -19,7 +19,7 @@ TARGETS = {"IC": 0.0275, "NMT": 0.0060, "LM": 0.0008, "BB": 0.0068}  # geometric
 
 
 def curve_rows(folder: Path, simulations: int) -> Iterator[Row]:
-    """A row a domain: geometric mean over its curves of the RMSLE of the last third."""
+    """One row per domain: geometric mean over its curves of the RMSLE of the last third."""
     files = sorted((folder / "curves").glob("*.csv"))
     if not files:
         return

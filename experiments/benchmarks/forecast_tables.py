@@ -57,7 +57,7 @@ def judge(runs: Runs, count: int) -> Judged:
 def rows_of(
     found: Sequence[tuple[str, Judged]], what: str, reference: str, most: float, least: float
 ) -> Iterator[Row]:
-    """A row a table, and one of all: rms error at most `most` [%], share inside at least `least`."""
+    """One row per table, and one of all: rms error at most `most` [%], share inside at least `least`."""
     for name, each in found:
         ours = f"{100 * each.rms:.2f} %, {each.inside} of {len(each.error)}, {each.law}"
         yield Row(f"  {name}, reach {each.reach:.3g}, score {100 * each.score:.2f} %", "", ours)

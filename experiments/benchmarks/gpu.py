@@ -133,7 +133,7 @@ def study_rows(device: str, steps: tuple[int, ...]) -> Iterator[Row]:
             torch.cuda.synchronize()
         peer = time.perf_counter() - begin
         yield Row(
-            f"64 tiny runs of {steps[-1]} steps at most, a process a trunk [s]",
+            f"64 tiny runs of {steps[-1]} steps at most, one process per trunk [s]",
             f"loop: {peer:.1f}",
             f"{ours:.1f}",
             peer / ours,

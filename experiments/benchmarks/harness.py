@@ -1,4 +1,4 @@
-"""What the harness costs beside training: `python -m experiments.benchmarks.harness [--only …]`.
+"""What the harness costs besides training: `python -m experiments.benchmarks.harness [--only …]`.
 
 A row is printed as soon as it is measured. Every study is tiny and lives in a temporary folder on a real file
 system. On a busy machine wall-clock rows say more about the neighbours than about the harness: look at the

@@ -26,7 +26,7 @@ def take_turns(
     rounds: int = 7,
     finish: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Seconds a call of each, once a round: every round runs each for `seconds`, at least twice.
+    """Seconds per call of each, once per round: every round runs each for `seconds`, at least twice.
 
     Args:
         finish: waits for what a call has left to do, as on a GPU.

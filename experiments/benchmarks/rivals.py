@@ -1,4 +1,5 @@
-"""What people use, on the same points: time, objective, and how far above the exact minimum it stops."""
+"""Commonly used fitters on the same points: time, objective, and how far above the exact minimum they
+stop."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ INSTALL = "pip install --no-deps --target DIR chinchilla==0.2.0 attrdictx ordina
 def rival_rows(
     points: Points, objective: float, *, starts: int, grid: int, packages: Path | None
 ) -> Iterator[Row]:
-    """One row each; `starts` of the published 4,500, `grid` values a parameter for the package."""
+    """One row each; `starts` of the published 4,500, `grid` values per parameter for the package."""
     params, tokens, loss = points
     n, d, y = np.log(params), np.log(tokens), np.log(loss)
 
@@ -89,7 +90,7 @@ def load_package(packages: Path | None) -> type | str:
 
 
 def fit_package(package: type, points: Points, grid: int) -> Chinchilla:
-    """Its fit with the Huber loss, from `grid` starts a parameter, in one process."""
+    """Its fit with the Huber loss, from `grid` starts per parameter, in one process."""
     ends = {"E": (1, 2.5), "A": (10, 1e4), "B": (10, 1e4), "alpha": (0.1, 0.7), "beta": (0.1, 0.7)}
     space = {"A": np.geomspace, "B": np.geomspace}
     starts = {name: space.get(name, np.linspace)(*bounds, grid) for name, bounds in ends.items()}

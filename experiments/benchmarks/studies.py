@@ -1,4 +1,4 @@
-"""Whole studies through the launcher: two workers against one, and what the plan had said."""
+"""Whole studies through the launcher: two workers against one, and against the plan's estimate."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ PARTS = (0.25, 0.5, 0.75, 1.0)
 
 
 def plans(folder: Path, tokens: float, shared: bool) -> list[Plan]:
-    """The study as Hydra jobs; without sharing, one study a budget, whose trunks hold one run each."""
+    """The study as Hydra jobs; without sharing, one study per budget, whose trunks hold one run each."""
     budgets = [f"{tokens * part:.0f}" for part in PARTS]
     asked = [f"[{','.join(budgets)}]"] if shared else budgets
     found = []

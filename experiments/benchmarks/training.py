@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     if device == "cpu" and not asked.precisions:
         rows = chain(rows, memory_rows([cell for cell, _ in chosen], asked.threads))
-    return int(show(rows, "tokens a second", "plainly written") > 0)
+    return int(show(rows, "tokens per second", "plainly written") > 0)
 
 
 if __name__ == "__main__":

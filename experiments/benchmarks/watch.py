@@ -25,7 +25,7 @@ POINTS = 24
 
 
 def clean(N: float, rng: np.random.Generator, kind: str, noise: float = 0.002) -> Curve:
-    """A run of 20 tokens a parameter whose reducible loss falls as (share of the run)^-1/4.
+    """A run of 20 tokens per parameter whose reducible loss falls as (share of the run)^-1/4.
 
     Args:
         kind: white: the noise of evaluations is independent; shape: it is correlated along the run, and the

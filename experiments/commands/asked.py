@@ -1,4 +1,4 @@
-"""What `scaling plan` and `scaling run` take: overrides, and the flags that people know from Hydra."""
+"""What `scaling plan` and `scaling run` accept: overrides, and the flags that people know from Hydra."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 KINDS = ("job", "hydra", "all")
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-EPILOG = """Every key, with type, unit and default: docs/reference/config.md. Sweeps are comma lists.
+EPILOG = """Every key, with type, unit and default: docs/reference/config.md. Comma lists are sweeps.
 Studies of your own lie in ./conf/study/ or --config-dir, or are named by path: study=./mine.yaml"""
 
 

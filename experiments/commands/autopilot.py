@@ -1,6 +1,6 @@
-"""`scaling autopilot study=NAME compute=C spend=F`: train, fit, choose the next runs, and again.
+"""`scaling autopilot study=NAME compute=C spend=F`: train, fit, choose the next runs, and repeat.
 
-It ends when the FLOPs are spent or the expected waste is below the tolerance. The same command goes on
+It ends when the FLOPs are spent or the expected waste is below the tolerance. The same command continues
 where it was stopped.
 """
 
@@ -37,10 +37,14 @@ def main(arguments: list[str]) -> int:
         "--rounds",
         type=int,
         default=ROUNDS,
-        help=f"a round takes this part of the FLOPs, and one run at least (default {ROUNDS})",
+        help=f"number of rounds that share the FLOPs; each trains at least one run (default {ROUNDS})",
     )
     parser.add_argument(
-        "--law", action="append", default=[], metavar="NAME", help=f"law to fit, of {', '.join(law_names())}"
+        "--law",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"law to fit, one of {', '.join(law_names())}",
     )
     parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=200, help="bootstrap replicates (default 200)")
@@ -130,7 +134,7 @@ def describe(plan: Plan, goal: Goal, flight: Flight) -> str:
         lines += [f"! {warning.code}: {warning.message}" for warning in flight.last.warnings]
     lines.append(f"{flight.stop}; {flight.spent:.3g} of {goal.spend:.3g} FLOP (6 N D)")
     if flight.missing:
-        lines.append(f"next: the same command again trains what is missing; scaling status {plan.folder}")
+        lines.append(f"next: repeat the same command to train what is missing; scaling status {plan.folder}")
     else:
         more = f"; scaling forecasts {plan.folder / FOLDER}" if flight.rounds else ""
         lines.append(f"next: scaling report {plan.folder}{more}")

@@ -1,4 +1,4 @@
-"""`scaling check my_model.py`: whether a family keeps the contract that its runs rely on; a line a part."""
+"""`scaling check my_model.py`: whether a family keeps the contract that its runs rely on, line by line."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def main(arguments: list[str]) -> int:
     if asked.json:
         print(json.dumps(found, indent=1))
     elif failed:
-        print(
-            f"{failed} of {sum(map(len, found.values()))} checks failed; nothing should be trained with it."
-        )
+        print(f"{failed} of {sum(map(len, found.values()))} checks failed; train nothing with it yet.")
     else:
         print(f"next: scaling run model.family={names[0]} … extensions=[{', '.join(asked.files)}]")
     return int(bool(failed))

@@ -1,7 +1,7 @@
-"""`scaling clean [FOLDER]`: shows what a runs folder or the token cache can spare; deletes when told to.
+"""`scaling clean [FOLDER]`: show what a runs folder or the token cache can spare; delete it when told to.
 
-Records, specs and logs always stay, and so does the newest whole checkpoint of every trunk and run: a wider
-command goes on from it, and `evaluate`, `sample` and `export` read it. Links are never followed.
+Records, specs and logs always stay, and so does the newest intact checkpoint of every trunk and run: a wider
+command continues from it, and `evaluate`, `sample` and `export` read it. Links are never followed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ def main(arguments: list[str]) -> int:
         help="old checkpoints of trunks whose runs all have a record (this is the default)")  # fmt: skip
     add("--cache", nargs="?", const=CACHE, metavar="DIR", help=f"stale token sets (DIR: {CACHE}) "
         "that no finished run beside FOLDER was trained on")  # fmt: skip
-    add("--set-aside", action="store_true", help="damaged files in quarantine (reports count them no more), "
+    add("--set-aside", action="store_true", help="damaged files in quarantine (then no longer counted), "
         "and checkpoints of trunks that were started over")  # fmt: skip
-    add("--days", type=float, default=30.0, help="token sets are stale that long after their last use (30)")
+    add(
+        "--days", type=float, default=30.0, help="days after their last use when token sets become stale (30)"
+    )
     add("--yes", action="store_true", help="delete without asking")
     asked = parser.parse_args(arguments)
     checkpoints = asked.checkpoints or not (asked.cache or asked.set_aside)
@@ -91,8 +93,8 @@ def _siblings(studies: Sequence[StudyRecords]) -> Sequence[StudyRecords]:
 
 
 def describe(spares: Sequence[Spare], links: Sequence[Path] = ()) -> str:
-    """A line a folder and kind, and what deleting all of them frees."""
-    lines = [f"not looked into, a link: {path}" for path in links]
+    """One line per folder and kind, and what deleting all of them frees."""
+    lines = [f"a link, not followed: {path}" for path in links]
     if not spares:
         return "\n".join([*lines, "nothing to clean"])
     groups: dict[tuple[str, str], list[Spare]] = {}
@@ -117,7 +119,7 @@ def describe(spares: Sequence[Spare], links: Sequence[Path] = ()) -> str:
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        print("nothing was deleted; --yes deletes it")
+        print("nothing was deleted; add --yes to delete it")
         return False
     if input("delete them? [y/N] ").strip().lower() in ("y", "yes"):
         return True

@@ -34,8 +34,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
     parser.add_argument("--resamples", type=int, default=400, help="bootstrap replicates (default 400)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
-    parser.add_argument("--figure", type=Path, metavar="FILE", help="draw it, as .png, .svg or .pdf")
-    parser.add_argument("--register", type=Path, metavar="FILE", help="put the projections in writing")
+    parser.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw the speed-ups, as .png, .svg or .pdf"
+    )
+    parser.add_argument(
+        "--register",
+        type=Path,
+        metavar="FILE",
+        help="write the projections into a file that is never overwritten",
+    )
     add_wandb(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
@@ -68,14 +75,16 @@ def main(arguments: list[str]) -> int:
 
 
 def _only_key(table: RunTable) -> list[str]:
-    """The one column that parts the runs.
+    """The one column that separates the runs.
 
     Raises:
         ValueError: where none does, or several do.
     """
     keys = arms(table.rows).keys
     if len(keys) != 1:
-        what = f"these part the runs: {', '.join(keys)}" if keys else "no setting parts the runs"
+        what = (
+            f"these distinguish the runs: {', '.join(keys)}" if keys else "no setting distinguishes the runs"
+        )
         raise ValueError(f"--by: name the column that tells the recipes apart; {what}.")
     return list(keys)
 

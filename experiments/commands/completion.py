@@ -18,7 +18,7 @@ complete -o default -F _scaling scaling
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling completion", description=__doc__)
-    parser.add_argument("--line", help="complete this command line instead: one candidate a line")
+    parser.add_argument("--line", help="complete this command line instead: one candidate per line")
     asked = parser.parse_args(arguments)
     print(SCRIPT if asked.line is None else "\n".join(candidates(asked.line)), end="\n" if asked.line else "")
     return 0

@@ -1,4 +1,4 @@
-"""`scaling doctor`: what this machine offers, and what to do about what is amiss. Opens no connection."""
+"""`scaling doctor`: what this machine offers, and how to fix what is wrong. Opens no network connection."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def describe(found: list[Finding]) -> str:
-    """A line each, with what to do below it."""
+    """One line each, with what to do below it."""
     width = max(len(one.name) for one in found)
     lines = []
     for one in found:
@@ -69,7 +69,7 @@ def examine(cache: Path, runs: Path) -> Iterator[Finding]:
         for look in (_device, _threads, _precision, _compiler):
             yield _guarded(look)
     yield _folder("cache", cache, _contents(cache))
-    yield _folder("runs", runs, "made by the first `scaling run`" if not runs.is_dir() else _studies(runs))
+    yield _folder("runs", runs, "created by the first `scaling run`" if not runs.is_dir() else _studies(runs))
     yield _wandb()
     for extra, findings in sorted(packages.items()):
         if extra != "train":
@@ -150,11 +150,11 @@ def _threads() -> Finding:
     from scaling.training.throughput import find_crowd
 
     cores = usable_cores()
-    says = f"{plural(cores, 'core')}; small models train one a core on one thread each"
+    says = f"{plural(cores, 'core')}; small models train one per core"
     crowd = find_crowd()
     if crowd:
         return Finding("threads", f"{says}; load {crowd.load:.1f}", "note",
-                       "others want the machine: what a plan says of time holds for now only")  # fmt: skip
+                       "the machine is shared: a plan's times hold only for now")  # fmt: skip
     quota = _quota()
     if quota is not None and quota < cores - 0.01:
         return Finding("threads", f"{says}; the container may use {quota:.2g} of them", "wrong",
@@ -184,7 +184,7 @@ def _compiler() -> Finding:
     if found:
         return Finding("compiler", f"{found}: long trunks of small models go through torch.compile")
     return Finding("compiler", "none: no step is compiled", "note",
-                   "g++ makes steps of long trunks a twentieth to a quarter faster")  # fmt: skip
+                   "with g++, steps of long trunks are a twentieth to a quarter faster")  # fmt: skip
 
 
 def _folder(name: str, path: Path, says: str) -> Finding:
@@ -203,7 +203,7 @@ def _folder(name: str, path: Path, says: str) -> Finding:
 
 def _contents(cache: Path) -> str:
     if not cache.is_dir():
-        return "made by the first plan"
+        return "created by the first plan"
     sets = [path for path in cache.iterdir() if path.is_dir() and (path / "dataset.json").is_file()]
     total = sum(file.lstat().st_size for path in sets for file in path.iterdir())
     return f"{plural(len(sets), 'token set')}, {size(total)}"
@@ -223,6 +223,9 @@ def _wandb() -> Finding:
     says = f"tracking=auto: {mode} ({why})"
     if mode == "offline":
         return Finding(
-            "W&B", says, "note", "`wandb login` mirrors online; `wandb sync` sends what is offline"
+            "W&B",
+            says,
+            "note",
+            "after `wandb login`, runs are mirrored online; `wandb sync` sends offline runs",
         )
     return Finding("W&B", says)

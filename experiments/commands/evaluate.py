@@ -1,4 +1,4 @@
-"""`scaling evaluate RUNS`: what finished runs can do, as trained and compressed; a small file a score."""
+"""`scaling evaluate RUNS`: what finished runs can do, as trained and compressed; one small file per score."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         "--tasks",
         type=_words,
         default=None,
-        help=f"names, files of one's own as NAME:PATH.jsonl, or labelled ones as classify:FILE, tag:FILE, "
+        help=f"task names, your own files as NAME:PATH.jsonl, or labelled ones as classify:FILE, tag:FILE, "
         f"answer:FILE, write:FILE (default {DEFAULT}; with --loss, none); see docs/your-task.md",
     )
     parser.add_argument(
@@ -32,14 +32,23 @@ def main(arguments: list[str]) -> int:
         action="append",
         default=[],
         metavar="NAME:PATHS",
-        help="also the loss on this text, as the column loss_NAME, e.g. prose:'books/*.txt'; may be repeated",
+        help="also measure the loss on this text, as the column loss_NAME, e.g. prose:'books/*.txt'; may be "
+        "given several times",
     )
-    parser.add_argument("--quantise", type=_words, default=[], metavar="BITS", help="e.g. 8,4,3,2")
-    parser.add_argument("--group", type=int, help="with --quantise: a scale for so many weights, not a row")
-    parser.add_argument("--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75")
-    parser.add_argument("--cache", default="~/.cache/scaling", help="of the corpus, as for scaling run")
+    parser.add_argument(
+        "--quantise", type=_words, default=[], metavar="BITS", help="bits per weight, e.g. 8,4,3,2"
+    )
+    parser.add_argument(
+        "--group", type=int, help="with --quantise: one scale per so many weights, not per row"
+    )
+    parser.add_argument(
+        "--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75 of the weights"
+    )
+    parser.add_argument(
+        "--cache", default="~/.cache/scaling", help="folder of token files, as for scaling run"
+    )
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-    parser.add_argument("--workers", type=int, help="runs at a time (default: the cores; 1 on a GPU)")
+    parser.add_argument("--workers", type=int, help="runs at a time (default: one per core; 1 on a GPU)")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     add_extension(parser, "a family or a task")
     _add_tuning(parser)
@@ -83,12 +92,18 @@ def _add_tuning(parser: argparse.ArgumentParser) -> None:
     """The arguments that say how labelled tasks are learnt."""
     group = parser.add_argument_group("fine-tuning on labelled tasks")
     group.add_argument(
-        "--examples", type=_words, default=[], metavar="N,…", help="labelled rows: 64,256,1024"
+        "--examples",
+        type=_words,
+        default=[],
+        metavar="N,…",
+        help="numbers of labelled rows, e.g. 64,256,1024",
     )
-    group.add_argument("--lora", type=int, metavar="RANK", help="train updates of this rank, not the weights")
-    group.add_argument("--scratch", action="store_true", help="untrained weights too, to compare")
-    group.add_argument("--seeds", type=int, default=3, help="fine-tuned models a score (default 3)")
-    parser.add_argument("--to", metavar="FILE.csv", help="write every score of the study, a row each")
+    group.add_argument(
+        "--lora", type=int, metavar="RANK", help="train low-rank updates of this rank, not the weights"
+    )
+    group.add_argument("--scratch", action="store_true", help="also start from untrained weights, to compare")
+    group.add_argument("--seeds", type=int, default=3, help="fine-tuned models per score (default 3)")
+    parser.add_argument("--to", metavar="FILE.csv", help="write every score of the study, one per row")
 
 
 def _compressions(asked: argparse.Namespace) -> list[dict[str, Any]]:
@@ -119,7 +134,7 @@ def _count(word: str) -> int:
 
 
 def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
-    """A row a run and setting, a column a task."""
+    """One row per run and setting, one column per task."""
     names = list(dict.fromkeys(score.name for score in scores))
     cells: dict[tuple[str, str], dict[str, Evaluation]] = {}
     for score in scores:
@@ -148,7 +163,7 @@ def describe(study: StudyRecords, scores: Sequence[Evaluation]) -> str:
 
 
 def confusion_text(score: Evaluation) -> str:
-    """Who is taken for whom: a row a true label, a column a guess, mean numbers of rows over seeds."""
+    """Who is taken for whom: one row per true label, one column per guess; mean counts over seeds."""
     labels = sorted(score.confusion)
     columns = [Column("true \\ said", labels, left=True)]
     for label in labels:

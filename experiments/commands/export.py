@@ -1,6 +1,6 @@
-"""`scaling export RUN --to FOLDER`: safetensors, config and tokenizer; a decoder for `transformers` too.
+"""`scaling export RUN --to FOLDER`: safetensors, config and tokenizer; a decoder also for `transformers`.
 
-With --quantise or --prune the weights are packed; --program adds the model as a torch.export program.
+With --quantise or --prune, the weights are packed; --program adds the model as a torch.export program.
 
 `scaling export runs/STUDY --to metrics.csv`: every logged row of a study as one table.
 """
@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
         prog="scaling export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_model(parser)
-    parser.add_argument("--program", action="store_true", help="also model.pt2, by torch.export")
-    parser.add_argument("--to", required=True, metavar="PATH", help="a folder; of a study: a .csv file")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
+    parser.add_argument("--program", action="store_true", help="also write model.pt2, by torch.export")
+    parser.add_argument("--to", required=True, metavar="PATH", help="a folder; for a study, a .csv file")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     asked = parser.parse_args(arguments)
     to = Path(asked.to)
     if to.suffix == ".csv":

@@ -30,16 +30,16 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling fit", description=__doc__)
     add_table(parser)
     add_fit(parser)
-    parser.add_argument("--sensitivity", action="store_true", help="the first law under every other choice")
+    parser.add_argument("--sensitivity", action="store_true", help="refit the first law under other choices")
     parser.add_argument(
         "--profile",
         action="append",
         default=[],
         metavar="NAME",
-        help="how far each law's fit worsens as this parameter is held away from its estimate",
+        help="how much each law's fit worsens as this parameter is held away from its estimate",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser.add_argument("--draws", action="store_true", help="with --json: every bootstrap replicate too")
+    parser.add_argument("--draws", action="store_true", help="with --json: also every bootstrap replicate")
     asked = parser.parse_args(arguments)
     runs, findings = read(asked)
     profiles = profiles_of(findings, asked.profile)
@@ -129,7 +129,7 @@ def ranking_text(ranking: pd.DataFrame) -> str:
 
 
 def forecast_text(forecast: Forecast) -> str:
-    """The headline and one line a held-out run."""
+    """The headline and one line per held-out run."""
     held = forecast.table
     intervals = [f"[{low:.4f}, {high:.4f}]" for low, high in zip(held["lo"], held["hi"], strict=True)]
     rows = table(

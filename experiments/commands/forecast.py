@@ -1,4 +1,4 @@
-"""`scaling forecast TABLE`: the loss of a run, or how to split a budget; registered before, scored after."""
+"""`scaling forecast TABLE`: the loss of a run, or how to split a budget; register it now, score it later."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     if asked.register:
         if len(parts) > 1:
             raise ValueError(
-                f"--register: one forecast a file, and the table has {len(parts)} arms; choose one with "
+                f"--register: one forecast per file, and the table has {len(parts)} arms; choose one with "
                 f"--arm: {', '.join(map(repr, parts))}."
             )
         only = next(iter(answers.values()))
@@ -93,16 +93,27 @@ def parser_of() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="any other input of the law: tokens_unique=1e9, x=500",
     )
-    parser.add_argument("--served", type=number, help="tokens to be served: the cheapest model of that loss")
-    parser.add_argument("--task", metavar="COLUMN", help="a score from 0 to 1 of each run: forecast it too")
+    parser.add_argument(
+        "--served",
+        type=number,
+        help="tokens to serve: find the model of that loss that is cheapest to train and serve",
+    )
+    parser.add_argument("--task", metavar="COLUMN", help="column with a score from 0 to 1: forecast it too")
     parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
-    parser.add_argument("--items", type=int, help="questions, for binomial noise (default: the task's own)")
+    parser.add_argument(
+        "--items", type=int, help="number of questions, for binomial noise (default: the task's own)"
+    )
     parser.add_argument(
         "--arm", "--part", dest="part", metavar="LABEL", help="which arm of the table (default: all)"
     )
     add_laws(parser)
     add_price(parser)
-    parser.add_argument("--register", type=Path, metavar="FILE", help="put the forecast in writing")
+    parser.add_argument(
+        "--register",
+        type=Path,
+        metavar="FILE",
+        help="write the forecast into a file that is never overwritten",
+    )
     parser.add_argument("--score", type=Path, metavar="FILE", help="score a registered forecast on new runs")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     return parser

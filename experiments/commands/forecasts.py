@@ -1,6 +1,6 @@
-"""`scaling forecasts FOLDER`: every registered forecast of a folder, what was said, what came, and the score.
+"""`scaling forecasts FOLDER`: every registered forecast in a folder, its outcome, and its score.
 
-Exit status 1 where a registered file was changed or taken away.
+Exit status 1 if a registered file was changed or removed.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def main(arguments: list[str]) -> int:
 
 
 def describe(entries: list[Entry], together: Calibration, wrong: list[str]) -> str:
-    """A line a number, why some have not come, and how they did together."""
+    """One line per number, why some have not come, and how they did together."""
     rows = table(
         [
             Column("file", [entry.file for entry in entries], left=True),
             Column("registered", [entry.registered for entry in entries], rank=2),
             Column("question", [entry.question for entry in entries], left=True, rank=1),
-            Column("said", [f"{e.said:.4g} [{e.low:.4g}, {e.high:.4g}]" for e in entries]),
-            Column("came", ["–" if e.came is None else f"{e.came:.4g}" for e in entries]),
+            Column("forecast", [f"{e.said:.4g} [{e.low:.4g}, {e.high:.4g}]" for e in entries]),
+            Column("outcome", ["–" if e.came is None else f"{e.came:.4g}" for e in entries]),
             Column("inside", ["" if e.inside is None else "yes" if e.inside else "no" for e in entries]),
             Column("score", ["" if e.score is None else f"{100 * e.score:.3g} %" for e in entries]),
         ]

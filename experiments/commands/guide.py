@@ -1,4 +1,4 @@
-"""`scaling guide`: what to ask in which order, with the command that answers it; for people and programs."""
+"""`scaling guide`: what to ask, in which order, and the command for each; for people and programs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Step:
 
 INTRODUCTION = (
     "The same text for people and for programs: `scaling guide` prints it, and `scaling guide --json` "
-    "prints it as data. With `--json` a command prints one JSON object; the keys to look at are named below "
-    "it."
+    "prints it as data. With `--json`, a command prints one JSON object; the keys to look at are named below "
+    "the command."
 )
 STEPS = (
     Step(
@@ -39,7 +39,7 @@ STEPS = (
         "factor of ten.",
     ),
     Step(
-        "What would the study cost, and could it answer?",
+        "What would the study cost, and could it answer the question?",
         "scaling plan study=mine --simulate --json",
         ("flops", "seconds", "runs", "warnings", "design"),
         "Nothing is trained. `design` has the intervals to expect, and what is wrong with the grid. If it "
@@ -63,8 +63,8 @@ STEPS = (
         "How does the loss fall, and did the smaller runs predict the larger ones?",
         "scaling fit runs/mine --json",
         ("counts", "columns", "notes", "warnings", "quarantine", "parts"),
-        "`parts` has one entry an arm. Its `forecasts` were made without the largest runs: trust a law as "
-        "far as it predicted them. Read the `warnings` of a law before its numbers.",
+        "`parts` has one entry per arm. Its `forecasts` were made without the largest runs: trust a law "
+        "only as far as it predicted them. Read the `warnings` of a law before its numbers.",
     ),
     Step(
         "Show the results to somebody.",
@@ -82,8 +82,8 @@ STEPS = (
         "Which runs should be trained next?",
         "scaling next runs/mine --compute 1e15 --to next.yaml --json",
         ("runs", "stop", "now", "files"),
-        "`runs` are ordered by what they gain for their cost. `files` are studies that train them: `scaling "
-        "run study=./next.yaml`. `stop` says why there are no more. `scaling autopilot study=mine "
+        "`runs` are ordered by what they are worth for their cost. `files` are studies that train them: "
+        "`scaling run study=./next.yaml`. `stop` says why there are no more. `scaling autopilot study=mine "
         "compute=1e15 spend=2e13` does all of this in rounds.",
     ),
     Step(
@@ -97,7 +97,7 @@ STEPS = (
         "Is the big run on course?",
         "scaling watch runs/big --against runs/mine --json",
         ("final", "alarms"),
-        "Exit status 1 is an alarm. `--follow` repeats the look until the run ends.",
+        "Exit status 1 means an alarm. `--follow` looks again until the run ends.",
     ),
     Step(
         "Were the forecasts right?",

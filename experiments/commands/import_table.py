@@ -1,7 +1,7 @@
 """`scaling import TABLE --to runs/NAME`: records from a table of runs that other programs have made.
 
-They then have what every run of a study has: a seal, an id, and a line in `scaling status`. The same table
-again adds nothing; a value that has changed is refused.
+The runs then have what every run of a study has: a seal, an id, and a line in `scaling status`. Importing
+the same table again adds nothing; a value that has changed is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     )
     add_table(parser)
     parser.add_argument("--to", required=True, metavar="runs/NAME", type=Path, help="the study's folder")
-    parser.add_argument("--arm", metavar="NAME", help="of every run, where the table has no family column")
+    parser.add_argument("--arm", metavar="NAME", help="arm of every run, if the table has no family column")
     asked = parser.parse_args(arguments)
     if Path(asked.source).is_dir():
         raise ValueError(f"{asked.source}: a runs folder holds records already; give a table.")

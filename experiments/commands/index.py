@@ -1,4 +1,4 @@
-"""`scaling index runs`: one page over all studies of a folder, from their records, reports and forecasts."""
+"""`scaling index runs`: one page about all studies in a folder, from records, reports and forecasts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object; writes nothing")
     asked = parser.parse_args(arguments)
     if not asked.folder.is_dir():
-        raise ValueError(f"{asked.folder}: no such folder; name where studies were run into, e.g. runs.")
+        raise ValueError(
+            f"{asked.folder}: no such folder; name the folder that holds your studies, e.g. runs."
+        )
     lines = study_lines(asked.folder)
     if asked.json:
         print(json.dumps({"studies": [line.to_dict() for line in lines]}, indent=1, allow_nan=False))

@@ -1,4 +1,4 @@
-"""`scaling new NAME`: a study file of one's own, with every choice explained, in ./conf/study/."""
+"""`scaling new NAME`: write a study file of your own, with every choice explained, into ./conf/study/."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ TEMPLATE = """\
 name: {name}
 question: How does the loss fall with model size and data?
 
-# What to train on. Without this line: the Python source of this machine, byte by byte.
+# What to train on. Without `corpus`: the Python source code found on this machine, here as raw bytes.
 data: {{vocab: 256, limit_bytes: 3e7}}
 # data: {{corpus: text, paths: ["books/**/*.txt"], vocab: 1024}}   # your text and a tokenizer
 
-# How long, as one of three; a list gives that many runs of each model, branches of one trunk.
+# How long to train, in one of three ways; a list gives that many runs of each model, branches of one trunk.
 budget: {{tokens: [3e5, 1e6, 3e6]}}
 # budget: {{tokens_per_param: [5, 20, 80]}}
 # budget: {{compute: [1e12, 4e12]}}                 # FLOP, counted
@@ -34,9 +34,9 @@ training: {{sequences: 4}}
 # training: {{sequences: 4, weight_decay: 0.01, schedule: cosine, learning_rate: 3e-3}}
 
 # max_flops: 1e14     # of the whole study: only the cheapest trunks that fit are trained
-# max_hours: 1        # of one command, which then saves and stops; the same command goes on
+# max_hours: 1        # of one command, which then saves and stops; the same command continues
 
-# The grid: comma lists, every combination. Further keys are further axes.
+# The grid: every combination of the comma-separated values. Further keys are further axes.
 hydra:
   sweeper:
     params:

@@ -1,4 +1,4 @@
-"""`scaling next TABLE --compute 1e15`: the runs to train next, what each should buy, and when to stop."""
+"""`scaling next TABLE --compute 1e15`: the runs to train next, what each is worth, and when to stop."""
 
 from __future__ import annotations
 
@@ -29,10 +29,13 @@ def main(arguments: list[str]) -> int:
     add_table(parser)
     parser.add_argument("--compute", type=number, required=True, help="target budget 6 N D [FLOP]")
     parser.add_argument(
-        "--spend", type=number, help="FLOPs for the runs together (default: a quarter of the table's)"
+        "--spend", type=number, help="FLOPs for all these runs together (default: a quarter of the table's)"
     )
     parser.add_argument(
-        "--trunks", type=Path, metavar="runs/NAME", help="its trunks are resumed, at their price"
+        "--trunks",
+        type=Path,
+        metavar="runs/NAME",
+        help="resume the trunks in this folder, at the price of what is added",
     )
     parser.add_argument(
         "--tolerance", type=float, default=0.005, help="waste at which to stop (default .005)"
@@ -40,7 +43,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--arm", help="which arm of the table, by its label (default: the only one)")
     parser.add_argument("--to", type=Path, metavar="FILE.yaml", help="write the runs as a study")
     parser.add_argument(
-        "--base", metavar="STUDY", help="study whose other settings it has (default: the table's own)"
+        "--base", metavar="STUDY", help="study to take all other settings from (default: the table's own)"
     )
     parser.add_argument("--run", action="store_true", help="train them now; needs --to")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")

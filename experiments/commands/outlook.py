@@ -1,4 +1,4 @@
-"""What `scaling forecast` found, in words that fit a terminal and as plain data."""
+"""What `scaling forecast` found, as text for a terminal and as plain data."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def task_text(found: TaskForecast) -> str:
 
 
 def score_text(scored: pd.DataFrame) -> str:
-    """One line a run, and what is doubtful."""
+    """One line per run, and what is doubtful."""
     intervals = [f"[{a:.4f}, {b:.4f}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
     scores = scored["interval_score"] / scored["loss"]
     rows = table(

@@ -1,4 +1,4 @@
-"""`scaling plan study=NAME [overrides]`: what would be trained, and what it would take."""
+"""`scaling plan study=NAME [overrides]`: what would be trained, and what it would cost."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
 
 
 def describe_names(overrides: list[str], sources: Sources) -> str:
-    """A line a name that `trainer.command` may use, with its value in the first job."""
+    """One line per name that `trainer.command` may use, with its value in the first job."""
     job = compose_study(overrides, sources).jobs[0]
     names = command_names(job.config)
     columns = [Column("name", [f"{{{name}}}" for name, _, _ in names], left=True)]
@@ -147,7 +147,7 @@ def describe(expected: Estimate, asked: Plan) -> str:
 
 
 def _table(expected: Estimate) -> str:
-    """A row a run; a trunk's time is parted by steps."""
+    """One row per run; a trunk's time is parted by steps."""
     rows = [
         (trunk, run, trunk_seconds(trunk, time.median) * run.steps / sum(r.steps for r in trunk.runs), chosen)
         for trunk, time, chosen in zip(expected.plan.trunks, expected.times, expected.numerics, strict=True)
@@ -186,4 +186,4 @@ def by_compiler(numerics: Iterable[Numerics]) -> list[str]:
     """A line about the trunks whose steps are compiled, if there are any."""
     compiled = [numerics.compiled for numerics in numerics]
     line = f"steps of {sum(compiled)} of {len(compiled)} trunks go through torch.compile"
-    return [f"{line}; the time is that without"] if any(compiled) else []
+    return [f"{line}; the times are without it"] if any(compiled) else []

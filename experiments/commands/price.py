@@ -1,4 +1,4 @@
-"""The options that ask what a run costs on other machines, and the line that answers."""
+"""The options that ask what a run costs on other machines, and the line with the answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OWN = Path("devices.yaml")
 def add_price(parser: argparse.ArgumentParser) -> None:
     """The options of a device."""
     group = parser.add_argument_group("what it costs on other machines")
-    group.add_argument("--device", metavar="NAME", help="h100, a100, mi300x, … or one of ./devices.yaml")
+    group.add_argument("--device", metavar="NAME", help="h100, a100, mi300x, … or one from ./devices.yaml")
     group.add_argument(
         "--devices", type=int, metavar="COUNT", help="how many of them (default: as many as hold the model)"
     )
@@ -24,9 +24,9 @@ def add_price(parser: argparse.ArgumentParser) -> None:
         "--utilisation",
         type=float,
         metavar="SHARE",
-        help="share of the peak that is used (default .4, assumed)",
+        help="fraction of the peak that is used (default .4, assumed)",
     )
-    group.add_argument("--price", type=float, metavar="RATE", help="price of a device-hour")
+    group.add_argument("--price", type=float, metavar="RATE", help="price per device-hour")
 
 
 def price_asked(asked: argparse.Namespace, flops: float, params: float) -> Price | None:
@@ -52,5 +52,5 @@ def _own_devices() -> dict[str, dict[str, Any]]:
         return {}
     found = yaml.safe_load(OWN.read_text(encoding="utf-8"))
     if not isinstance(found, dict) or not all(isinstance(v, dict) for v in found.values()):
-        raise ValueError(f"{OWN}: one entry a device, name: {{peak: …, memory: …, watts: …, price: …}}.")
+        raise ValueError(f"{OWN}: one entry per device, name: {{peak: …, memory: …, watts: …, price: …}}.")
     return found

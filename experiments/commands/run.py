@@ -1,4 +1,4 @@
-"""`scaling run study=NAME [overrides]`: train what has no record yet."""
+"""`scaling run study=NAME [overrides]`: train the runs that have no record yet."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--replace-plan",
         action="store_true",
-        help="replace the plan of earlier commands; by default this command's runs join it",
+        help="replace the plan of earlier commands; by default, this command's runs are added to it",
     )
     changed = parser.add_mutually_exclusive_group()
     changed.add_argument(
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     changed.add_argument(
         "--accept-change",
         action="store_true",
-        help="resume such trunks nevertheless; records and fits say so",
+        help="resume such trunks anyway; records and fits say so",
     )
     parser.add_argument(
         "--retrain-changed", action="store_true", help="train again the finished runs that other code made"
@@ -156,12 +156,12 @@ def report(result: StudyResult, planning: float, eta: Sequence[str] = ()) -> lis
         lines.append(
             f"{plural(result.missing_elsewhere, 'run')} of other commands of study {plan.name} "
             f"{'is' if result.missing_elsewhere == 1 else 'are'} missing: scaling status {plan.folder}; "
-            "--replace-plan takes only this command's for the study"
+            "with --replace-plan, the study has only this command's runs"
         )
     if result.missing:
         return [
             *lines,
-            f"next: the same command again trains what is missing; scaling status {plan.folder}",
+            f"next: repeat the same command to train what is missing; scaling status {plan.folder}",
         ]
     return [*lines, f"next: scaling report {plan.folder}"]
 
@@ -203,7 +203,7 @@ def report_search(result: SearchResult) -> list[str]:
         lines.append(f"reached max_hours={plan.config.max_hours:g}; progress is saved")
     if result.unused:
         lines.append(
-            f"not used: {plural(result.unused, 'trial')} of earlier commands, outside of what is searched now"
+            f"not used: {plural(result.unused, 'trial')} of earlier commands, outside what is searched now"
         )
     if best is None:
         return [*lines, f"next: scaling status {plan.folder}"]

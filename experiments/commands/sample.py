@@ -1,6 +1,6 @@
-"""`scaling sample RUN --prompt …`: continues text, fills masks or translates, by any finished run.
+"""`scaling sample RUN --prompt …`: continue text, fill masks or translate with any finished run.
 
-Fine-tuned (--tune) to classify, tag or answer, it says the prompt's label, a line a token, or the answer.
+A model fine-tuned (--tune) to classify, tag or answer gives the label, one tag per line, or the answer.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ MASK = "[MASK]"
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling sample", description=__doc__)
     add_model(parser)
-    parser.add_argument("--prompt", default="", help=f"text; for a masked model with {MASK} for each token")
     parser.add_argument(
-        "--tokens", type=int, default=200, help="number of tokens to write at most (default 200)"
+        "--prompt", default="", help=f"text; for a masked model, with {MASK} for each token to fill in"
     )
     parser.add_argument(
-        "--temperature", type=float, help="0 is the likeliest token (default 0.8; 0 for a translation)"
+        "--tokens", type=int, default=200, help="largest number of tokens to generate (default 200)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default 0)")
-    parser.add_argument("--beam", type=int, default=1, help="width of the beam search of a translation")
+    parser.add_argument(
+        "--temperature", type=float, help="0 takes the likeliest token (default 0.8; 0 for a translation)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random draws (default 0)")
+    parser.add_argument("--beam", type=int, default=1, help="beam width of a translation")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     asked = parser.parse_args(arguments)
     opened = open_model(asked)

@@ -1,4 +1,4 @@
-"""`scaling serve RUN`: answers OpenAI-style completion requests from this machine; Ctrl-C ends it."""
+"""`scaling serve RUN`: answer OpenAI-style completion requests from this machine; Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         "--port", type=int, default=8000, help=f"port of {ADDRESS} (default 8000; 0: a free one)"
     )
     parser.add_argument(
-        "--most-bytes", type=int, default=LARGEST, help=f"largest request (default {LARGEST})"
+        "--most-bytes", type=int, default=LARGEST, help=f"largest request, in bytes (default {LARGEST})"
     )
     asked = parser.parse_args(arguments)
     _packages()

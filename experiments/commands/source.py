@@ -48,12 +48,13 @@ def add_table(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="COLUMN",
-        help="columns that tell recipes apart; others are pooled (default: every setting that differs)",
+        help="columns that distinguish recipes; others are pooled (default: every setting that differs)",
     )
     parser.add_argument(
         "--checkpoints",
         choices=("last", "all"),
-        help="rows of one run with growing tokens: fit the last of each, or all (default: as the rows look)",
+        help="rows of one run with growing tokens: fit the last of each run, or all (default: decided by the "
+        "rows)",
     )
 
 
@@ -63,7 +64,7 @@ def add_laws(parser: argparse.ArgumentParser) -> None:
         "--law",
         action="append",
         metavar="NAME",
-        help=f"may be given several times: {', '.join(law_names())} (default: by the columns of the table)",
+        help=f"may be given several times: {', '.join(law_names())} (default: by the table's columns)",
     )
     parser.add_argument(
         "--extension",
@@ -104,7 +105,7 @@ def add_wandb(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         choices=("auto", "offline", "online"),
-        help="show the answer in W&B too: online where you are logged in, else offline; or as given here",
+        help="also show the answer in W&B: online if you are logged in, otherwise offline; or as given here",
     )
 
 

@@ -38,7 +38,7 @@ def counts(study: StudyRecords) -> dict[str, int]:
 
 
 def describe(study: StudyRecords) -> str:
-    """The counts, a line a trunk, and every reason."""
+    """The counts, one line per trunk, and every reason."""
     number = counts(study)
     shown = ("done", "diverged", "failed", "missing")
     lines = [f"{study.name}: " + ", ".join(f"{number[key]} {key}" for key in shown)]
@@ -66,7 +66,7 @@ def describe(study: StudyRecords) -> str:
     reasons += [f"damaged   {path}: {why}" for path, why in study.damaged.items()]
     if number["not in the plan"]:
         reasons.append(
-            f"{_runs(number['not in the plan'], 'has', 'have')} a record, and the plan does not ask for "
+            f"{_runs(number['not in the plan'], 'has', 'have')} a record, but the plan does not ask for "
             f"{'it' if number['not in the plan'] == 1 else 'them'}."
         )
     reasons += made_by(study)

@@ -1,4 +1,4 @@
-"""`scaling verify`: published numbers computed again on this machine; reference, ours, difference."""
+"""`scaling verify`: published numbers recomputed on this machine: reference, ours, difference."""
 
 from __future__ import annotations
 
@@ -254,7 +254,7 @@ def describe(checks: list[Check], seconds: float) -> str:
 
 
 def _searched_optimum(law: Chinchilla, C: float) -> float:
-    """N of least loss on ever finer grids: no calculus, so it can disagree with the closed form."""
+    """N of lowest loss on ever finer grids: no calculus, so it can disagree with the closed form."""
     low, high = 1e6, 1e15
     for _ in range(30):
         N = np.geomspace(low, high, 41)

@@ -1,4 +1,4 @@
-"""`scaling watch RUN --against TABLE`: where a run in flight will end, and whether it goes as it should.
+"""`scaling watch RUN --against TABLE`: where a run in progress will end, and whether it is on course.
 
 Exit status 0 without an alarm, 1 with one, 2 for an error.
 """
@@ -26,7 +26,7 @@ from experiments.terminal import wrapped
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling watch", description=__doc__)
     parser.add_argument(
-        "run", metavar="RUN", help="runs/NAME, or a file with tokens and loss, one row an evaluation"
+        "run", metavar="RUN", help="runs/NAME, or a file with tokens and loss, one row per evaluation"
     )
     parser.add_argument(
         "--against", required=True, metavar="TABLE", help="finished runs: runs/NAME or a file"
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         "--id", metavar="TRUNK", help="which run of RUN (default: the only one that is not finished)"
     )
     parser.add_argument(
-        "--tokens", type=number, help="tokens D that the run will end at (default: its plan's)"
+        "--tokens", type=number, help="tokens D at which the run will end (default: as planned)"
     )
     parser.add_argument("--level", type=float, default=0.95, help="level of the interval (default 0.95)")
     parser.add_argument(
@@ -51,7 +51,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--every", type=float, default=60, metavar="SECONDS", help="time between looks (default 60)"
     )
-    parser.add_argument("--register", type=Path, metavar="FILE", help="put this look's forecast in writing")
+    parser.add_argument(
+        "--register",
+        type=Path,
+        metavar="FILE",
+        help="write this look's forecast into a file that is never overwritten",
+    )
     parser.add_argument(
         "--json", action="store_true", help="one JSON object for each look on standard output"
     )
@@ -81,7 +86,7 @@ def show(found: Watch, as_json: bool) -> None:
 
 
 def finished_of(source: str) -> list[Curve]:
-    """The finished curves of a runs folder, or of a table with several rows a run.
+    """The finished curves of a runs folder, or of a table with several rows per run.
 
     Raises:
         ValueError: for a table without curves.
@@ -91,7 +96,7 @@ def finished_of(source: str) -> list[Curve]:
         return curves_of(rows[rows["trunk_id"].isin(rows["trunk_id"][rows["part"] == "cooldown"])])
     table = load_runs(source)
     if table.curves is None:
-        raise ValueError(f"--against: {source} has one row a run; curves need every evaluation of each.")
+        raise ValueError(f"--against: {source} has one row per run; curves need every evaluation of each.")
     return curves_of(table.curves)
 
 

@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure() -> pd.DataFrame:
-    """A row a parametrisation, shape, seed and step."""
+    """One row per parametrisation, shape, seed and step."""
     torch.set_num_threads(1)
     return pd.DataFrame(
         [

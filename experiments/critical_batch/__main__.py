@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
 
 def describe(cells: list[CriticalBatch]) -> str:
-    """A line a cell, and how the critical batch grows."""
+    """One line per cell, and how the critical batch grows."""
     lines = [
         table(
             [
@@ -95,7 +95,7 @@ def describe(cells: list[CriticalBatch]) -> str:
 
 
 def draw(found: pd.DataFrame, cells: list[CriticalBatch], path: Path) -> Path:
-    """Loss against batch, a panel a point of branching, and what follows from it."""
+    """Loss against batch, one panel per point of branching, and what follows from it."""
     points = found["origin"].nunique()
     columns = math.ceil((points + 1) / 2)
     with styled():

@@ -78,7 +78,7 @@ def train_branches(
 
 
 def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = None) -> Trunk:
-    """What goes on from the end of `run` for `tokens` more in batches `factor` times as large.
+    """What continues from the end of `run` for `tokens` more in batches `factor` times as large.
 
     Raises:
         ValueError: when such batches have no whole number of rows, or the end of `run`, or `tokens`, lies
@@ -129,7 +129,7 @@ def branch(run: RunRecord, factor: float, tokens: int, microbatch: int | None = 
 
 
 def read_branches(folder: Path) -> pd.DataFrame:
-    """A row a held-out loss of every branch: its curve, and at last its whole held-out set (`final`).
+    """One row per held-out loss of every branch: its curve, and at last its whole held-out set (`final`).
 
     `origin` is where it branched off [tokens], `tokens` how far it has gone since.
     """

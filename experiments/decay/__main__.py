@@ -1,4 +1,4 @@
-"""`python -m experiments.decay [TABLE]`: the best weight decay at each budget, and how it goes with D."""
+"""`python -m experiments.decay [TABLE]`: the best weight decay at each budget, and how it varies with D."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
 
 
 def summary(scores: pd.DataFrame) -> str:
-    """A row a size and number of examples: pretrained, from scratch, and what pretraining is worth."""
+    """One row per size and number of examples: pretrained, from scratch, and what pretraining is worth."""
     keys = ["family", "params", "examples"]
     both = scores.pivot_table(index=keys, columns="start", values=["score", "score_se", "transferred"])
     columns = [

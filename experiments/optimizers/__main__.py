@@ -1,4 +1,4 @@
-"""`python -m experiments.optimizers [TABLE]`: what compute Muon saves over AdamW, with an interval."""
+"""`python -m experiments.optimizers [TABLE]`: how much compute Muon saves over AdamW, with an interval."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ def main(arguments: list[str]) -> int:
 
 def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """AdamW's loss less Muon's at the same size, budget and seed: columns params, tokens, seed, gain."""
-    losses = rows.pivot_table(index=[*CELL, "seed"], columns="optimizer", values="loss")  # one run a cell
+    losses = rows.pivot_table(index=[*CELL, "seed"], columns="optimizer", values="loss")  # one run per cell
     return (losses["adamw"] - losses["muon"]).rename("gain").reset_index()
 
 
 def interval(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean, and its 95 % t interval, of one number a seed (n,)."""
+    """Mean, and its 95 % t interval, of one number per seed (n,)."""
     mean = float(values.mean())
     half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
     return mean, mean - half, mean + half

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 
 def by_budget(rows: pd.DataFrame) -> list[str]:
-    """One table a study: the loss of each width and number of heads, a column a budget."""
+    """One table per study: the loss of each width and number of heads, one column per budget."""
     found = []
     for name, part in rows.groupby("study"):
         cells = part.pivot_table(index=["width", "heads", "params"], columns="tokens", values="loss")
@@ -59,7 +59,7 @@ def by_budget(rows: pd.DataFrame) -> list[str]:
 
 
 def spread(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell and recipe: count, mean and spread, the sd over seeds by the mean; NaN of one seed."""
+    """One row per cell and recipe: count, mean and spread, the sd over seeds by the mean; NaN of one seed."""
     cells = rows.groupby([*CELL, *ARM])["loss"].agg(["count", "mean", "std"]).reset_index()
     return cells.assign(spread=cells["std"] / cells["mean"])
 

@@ -65,7 +65,7 @@ def read_runs(folder: Path) -> pd.DataFrame:
 
 
 def describe(found: dict[str, Transfer]) -> str:
-    """A line a width, and a sentence a parametrisation."""
+    """One line per width, and one sentence per parametrisation."""
     rows = [(name, optimum) for name, transfer in found.items() for optimum in transfer.optima]
     lines = [
         table(

@@ -1,1 +1,1 @@
-"""Does the harness find a truth that is known? Question, commands and answers are in README.md."""
+"""Does the harness find a known truth? Question, commands and answers are in README.md."""

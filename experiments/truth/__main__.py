@@ -1,4 +1,4 @@
-"""`python -m experiments.truth [RUNS]`: what is kept in this folder, made again.
+"""`python -m experiments.truth [RUNS]`: make again what is kept in this folder.
 
 With RUNS (runs/truth after `scaling run study=truth`), runs.csv is written anew first.
 """

@@ -1,4 +1,4 @@
-"""`python -m experiments.truth.facts [TABLE]`: the floor that a sweep finds, and what it hangs on.
+"""`python -m experiments.truth.facts [TABLE]`: the floor that a sweep finds, and what it depends on.
 
 TABLE is runs/truth after `scaling run study=truth`; by default the table that is kept beside this file.
 """
@@ -65,7 +65,7 @@ def read(source: str | Path) -> pd.DataFrame:
 
 
 def best_of_rates(runs: pd.DataFrame) -> pd.DataFrame:
-    """The run of least loss of each size and budget, with a column `edge`: its rate is an end of the grid."""
+    """The run of lowest loss at each size and budget, with `edge`: its rate is at an end of the grid."""
     best = runs.loc[runs.groupby(["params", "tokens"])["loss"].idxmin()].reset_index(drop=True)
     edges = {(cell.params, cell.tokens): cell.edge for cell in best_rates(runs)}
     best["edge"] = [edges[n, d] for n, d in zip(best["params"], best["tokens"], strict=True)]

@@ -92,7 +92,7 @@ def facts_for(source: ZipfFacts, excess: float) -> float:
 
 
 def describe(rows: Sequence[Trained]) -> str:
-    """One line a number of features."""
+    """One line per number of features."""
     return table(
         [
             Column("features", [str(r.features) for r in rows]),

@@ -60,7 +60,7 @@ def evaluate_twice(folder: str) -> list[Twice]:
 
 
 def describe(runs: Sequence[Twice]) -> str:
-    """One line a run."""
+    """One line per run."""
     return table(
         [
             Column("D", [f"{r.tokens:,}" for r in runs]),

@@ -47,7 +47,9 @@ def open_exported(folder: Path, *, device: str = "cpu") -> tuple[Subject, dict[s
         ) from error
     config = json.loads((folder / "config.json").read_text())
     if missing := {"family", "width", "depth", "vocab", "context", "objective", "sizes"} - config.keys():
-        raise ValueError(f"{folder}/config.json: no {min(missing)!r}; it is none of `scaling export`.")
+        raise ValueError(
+            f"{folder}/config.json: no {min(missing)!r}; it was not written by `scaling export`."
+        )
     shape = shape_of(config["family"], config["width"], config["depth"], tuple(config["sizes"].items()))
     model = get_family(config["family"]).make(shape, config["vocab"], config["context"])
     state = load_file(folder / "model.safetensors")

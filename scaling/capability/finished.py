@@ -67,7 +67,7 @@ def open_finished(
     found = load_checkpoint(folder, read_checkpoint)
     if found is None or found[0] != spec.steps:
         raise FileNotFoundError(
-            f"{folder}: no whole checkpoint of step {spec.steps}; its weights are gone. Train it again in "
+            f"{folder}: no intact checkpoint of step {spec.steps}; its weights are gone. Train it again in "
             "another study."
         )
     context, rate = spec.trunk.data.context, spec.trunk.learning_rate

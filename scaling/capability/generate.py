@@ -26,7 +26,7 @@ def generate(
 ) -> list[list[int]]:
     """Continue prompts (n, t), all of one length, by a causal model.
 
-    A decoder's positions end with its context. When it is full, it goes on from its last half alone: its
+    A decoder's positions end with its context. When it is full, it continues from its last half alone: its
     cache cannot be moved. `cached=False` computes everything anew for every token, and gives the same.
 
     Args:
@@ -82,7 +82,7 @@ def fill(model: nn.Module, ids: Tensor, mask: int) -> Tensor:
     """Fill every `mask` in ids (n, t) by a masked model, in each row the one it is surest of first.
 
     Later ones see what was filled in before. Source: the easy-first order of Ghazvininejad et al. 2019
-    (arXiv:1904.09324), one token an iteration and none taken back.
+    (arXiv:1904.09324), one token per iteration and none taken back.
     """
     ids = ids.clone()
     while bool((ids == mask).any()):

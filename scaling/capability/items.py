@@ -52,7 +52,7 @@ def heldout_documents(dataset: Dataset) -> list[str]:
     """The held-out text, a document each, in an order of their content.
 
     Raises:
-        ValueError: for a corpus that is no text.
+        ValueError: for a corpus that is not text.
     """
     texts = read_text(dataset, "heldout").split("\0")
     return sorted((t for t in texts if t), key=lambda t: hashlib.sha256(t.encode()).digest())

@@ -5,7 +5,7 @@
     model = adapt(open_finished("runs/STUDY/TRUNK/RUN").subject)
     found = simple_evaluate(model, tasks=["my_task"], task_manager=TaskManager(include_path="my/tasks"))
 
-Offline with tasks of one's own: TaskManager(include_path=…, include_defaults=False) and HF_HUB_OFFLINE=1.
+Offline with tasks of your own: TaskManager(include_path=…, include_defaults=False) and HF_HUB_OFFLINE=1.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def adapt(subject: Subject) -> Any:
     """
     if subject.objective != "causal":
         raise ValueError(
-            f"lm-eval asks what comes next, and this is a {subject.objective} model. Give a run of a causal "
+            f"lm-eval asks what comes next, but this is a {subject.objective} model. Give a run of a causal "
             "family, or use `scaling evaluate`, whose tasks every family can be asked."
         )
     try:

@@ -1,4 +1,4 @@
-"""Tasks of one's own: a JSONL file of prompts, choices and answers."""
+"""Tasks of your own: a JSONL file of prompts, choices and answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ KEYS = ("prompt", "choices", "answer")
 
 
 def read_own(path: str) -> list[Item]:
-    """Items of a file with a JSON object a line: {"prompt": text, "choices": [text, …], "answer": number}.
+    """Items of a file with one JSON object per line: {"prompt": text, "choices": [text, …], "answer":
+    number}.
 
     The answer is counted from 0. Blank lines are skipped; further keys are left alone.
 

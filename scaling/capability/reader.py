@@ -1,4 +1,4 @@
-"""A copy of a model with one more layer on its features: what every family can be fine-tuned to say."""
+"""A copy of a model with one more layer on its features, so that every family can be fine-tuned."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Task:
         if objective not in OBJECTIVES[self.needs]:
             raise ValueError(
                 f"task {self.name!r} needs {self.needs}, which a {objective} model cannot do: it fills gaps "
-                f"and continues nothing. It can be asked {', '.join(able_to(objective))}."
+                f"and continues no text. It can be asked {', '.join(able_to(objective))}."
             )
 
 
@@ -108,7 +108,7 @@ TASKS: Registry[Task] = Registry(
 
 
 def find_tasks(asked: Sequence[str]) -> list[Task]:
-    """Tasks by name, or of one's own: `path.jsonl`, or `name:path.jsonl`, or labelled, `[name:]kind:source`.
+    """Tasks by name, or of your own: `path.jsonl`, or `name:path.jsonl`, or labelled, `[name:]kind:source`.
 
     Raises:
         ValueError: for an unknown name, or a name given twice.

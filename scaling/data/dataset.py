@@ -27,7 +27,7 @@ class Dataset(ABC):
             fingerprints are not comparable.
         layout: how its rows are to be read.
         token_bytes: (vocab,) bytes of text that an id stands for; 0 for the end of a document, and for all
-            ids of a corpus that is no text. Their sum over a split is its text in bytes, to the byte, which
+            ids of a corpus that is not text. Their sum over a split is its text in bytes, to the byte, which
             makes bits per byte exact.
         facts: what to tell a reader of a report about where it is from; JSON.
         tokenizer: None where ids are not text.
@@ -74,7 +74,7 @@ class Dataset(ABC):
         """Text of `ids`. The end of a document is no text; half a character shows as U+FFFD.
 
         Raises:
-            ValueError: for a corpus that is no text.
+            ValueError: for a corpus that is not text.
         """
         return self._text().decode(ids)
 
@@ -82,7 +82,7 @@ class Dataset(ABC):
         """Ids of `text`, with no end of a document.
 
         Raises:
-            ValueError: for a corpus that is no text.
+            ValueError: for a corpus that is not text.
         """
         return self._text().encode(text)
 

@@ -1,4 +1,4 @@
-"""How a row of raw ids is to be read, and what a model gets of it."""
+"""How a row of raw ids is to be read, and what part of it a model gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The user's own pairs of sentences, such as translations: local TSV and JSONL files, a document a pair."""
+"""The user's own pairs of sentences, such as translations: local TSV and JSONL files, one document per
+pair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token sets of a cache that nobody has opened for long and no finished run was trained on."""
+"""Token sets of a cache that nobody has opened for a long time and no finished run was trained on."""
 
 from __future__ import annotations
 

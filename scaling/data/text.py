@@ -136,7 +136,7 @@ def json_rows(path: str, field: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 row = json.loads(line)
             except ValueError as error:
                 raise ValueError(
-                    f"{where}: not JSON ({error}). A .jsonl file has one JSON object a line."
+                    f"{where}: not JSON ({error}). A .jsonl file has one JSON object per line."
                 ) from error
             if not isinstance(row, dict):
                 raise ValueError(

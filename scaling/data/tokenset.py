@@ -120,7 +120,7 @@ def read_set(folder: Path) -> tuple[TokenSet, dict[str, dict[str, Any]]]:
 
 
 def open_set(folder: Path) -> TokenSet:
-    """Open a finished set after checking every byte of its files, once a process.
+    """Open a finished set after checking every byte of its files, once per process.
 
     Raises:
         FileNotFoundError: when no set was finished here.

@@ -23,7 +23,7 @@ LAYER_BYTES = 68  # a token, unit of width and layer
 LOGIT_BYTES = 16  # a token and entry of the vocabulary: logits, their softmax, its gradient, and one to spare
 CONTEXT_BYTES = 1e9  # a process, before it has allocated anything
 FILLED = 0.9  # of the free memory of a device
-MOST = 4  # models a device: small ones leave it idle between kernels, and each takes a core
+MOST = 4  # models per device: small ones leave it idle between kernels, and each takes a core
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def find_devices(asked: str) -> list[Device]:
 def needed_bytes(trunk: Trunk) -> float:
     """What training a trunk takes of a device, generously.
 
-    Source: Korthikanti et al. 2022 (arXiv:2205.05198), equation 1, 34 bytes a token, unit of width and layer
-    in 16 bits where attention keeps no scores; twice that in float32.
+    Source: Korthikanti et al. 2022 (arXiv:2205.05198), equation 1, 34 bytes per token, unit of width and
+    layer in 16 bits where attention keeps no scores; twice that in float32.
     """
     spec = trunk.spec
     tokens = spec.microbatch * spec.data.context
@@ -72,8 +72,8 @@ class Share:
 def share_machine(plan: Plan, found: Sequence[Device] | None = None) -> Share:
     """Decide how many trunks train at a time, where, and on how many threads each. Once: memory changes.
 
-    What was asked; else, on a CPU, one trunk a core with one thread where models are small. Two processes of
-    one thread gave 1.2 to 1.4 times the tokens of one process of two at widths 16 to 120, and a process of
+    What was asked; else, on a CPU, one trunk per core with one thread where models are small. Two processes
+    of one thread gave 1.2 to 1.4 times the tokens of one process of two at widths 16 to 120, and a process of
     two threads comes to a standstill as soon as anything else wants a core. A GPU gets as many as fit beside
     each other, `MOST` at most; that number has not been measured. The emptiest device comes first.
     """

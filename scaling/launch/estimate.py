@@ -1,4 +1,4 @@
-"""What a plan takes on this machine, beyond what is trained already."""
+"""What a plan takes on this machine, not counting what is already trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training tells, told on to W&B: one W&B run a trunk and one a run, grouped by study."""
+"""Passes what training tells on to W&B: one W&B run per trunk and one per run, grouped by study."""
 
 from __future__ import annotations
 

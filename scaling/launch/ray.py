@@ -1,4 +1,4 @@
-"""Trunks as Ray tasks, on a cluster that is there or one of this machine alone.
+"""Trunks as Ray tasks, on an existing cluster or on one of this machine alone.
 
 A worker that dies takes its own task along and no other's result; it is started again from the last
 checkpoint.

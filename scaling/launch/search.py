@@ -1,4 +1,4 @@
-"""`hydra/sweeper=optuna`: search for the recipe that gives the least loss, of one model on one budget.
+"""`hydra/sweeper=optuna`: search for the recipe with the lowest loss, for one model and one budget.
 
 A trial is an ordinary run of the study. What was tried stands in `trials.json`, what came of it in the
 records, so a search that was interrupted goes on where it was, and one that is asked for more trials adds
@@ -64,7 +64,7 @@ def read_settings(plan: Plan) -> Search:
         names = ", ".join(f"hydra.sweeper.{name}" for name in sorted(unknown))
         raise ValueError(f"{names}: not a setting of a search; there are n_trials, n_jobs, seed and params.")
     if plan.config.max_flops is not None:
-        raise ValueError("max_flops: a search is bounded by hydra.sweeper.n_trials; take max_flops back.")
+        raise ValueError("max_flops: a search is bounded by hydra.sweeper.n_trials; remove max_flops.")
     if plan.config.tasks:
         raise ValueError("tasks: a search looks at losses; measure its best run with scaling evaluate.")
     return Search(**settings)
@@ -97,7 +97,7 @@ class SearchResult:
 
     @property
     def best(self) -> Trial | None:
-        """The trial of least loss."""
+        """The trial of lowest loss."""
         done = [trial for trial in self.trials if trial.record is not None and trial.record.loss is not None]
         return min(done, key=lambda trial: trial.loss, default=None)
 

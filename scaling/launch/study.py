@@ -111,7 +111,7 @@ def run_study(
         ValueError: for an unknown task, a `max_flops` that pays for no trunk, a folder that is not trusted.
         ChangedError: where other code or arithmetic has begun trunks, and `on_change` is refuse.
         OSError: when the runs folder cannot be written.
-        Stopped: when a signal asked to stop; everything is saved, and the same plan goes on from there.
+        Stopped: when a signal asked to stop; everything is saved, and the same plan continues from there.
     """
     begin = time.monotonic()
     observer = observer or StudyObserver()

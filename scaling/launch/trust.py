@@ -1,4 +1,4 @@
-"""Whose commands are run: those of the person at the keyboard, never those that came with a folder.
+"""Whose commands are run: those of the person at the keyboard, never any that came with a folder.
 
 A command stands in the study file or on the command line, and nowhere else is one read. But a command goes
 on from the files in its folder, and a folder that somebody else has filled may hold checkpoints that run code

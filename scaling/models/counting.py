@@ -222,7 +222,7 @@ def _recurrent(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.RNNBase]]:
 class AllSteps(nn.Module):
     """Stands in for a recurrent layer where it is only counted: each matrix times every token at once.
 
-    PyTorch's meta kernel goes step by step, at 9 ms a step; a test holds this to it.
+    PyTorch's meta kernel goes step by step, at 9 ms per step; a test holds this to it.
     """
 
     def __init__(self, layer: nn.RNNBase) -> None:

@@ -35,17 +35,17 @@ class Family:
     Args:
         name: as in `model.family=NAME`.
         objective: what it is trained for: causal, masked, seq2seq, or one that was registered.
-        build: (shape, vocab, context) → a module that maps ids (batch, tokens) to logits
-            (batch, tokens, vocab). It works on the meta device, and draws its weights from PyTorch's
-            generator. Where the module has `features(ids)` and a linear `head` without bias, the loss is
-            fused with the output layer; where it has `auxiliary_loss()`, that is added for each token.
+        build: (shape, vocab, context) → a module that maps ids (batch, tokens) to logits (batch, tokens,
+            vocab). It works on the meta device, and draws its weights from PyTorch's generator. If the module
+            has `features(ids)` and a linear `head` without bias, the loss is fused with the output layer; if
+            it has `auxiliary_loss()`, that is added for each token.
         ladder: shapes from small to large; `model.params` chooses the nearest. A pair is width and depth.
-        counts: a closed form, held to the built model before anything trains; without one, the built model
-            is counted.
+        counts: a closed form, checked against the built model before anything trains; without one, the built
+            model is counted.
         sizes: dimensions beside width and depth, with their defaults: `{"experts": 4}` gives
             `model.experts=8`, and `shape.experts` in `build`. A tuple lists what is allowed, the default
             first.
-        options: likewise, of ablations: at their default they are no part of an id.
+        options: the same for ablations, which at their defaults are not part of an id.
 
     >>> import scaling, torch
     >>> def build(shape, vocab, context):
@@ -179,7 +179,7 @@ class Family:
 
 
 def has_cache(model: nn.Module) -> bool:
-    """Whether a model goes on from a state: by `extend`, which is another thing of PyTorch's containers."""
+    """Whether a model continues from a state: by `extend`, which is another thing of PyTorch's containers."""
     return hasattr(model, "extend") and not isinstance(model, nn.Sequential | nn.ModuleList)
 
 

@@ -108,7 +108,7 @@ def expert_width(shape: Shape) -> int:
     """Hidden width of one expert.
 
     Raises:
-        ValueError: for more experts a token than there are, or none.
+        ValueError: for more experts per token than there are, or none.
     """
     experts, top_k, shared = shape.get("experts", 8), shape.get("top_k", 2), shape.get("shared", 1)
     if not 1 <= top_k <= experts or shared < 0:

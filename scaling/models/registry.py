@@ -35,7 +35,7 @@ def shape_of(family: str, width: int, depth: int, sizes: Iterable[tuple[str, Siz
 
 
 def check_counts(family: str, shape: Shape, vocab: int, context: int) -> None:
-    """Hold the closed form of a family to the built model, once a process; see `Family.check_counts`."""
+    """Hold the closed form of a family to the built model, once per process; see `Family.check_counts`."""
     _check(get_family(family), shape, vocab, context)
 
 

@@ -11,7 +11,7 @@ Role = Literal["embedding", "vector", "hidden", "residual", "output"]  # of a pa
 
 @dataclass(frozen=True, init=False)
 class Shape:
-    """Width, depth, and the sizes that a family has beside them, by name.
+    """Width, depth, and any further sizes of a family, by name.
 
     >>> shape = Shape(64, 2, experts=8)
     >>> shape.experts, str(shape)

@@ -111,9 +111,9 @@ class TiedHead(Linear):
 
 
 def counts(shape: Shape, vocab: int, context: int, extra: int = 0) -> Counts:
-    """Closed form, held to the built model and to PyTorch's counter by a test.
+    """Closed form, checked against the built model and to PyTorch's counter by a test.
 
-    By default params = 12 depth width² + (2 depth + 1) width. Forward FLOPs a token: two a weight of every
+    By default params = 12 depth width² + (2 depth + 1) width. Forward FLOPs per token: two a weight of every
     matrix product, and 4 depth context width for attention over the whole context.
     Source: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1; the output layer and the full attention
     term are added as in Porian et al. 2024 (arXiv:2406.19146).

@@ -1,4 +1,4 @@
-"""How an optimizer's rate, decay and epsilon and the initial weights go with width and depth."""
+"""How an optimizer's rate, decay and epsilon and the initial weights scale with width and depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a finished run can do: one small file a score, beside its record, which is never rewritten.
+"""What a finished run can do: one small file per score, beside its record, which is never rewritten.
 
     runs/<study>/<trunk>/<run>/evaluations/<name>-<digest>.json
 

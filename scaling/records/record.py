@@ -1,4 +1,4 @@
-"""What was measured: one record a run, and what a folder of records holds.
+"""What was measured: one record per run, and what a folder of records holds.
 
 A record is written once and carries the sha256 of its own content. Reading never trusts a file: a record
 whose hash, schema or fields are wrong is reported as damaged and enters nothing. Needs neither PyTorch nor
@@ -55,27 +55,27 @@ class RunRecord:
     params_total: int | None  # [parameters] all of them (Hoffmann)
     tokens: int  # [tokens] D, training tokens seen, repeats included
     tokens_unique: int | None  # [tokens] U, distinct training tokens seen
-    epochs: float | None  # tokens over the tokens that the corpus can serve
+    epochs: float | None  # tokens, divided by the tokens that the corpus can serve
     flops: float  # [FLOP] C, 3 × counted forward, multiply-add = 2, as if trained on its own
     flops_6nd: float  # [FLOP] 6 × params × tokens
     loss: float | None  # [nats/token] L, held-out, per predicted token
     loss_se: float | None  # [nats/token] standard error of loss, between stretches of the held-out set
-    bits_per_byte: float | None  # [bits/byte] held-out loss that compares across tokenizers
+    bits_per_byte: float | None  # [bits/byte] held-out loss that is comparable across tokenizers
     learning_rate: float | None  # peak learning rate
     batch_tokens: int | None  # [tokens] batch size
     steps: int | None  # [steps] optimizer steps
     schedule: str  # learning-rate schedule
-    cooldown_steps: int | None  # [steps] length of the cooldown at its end
+    cooldown_steps: int | None  # [steps] length of the cooldown at the end
     seed: int | None  # seed of the initial weights and of the order of the data
     data: str  # name of the corpus
     data_fingerprint: str  # hash of text, split and tokenizer; runs that differ in it never share a fit
     vocab: int | None  # [tokens] size of the vocabulary
     context: int | None  # [tokens] length of a sequence
-    device: str  # where it was trained
+    device: str  # device that it was trained on
     precision: str  # arithmetic of its matrix products
     threads: int | None  # CPU threads
     seconds: float | None  # [s] wall-clock time of the steps that only this run needed
-    attempts: int  # how often it was started
+    attempts: int  # how often the run was started
     started: str  # when its first attempt began (ISO 8601, UTC)
     finished: str  # when the record was written
     params_encoder: int | None = None  # [parameters] of params, where a family has two sides (Ghorbani)
@@ -104,7 +104,7 @@ class RunRecord:
 
 
 def encode_record(record: RunRecord) -> bytes:
-    """The bytes of `record.json`: a line a field, and at the end the sha256 of its content."""
+    """The bytes of `record.json`: one line per field, and at the end the sha256 of its content."""
     return seal({"schema": SCHEMA, **asdict(record)})
 
 

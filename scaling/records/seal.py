@@ -22,7 +22,7 @@ def canonical_json(value: Any) -> bytes:
 
 
 def seal(body: dict[str, Any]) -> bytes:
-    """A line a field, and at the end the sha256 of their own canonical form.
+    """One line per field, and at the end the sha256 of their own canonical form.
 
     Without its line breaks and the blank after each the file *is* the canonical form (no JSON string holds a
     raw line break), so that a reader checks the hash without serialising again.

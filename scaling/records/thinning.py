@@ -1,4 +1,4 @@
-"""Which training rows a person is shown: a few a second, and enough of every run to draw it."""
+"""Which training rows a person is shown: a few per second, and enough of every run to draw it."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class Tracker:
             if self._wandb is not None:  # here, where it holds up nothing, and not as the process ends
                 self._wandb.teardown()
         except Exception as error:
-            logger.debug("W&B: did not end in order: %s: %s", type(error).__name__, error)
+            logger.debug("W&B: did not shut down cleanly: %s: %s", type(error).__name__, error)
 
     @property
     def wandb(self) -> Any:

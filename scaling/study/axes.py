@@ -1,4 +1,4 @@
-"""What a search may vary: one axis a swept key, in Hydra's own words for sweeps."""
+"""What a search may vary: one axis per swept key, in Hydra's own words for sweeps."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def run_roots(
 
 
 def code_versions(roots: Mapping[str, str]) -> dict[str, str]:
-    """Return what an attempt and a record say of their code: a line a part, and `code`, the digest of all."""
+    """Return what attempts and records say of their code: a line per part, and `code`, the digest of all."""
     parts = {f"{CODE}{part}": f"{root} {digest_of(root) or 'unknown'}" for part, root in roots.items()}
     lines = "\n".join(f"{part} {parts[part]}" for part in sorted(parts))
     return {"code": hashlib.sha256(lines.encode()).hexdigest()[:DIGITS], **parts}

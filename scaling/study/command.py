@@ -44,7 +44,7 @@ MEANINGS = {
     "steps": "D / batch_tokens",
     "batch_tokens": "sequences x context",
     "learning_rate": "training.learning_rate, or the rule of the family in rates",
-    "warmup_steps": "training.warmup_steps, one token a parameter at most where N is known",
+    "warmup_steps": "training.warmup_steps, one token per parameter at most where N is known",
     "cooldown_steps": "training.cooldown x steps",
     "seed": "seed",
     "folder": "the run's own folder: the same after a restart",
@@ -251,7 +251,7 @@ def _check(config: RunConfig) -> None:
             "trainer.fields={loss: val_loss, steps: step}."
         )
     if config.tasks:
-        raise ValueError("tasks: a model that a command has trained cannot be asked here; take tasks back.")
+        raise ValueError("tasks: a model that a command trained cannot be evaluated here; remove tasks.")
     if config.training.parallel.value != "none":
         raise ValueError(
             "training.parallel: a command starts its own processes, e.g. trainer.command='torchrun …'."

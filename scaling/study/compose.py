@@ -347,7 +347,7 @@ def _split(overrides: Sequence[str], sources: Sources) -> _Sweep:
     if sweeper["_target_"] != GRID:
         raise PlanError(
             f"hydra/sweeper: {sweeper['_target_']} is not used here. There are hydra/sweeper=grid, which is "
-            "the default and takes comma lists, and hydra/sweeper=optuna, which searches."
+            "the default and takes comma-separated lists, and hydra/sweeper=optuna, which searches."
         )
     _check_grid(sweeper, final)
     (batch,) = BasicSweeper.split_arguments(everything, None)
@@ -541,7 +541,7 @@ def complete(line: str) -> list[str]:
 
 
 class Composer:
-    """Composes each choice of config groups once, and each section's settings once: 30 ms a job become 0.1.
+    """Composes each choice of config groups once, and each section's settings once: 30 ms per job become 0.1.
 
     To be used while Hydra is initialised. A section is one field of `RunConfig`, e.g. `training`. Unless
     something refers to elsewhere (`${seed}`), what a job sets in one says nothing about another.

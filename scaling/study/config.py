@@ -96,23 +96,23 @@ class Tracking(Enum):
 
 @dataclass
 class ModelConfig:
-    """One member of a family: by size, or by shape; null is the family's own default of anything else."""
+    """One member of a family, by size or by shape; null stands for the family's own default."""
 
     family: str = "decoder"  # which family of models
     params: float | None = None  # [parameters] wanted size N, non-embedding; the nearest shape is taken
-    width: int | None = None  # in place of params: the shape itself, with depth
+    width: int | None = None  # instead of params: the shape itself, together with depth
     depth: int | None = None  # number of blocks or layers
-    norm: Norm | None = None  # of decoder, masked and moe, as all down to tied: normalisation (null: layer)
+    norm: Norm | None = None  # normalisation (null: layer); this to tied: of decoder, masked and moe
     mlp: Mlp | None = None  # activation of the feed-forward part (null: gelu)
-    mlp_ratio: float | None = None  # hidden width of the feed-forward part over the width (null: 4)
+    mlp_ratio: float | None = None  # hidden width of the feed-forward part, divided by the width (null: 4)
     heads: int | None = None  # query heads (null: about eight, each at least 8 wide)
-    head_width: int | None = None  # in place of heads: about how wide each is
+    head_width: int | None = None  # instead of heads: about how wide each head is
     kv_heads: int | None = None  # key and value heads, each shared by a group of query heads (null: heads)
     qk_norm: bool | None = None  # whether queries and keys are normalised (null: false)
     positions: Positions | None = None  # how positions enter (null: rotary)
     shift: bool | None = None  # token shift: half of what attention reads is the token before (null: false)
     tied: bool | None = None  # whether one matrix is embedding and output layer (null: false)
-    experts: int | None = None  # of moe: experts a layer (null: 8)
+    experts: int | None = None  # of moe: experts per layer (null: 8)
     top_k: int | None = None  # of moe: experts that a token is sent to (null: 2)
     shared: int | None = None  # of moe: experts that every token goes through (null: 1)
     balance: float | None = None  # of moe: weight of the load-balance loss (null: 0.01)
@@ -143,13 +143,13 @@ class ModelConfig:
 
 @dataclass
 class CorpusConfig:
-    """A corpus beside the main one, in its tokens: a held-out set, or a domain of a mixture."""
+    """A further corpus, in the tokens of the main one: a held-out set, or a domain of a mixture."""
 
     corpus: str = "text"  # as data.corpus
     paths: list[str] = field(default_factory=list)  # as data.paths
     field: str = "text"  # as data.field
     limit_bytes: float | None = None  # [bytes] as data.limit_bytes
-    heldout_fraction: float = 0.02  # part of a domain that is held out; a held-out set is held out whole
+    heldout_fraction: float = 0.02  # fraction of a domain that is held out; a held-out set is held out whole
     subset: str | None = None  # as data.subset
     split: str = "train"  # as data.split
     revision: str | None = None  # as data.revision
@@ -167,8 +167,8 @@ class CorpusConfig:
 class DomainConfig(CorpusConfig):
     """One corpus of a mixture."""
 
-    weight: float = 1.0  # its share of the rows, relative to the other domains' weights
-    max_epochs: float | None = None  # passes over it at most; the others then take its share
+    weight: float = 1.0  # its share of the rows, relative to the weights of the other domains
+    max_epochs: float | None = None  # most passes over it; after that, the others take its share
 
     def __post_init__(self) -> None:
         _positive("data.mixture", self, ("weight", "max_epochs"))
@@ -184,13 +184,13 @@ class DataConfig:
     paths: list[str] = field(default_factory=list)  # files, globs, a folder or the name of a hub data set
     field: str = "text"  # column of .jsonl, .parquet and hub data that holds the text
     limit_bytes: float | None = None  # [bytes] use an unbiased subset of that much text
-    heldout_fraction: float = 0.02  # part of the documents that is held out
+    heldout_fraction: float = 0.02  # fraction of the documents that is held out
     subset: str | None = None  # configuration of a hub data set
     split: str = "train"  # split of a hub data set
     revision: str | None = None  # revision of a hub data set
     train_tokens: float | None = None  # [tokens] train on that many distinct tokens, repeated as needed
     settings: dict[str, float] = dataclasses.field(default_factory=dict)  # parameters of a generated corpus
-    # more sets to evaluate on, by name: each gives a column loss_NAME
+    # further sets to evaluate on, by name: each gives a column loss_NAME
     heldout: dict[str, CorpusConfig] = dataclasses.field(default_factory=dict)
     # domains of data=mixture, by name
     mixture: dict[str, DomainConfig] = dataclasses.field(default_factory=dict)
@@ -222,18 +222,18 @@ class DataConfig:
 
 @dataclass
 class BudgetConfig:
-    """How long to train: exactly one of three, each a number or a list. One run a number."""
+    """How long to train: exactly one of the three, each a number or a list. One run per number."""
 
     tokens: Any = None  # [tokens] D: a number or a list
     tokens_per_param: Any = None  # [tokens/parameter] D / N: a number or a list
-    compute: Any = None  # [FLOP] C as counted: a number or a list
+    compute: Any = None  # [FLOP] C, as counted here: a number or a list
 
     def __post_init__(self) -> None:
         given = {key: value for key, value in vars(self).items() if value is not None}
         if len(given) != 1:
             raise ValueError(
                 f"budget: give exactly one of tokens, tokens_per_param, compute; got {given or 'none'}.\n"
-                "On the command line, remove one with e.g. budget.compute=null."
+                "On the command line, budget.tokens=null unsets what a study sets."
             )
         self.amounts()
 
@@ -260,7 +260,7 @@ class BudgetConfig:
 class TauRule:
     """The best tau as a power law of tokens per parameter, for `training.tau=rule`."""
 
-    tau: float = 7.3  # tau at one token a parameter, from experiments/decay
+    tau: float = 7.3  # tau at one token per parameter, from experiments/decay
     exponent: float = -0.527  # exponent of D / N, from Bergsma et al. 2025 (arXiv:2505.13738)
 
     def __post_init__(self) -> None:
@@ -280,7 +280,7 @@ class BatchRule:
 
 @dataclass
 class OptimizerConfig:
-    """One optimizer by name; what all share, such as rate and weight decay, is in `training`."""
+    """One optimizer, by name; what all of them share, such as rate and weight decay, is in `training`."""
 
     name: str = "adamw"  # which optimizer; optimizer=NAME chooses it with its settings
     settings: dict[str, float] = field(default_factory=dict)  # settings that only this optimizer has
@@ -288,7 +288,7 @@ class OptimizerConfig:
 
 @dataclass
 class TrainingConfig:
-    """The recipe. Null learning_rate follows the rule in `rates` for family and optimizer."""
+    """The recipe. If learning_rate is null, it follows the rule in `rates` for family and optimizer."""
 
     # causal, masked or seq2seq (null: the family's, which is the only legal one)
     objective: str | None = None
@@ -301,26 +301,26 @@ class TrainingConfig:
     sequences: Any = 8  # [sequences] batch size: a number, or auto (from the budget, by batch_rule)
     # the rule of sequences=auto
     batch_rule: BatchRule = field(default_factory=BatchRule)
-    # [[tokens seen, sequences from there on], …]: larger batches along the trunk
+    # [[tokens seen, sequences from then on], …]: larger batches along the trunk
     batch_ramp: Any = None
-    microbatch: float | None = None  # [sequences] computed at once; below a batch, gradients accumulate
+    microbatch: float | None = None  # [sequences] computed at once; if below a batch, gradients add up
     learning_rate: float | None = None  # peak learning rate (null: by the rule in rates)
     weight_decay: float = 0.1  # weight decay, multiplied by the learning rate as in AdamW
-    # in place of weight_decay: tau = 1 / (rate × decay × steps), a number, or rule (by tau_rule)
+    # instead of weight_decay: tau = 1 / (rate × decay × steps), a number, or rule (by tau_rule)
     tau: Any = None
     # the rule of tau=rule
     tau_rule: TauRule = field(default_factory=TauRule)
     beta1: float = 0.9  # decay of the first moment
     beta2: float = 0.95  # decay of the second moment
     clip: float = 1.0  # norm at which gradients are clipped
-    warmup_steps: float = 32  # [steps] linear warm-up; at most one token a parameter
-    warmup_tokens: float | None = None  # [tokens] in place of warmup_steps, and exactly that many
+    warmup_steps: float = 32  # [steps] linear warm-up; at most one token per parameter
+    warmup_tokens: float | None = None  # [tokens] instead of warmup_steps, and exactly that many
     # trunk, cosine, linear, inverse_sqrt, power, or one that an extension registers
     schedule: str = "trunk"
     schedule_settings: dict[str, float] = field(default_factory=dict)  # settings that only this schedule has
-    cooldown: float = 0.2  # part of a run's steps that cool down, where the schedule needs no budget
+    cooldown: float = 0.2  # fraction of a run's steps that cool down, if the schedule needs no budget
     cooldown_shape: str = "sqrt"  # sqrt, linear or cosine
-    cooldown_floor: float = 0.0  # share of the rate at the branch that is left at the end
+    cooldown_floor: float = 0.0  # fraction of the rate at the branch that is left at the end
     precision: Precision = Precision.auto  # arithmetic of matrix products (auto: by device and size)
     compile: bool | None = None  # whether steps go through torch.compile (null: where it pays)
     device: str = "auto"  # cpu, cuda, cuda:1, … (auto: a GPU where there is one)
@@ -399,20 +399,24 @@ class TrainerConfig:
     command: str | None = None  # the command, a template: python train.py --max_iters={steps} …
     # file that it writes into {folder}: .json, .jsonl (last line) or .csv (last row)
     result: str = "result.json"
-    # what the result calls what: loss: val_loss, params: n_params, …
+    # our names and the result's: loss: val_loss, params: n_params, …
     fields: dict[str, str] = field(default_factory=dict)
     params: str | None = None  # N: a formula, 12*depth*width**2, or model.py:build
     flops: str | None = None  # formula for the training FLOPs of a run (null: 6 N D)
     names: dict[str, Any] = field(default_factory=dict)  # more names for the command: numbers or text
-    formulas: dict[str, str] = field(default_factory=dict)  # more names by arithmetic: heads: width/64
+    formulas: dict[str, str] = field(
+        default_factory=dict
+    )  # more names, computed by arithmetic: heads: width/64
     # shapes to choose from: [{width: 64, depth: 2, heads: 4}, …]
     ladder: list[Any] = field(default_factory=list)
-    # whether one command trains a trunk: {steps} is a list, and the result has a row for each
+    # whether one command trains a whole trunk: {steps} is a list, the result has a row for each
     branches: bool = False
     checkpoint: str | None = None  # file or pattern in {folder} that shows that there is a checkpoint
     resume: str | None = None  # arguments to add where there is a checkpoint, e.g. --init_from=resume
     timeout: float | None = None  # [s] time limit of one attempt
-    environment: list[str] = field(default_factory=list)  # secrets that it may see: WANDB_API_KEY, HF_TOKEN
+    environment: list[str] = field(
+        default_factory=list
+    )  # secrets that the command may see: WANDB_API_KEY, HF_TOKEN
 
     def __post_init__(self) -> None:
         _positive("trainer", self, ("timeout",))
@@ -455,12 +459,14 @@ class RunConfig:
     rates: dict[str, RateRule] = field(default_factory=dict)
     runs: str = "runs"  # folder of all studies
     cache: str = "~/.cache/scaling"  # folder of tokenised corpora
-    workers: int | None = None  # trunks at a time (null: one a core for small models, one a GPU)
+    workers: int | None = None  # trunks at a time (null: one per core for small models, one per GPU)
     reuse: bool = True  # whether finished runs and trunks of other studies below `runs` are reused
     max_flops: float | None = None  # [FLOP] limit of a study: the cheapest trunks that fit are trained
     max_hours: float | None = None  # [h] limit of one command, which then saves and stops
-    tasks: list[str] = field(default_factory=list)  # capabilities to measure on every finished run
-    extensions: list[str] = field(default_factory=list)  # files that register what is used: [./my_model.py]
+    tasks: list[str] = field(default_factory=list)  # tasks to measure on every finished run
+    extensions: list[str] = field(
+        default_factory=list
+    )  # files that register what the study uses: [./my_model.py]
     tracking: Tracking = Tracking.auto  # W&B or TensorBoard; auto is W&B as WANDB_MODE says
     project: str | None = None  # W&B project (null: WANDB_PROJECT, else `scaling`)
     entity: str | None = None  # W&B entity (null: WANDB_ENTITY, else your own)

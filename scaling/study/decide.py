@@ -139,8 +139,8 @@ def _check_recipe(config: RunConfig) -> None:
             )
     if training.tau is not None and not optimizer.decoupled:
         raise ValueError(
-            f"training.tau: the decay of optimizer {name!r} passes through its momentum, so that the weights "
-            "are no average over a time tau. Give training.weight_decay."
+            f"training.tau: the decay of optimizer {name!r} passes through its momentum, so the weights are "
+            "not an average over a time tau. Give training.weight_decay."
         )
 
 
@@ -295,7 +295,7 @@ def _run(config: RunConfig, model: _Model, spec: TrunkSpec, steps: int) -> RunSp
 
 
 def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
-    """Warm-up no longer than one token a parameter.
+    """Warm-up no longer than one token per parameter.
 
     A long fixed warm-up is one of the causes of Kaplan's exponent. Source: Porian et al. 2024
     (arXiv:2406.19146), section 3.2.

@@ -58,7 +58,8 @@ def evaluate(text: str, values: Mapping[str, Any]) -> float:
     """Return the value of an expression, a finite number.
 
     Raises:
-        ExpressionError: for what is no arithmetic, a name that `values` lacks or that is no number, and for a
+        ExpressionError: for what is no arithmetic, a name that `values` lacks or that is not a number, and
+        for a
             value that is not finite.
     """
     tree = _parse(text)
@@ -89,7 +90,7 @@ def _parse(text: str) -> ast.expr:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         if isinstance(error, ExpressionError):
             raise
-        raise ExpressionError(f"{text!r} is no arithmetic: {getattr(error, 'msg', error)}.") from error
+        raise ExpressionError(f"{text!r} is not arithmetic: {getattr(error, 'msg', error)}.") from error
     return tree
 
 
@@ -130,7 +131,7 @@ def _value(node: ast.expr, values: Mapping[str, Any], text: str) -> float:
             raise ExpressionError(f"{text!r}: {unknown_name(node.id, values)}.")
         found = values[node.id]
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise ExpressionError(f"{text!r}: {node.id} is {found!r}, which is no number.")
+            raise ExpressionError(f"{text!r}: {node.id} is {found!r}, which is not a number.")
         return float(found)
     assert isinstance(node, ast.Constant)
     return float(node.value)  # type: ignore[arg-type]

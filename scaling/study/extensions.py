@@ -189,7 +189,7 @@ def _load_installed() -> None:
         except Exception as error:
             where = f"{entry.dist.name if entry.dist else 'a package'}, which is installed"
             raise ValueError(
-                f"extension {entry.value} of {where}: {type(error).__name__}: {error}. Mend or uninstall it."
+                f"extension {entry.value} of {where}: {type(error).__name__}: {error}. Fix or uninstall it."
             ) from error
         _remember("", entry.module)
     _installed = True

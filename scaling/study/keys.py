@@ -142,7 +142,7 @@ def _of_dict(kind: Any) -> Any:
 
 
 def _inside(kind: Any, name: str) -> Any:
-    """What a key inside of a value of this kind holds; None where there is no such key."""
+    """What a key inside a value of this kind holds; None where there is no such key."""
     if isinstance(kind, type) and is_dataclass(kind):
         return dict(_fields(kind)).get(name)
     if typing.get_origin(kind) is list and name.isdigit():

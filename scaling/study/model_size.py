@@ -57,7 +57,7 @@ def count_model(text: str, known: Mapping[str, Any]) -> int:
     needed = [n for n, p in parameters.items() if p.default is p.empty and p.kind not in several]
     missing = [name for name in needed if name not in known]
     if "vocab" not in parameters or missing:
-        what = f"{missing[0]!r} is no name of a run" if missing else "it has no parameter 'vocab'"
+        what = f"{missing[0]!r} is not a name of a run" if missing else "it has no parameter 'vocab'"
         raise ValueError(
             f"trainer.params: {text}: {what}. The function is called with the names of a run that it has "
             f"parameters for, vocab among them; there are {', '.join(sorted(known))}."

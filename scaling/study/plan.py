@@ -215,8 +215,8 @@ def _refuse_alike(trunks: Mapping[Overrides, list[Trunk]]) -> None:
                     " ".join(o for o in x if o not in {*other} & {*overrides}) for x in (other, overrides)
                 )
                 raise PlanError(
-                    f"trainer.command: it is told the same for {one} and for {two}, so both would be one "
-                    "run. Use the name of what differs, e.g. {seed}; scaling plan --names lists all."
+                    f"trainer.command: it receives the same values for {one} and for {two}, so both would be "
+                    "one run. Use the name of what differs, e.g. {seed}; scaling plan --names lists all."
                 )
 
 
@@ -251,7 +251,7 @@ def _check_alike(jobs: Sequence[Job]) -> None:
         found = list(dict.fromkeys(str(attrgetter(key)(job.config)) for job in jobs))
         if len(found) > 1:
             raise PlanError(
-                f"{key}: one value a study; study {jobs[0].config.name} got {', '.join(found)}. Run the "
+                f"{key}: one value per study; study {jobs[0].config.name} got {', '.join(found)}. Run the "
                 f"command for each, or give the jobs names: 'name={jobs[0].config.name}-${{{key}}}'."
             )
 

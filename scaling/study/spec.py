@@ -55,7 +55,7 @@ class TrunkSpec:
     parametrisation: str = "standard"
     loss: str = "cross_entropy"  # trained on; the held-out loss is always cross-entropy
     compile: bool | None = None  # steps by torch.compile, as asked: None is resolved where it trains
-    origin: str = ""  # run whose state it goes on from; none: fresh weights
+    origin: str = ""  # run whose state it continues from; none: fresh weights
     start: int = 0  # its first step then, counted in its own batches
     optimizer: str = "adamw"
     optimizer_settings: Settings = ()  # all of them, sorted by name

@@ -26,7 +26,7 @@ def tau_drifts(plan: Plan) -> list[str]:
     low, high = min(map(min, drifts)), max(map(max, drifts))
     return [
         f"tau = 1 / (rate × decay × steps) drifts {max(max(t) / min(t) for t in drifts):.3g}-fold along the "
-        f"budgets of a model, from {low:.2g} to {high:.2g}: their weights average over other shares of "
-        "a run, so the D axis also measures how well the decay suits each budget. training.tau=rule gives "
+        f"budgets of a model, from {low:.2g} to {high:.2g}: their weights average over different fractions "
+        "of a run, so the D axis also measures how well the decay suits each budget. training.tau=rule gives "
         "every budget its own decay, and a trunk of its own."
     ]

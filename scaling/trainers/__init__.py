@@ -1,1 +1,1 @@
-"""Whoever executes a run besides the built-in loop: any command, or a program that writes its own records."""
+"""What executes a run besides the built-in loop: any command, or a program that writes its own records."""

@@ -1,8 +1,8 @@
 """Train by a command of the user's: start it, keep what it prints, wait, and take its result as a record.
 
-The command is started again until it ends well, in the same folder, where it goes on from what it has saved.
-A record is committed once, and only from its result. A command that was killed or timed out, or whose result
-is not one, leaves a note with the end of what it printed.
+The command is started again until it ends well, in the same folder, where it continues from what it has
+saved. A record is committed once, and only from its result. A command that was killed or timed out, or whose
+result is not one, leaves a note with the end of what it printed.
 """
 
 from __future__ import annotations
@@ -282,7 +282,7 @@ class _Attempt:
                 "N is not known: give trainer.params, a formula, or trainer.fields.params=THEIRS"
             )
         if params < 1 or params != round(params):
-            raise ResultError(f"{dict(self.spec.reads).get('params')} is {params:g}, which is no count")
+            raise ResultError(f"{dict(self.spec.reads).get('params')} is {params:g}, which is not a count")
         tokens = round(row.get("tokens", run.tokens))
         if not _near(tokens, run.tokens):
             raise ResultError(f"it has seen {tokens:,} tokens of a budget of {run.tokens:,}")

@@ -71,14 +71,14 @@ def open_run(
         ...         run.log(tokens=4096, train_loss=5.1)
         ...         run.finish(loss=4.2, loss_se=0.01)
 
-    The same call opens the same run: a program that was killed goes on in it, and one whose run is finished
-    reads so in `run.done`. Everything by which runs differ belongs into the call.
+    The same call opens the same run: a program that was killed continues it, and `run.done` tells a program
+    that its run is finished. Everything in which runs differ belongs in the call.
 
     Args:
         folder: of the study, e.g. runs/mine; `scaling fit runs/mine` reads it.
-        arm: what is compared: runs of one arm that differ in N, D and seed only share a law.
+        arm: what is compared: runs of one arm that differ only in N, D and seed share a law.
         params: non-embedding parameters (Kaplan); `params_total` may be given beside them.
-        tokens: training tokens planned. Needed where runs differ in their budget only.
+        tokens: training tokens planned. Needed where runs differ only in their budget.
         question: what the study asks, for its report.
         settings: anything else that tells this run from others: `learning_rate`, `optimizer`, `width`, …
 
@@ -94,7 +94,7 @@ def open_run(
 
 
 class OpenRun:
-    """A run that a program of one's own trains. Made by `open_run`.
+    """A run that your own program trains. Made by `open_run`.
 
     Attributes:
         id: of the run.
@@ -172,20 +172,20 @@ class OpenRun:
             self._held.close()
 
     def close(self) -> None:
-        """Let go of the run, finished or not: for programs that cannot use `with`."""
+        """Release the run, finished or not: for programs that cannot use `with`."""
         self._held.close()
 
     def log(self, *, tokens: float, step: int | None = None, **values: Any) -> None:
         """Write one line of the learning curve: `train_loss`, the held-out `loss`, `learning_rate`, …
 
-        A program that goes on from a checkpoint logs again what it had logged after it: those lines are
-        replaced. In a run that is done already nothing is written.
+        A program that continues from a checkpoint logs again what it had logged after it: those lines are
+        replaced. In a run that is already done, nothing is written.
 
         Args:
             tokens: training tokens seen since the start of the run.
 
         Raises:
-            TypeError, ValueError: for what is no number, a negative loss, or tokens that go backwards.
+            TypeError, ValueError: for what is not a number, a negative loss, or tokens that go backwards.
         """
         line = {"tokens": count("tokens", tokens, 0)}
         if step is not None:
@@ -193,7 +193,7 @@ class OpenRun:
         said = {name: number(name, value) for name, value in values.items()}
         for name in ("loss", "train_loss"):
             if said.get(name, 0) < 0:
-                raise ValueError(f"{name}: {values[name]!r} is negative; losses are in nats a token.")
+                raise ValueError(f"{name}: {values[name]!r} is negative; losses are in nats per token.")
         if self.record is not None:
             self._refuse_more(line["tokens"])
             return
@@ -223,7 +223,7 @@ class OpenRun:
         tokens: float | None = None,
         flops: float | None = None,
     ) -> RunRecord:
-        """Commit the record; returns it. A loss that is NaN or infinite makes it one of a diverged run.
+        """Commit the record; returns it. A loss that is NaN or infinite makes it that of a diverged run.
 
         Args:
             loss: held-out [nats/token].

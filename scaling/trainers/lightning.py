@@ -27,7 +27,7 @@ class RecordCallback(Callback):  # type: ignore[misc]  # no types without the ex
         arm: what is compared.
         params: non-embedding parameters.
         tokens_per_batch: of one step, over all devices and accumulated batches.
-        heldout: the metric that `validation_step` logs, in nats a token.
+        heldout: the metric that `validation_step` logs, in nats per token.
         settings: anything else that tells runs apart; `seed=` too.
     """
 

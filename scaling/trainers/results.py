@@ -67,7 +67,7 @@ def _number(row: Mapping[str, Any], ours: str, theirs: str, path: Path) -> float
             ) from error
     number = _read(value)
     if isinstance(number, bool) or not isinstance(number, int | float):
-        raise ResultError(f"{path.name}: {theirs} is {value!r}, which is no number")
+        raise ResultError(f"{path.name}: {theirs} is {value!r}, which is not a number")
     if not math.isfinite(number):
         raise ResultError(f"{path.name}: {theirs} is {number}: the run has diverged, or was not evaluated")
     return float(number)
@@ -102,7 +102,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except (ValueError, RecursionError, csv.Error) as error:
         raise ResultError(f"{path.name} cannot be read: {error}") from error
     if not all(isinstance(row, dict) for row in found):
-        raise ResultError(f"{path.name} holds {type(found[0]).__name__}, and no object with fields")
+        raise ResultError(f"{path.name} holds {type(found[0]).__name__}, not an object with fields")
     return [_flat(row) for row in found]
 
 

@@ -52,12 +52,12 @@ def count(name: str, value: Any, least: int = 1) -> int:
     """Return a whole number.
 
     Raises:
-        TypeError: for what is no number.
+        TypeError: for what is not a number.
         ValueError: for a fraction, or less than `least`.
     """
     found = number(name, value)
     if not math.isfinite(found) or found != int(found) or found < least:
-        raise ValueError(f"{name}: a whole number from {least} on is needed; got {value!r}.")
+        raise ValueError(f"{name}: a whole number of at least {least} is needed; got {value!r}.")
     return int(value) if isinstance(value, int) else int(found)
 
 
@@ -101,7 +101,7 @@ def read_held_out_loss(loss: Any, loss_se: Any = None, bits_per_byte: Any = None
     """Return what a loss says: a result, or that the run has diverged.
 
     Raises:
-        TypeError: for what is no number.
+        TypeError: for what is not a number.
         ValueError: for a negative loss or standard error.
     """
     found = number("loss", loss)
@@ -109,7 +109,7 @@ def read_held_out_loss(loss: Any, loss_se: Any = None, bits_per_byte: Any = None
         return Result(None, reason=f"held-out loss is {found}")
     if found < 0:
         raise ValueError(
-            f"loss: {found!r} is negative. The held-out loss is a mean cross-entropy in nats a token."
+            f"loss: {found!r} is negative. The held-out loss is a mean cross-entropy in nats per token."
         )
     return Result(found, not_negative("loss_se", loss_se), not_negative("bits_per_byte", bits_per_byte))
 

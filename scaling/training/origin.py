@@ -1,4 +1,4 @@
-"""Where a trunk starts that goes on from a finished run: its weights and moments, under another batch size.
+"""Where a trunk starts that continues from a finished run: its weights and moments, under another batch size.
 
 Rows come from (seed, step) by their place in the epoch: step s of batches of S is step s S / S' of batches of
 S'. A trunk of the same seed that starts there reads the very rows, in the order, that the run would have.

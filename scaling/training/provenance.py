@@ -1,4 +1,4 @@
-"""What the bits of a result depend on besides its spec, and whether a trunk may be gone on with.
+"""What the bits of a result depend on besides its spec, and whether a trunk may be continued.
 
 Every attempt and every record says where, in which arithmetic, with which versions and by which code it was
 made. A trunk that was begun otherwise is not resumed unless the change is accepted: half of it would be one

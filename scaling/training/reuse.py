@@ -158,7 +158,7 @@ def _read_record(folder: Path) -> RunRecord | None:
 
 
 def _read_stretch(folder: Path, start: int, at_most: int, above: int) -> _Stretch | None:
-    """Up to the newest whole checkpoint past step `above`, of what began at step `start`."""
+    """Up to the newest intact checkpoint past step `above`, of what began at step `start`."""
     found = peek_checkpoint(folder, read_checkpoint, at_most, above)
     if found is None:
         return None

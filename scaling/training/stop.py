@@ -1,4 +1,4 @@
-"""A polite request to stop: training saves at the next step and raises. Rerunning goes on from there."""
+"""A polite request to stop: training saves at the next step and raises. Rerunning continues from there."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Stopped(Exception):
 
 
 def requested() -> bool:
-    """Whether somebody asked. Read once a step."""
+    """Whether somebody asked. Read once per step."""
     return _asked.is_set()
 
 

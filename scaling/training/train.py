@@ -1,6 +1,6 @@
 """Train one trunk and the cooldowns that branch off it, and commit a record for each run.
 
-The trunk goes on from the checkpoint of the branch, not from memory: every branch is a resume, so a resumed
+The trunk continues from the checkpoint of the branch, not from memory: every branch is a resume, so a resumed
 study cannot differ from an untouched one, and a second copy of the state is never held.
 
 A run may be missing whose branch the trunk has long passed: its record was damaged, or its budget came later.

@@ -61,7 +61,7 @@ def train_students(
         )
     folder = make_folder(Path(runs) / study)
     started = time.monotonic()
-    with np.errstate(over="ignore", invalid="ignore"):  # a loss that is no number is recorded as diverged
+    with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not a number is recorded as diverged
         losses = SCHEDULES[schedule](teacher, sizes, steps, rate)
     seconds = (time.monotonic() - started) / losses.size
     rows = [

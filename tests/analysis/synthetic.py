@@ -80,7 +80,7 @@ def write_study(
     failed: int = 0,
     curves: bool = False,
 ) -> list[RunRecord]:
-    """Six trunks × five budgets a family; the last `diverged`, `failed` and `missing` runs are made so."""
+    """Six trunks × five budgets per family; the last `diverged`, `failed` and `missing` runs are made so."""
     rng = np.random.default_rng(0)
     shift = dict(zip(families, np.linspace(0.0, 0.04 * (len(families) - 1), len(families)), strict=True))
     records = []

@@ -124,7 +124,11 @@ GOOD = {kind: make(1)[0] for kind, make in MAKE.items()}
         ("answer", {**GOOD["answer"], "answers": []}, "'answers' is empty"),
         ("answer", {**GOOD["answer"], "answers": [""]}, "'answers' is empty"),
         ("answer", {**GOOD["answer"], "answers": {"text": [], "answer_start": []}}, "'answers' is empty"),
-        ("answer", {**GOOD["answer"], "answers": "Atlantis"}, "answer 'Atlantis' is not in the context"),
+        (
+            "answer",
+            {**GOOD["answer"], "answers": "Atlantis"},
+            "answer 'Atlantis' does not occur in the context",
+        ),
         ("answer", {"context": "x", "answers": ["x"]}, "no 'question'"),
         ("write", {"source": "x"}, "no 'target'"),
         ("write", {"source": "x", "target": ""}, "'target' is empty"),

@@ -1,4 +1,4 @@
-"""Tasks of one's own, and every way in which their file can be wrong."""
+"""Tasks of your own, and every way in which their file can be wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trunks that fail in every way that code can: one kind a seed, before their attempt or inside of it."""
+"""Trunks that fail in every way that code can: one kind per seed, before their attempt or inside it."""
 
 from __future__ import annotations
 

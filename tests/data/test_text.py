@@ -137,7 +137,7 @@ def test_a_missing_field_names_those_present(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b"{broken", r"x\.jsonl, line 1: not JSON \(.*\)\. A \.jsonl file has one JSON object a line\."),
+        (b"{broken", r"x\.jsonl, line 1: not JSON \(.*\)\. A \.jsonl file has one JSON object per line\."),
         (b"[1]", r"line 1: a JSON list, where an object with a field 'text' should be\."),
         (b'{"text": 3}', r"line 1: field 'text' holds int, not text\."),
     ],

@@ -202,5 +202,5 @@ def test_every_key_and_extra_that_is_named_exists(page: Path) -> None:
 
 
 def own_size(key: str) -> bool:
-    """Whether a key is a size that the example of a family of one's own has registered."""
+    """Whether a key is a size that the example of a family of your own has registered."""
     return key in ("model.state", "model.gate")

@@ -30,7 +30,7 @@ def few_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def flown(few_runs: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a flight that nothing has touched, its words in `out`.
 
-    Made by the first test that asks: what makes tests of this folder quick holds inside of a test only.
+    Made by the first test that asks: what makes tests of this folder quick holds inside a test only.
     """
     if not _homes:
         home = tmp_path_factory.mktemp("flown")

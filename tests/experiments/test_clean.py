@@ -55,7 +55,7 @@ def test_old_checkpoints_go_and_the_newest_whole_one_stays(
     assert main(["clean", str(study)]) == 0
     said = capsys.readouterr().out
     assert "deleting 3 files frees 5.1 kB" in said
-    assert "nothing was deleted; --yes deletes it" in said
+    assert "nothing was deleted; add --yes to delete it" in said
     assert contents(study) == before
     assert main(["clean", str(study.parent), "--yes"]) == 0
     assert "deleted 3 files: 5.1 kB freed" in capsys.readouterr().out
@@ -97,7 +97,7 @@ def test_no_link_is_followed(study: Path, tmp_path: Path, capsys: pytest.Capture
     (study.parent / "linked").symlink_to(study)
     assert main(["clean", str(study.parent), "--checkpoints", "--set-aside", "--yes"]) == 0
     said = capsys.readouterr().out
-    assert "not looked into, a link" in said
+    assert "a link, not followed" in said
     assert "nothing to clean" in said
     assert all(path.exists() for path in others)
 

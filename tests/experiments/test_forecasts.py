@@ -67,7 +67,7 @@ def test_changed_and_missing_files_are_noticed(frontier: Path, capsys: pytest.Ca
     assert main(["forecasts", str(said)]) == 1
     out = capsys.readouterr().out
     assert "c.json: was changed after it was registered" in out
-    assert "c.json: follows a forecast that is not there any more" in out
+    assert "c.json: follows a forecast that no longer exists" in out
     assert main(["forecasts", str(frontier)]) == 2
     assert "holds no registered forecast" in capsys.readouterr().err
 

@@ -30,7 +30,7 @@ hydra:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory of one's own."""
+    """A working directory of your own."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.chdir(home)
@@ -39,7 +39,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def usual(tiny_study: list[str]) -> list[str]:
-    """The tiny study without a name and sizes: what a study of one's own says itself."""
+    """The tiny study without a name and sizes: what a study of your own says itself."""
     said = ("name=", "question=", "model.params=", "budget.", "data.vocab", "data.context")
     return [line for line in tiny_study if not line.startswith(said)]
 

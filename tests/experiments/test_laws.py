@@ -224,7 +224,7 @@ def test_two_recipes_get_two_laws_and_the_question_an_answer(
     assert "2 arms by weight_decay" in out
     assert "learning_rate (" in out, "what was found and not used is said"
     assert main([*asked, "--by", "optimizer"]) == 0
-    assert "pooled on your word: weight_decay" in capsys.readouterr().out
+    assert "pooled, as you asked: weight_decay" in capsys.readouterr().out
     assert main([*asked, "--by", "precision"]) == 2
     assert "'precision' is not a column" in capsys.readouterr().err
     assert main(["forecast", *asked[1:], "--params", "1e9", "--tokens", "1e10"]) == 0

@@ -57,4 +57,4 @@ def test_refusals(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "does not say where its run ends; add --tokens D" in capsys.readouterr().err
     frame(finished(np.random.default_rng(0))).groupby("run_id").tail(1).to_csv(table, index=False)
     assert main(["watch", str(run), "--against", str(table), "--tokens", "4e9"]) == 2
-    assert "has one row a run" in capsys.readouterr().err
+    assert "has one row per run" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Several processes, one result: the same bits, exactly one record a run, and none taken along by a crash."""
+"""Several processes, one result: the same bits, one record per run, and none taken along by a crash."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ def test_ten_thousand_records_take_a_second_and_100_megabytes(tmp_path: Path) ->
 
 
 def seconds_to_read(study: Path, trunks: int) -> float:
-    """CPU seconds to read five records a trunk: the best of five, warm."""
+    """CPU seconds to read five records per trunk: the best of five, warm."""
     records = [
         a_record(trunk_id=f"t{t}", run_id=f"t{t}-{r}", spec={f"key{i}": 1.5 * i for i in range(25)})
         for t in range(trunks)

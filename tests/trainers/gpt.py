@@ -1,6 +1,6 @@
 """A small GPT in one file, in the way such scripts are written: arguments, a loop, checkpoints, prints.
 
-It knows nothing of what drives it. Killed, it goes on from the last checkpoint in its output folder.
+It knows nothing about what drives it. Killed, it continues from the last checkpoint in its output folder.
 """
 
 import argparse

@@ -102,7 +102,7 @@ def test_n_is_counted_on_the_users_model(tmp_path: Path, monkeypatch: pytest.Mon
     assert [trunk.params for trunk in plan.trunks] == [2 * 3 * 32**2, 2 * 3 * 64**2]
     for name, said in {
         "without_vocabulary": "no parameter 'vocab'",
-        "of_layers": "'layers' is no name of a run",
+        "of_layers": "'layers' is not a name of a run",
         "words": "not a torch.nn.Module",
         "missing": "no function 'missing'",
     }.items():
@@ -195,7 +195,7 @@ def test_a_result_is_json_lines_or_csv(tmp_path: Path, result: str, fields: str)
     [
         ("silent", "it wrote no result.json into"),
         ("nan", "val.loss is nan: the run has diverged, or was not evaluated"),
-        ("text", "val.loss is 'low', which is no number"),
+        ("text", "val.loss is 'low', which is not a number"),
         ("exit", "exit status 3"),
     ],
 )
@@ -225,7 +225,10 @@ PER_PARAM = ("budget.tokens=null", "budget.tokens_per_param=20")
         (["trainer.command=train {steps"], "A brace as such is written twice"),
         (["trainer.command=train {steps:q}"], "does not suit"),
         (["trainer.command="], "give the command"),
-        (["trainer.command=train {steps}", "seed=0,1"], "it is told the same for seed=0 and for seed=1"),
+        (
+            ["trainer.command=train {steps}", "seed=0,1"],
+            "it receives the same values for seed=0 and for seed=1",
+        ),
         (["trainer.params=__import__('os').system('true')"], "no function"),
         (["trainer.params=12*depht"], "no name 'depht'; did you mean 'depth'?"),
         (["trainer.params=9**9**9**9"], "has no value here"),
@@ -238,7 +241,7 @@ PER_PARAM = ("budget.tokens=null", "budget.tokens_per_param=20")
             "needs N; give trainer.params",
         ),
         (["training.learning_rate=null"], "no learning rate was measured for family 'mygpt'"),
-        (["tasks=[recall]"], "take tasks back"),
+        (["tasks=[recall]"], "remove tasks"),
         (["trainer.branches=true"], "name the field that tells them apart"),
         (["trainer.timeout=0"], "trainer.timeout: a positive, finite number"),
         (["trainer.kind=builtin"], "the built-in trainer has no use for it; add trainer=command"),
@@ -421,7 +424,7 @@ def test_output_is_kept_and_bounded(tmp_path: Path) -> None:
 def test_a_received_folder_runs_nothing_until_it_is_trusted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also where it holds a plan and records that name commands; a folder of one's own needs no word."""
+    """Also where it holds a plan and records that name commands; a folder of your own needs no word."""
     canary = tmp_path / "canary"
     assert run(tmp_path) == 0
     for file in (tmp_path / "runs").rglob("*.json"):

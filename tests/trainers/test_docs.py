@@ -30,7 +30,7 @@ def first_command() -> str:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A working directory with a train.py; what keeps a study inside of it."""
+    """A working directory with a train.py; what keeps a study inside it."""
     monkeypatch.chdir(tmp_path)
     Path("train.py").write_text(SCRIPT.read_text())
     return [f"cache={tmp_path}/cache", "tracking=off"]

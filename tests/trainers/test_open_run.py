@@ -182,7 +182,7 @@ def test_a_loss_that_is_no_number_is_a_diverged_run(tmp_path: Path, loss: Any) -
         ({"loss": np.ones(2)}, "loss: one number is needed"),
         ({"loss": 3.0, "loss_se": -0.1}, "loss_se: zero or more"),
         ({"loss": 3.0, "loss_se": float("nan")}, "loss_se: zero or more"),
-        ({"loss": 3.0, "tokens": 0}, "tokens: a whole number from 1 on"),
+        ({"loss": 3.0, "tokens": 0}, "tokens: a whole number of at least 1"),
     ],
 )
 def test_a_result_that_is_none_is_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
@@ -194,11 +194,11 @@ def test_a_result_that_is_none_is_refused(tmp_path: Path, given: dict[str, Any],
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"params": 0}, "params: a whole number from 1 on"),
+        ({"params": 0}, "params: a whole number of at least 1"),
         ({"params": 1.5}, "params: a whole number"),
         ({"params": "7B"}, "params: a number is needed"),
         ({"arm": " "}, "arm: a name is needed"),
-        ({"seed": -1}, "seed: a whole number from 0 on"),
+        ({"seed": -1}, "seed: a whole number of at least 0"),
         ({"tokens": float("nan")}, "tokens: a whole number"),
         ({"loss": 3.0}, r"loss: not a setting; give it to run.finish\(loss=…\)"),
         ({"family": "gpt"}, "family: not a setting; give arm=…"),

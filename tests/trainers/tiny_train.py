@@ -1,7 +1,7 @@
 """A training script that trains nothing, in a few milliseconds: what tests of the harness drive.
 
-Its loss is a law of its size and steps, so that a fit is known. It saves every few steps, goes on from there,
-and misbehaves as it is told.
+Its loss is a law of its size and steps, so that a fit is known. It saves every few steps, continues from
+there, and misbehaves as it is told.
 """
 
 import argparse
@@ -19,7 +19,7 @@ parser.add_argument("--learning_rate", type=float, default=1e-3)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out_dir", required=True)
 parser.add_argument("--optimizer", default="adamw")
-parser.add_argument("--pause", type=float, default=0.0)  # seconds a step
+parser.add_argument("--pause", type=float, default=0.0)  # seconds per step
 parser.add_argument("--fail", default="")
 parser.add_argument("--resume", action="store_true")
 asked = parser.parse_args()

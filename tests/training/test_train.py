@@ -303,7 +303,7 @@ def test_a_shorter_run_that_is_damaged_later_cuts_nothing_of_the_trunk(
     assert again[short.id].seconds == before[short.id].seconds or lost != "record"
     trained_steps.clear()
     grown = replace(trunk, runs=(*trunk.runs, replace(trunk.runs[-1], steps=60, cooldown_steps=12)))
-    train((grown, case[1]), tmp_path)  # and the trunk goes on from its end
+    train((grown, case[1]), tmp_path)  # and the trunk continues from its end
     assert min(trained_steps) == trunk.runs[-1].branch_step
 
 

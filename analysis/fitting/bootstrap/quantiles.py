@@ -19,7 +19,7 @@ def interval_of(
 
     Raises:
         FitError: when the quantity is not finite on a tenth of the draws or more: the runs do not bound it.
-        ValueError: for a level that is no probability.
+        ValueError: for a level that is not a probability.
     """
     check_level(level)
     share = np.ones(len(values)) if weights is None else weights
@@ -45,7 +45,7 @@ def quantiles(values: Array, level: float, weights: Array | None = None) -> Arra
 
 
 def check_level(level: float) -> None:
-    """Refuse a confidence level that is no probability.
+    """Refuse a confidence level that is not a probability.
 
     Raises:
         ValueError: naming it.

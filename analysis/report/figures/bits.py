@@ -12,7 +12,7 @@ from analysis.report.figures.axes import LOSS, empty
 
 
 def plot_loss_vs_bits(evaluations: pd.DataFrame, *, task: str = "loss", ax: Axes | None = None) -> Axes:
-    """Loss, or the score of a task, against bits of the whole model: a line a setting, a dot a run.
+    """Loss, or the score of a task, against bits of the whole model: one line per setting, one dot per run.
 
     At equal bits the lower loss wins: more weights of fewer bits, or fewer of more. Of runs of one size the
     one with most tokens is shown.

@@ -145,7 +145,7 @@ def _draw_law(
 
 
 def _along(fit: Fit, law: Law, grid: Array) -> Array:
-    """The law of one input there, or the least loss of a law of N and D at each compute."""
+    """The law of one input there, or the lowest loss of a law of N and D at each compute."""
     if len(law.inputs) == 1:
         return np.asarray(law(**{law.inputs[0]: grid}), dtype=float)
     best = [optimum(fit, law, float(C)) for C in grid]

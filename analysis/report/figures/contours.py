@@ -25,7 +25,7 @@ def plot_contours(
 ) -> Axes:
     """Lines of equal loss of the first law over N and D, the runs, and its best N and D at each compute.
 
-    Levels are evenly spaced in the logarithm of what lies above the least loss in the frame.
+    Levels are evenly spaced in the logarithm of what lies above the lowest loss in the frame.
 
     Source: Hoffmann et al. 2022 (arXiv:2203.15556), figure 4.
     """

@@ -11,11 +11,12 @@ from analysis.report.style import GREY, INK
 
 
 def plot_coordinates(table: pd.DataFrame, axes: Sequence[Axes]) -> Sequence[Axes]:
-    """Change of the logits against width above, depth below; a panel a parametrisation, a line a step.
+    """Change of the logits against width above, depth below; one panel per parametrisation, one line per
+    step.
 
     Args:
         table: columns parametrisation, width, depth, step, moved; seeds are averaged.
-        axes: two rows of one panel a parametrisation.
+        axes: two rows of one panel per parametrisation.
 
     Source: Yang et al. 2022 (arXiv:2203.03466), appendix D.1.
     """

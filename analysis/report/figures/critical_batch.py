@@ -15,12 +15,12 @@ from analysis.sweeps.critical_batch import CriticalBatch
 def plot_branches(
     table: pd.DataFrame, cells: Sequence[CriticalBatch], axes: Sequence[Axes]
 ) -> Sequence[Axes]:
-    """Loss of the branches above the best against their batch, one panel a point of branching.
+    """Loss of the branches above the best against their batch, one panel per point of branching.
 
     Args:
         table: as `critical_batches` takes it; seeds are averaged, each is a faint dot.
         cells: what was found; a triangle is the critical batch.
-        axes: one panel a point, in order.
+        axes: one panel per point, in order.
     """
     origins = sorted({cell.origin for cell in cells})
     final = table[table["final"]]
@@ -45,7 +45,7 @@ def plot_branches(
 
 
 def plot_critical_batch(cells: Sequence[CriticalBatch], *, ax: Axes) -> Axes:
-    """Critical batch against the tokens at which branches leave, with intervals, a colour a size.
+    """Critical batch against the tokens at which branches leave, with intervals, one colour per size.
 
     An arrow stands for an interval that what was tried does not close, a hollow dot for what is unidentified.
     """

@@ -8,7 +8,7 @@ import pandas as pd
 
 PLENTY = 1000  # points up to which all are drawn
 GRAIN = (133, 90)  # places across and up: three printer's points apart, of dots four wide
-CURVES = 60  # trunks a family that are drawn
+CURVES = 60  # trunks per family that are drawn
 
 
 def apart(
@@ -49,7 +49,8 @@ def outline(x: npt.ArrayLike, y: npt.ArrayLike, *, places: int = PLENTY) -> npt.
 
 
 def some_trunks(curves: pd.DataFrame, most: int = CURVES) -> pd.DataFrame:
-    """The curves of at most about `most` trunks a family: of each size the best, the worst, and some between.
+    """The curves of at most about `most` trunks per family: of each size the best, the worst, and some
+    between.
 
     Args:
         curves: as `load_curves` returns, rows with a loss. They are ranked by their least loss.

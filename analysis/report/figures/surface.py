@@ -28,7 +28,7 @@ def plot_loss_vs_params(
     look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
-    """Loss against N, a shade a token budget, and the first law along each budget.
+    """Loss against N, one shade per token budget, and the first law along each budget.
 
     Args:
         tokens: budgets to show; by default those of the table, or six of them where there are more.
@@ -44,7 +44,7 @@ def plot_loss_vs_tokens(
     look: Look = PLAIN_LOOK,
     ax: Axes | None = None,
 ) -> Axes:
-    """Loss against D, a shade a size, and the first law along each size."""
+    """Loss against D, one shade per size, and the first law along each size."""
     return _loss_along(runs, fits, ("tokens", "params"), params, look, style.axes_or_new(ax))
 
 

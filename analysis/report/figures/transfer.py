@@ -1,4 +1,4 @@
-"""The picture of learning rates that transfer, or do not."""
+"""The figure of learning rates that transfer across widths, or do not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.sweeps.transfer import Transfer
 
 
 def plot_transfer(table: pd.DataFrame, found: Mapping[str, Transfer], axes: Sequence[Axes]) -> Sequence[Axes]:
-    """Loss against learning rate, a curve a width; a panel a parametrisation.
+    """Loss against learning rate, one curve per width; one panel per parametrisation.
 
     Seeds are averaged, each a faint dot; a bar below is the best rate's interval, with a dot at the rate,
     hollow where that lies at the edge of the grid. The highest tenth of the losses is cut off.

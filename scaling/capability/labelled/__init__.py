@@ -1,1 +1,1 @@
-"""Tasks of one's own with labels: files of texts, tagged tokens, answered questions or wanted texts."""
+"""Tasks of your own with labels: files of texts, tagged tokens, answered questions or wanted texts."""

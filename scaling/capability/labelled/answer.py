@@ -49,8 +49,8 @@ def read_asked(cells: dict[str, Any]) -> Asked:
     for answer in answers:
         if answer not in context:
             raise Bad(
-                f"answer {shown(answer)} is not in the context, letter by letter. For answers in other words "
-                "use write:FILE"
+                f"answer {shown(answer)} does not occur in the context character for character. For answers "
+                "in other words, use write:FILE"
             )
     return Asked(context, question, tuple(answers))
 

@@ -1,4 +1,4 @@
-"""`classify:FILE`: rows of `text` and `label`; accuracy, macro-F1 and who is taken for whom."""
+"""`classify:FILE`: rows of `text` and `label`; accuracy, macro-F1 and the confusion matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rows of a labelled file, each with where it stands: JSONL, CSV, TSV, Parquet, or a `datasets` name."""
+"""Rows of a labelled file, each with its place in the file: JSONL, CSV, TSV, Parquet, or a `datasets`
+name."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def _lines(path: str, file: Path) -> Iterator[tuple[str, str]]:
             if len(line) > LONGEST:
                 raise ValueError(
                     f"{where}: a line of more than {LONGEST:,} bytes. Cut the text, or write one JSON object "
-                    "a line."
+                    "per line."
                 )
             if number == 1 and line[:2] in (b"\xff\xfe", b"\xfe\xff"):
                 raise ValueError(f"{where}: the file is UTF-16; save it as UTF-8.")
@@ -93,9 +94,9 @@ def _json(line: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not JSON ({error}). Write one object a line.") from error
+        raise ValueError(f"{where}: not JSON ({error}). Write one object per line.") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{where}: not a JSON object, but {shown(found)}. Write one object a line.")
+        raise ValueError(f"{where}: not a JSON object, but {shown(found)}. Write one object per line.")
     return found
 
 

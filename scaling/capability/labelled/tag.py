@@ -1,4 +1,4 @@
-"""`tag:FILE`: rows of `tokens` and `tags`; F1 of entities, which must be right from begin to end."""
+"""`tag:FILE`: rows of `tokens` and `tags`; entity F1, where an entity must be right from start to end."""
 
 from __future__ import annotations
 

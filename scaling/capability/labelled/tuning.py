@@ -208,5 +208,5 @@ def combine(outcomes: Sequence[Outcome], measures: Callable[[Array], dict[str, A
 
 
 def _se(values: Array) -> float:
-    """Standard error of a mean; 0 of one value, which says nothing of its spread."""
+    """Standard error of a mean; 0 of one value, which says nothing about its spread."""
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0

@@ -1,4 +1,4 @@
-"""The best that can be learnt of facts from given rows, and a detector of models that know more than that."""
+"""The best that can be learnt about facts from given rows, and a detector of models that know more."""
 
 from __future__ import annotations
 

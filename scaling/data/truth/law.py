@@ -53,7 +53,7 @@ class Truth(ABC):
     @property
     @abstractmethod
     def floor(self) -> float:
-        """The least loss that any model can have [nats per predicted token], exact."""
+        """The lowest loss that any model can have [nats per predicted token], exact."""
 
     @property
     @abstractmethod
@@ -88,7 +88,7 @@ class Truth(ABC):
         expectation as a control variate where rows are drawn.
 
         Args:
-            log_probs: (n, context, vocab) what the model says of the next token, ln.
+            log_probs: (n, context, vocab) the model's ln probabilities of the next token.
             ids: (n, context + 1) rows of `heldout`.
 
         Returns:

@@ -64,7 +64,7 @@ class ZipfMarkov(Truth):
 
     @cached_property
     def transition(self) -> Array:
-        """(vocab, vocab) P(y | x), a row an x."""
+        """(vocab, vocab) P(y | x), one row per x."""
         P: Array = np.tile((1 - self.follow) * self.frequency, (self.tokens, 1))
         P[np.arange(self.tokens), self.successor] += self.follow
         return P

@@ -24,7 +24,7 @@ from scaling.recipe.parametrisation import Factors, Role
 
 
 def make(parameters: Sequence[Parameter], options: OptimizerOptions) -> Together:
-    """Muon for matrices inside of blocks; AdamW for embedding, output layer, vectors and other tensors.
+    """Muon for matrices inside blocks; AdamW for embedding, output layer, vectors and other tensors.
 
     An update is orthogonalised and given the spread that AdamW's have, 0.2 times the root of the larger side,
     so that one rate serves both; `matrix_rate` multiplies that of the matrices.

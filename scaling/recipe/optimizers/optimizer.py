@@ -52,10 +52,10 @@ class Optimizer:
         unused: keys of `training` that it has no use for, and that are refused where they are set.
         decoupled: whether a step multiplies the weights by 1 - rate * decay, so that tau has a meaning.
         refused: parametrisations that it cannot take, each with the reason in a sentence.
-        refused_parallel: likewise of `training.parallel`.
-        averages: whether a model is judged by other weights than are trained. It then has `eval()` and
-            `train()`, which put these weights into the model and take them out again.
-        package: a package that it needs beside PyTorch, which an extra of the same name installs.
+        refused_parallel: the same for `training.parallel`.
+        averages: whether a model is evaluated at other weights than those that are trained. It then has
+            `eval()` and `train()`, which put these weights into the model and take them out again.
+        package: a package that it needs besides PyTorch, which an extra of the same name installs.
         torch_class: a class of `torch.optim` that older versions of PyTorch lack.
     """
 

@@ -25,10 +25,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule:
-    """A learning-rate schedule: the share of the peak rate at each place in training.
+    """A learning-rate schedule: the fraction of the peak rate at each place in training.
 
     Attributes:
-        share: of the peak rate at a place, given the settings. It sees no budget but through `Place.part`.
+        share: the fraction of the peak rate at a place, given the settings. It sees the budget only through
+            `Place.part`.
         horizon: whether the rate depends on the budget. Each budget is then a trunk of its own without a
             cooldown; otherwise every budget leaves one trunk, by a cooldown.
         settings: its own settings with their defaults.

@@ -1,4 +1,4 @@
-"""What a trunk's folder remembers of the tries to train it: spec, numbered attempts, failures, records."""
+"""What a trunk's folder remembers of the attempts to train it: spec, numbered attempts, failures, records."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def supersede(folder: str | Path) -> Path | None:
 
 
 def commit_record(folder: str | Path, record: RunRecord, attempt: int | None = None) -> bool:
-    """Write `folder/<run_id>/record.json`, for ever.
+    """Write `folder/<run_id>/record.json`, permanently.
 
     Args:
         folder: the trunk's.

@@ -51,7 +51,7 @@ def save_checkpoint(
 def load_checkpoint(
     folder: str | Path, read: Callable[[BinaryIO], T], at_most: int | None = None
 ) -> tuple[int, T] | None:
-    """(step, what `read` made of it) of the newest whole checkpoint up to step `at_most`; None without one.
+    """(step, what `read` made of it) of the newest intact checkpoint up to step `at_most`; None without one.
 
     One whose content does not match its name goes to quarantine, and the one before it is taken. `read` sees
     only content that matches; give it `torch.load(file, weights_only=True)`, which runs no code.
@@ -81,7 +81,7 @@ def checkpoint_steps(folder: str | Path) -> list[int]:
 def peek_checkpoint(
     folder: str | Path, read: Callable[[BinaryIO], T], at_most: int, above: int = -1
 ) -> tuple[Path, T] | None:
-    """The newest whole checkpoint past `above` and up to `at_most` of a folder that is not ours.
+    """The newest intact checkpoint past `above` and up to `at_most` of a folder that is not ours.
 
     Nothing changes there: what is damaged, or goes away meanwhile, is passed over.
     """
@@ -101,7 +101,7 @@ def peek_checkpoint(
 def reuse_checkpoint(path: Path, folder: str | Path) -> bool:
     """Give a checkpoint that `peek_checkpoint` found a name in `folder` too: a link, or else a copy.
 
-    False where it is gone, or not whole any more.
+    False where it is gone, or no longer intact.
 
     Raises:
         OSError: of our own disk.

@@ -17,7 +17,7 @@ from scaling.records.storage.files import own_folder, quarantine, refuse_link, w
 
 
 def commit_evaluation(run: str | Path, evaluation: Evaluation) -> bool:
-    """Write a score into the folder of its run, for ever; False where it has this one already.
+    """Write a score into the folder of its run, permanently; False where it has this one already.
 
     Raises:
         ValueError: the folder is not that of the evaluation's run.

@@ -273,7 +273,7 @@ def sweep_temps(folder: str | Path, skip: Collection[str] = ()) -> int:
 
 
 def remove_folder(folder: str | Path) -> None:
-    """Remove a folder that holds nothing anybody comes back to. Links are removed, never followed."""
+    """Remove a folder that holds nothing that anybody needs again. Links are removed, never followed."""
     if os.path.islink(folder):
         os.unlink(folder)
         return

@@ -1,4 +1,4 @@
-"""One worker a trunk, on one machine or on a file system with working locks."""
+"""One worker per trunk, on one machine or on a file system with working locks."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ class Lock:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
                 raise
             logger.warning(
-                "%s: no locks on this file system (%s); two workers may train one run, one record stays.",
+                "%s: no locks on this file system (%s); two workers may train the same run, but only one "
+                "record stays.",
                 self.path,
                 error.strerror,
             )

@@ -1,4 +1,4 @@
-"""The training log of a trunk or a cooldown: one JSON object a line, cut back to the checkpoint on resume."""
+"""The training log of a trunk or cooldown: one JSON object per line, cut back to a checkpoint on resume."""
 
 from __future__ import annotations
 

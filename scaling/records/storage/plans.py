@@ -19,7 +19,7 @@ def join_plan(
 
     Args:
         head: what stands beside the runs: the name of the study, its question, the schema.
-        rows: one a run, with `run_id` and `trunk_id`.
+        rows: one per run, with `run_id` and `trunk_id`.
         replace: forget what others expect.
 
     Raises:

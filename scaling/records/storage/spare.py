@@ -1,7 +1,7 @@
 """What a study's folder can spare, and the only way in which anything finished is ever deleted.
 
-Old checkpoints of finished trunks go, of each folder the newest whole one stays: a wider command goes on from
-it, and a run's is its weights. What was set aside goes by choice. Records, specs and logs always stay.
+Old checkpoints of finished trunks go, of each folder the newest intact one stays: a wider command continues
+from it, and a run's is its weights. What was set aside goes by choice. Records, specs and logs always stay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from scaling.records.storage.lock import Lock, LockedError
 
 @dataclass(frozen=True)
 class Spare:
-    """A regular file that nobody comes back to."""
+    """A regular file that nobody needs again."""
 
     kind: str
     path: Path
@@ -32,7 +32,7 @@ class Spare:
 
 
 def find_old_checkpoints(study: StudyRecords) -> Iterator[Spare]:
-    """Find the checkpoints of finished trunks that are older than the newest whole one of their folder."""
+    """Find the checkpoints of finished trunks that are older than the newest intact one of their folder."""
     have = {record.run_id for record in study.records}
     trunks: dict[str, list[str]] = defaultdict(list)
     for run_id, row in study.expected.items():
@@ -98,7 +98,7 @@ def _remove(spare: Spare) -> None:
 
 
 def _older(home: Path, lock: Path) -> Iterator[Spare]:
-    """Everything older than the newest whole checkpoint; nothing where none is whole."""
+    """Everything older than the newest intact checkpoint; nothing where none is whole."""
     found = [(NAME.fullmatch(path.name), path, status) for path, status in _files(home)]
     ordered = sorted(((int(m[1]), m[2], path, status) for m, path, status in found if m), reverse=True)
     whole = False

@@ -40,7 +40,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "negative params": (lambda: fit(-N), "params must be positive and finite; 28 of 28"),
     "zero tokens": (lambda: fit(tokens=np.where(first, 0, D)), "tokens must be positive and finite"),
     "text": (lambda: fit(loss=["fast"] * n), "loss is not a column of numbers"),
-    "a matrix": (lambda: fit(loss=LOSS.reshape(7, 4)), "loss must be one number a run"),
+    "a matrix": (lambda: fit(loss=LOSS.reshape(7, 4)), "loss must be one number per run"),
     "unequal lengths": (lambda: fit(loss=LOSS[1:]), "params has 28 rows, loss has 27"),
     "weights all 0": (
         lambda: fit(weights=np.zeros(n)),

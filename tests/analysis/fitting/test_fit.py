@@ -95,7 +95,7 @@ def test_refusals_name_the_reason() -> None:
 
 
 def test_a_valley_between_floor_and_data_term_is_followed_to_its_end() -> None:
-    """E + B and B beta are all that these runs fix; the least objective lies at E = 0."""
+    """E + B and B beta are all that these runs fix; the lowest objective lies at E = 0."""
     N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e5, 1e8, 6), np.geomspace(1e6, 1e9, 5)))
     truth = Chinchilla(1.0, 900.0, 20.0, 0.6, 0.6)
     loss = truth.sample(np.random.default_rng(15), relative_noise=0.003, N=N, D=D)

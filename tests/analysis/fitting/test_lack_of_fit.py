@@ -41,7 +41,7 @@ def test_refusals() -> None:
     fit = fit_loss_surface(N, D, runs(1, 0), law="coupled", resamples=0)
     with pytest.raises(ValueError, match="no law is registered that contains 'coupled'"):
         lack_of_fit(fit)
-    with pytest.raises(ValueError, match="a law wider than 'coupled'; 'coupled' has no parameter more"):
+    with pytest.raises(ValueError, match="a law wider than 'coupled'; 'coupled' has no further parameter"):
         lack_of_fit(fit, "coupled")
     with pytest.raises(ValueError, match="resamples: at least 1"):
         lack_of_fit(fit, resamples=0)

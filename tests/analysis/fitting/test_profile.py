@@ -92,7 +92,7 @@ def test_profile_is_least_at_the_estimate_and_says_its_interval() -> None:
     assert found.values[found.statistic.argmin()] == pytest.approx(fit.law.parameters["E"], rel=1e-6)
     assert found.interval[0] < fit.law.parameters["E"] < found.interval[1]
     assert str(found).startswith("E = 1.721, 95 % interval by its profile [")
-    with pytest.raises(ValueError, match="'gamma' is no parameter of the chinchilla law"):
+    with pytest.raises(ValueError, match="'gamma' is not a parameter of the chinchilla law"):
         profile(fit, "gamma")
 
 

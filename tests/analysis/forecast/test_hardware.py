@@ -14,7 +14,7 @@ from analysis.forecast.hardware import DEVICES, device_named, price_run
         ("Llama 3 405B", "h100", 3.8e25, 405e9, 30.84e6),
         # DeepSeek-V3, arXiv:2412.19437, table 1: 14.8T tokens, 37B active, 2,664K H800-hours of pre-training.
         ("DeepSeek-V3", "h800", 6 * 37e9 * 14.8e12, 671e9, 2.664e6),
-        # OLMo 2 32B, allenai.org/blog/olmo2-32B: 6T tokens at over 1,800 tokens a second a GPU.
+        # OLMo 2 32B, allenai.org/blog/olmo2-32B: 6T tokens at over 1,800 tokens per second a GPU.
         ("OLMo 2 32B", "h100", 6 * 32.2e9 * 6e12, 32.2e9, 6e12 / 1800 / 3600),
     ],
 )

@@ -16,7 +16,7 @@ K = 24
 
 
 def curve(N: float, rng: np.random.Generator, noise: float = 0.002) -> Curve:
-    """A run of 20 tokens a parameter whose reducible loss falls as (share of the run)^-1/4."""
+    """A run of 20 tokens per parameter whose reducible loss falls as (share of the run)^-1/4."""
     x, T = np.arange(1, K + 1) / K, 20 * N
     final = 1.7 + 400 * N**-0.34 + 300 * T**-0.3
     loss = (1.7 + (final - 1.7) * x**-0.25) * np.exp(noise * rng.standard_normal(K))

@@ -79,7 +79,7 @@ def test_a_flat_task_is_said_to_be_flat() -> None:
         ({"chance": 1.0}, "chance: a score from 0 to below 1; got 1.0"),
         ({"items": 0}, "items: 1 or more questions in the task; got 0"),
         ({"score": [0.5, 0.4]}, r"score has shape \(2,\), loss has 5 rows"),
-        ({"score": [50, 40, 30, 20, 10]}, r"row 0 is 50.0. Give a fraction, not per cent"),
+        ({"score": [50, 40, 30, 20, 10]}, r"row 0 is 50.0. Give a fraction, not a percentage"),
         ({"loss": [2, 3, 4], "score": [0.5, 0.4, 0.3]}, "needs 4 runs or more; got 3"),
         ({"loss": [3] * 5}, "loss is 3 in every run"),
     ],

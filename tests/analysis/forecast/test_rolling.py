@@ -67,7 +67,7 @@ def test_a_failed_forecast_has_a_warning() -> None:
     assert not failed.holds
     (warning,) = failed.warnings
     assert warning.code == "forecast-missed"
-    assert warning.message.startswith("0 of 14 held-out runs lie inside their intervals of 95 %")
+    assert warning.message.startswith("0 of 14 held-out runs lie inside their 95 % intervals")
 
 
 def test_interval_score_is_width_and_misses() -> None:
@@ -82,5 +82,5 @@ def test_the_law_of_a_curve_is_chosen_by_bic_among_the_certified() -> None:
     assert table["certified"].tolist() == sorted(table["certified"], reverse=True)
     certified = table[table["certified"]]
     assert certified["bic"].is_monotonic_increasing
-    with pytest.raises(FitError, match="no law of this curve is certified"):
+    with pytest.raises(FitError, match="for no law of this curve was a minimum certified"):
         rank_curves(runs.take(np.arange(2)), ("power", "m3"))

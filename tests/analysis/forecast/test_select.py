@@ -148,7 +148,7 @@ def test_sensitivity_has_a_row_for_every_choice() -> None:
     without = table[table["what"] == "without the 1 largest"].iloc[0]
     assert without["runs"] == 41
     assert without["rms"] < 0.5 * table["rms"][0]
-    with pytest.raises(ValueError, match="params_total: one value a run of the fit, 42 in all"):
+    with pytest.raises(ValueError, match="params_total: one value per run of the fit, 42 in all"):
         sensitivity(fit, conventions={"params_total": [1.0]})
     with pytest.raises(ValueError, match="params_total: every value must be positive"):
         sensitivity(fit, conventions={"params_total": np.zeros(42)})

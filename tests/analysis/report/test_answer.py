@@ -66,7 +66,7 @@ def test_twelve_arms_differ_in_colour_and_marker_also_to_the_colour_blind() -> N
     for matrix in blind.values():
         seen = [np.clip(np.array(matrix) @ np.power(to_rgb(ink), 2.2), 0, 1) ** (1 / 2.2) for ink in PALETTE]
         near = [np.linalg.norm(a - b) for a, b in combinations(seen[:6], 2)]
-        assert min(near) > 0.09  # the first six are told apart by colour alone; markers tell all twelve
+        assert min(near) > 0.09  # the first six are distinguished by colour alone; markers tell all twelve
 
 
 def test_marks_of_an_inline_figure_name_their_runs_and_share_no_id() -> None:

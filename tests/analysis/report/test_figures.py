@@ -373,7 +373,7 @@ def test_points_that_cover_one_another_are_drawn_once() -> None:
 
 
 def test_of_many_trunks_some_are_drawn_and_the_envelope_is_that_of_all() -> None:
-    """Thirty seeds of three sizes: the best and worst of each size are there, and the least loss of all."""
+    """Thirty seeds of three sizes: the best and worst of each size are there, and the lowest loss of all."""
     rng = np.random.default_rng(1)
     tokens = np.geomspace(1e6, 1e8, 5)
     curves = pd.concat(

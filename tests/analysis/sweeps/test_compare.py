@@ -202,7 +202,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="no column 'family'"):
         compare_arms(runs, ["family"])
     with pytest.raises(
-        ValueError, match=r"baseline: 'sgd' is no value of optimizer; choose from adamh, muonh"
+        ValueError, match=r"baseline: 'sgd' is not a value of optimizer; choose from adamh, muonh"
     ):
         compare_arms(runs, ["optimizer"], "sgd")
     with pytest.raises(ValueError, match="needs two arms"):
@@ -218,7 +218,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         ValueError, match=r"also in objective.*Keep one value: --where 'objective == \"causal\"'\.$"
     ):
         compare_arms(unlike, ["optimizer"])
-    with pytest.raises(ValueError, match="losses of different objective are not of the same thing"):
+    with pytest.raises(ValueError, match="losses of different objective do not measure the same thing"):
         compare_arms(unlike, ["objective"])
     three = table({"adamh": ADAMH[:3], "muonh": MUONH[:3]}, COMPUTE[:3])
     with pytest.raises(FitError, match=r"share 3 budgets.*With --floor E three are enough"):
@@ -237,7 +237,7 @@ def test_the_line_of_the_door() -> None:
     line = str(analysis.compare(grids(1.25, noise=0.002), by="optimizer", baseline="adamw", resamples=40))
     assert line.startswith("muon over adamw: 1.")
     assert "; slope " in line
-    assert " a decade [" in line
+    assert " per decade [" in line
 
 
 def test_more_runs_narrow_the_interval_as_said() -> None:

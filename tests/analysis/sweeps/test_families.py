@@ -98,7 +98,7 @@ def test_losses_of_other_things_are_not_compared() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("trunk", "run"), [(0.01, 0.003), (0.001, 0.005)])
 def test_intervals_of_the_multiplier_cover(trunk: float, run: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A nominal 95 % of five trunks a family, at five losses of forty studies.
+    """A nominal 95 % of five trunks per family, at five losses of forty studies.
 
     Draws of trunks alone, not spread for their number, held 65 and 74 %. The losses of one study go together:
     at 90 % fewer than 31 of 40 studies hold the middle one once in 60, for which the seeds are fixed.

@@ -17,7 +17,7 @@ RATES = tuple(1e-3 * 2**i for i in range(7))
 def sweep(
     drift: float, *, noise: float = 0.0, seeds: int = 2, rng: np.random.Generator | None = None
 ) -> pd.DataFrame:
-    """Losses of parabolas in log rate, 0.05 nats up at a factor 2, with the best rate 0.008 at width 64."""
+    """Losses of parabolas in log rate, 0.05 nats up at a factor of 2, the best rate 0.008 at width 64."""
     rng = rng or np.random.default_rng(0)
     rows = []
     for width in WIDTHS:
@@ -52,7 +52,7 @@ def test_an_optimum_outside_the_grid_is_told() -> None:
 
 
 def test_the_interval_of_the_drift_covers() -> None:
-    """Of 100 intervals with two seeds a cell; if 95 % cover, fewer than 87 are seen once in 2,000."""
+    """Of 100 intervals with two seeds per cell; if 95 % cover, fewer than 87 are seen once in 2,000."""
     rng = np.random.default_rng(3)
     found = [measure_transfer(sweep(-0.5, noise=0.03, rng=rng), resamples=300) for _ in range(100)]
     assert sum(low <= -0.5 <= high for low, high in (f.interval for f in found)) >= 87

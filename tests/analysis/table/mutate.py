@@ -121,7 +121,7 @@ def grid(rng: random.Random) -> Sheet:
 
 
 def named(rng: random.Random) -> Sheet:
-    """Return the same with a name a run, counted compute and a few settings."""
+    """Return the same with one name per run, counted compute and a few settings."""
     sheet = grid(rng)
     sheet.add("run", [f"run-{i}" for i in range(30)], 0)
     flops = [6.3 * float(r[1]) * float(r[2]) for r in sheet.rows]
@@ -610,7 +610,7 @@ def several_seeds(sheet: Sheet, rng: random.Random) -> None:
 
 @mutation
 def seeds_with_the_same_values(sheet: Sheet, rng: random.Random) -> None:
-    """A seed that did nothing: three rows a run that agree to the last digit."""
+    """A seed that did nothing: three rows per run that agree to the last digit."""
     if "seed" in sheet.header or sheet.name == "checkpoints":
         raise NotHere
     sheet.rows = [list(row) for row in sheet.rows for _ in range(3)]

@@ -109,7 +109,7 @@ def test_a_summary_below_the_table(name: str, called: bool) -> None:
     last = rows.drop(columns="run").agg(name).to_dict() | {"run": name if called else ""}
     table = load_runs(pd.concat([rows, pd.DataFrame([last])], ignore_index=True))
     assert table.counts["used"] == 16
-    assert "no run" in unlike(table)
+    assert "not a run" in unlike(table)
 
 
 def test_a_run_called_total_is_a_run() -> None:
@@ -240,7 +240,7 @@ def test_cells_of_every_kind() -> None:
     [
         (frame()[:0], "a DataFrame: holds no rows"),
         (frame().rename(columns={"params": "width"}), "a DataFrame: no column for params"),
-        (pd.concat([frame(), frame()[["loss"]]], axis=1), "a DataFrame: the column 'loss' is there twice"),
+        (pd.concat([frame(), frame()[["loss"]]], axis=1), "a DataFrame: the column 'loss' occurs twice"),
     ],
 )
 def test_a_table_in_memory_that_is_refused(rows: pd.DataFrame, message: str) -> None:

@@ -190,13 +190,13 @@ def test_too_many_parts_name_a_key() -> None:
     assert "--by mixture (7 arms)" in found.hint
     asked = arms(rows, by=["mixture"])
     assert len(asked.parts) == 7
-    assert asked.words.startswith("7 arms by mixture as asked; pooled on your word: dropout")
+    assert asked.words.startswith("7 arms by mixture as asked; pooled, as you asked: dropout")
 
 
 def test_by_takes_aliases_and_refuses_what_is_not_there() -> None:
     rows = grid(learning_rate=(1e-3, 3e-3), optimizer=("adamw", "muon"))
     assert arms(rows, by=["lr"]).keys == ("learning_rate",)
-    assert arms(rows, by=[]).words == "one arm as asked; pooled on your word: optimizer, learning_rate"
+    assert arms(rows, by=[]).words == "one arm as asked; pooled, as you asked: optimizer, learning_rate"
     with pytest.raises(ValueError, match=r"by: 'optimiser' is not a column.* differ between runs: optimizer"):
         arms(rows, by=["optimiser"])
 

@@ -24,7 +24,7 @@ def write(path: Path, header: str, rows: Rows) -> Path:
 
 
 def along(parts: int = 20, share: Sequence[float] | None = None) -> list[list[object]]:
-    """name, params, tokens, step, loss of five runs of 20 tokens a parameter each, a row an evaluation."""
+    """name, params, tokens, step, loss of five runs of 20 tokens per parameter, one row per evaluation."""
     shares = share or [(k + 1) / parts for k in range(parts)]
     return [
         [f"r{i}", N, 20 * N * s, round(1000 * s), true_loss(N, 20 * N * s)]

@@ -150,7 +150,7 @@ def test_a_size_that_says_its_unit_is_read_under_an_expression_and_takes_no_fact
     values, reasons, notes = parse("size*1e6", list(columns)).numbers(columns, role="size")
     assert values.tolist() == [21e6, 1.5e9, 30e6]
     assert not reasons
-    assert notes == ["2 cells such as '21M' say their own unit, to which the factor 1e+06 is not applied"]
+    assert notes == ["2 cells such as '21M' state their own unit, to which the factor 1e+06 is not applied"]
     values, _, _ = parse("size - head", list(columns)).numbers(columns, role="size")
     assert values[:2].tolist() == [20e6, 1.499e9]
     assert len(parse("size*1e6", list(columns)).numbers(columns).reasons) == 2, "a loss has no such suffix"

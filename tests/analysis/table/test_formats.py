@@ -389,8 +389,8 @@ def test_short_rows_and_damage_are_still_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(PLAIN.encode())[:-20], "not a whole gzip file"),
-        (b"params,tokens,loss\n", "not a whole gzip file"),
+        (gzip.compress(PLAIN.encode())[:-20], "not a complete gzip file"),
+        (b"params,tokens,loss\n", "not a complete gzip file"),
         (gzip.compress(bytes(1 << 25)), "unpacks to more than 16777216 bytes"),
     ],
 )

@@ -54,7 +54,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     assert "pipe.csv: a pipe or a device" in refusal(tmp_path / "pipe.csv")
     assert "zero.csv: a pipe or a device" in refusal(tmp_path / "zero.csv")
-    assert "one.csv: a link to nothing" in refusal(tmp_path / "one.csv")
+    assert "one.csv: a broken link" in refusal(tmp_path / "one.csv")
     assert "not a study's runs folder" in refusal(tmp_path / "folder.csv")
     os.mkfifo(tmp_path / "map.yaml")
     good = write(tmp_path / "good.csv", GOOD)

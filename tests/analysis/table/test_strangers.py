@@ -107,7 +107,7 @@ def test_one_of_several_columns_is_enough(tmp_path: Path) -> None:
     assert table.counts == {"used": 12, "quarantined": 0, "diverged": 1, "failed": 2, "missing": 0}
     mapped = load_runs(tmp_path / "t.csv", "status=State")
     assert len(mapped) == 14, "what is mapped is the only one"
-    with pytest.raises(ValueError, match=r"status=loss holds .* which is no state of a run"):
+    with pytest.raises(ValueError, match=r"status=loss holds .* which is not the state of a run"):
         load_runs(tmp_path / "t.csv", "status=loss")
 
 
@@ -303,7 +303,11 @@ def test_names_that_need_no_mapping(tmp_path: Path, header: list[str]) -> None:
 @pytest.mark.parametrize(
     ("header", "rows", "message"),
     [
-        (["run", "tag", "value"], [["a", "params", 1e7], ["a", "loss", 3.0]], "'tag' names a quantity a row"),
+        (
+            ["run", "tag", "value"],
+            [["a", "params", 1e7], ["a", "loss", 3.0]],
+            "'tag' names one quantity per row",
+        ),
         (["N", "1B", "3B", "10B"], [[1e7, 3.0, 2.9, 2.8], [3e7, 2.8, 2.7, 2.6]], "DataFrame.melt"),
         (
             ["loss", "eval_loss", "N", "D"],

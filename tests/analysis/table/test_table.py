@@ -230,11 +230,11 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, kind: str) -> None:
         ("t.xlsx", b"x", r"got the suffix '.xlsx'"),
         ("t.csv", b"", "holds no rows"),
         ("t.csv", b"params,tokens,loss\n", "holds no rows"),
-        ("t.csv", b"params,params,loss\n1,2,3\n", "the column 'params' is there twice; rename or drop one"),
+        ("t.csv", b"params,params,loss\n1,2,3\n", "the column 'params' occurs twice; rename or drop one"),
         ("t.csv", b"params,tokens,loss\n\xff,2,3\n", "not UTF-8 text at byte 19; save it as UTF-8"),
         ("t.csv", b'params,tokens,loss\n1,2,"3\n', "line 2: not CSV: unexpected end of data"),
         ("t.json", b"[1,", "not JSON: Expecting value"),
-        ("t.json", b'{"a": 1}', "a list of objects, one a run; got an object"),
+        ("t.json", b'{"a": 1}', "a list of objects, one per run; got an object"),
         ("t.json", b"[" * 100_000, "not JSON: maximum recursion depth"),
         ("t.parquet", b"PAR1 no", "not a readable Parquet file"),
     ],
@@ -514,7 +514,7 @@ def test_ten_thousand_rows_of_csv_in_seconds(tmp_path: Path) -> None:
 
 
 def test_a_sweep_over_rates_keeps_its_badly_trained_runs(tmp_path: Path) -> None:
-    """A loss 1 / ln 2 times the others' is bits where one run a cell says so, and a poor rate in a sweep."""
+    """A loss 1 / ln 2 times the others' is bits if one run per cell says so, and a poor rate in a sweep."""
     rows = ["params,tokens,loss,learning_rate"]
     for params in (1e4, 2e4, 4e4, 8e4):
         for tokens in (1e6, 2e6, 4e6):
