@@ -72,7 +72,7 @@ class _Plain(logging.Formatter):
     """The message alone, fit for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(super().format(record).replace("\t", "    "))
 
 
 def spell_out_controls() -> None:

@@ -191,7 +191,7 @@ class _Maker:
         except FitError as error:
             self.refusals.append(f"{law}: {error}")
             return
-        doubts = (*_tested(fit), *name_warnings(fit, self.table), *pin_warnings(fit), *fit.warnings)
+        doubts = (*lack_warnings(fit), *name_warnings(fit, self.table), *pin_warnings(fit), *fit.warnings)
         self.fits[law] = replace(fit, warnings=doubts)
         if question.holdout == 0:
             return
@@ -253,7 +253,7 @@ class _Maker:
             return None
 
 
-def _tested(fit: Fit) -> tuple[FitWarning, ...]:
+def lack_warnings(fit: Fit) -> tuple[FitWarning, ...]:
     """A warning that comes first where the law is rejected for a wider one."""
     if fit.law.wider is None:
         return ()

@@ -16,7 +16,7 @@ from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.interval import Interval
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
-from analysis.forecast.findings import inputs_of, runs_of
+from analysis.forecast.findings import inputs_of, lack_warnings, runs_of
 from analysis.forecast.heldout import forecast_heldout
 from analysis.forecast.rolling import cuts_for
 from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
@@ -141,7 +141,7 @@ def forecast_table(
     names = laws or FITTED[inputs_of(table)]
     runs = runs_of(table, names)
     basis, warnings = fit_basis(runs, names, bootstrap)
-    warnings += _missed(runs, best_of(basis), bootstrap)
+    warnings += _doubts(runs, best_of(basis), bootstrap)
     seed = bootstrap.seed
     if compute is not None and {"N", "D"} <= set(best_of(basis).law.inputs):
         warnings += compute_warnings(runs)
@@ -219,12 +219,13 @@ def compute_warnings(runs: Runs) -> tuple[FitWarning, ...]:
     )
 
 
-def _missed(runs: Runs, fit: Fit, bootstrap: Bootstrap) -> tuple[FitWarning, ...]:
-    """As `scaling fit` says it: that the law misses held-out larger compute by more than it admits."""
+def _doubts(runs: Runs, fit: Fit, bootstrap: Bootstrap) -> tuple[FitWarning, ...]:
+    """What `scaling fit` says of the law: that it is rejected, or misses held-out larger compute."""
     try:
-        return forecast_heldout(runs, fit.recipe, bootstrap).warnings
-    except (FitError, ValueError):
-        return ()  # too few runs to hold any out
+        missed = forecast_heldout(runs, fit.recipe, bootstrap).warnings
+    except (FitError, ValueError):  # too few runs to hold any out
+        missed = ()
+    return lack_warnings(fit) + missed
 
 
 def best_of(basis: Ensemble | Fit) -> Fit:

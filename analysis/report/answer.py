@@ -13,7 +13,7 @@ from analysis.report.best import ALL_FORMS
 from analysis.report.content import known
 from analysis.report.equation import as_latex, as_mathml, as_text
 from analysis.report.formats import Table, escape_latex
-from analysis.report.style import say, say_flops
+from analysis.report.style import say_flops
 from analysis.sweeps.compare import REACH, Comparison
 from analysis.sweeps.lead import Lead
 
@@ -71,8 +71,8 @@ def budget_table(best: Table) -> Table:
     header = best.header[:law] + best.header[law + 1 :]
     cells = tuple(row[:law] + row[law + 1 :] for row in rows)
     note = (
-        "Best parameters N and tokens D for 1, 10 and 100 times the largest compute C = 6 N D [FLOP]. Only "
-        "the first was measured; the others are forecasts."
+        "Best parameters N and tokens D for 1, 10 and 100 times the largest compute C = 6 N D [FLOP]. "
+        "All are forecasts: no run need have had these N and D."
     )
     return Table("budgets", "What to train", header, cells, note)
 
@@ -111,4 +111,4 @@ def _equation(arm: str, fit: Fit) -> Equation:
 
 
 def _number(value: float) -> str:
-    return say(value) if abs(value) >= 1e5 else f"{value:.4g}"
+    return f"{value:.4g}"

@@ -62,6 +62,12 @@ def family_sentences(found: FamilyComparison) -> list[str]:
     lines = []
     for curve in found.multipliers:
         value, low, high = (float(f"{v[-1]:.2g}") for v in (curve.value, curve.low, curve.high))
+        if not (low <= high):  # too few draws reach the loss
+            lines.append(
+                f"For a loss of {curve.loss[-1]:.3g} these runs give no interval of the compute that "
+                f"{curve.family} needs against {found.reference}: they cannot tell."
+            )
+            continue
         sure = "" if low > 1 or high < 1 else " The interval includes 1: no clear difference."
         lines.append(
             f"For a loss of {curve.loss[-1]:.3g}, {curve.family} needs {say(value)} times the compute of "

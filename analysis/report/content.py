@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -183,7 +184,12 @@ def _law_sentences(part: Findings) -> Iterator[str]:
             f"{100 * fit.rms:.2g} %. No run was held out, so this does not measure how well it forecasts."
         )
     share = _interval(fit, lambda law: law.growth)
-    if share and not _is_few(fit):
+    if share and math.isclose(*share, rel_tol=1e-9):
+        yield (
+            f"That the best model size grows as compute to the power {share[0]:.3g} is the form of the "
+            f"{fit.name} law; these runs did not measure it."
+        )
+    elif share and not _is_few(fit):
         digits = 2 if share[1] - share[0] > 0.02 else 4
         between = "–".join(f"{end:.{digits}f}" for end in share)
         yield (

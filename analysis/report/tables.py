@@ -148,7 +148,7 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
     header = ("arm", "law", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
     note = (
         "C = 6 N D. The intervals of one law cover the noise of the runs; those of all forms also cover the "
-        "choice of the law, weighted by how well each forecast larger compute. Only the first C was measured."
+        "choice of law, weighted by how well each forecast larger compute. No run had more C than the first."
     )
     return Table("optimum", "Best use of a compute budget", header, tuple(rows), note)
 

@@ -140,8 +140,8 @@ def report(result: StudyResult, planning: float, eta: Sequence[str] = ()) -> lis
         lines += [
             f"\n{describe(result.records)}\n",
             f"planning {duration(planning + result.planning)}, training {duration(result.training)}, "
-            f"evaluation {duration(result.evaluation)}; the plan said {duration(said)} for both"
-            + (f": {took / said - 1:+.0%}" if said else ""),
+            f"evaluation {duration(result.evaluation)}"
+            + (f"; the plan said {duration(said)} for both: {took / said - 1:+.0%}" if said > 0 else ""),
             *eta,
             *(f"reused from study {other}: {plural(runs, 'run')}" for other, runs in result.reused.items()),
             *watched(plan),

@@ -33,6 +33,7 @@ from scaling.records.reading import read_json
 from scaling.records.storage import Lock, LockedError, sweep_temps, write_json
 
 POLL_SECONDS = 0.1
+PATIENCE = 3.0  # seconds of reading before a word is said about it
 MOST_HELDOUT = 0.5  # as the config allows
 
 logger = logging.getLogger(__name__)
@@ -129,7 +130,15 @@ def _follow(listing: Path, cache: Path) -> tuple[TokenSet, dict[str, Any]] | Non
 def _survey(request: Request) -> tuple[Tally, Sample]:
     """Read everything once: which documents there are, and what BPE would be trained on."""
     tally, sample = Tally(), Sample(SAMPLE_BYTES)
+    begin, said = time.monotonic(), False
     for split, key, text in request.documents(tally):
+        if not said and time.monotonic() - begin > PATIENCE:
+            said = True
+            logger.warning(
+                "%s: reading its text, once: %.0f MB so far. data.limit_bytes=3e7 takes less",
+                request.source.name,
+                tally.found_bytes / 1e6,
+            )
         if split == "train" and request.vocab != BYTES and request.tokenizer is None:
             sample.add(key, text)
     name, kept = request.source.name, tally.documents.total()

@@ -35,7 +35,7 @@ from scaling.study.axes import Axis, read_axes
 from scaling.study.config import RunConfig, register
 from scaling.study.extensions import load_extensions
 from scaling.study.keys import choices, explain_unknown, is_key, lies_in_dict, sections
-from scaling.study.mistakes import explain
+from scaling.study.mistakes import explain, explain_override
 from scaling.study.sources import FOUND_RATES, OneFile, Sources, config_folder
 
 PRIVATE = (
@@ -241,10 +241,13 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     Raises:
         PlanError: for what is no override.
     """
-    try:
-        return [copy.copy(_parse_line(_quoted(line))) for line in overrides]
-    except HydraException as error:
-        raise PlanError(explain(error)) from error
+    found = []
+    for line in overrides:
+        try:
+            found.append(copy.copy(_parse_line(_quoted(line))))
+        except HydraException as error:
+            raise PlanError(explain_override(line, error)) from error
+    return found
 
 
 @lru_cache(maxsize=4096)  # the same lines are parsed five times on their way to a plan, 2 ms each
@@ -565,8 +568,8 @@ class Composer:
 
     def _chosen_by(self, shared: DictConfig) -> dict[Overrides, DictConfig]:
         """The groups that it chooses → it, unless it sets anything else than plain values."""
-        said = shared.hydra.overrides
-        parsed = [self.parse(line) for line in (*said.hydra, *said.task)]
+        said: Any = OmegaConf.to_container(shared.hydra.overrides, resolve=False)  # `${…}` stays text
+        parsed = [self.parse(line) for line in (*said["hydra"], *said["task"])]
         if not all(_plain(o) for o in parsed if not self._chooses(o)):
             return {}
         return {tuple(str(o.input_line) for o in parsed if self._chooses(o)): shared}

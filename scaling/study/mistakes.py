@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import shlex
 import typing
 
 from scaling.study.config import RunConfig
@@ -20,6 +22,14 @@ _NO_LIST = re.compile(
 )
 _ADVICE = re.compile(r"\n?To append to your [^\n]*")  # Hydra's, to prefix +: with it a typo was ignored
 _RAISED = re.compile(r"\w+ raised while composing config:\s*")
+_OPTION = re.compile(
+    r"Could not find '(?P<group>\S+)/(?P<name>[^/\s']+)'\s+Available options in '[^']*':"
+    r"\n(?P<known>(?:\t[\w.-]+\n?)+)[\s\S]*"
+)
+_NO_VALUE = re.compile(r"Error parsing override '(?P<word>[\w.-]+)'\s+missing EQUAL[\s\S]*")
+_TWICE = re.compile(r"Multiple values for (?P<group>\S+)\. To override[\s\S]*")
+# What the grammar says of values that it cannot read.
+_UNREAD = ("no viable alternative", "NoViableAlt", "mismatched input", "extraneous input")
 _HEADER = "# @package _global_"
 _EXTRA_GROUPS = {"hydra/launcher/joblib": "joblib"}  # config group option → extra whose plugin has it
 
@@ -46,7 +56,7 @@ def explain(error: Exception) -> str:
         found = pattern.search(text)
         said = say(found) if found else None
         if found and said:
-            where = _RAISED.sub("", text[: found.start()]).strip()
+            where = _RAISED.sub("", text[: found.start()]).replace("In 'config':", "").strip()
             return f"{where} {said}".strip()
     for option, extra in _EXTRA_GROUPS.items():
         if f"'{option}'" in text:
@@ -54,6 +64,16 @@ def explain(error: Exception) -> str:
                 f"{option.rpartition('/')[0]}={extra} needs a plugin: pip install 'scaling-harness[{extra}]'"
             )
     return text
+
+
+def explain_override(line: str, error: Exception) -> str:
+    """What to write instead of an override that Hydra's grammar does not take."""
+    said = explain(error)
+    key, equals, value = line.partition("=")
+    if not equals or not any(word in said for word in _UNREAD):
+        return said
+    text = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return f"{line}: Hydra cannot read this value. If it is text, quote it: {shlex.quote(f'{key}={text}')}"
 
 
 def _unknown(found: re.Match[str]) -> str | None:
@@ -102,4 +122,31 @@ def _sweep(key: str, values: str) -> str:
     return f'hydra: {{sweeper: {{params: {{{key}: "{values}"}}}}}}'
 
 
-_SAID = ((_UNKNOWN, _unknown), (_SECTION, _section), (_MANY, _many), (_NO_LIST, _no_list))
+def _option(found: re.Match[str]) -> str:
+    group, name = found["group"], found["name"]
+    known = found["known"].split()
+    near = difflib.get_close_matches(name.lower(), known, 1)
+    hint = f" Did you mean {group}={near[0]}?" if near else ""
+    own = f" One that an extension registers: {group}.name={name}." if group == "optimizer" else ""
+    return f"{group}={name}: there is no {name}.{hint} There are {', '.join(known)}.{own}"
+
+
+def _no_value(found: re.Match[str]) -> str:
+    word = found["word"]
+    return f"{word}: an override is KEY=VALUE. A study is named study={word}, a run of no study name={word}."
+
+
+def _twice(found: re.Match[str]) -> str:
+    name = found["group"]
+    return f"{name}: chosen already. Write {name}=NAME without the +; in a file, override /{name}: NAME."
+
+
+_SAID = (
+    (_OPTION, _option),
+    (_NO_VALUE, _no_value),
+    (_TWICE, _twice),
+    (_UNKNOWN, _unknown),
+    (_SECTION, _section),
+    (_MANY, _many),
+    (_NO_LIST, _no_list),
+)

@@ -143,7 +143,7 @@ list(pool.events())
 
 @pytest.mark.parametrize("heard", [True, False], ids=["asked", "not heard"])
 def test_ctrl_c_while_the_fork_server_imports_is_left_to_the_parent(heard: bool, tmp_path: Path) -> None:
-    """Nothing else says a word, whether it ends the command or, as here without `on_signals`, it is caught."""
+    """Nobody else says a word, whether the parent ends or does not care."""
     (tmp_path / "slow.py").write_text(
         f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(2)\n"
     )

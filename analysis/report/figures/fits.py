@@ -55,15 +55,20 @@ def plot_forecast(
     looks: Mapping[str, Look] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Forecast against measured loss of held-out runs with intervals, of each (label, forecast)."""
+    """Forecast against measured loss of held-out runs with intervals, of each (label, forecast).
+
+    An interval much wider than the losses leaves the frame, so that these stay apart.
+    """
     ax = style.axes_or_new(ax)
     if not forecasts:
         return empty(ax, "no run was held out")
     looks = look_of(looks, (label for label, _ in forecasts))
+    points: list[float] = []
     ends: list[float] = []
     for label, forecast in forecasts:
         rows = forecast.table
-        ends += [*rows["loss"], *rows["lo"], *rows["hi"]]
+        points += [*rows["loss"], *rows["predicted"]]
+        ends += [*rows["lo"], *rows["hi"]]
         rows = rows.iloc[apart(rows["loss"], rows["predicted"], plenty=BARS, grain=(BARS // 4, BARS // 4))]
         above = np.stack([rows["predicted"] - rows["lo"], rows["hi"] - rows["predicted"]]).clip(min=0)
         drawn = ax.errorbar(
@@ -78,7 +83,9 @@ def plot_forecast(
             label=f"{label} ({forecast.fit.name}): rms error {100 * forecast.error:.2g} %",
         )
         looks[label].tag(artist for artist in drawn.get_children() if artist is not None)
-    low, high = min(ends), max(ends)
+    low, high = min(points), max(points)
+    span = high - low or 0.1 * high
+    low, high = min(low, max(low - span, min(ends))), max(high, min(high + span, max(ends)))
     margin = 0.06 * (high - low) or 0.01 * high
     line = np.array([low - margin, high + margin])
     ax.fill_between(line, line * 0.99, line * 1.01, color=style.FAINT, alpha=0.55, lw=0, label="within 1 %")

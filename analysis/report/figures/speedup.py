@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.report.style import GREY, axes_or_new, colours, legend_above, say_flops, scale_axis
+from analysis.report.style import GREY, axes_or_new, colours, legend_above, log_axis, say_flops, scale_axis
 from analysis.sweeps.compare import Comparison
 
 
@@ -36,10 +36,7 @@ def plot_speedup(comparison: Comparison, *, ax: Axes | None = None) -> Axes:
     scale_axis(ax, min(low for low, _ in reach), max(high for _, high in reach), say_flops)
     ax.set_yscale("log")
     low_y, high_y = ax.get_ylim()
-    every = (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.5, 2, 3, 5, 10, 20, 50, 100)
-    ticks = [t for t in every if low_y <= t <= high_y]
-    ax.set_yticks(ticks, [f"{t:g}×" for t in ticks])
-    ax.yaxis.minorticks_off()
+    log_axis(ax.yaxis, low_y, high_y, lambda times: f"{times:g}×", most=6)
     unit = "compute" if comparison.per == "compute" else "time"
     ax.set(xlabel="training compute [FLOP]", ylabel=f"{unit} saved, {comparison.baseline} = 1")
     legend_above(ax, columns=4)

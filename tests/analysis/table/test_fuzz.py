@@ -38,7 +38,7 @@ TEXT_CELLS = [
     "None",
     "3.1.4",
     "¼",
-    "3 nats",
+    "3 pears",
 ]
 OBJECT_CELLS = [
     None,
