@@ -16,6 +16,7 @@ from analysis.laws.law import Array
 FEW_TRUNKS = 6
 OPTIONAL = ("U",)  # inputs that may be the same in every run
 EXACT = 1e-8  # relative residuals below which losses are no measurements
+SPARE = 5  # runs more than parameters, below which the typical residual is no scale
 FAR = 10.0  # robust standard deviations at which a run is an outlier
 GAP = 100.0  # factor between neighbouring values that suggests two units
 MINORITY = 0.3  # largest share of the runs that is suspected of another unit
@@ -147,7 +148,7 @@ def doubts_about_fit(
     typical = 1.4826 * float(np.median(np.abs(residuals)))
     far = np.abs(residuals) > max(FAR * typical, 1e-9)
     count = int(far.sum())
-    if count and typical > 0:
+    if count and typical > 0 and len(residuals) - len(form.names) >= SPARE:
         worst = ", ".join(str(int(r)) for r in np.sort(rows[far])[:5])
         doubts.append(
             FitWarning(

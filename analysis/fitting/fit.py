@@ -20,6 +20,7 @@ from analysis.fitting.runs import FitError, Runs, spread_out
 from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.law import Array, Law
 
+ALIKE = 1e-9  # relative width of an interval that is none
 MANY = 4000  # runs from which starts are followed on some of them first
 
 __all__ = ["Bootstrap", "Fit", "FitError", "FitWarning", "fit_runs"]
@@ -88,6 +89,17 @@ class Fit:
         """One law per bootstrap replicate."""
         return tuple(self.form.laws(self.theta_draws)) if len(self.theta_draws) else ()
 
+    @property
+    def undrawn(self) -> str:
+        """Why there are no replicates, where there are none."""
+        distinct, parameters = self.runs.n_distinct, len(self.theta)
+        if self.bootstrap.resamples and distinct <= parameters:
+            return (
+                f"the {self.name} law, of {parameters} parameters, goes through all {distinct} runs: "
+                "nothing is left to judge it by. Add runs."
+            )
+        return "the fit was made with resamples=0; fit again with resamples=1000."
+
     def again(
         self,
         runs: Runs | None = None,
@@ -106,21 +118,25 @@ class Fit:
             FitError: when the fit was made with resamples=0, or f is not finite on most replicates.
         """
         if not self.draws:
-            raise FitError("no interval: the fit was made with resamples=0; fit again with resamples=1000.")
+            raise FitError(f"no interval: {self.undrawn}")
         values = np.array([value_or_nan(f, law) for law in self.draws])
         return interval_of(values, self.level if level is None else level)
 
     @cached_property
     def intervals(self) -> dict[str, tuple[float, float] | None]:
-        """Parameter → its interval; None where it is held, or at a bound in all draws."""
+        """Parameter → its interval; None where it is held, or the same in all draws."""
         found: dict[str, tuple[float, float] | None] = dict.fromkeys(self.law.parameters)
+        law_values = self.law.parameters
         for name in found if self.draws else ():
             try:
                 low, high = self.interval(lambda law, name=name: law.parameters[name])  # type: ignore[misc]
             except FitError:
                 continue
-            if low < high:  # draws that all lie at a bound say nothing of how far from it the truth may be
-                found[name] = low, high
+            # Draws that are all alike, as at a bound, say nothing of how far from there the truth may be. One
+            # that is not drawn, at a bound or by a robust fit, lies inside all the same.
+            if high - low > ALIKE * max(abs(low), abs(high), ALIKE):
+                value = law_values[name]
+                found[name] = min(low, value), max(high, value)
         return found
 
     def __str__(self) -> str:
@@ -135,10 +151,14 @@ class Fit:
             elif between := self.intervals[name]:
                 line += f"   {100 * self.level:g} % [{between[0]:.4g}, {between[1]:.4g}]"
             elif self.draws:
-                line += "   at its bound in every draw: no interval"
+                line += f"   {self._why_alike(name)}: no interval"
             lines.append(line)
         lines += [f"  ! {doubt.code}: {doubt.message}" for doubt in self.warnings]
         return "\n".join(lines)
+
+    def _why_alike(self, name: str) -> str:
+        at_bound = any(bound.removeprefix("log_") == name for bound in self.certificate.bounds)
+        return "at its bound in every draw" if at_bound else "the same in every draw"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON: no NaN, no infinity."""
@@ -209,7 +229,7 @@ def fit_runs(
     certificate = certify(form, solution, best, runs.n)
     draws = np.empty((0, solution.theta.shape[1]))
     refused = 0
-    if bootstrap.resamples:
+    if bootstrap.resamples and runs.n_distinct > len(form.names):  # else every replicate is this law again
         draws, refused = draw(runs, recipe, data, solution.theta[best], bootstrap)
     fit = Fit(
         law=form.law(solution.theta[best]),

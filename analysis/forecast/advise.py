@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.fit import Fit, value_or_nan
+from analysis.fitting.fit import Fit
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.belief import Belief, Decision, draw_laws
 from analysis.forecast.heldout import noise
@@ -25,7 +25,6 @@ LONGER = 16.0  # times the largest budget and size that candidates go
 SHORTER = 4.0  # times below the smallest
 EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
-FIXED = 1e-9  # in the exponent of the best size: the draws do not differ
 MOST = 20  # runs that one answer names
 LISTED = 6  # candidates by each of these powers whose regret is worked out
 POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
@@ -67,7 +66,7 @@ class Advice:
         said = ", ".join(f"{name} {share:.2f}" for name, share in self.weights.items())
         lines = [
             f"for {self.compute:.4g} FLOP, by {said}:",
-            f"  now    best N {self.now.N}, expected waste {_percent(self.now.regret)}",
+            f"  now    N of least expected waste {self.now.N}: {_percent(self.now.regret)}",
         ]
         for number, run in enumerate(self.runs, 1):
             lines.append(
@@ -76,7 +75,7 @@ class Advice:
             )
         if self.runs:
             lines.append(
-                f"  after  best N {self.after.N}, expected waste {_percent(self.after.regret)}, for "
+                f"  after  N of least expected waste {self.after.N}: {_percent(self.after.regret)}, for "
                 f"{self.cost:.3g} of {self.spend:.3g} FLOP"
             )
         lines.append(f"  {self.stop}")
@@ -212,20 +211,8 @@ def _deciding(basis: Ensemble) -> tuple[tuple[Fit, ...], Array]:
     A law that fixes by its form how the best size grows with compute, as equal exponents do, says nothing
     about it, however well it forecasts losses. Where all laws do, all are taken.
     """
-    free = np.array([not _fixes_growth(fit) for fit in basis.fits])
-    free = free if free.any() else ~free
-    fits = tuple(fit for fit, keep in zip(basis.fits, free, strict=True) if keep)
-    weights = basis.weights[free] / basis.weights[free].sum()
-    return fits, (1 - EVEN) * weights + EVEN / len(fits)
-
-
-def _fixes_growth(fit: Fit) -> bool:
-    """Whether the best size grows with compute alike under all draws of a law."""
-    if not hasattr(type(fit.law), "growth"):
-        return False
-    found = np.array([value_or_nan(lambda law: law.growth, law) for law in fit.draws])
-    found = found[np.isfinite(found)]
-    return bool(len(found) and np.ptp(found) <= FIXED)
+    measuring = basis.measuring()
+    return measuring.fits, (1 - EVEN) * measuring.weights + EVEN / len(measuring.fits)
 
 
 def _shortlist(explained: Array, cost: Array, usable: NDArray[np.bool_]) -> NDArray[np.bool_]:

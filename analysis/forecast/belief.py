@@ -143,8 +143,11 @@ def draw_laws(
     for i in rng.choice(len(draws), 2 * DRAWS, p=weights / weights.sum()):
         law = draws[i][int(rng.integers(len(draws[i])))]
         try:
-            law.optimum(compute)
+            best = law.optimum(compute)
         except ValueError:
+            lost += 1
+            continue
+        if not (0 < best.N < math.inf and 0 < best.D < math.inf):  # past what a float holds
             lost += 1
             continue
         found.append(law)

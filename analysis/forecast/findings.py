@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.checks import FitWarning
+from analysis.fitting.checks import EXACT, FitWarning
 from analysis.fitting.fit import Fit, FitError, fit_runs
 from analysis.fitting.lack_of_fit import lack_of_fit
 from analysis.fitting.pinned import pin_warnings
@@ -211,7 +211,9 @@ class _Maker:
         """All of it, the laws that forecast best first."""
         ensemble = self._ensemble()
         order = sorted(self.fits, key=lambda law: (law not in self.forecasts, self._error(law)))
-        first = ensemble.best.name if ensemble else None if self.ranking is None else self.ranking["law"][0]
+        # As `fit_basis` has it: where laws cannot be ranked, the first that can be fitted.
+        first = next(iter(self.fits), None) if self.ranking is None else self.ranking["law"][0]
+        first = ensemble.best.name if ensemble else first
         order.sort(key=lambda law: law != first)
         surface = next(
             (self.fits[law] for law in order if {"N", "D"} == set(self.fits[law].law.inputs)), None
@@ -255,14 +257,14 @@ class _Maker:
 
 def lack_warnings(fit: Fit) -> tuple[FitWarning, ...]:
     """A warning that comes first where the law is rejected for a wider one."""
-    if fit.law.wider is None:
+    if fit.law.wider is None or fit.rms < EXACT:
         return ()
     try:
         samples = next((count for most, count in SAMPLES.items() if fit.n_runs <= most), LEAST_SAMPLES)
         found = lack_of_fit(fit, resamples=samples)
     except FitError:  # too few runs for the wider law: nothing is known against this one
         return ()
-    if not found.rejected():
+    if not found.rejected() or found.rms_against >= found.rms:
         return ()
     return (
         FitWarning(

@@ -155,7 +155,7 @@ def predict_runs(
         FitError: for a fit without replicates.
     """
     if not fit.draws:
-        raise FitError("no prediction interval: the fit was made with resamples=0; use resamples=1000.")
+        raise FitError(f"no prediction interval: {fit.undrawn}")
     columns = {name: np.atleast_1d(np.asarray(inputs[name], dtype=float)) for name in fit.law.inputs}
     points, at = np.unique(np.stack(list(columns.values())), axis=1, return_inverse=True)
     distinct = dict(zip(columns, points, strict=True))

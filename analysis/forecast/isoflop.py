@@ -51,7 +51,9 @@ class Comparison:
         ]
         for _, row in self.table.iterrows():
             between = f"[{row['a_lo']:z.3f}, {row['a_hi']:z.3f}]"
-            if np.isclose(row["a_lo"], row["a_hi"], rtol=1e-9):
+            if np.isnan(row["a_lo"]):
+                between = "none"
+            elif np.isclose(row["a_lo"], row["a_hi"], rtol=1e-9):
                 between = "set by the law"
             wasted = f"{100 * row['regret']:.2g} %"
             lines.append(

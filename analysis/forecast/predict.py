@@ -14,17 +14,19 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.interval import Interval
+from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
 from analysis.forecast.findings import inputs_of, lack_warnings, runs_of
 from analysis.forecast.heldout import forecast_heldout
 from analysis.forecast.rolling import cuts_for
-from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, robust_for
+from analysis.forecast.select import Ensemble, fit_ensemble, noise, rank_curves, rank_laws, robust_for
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 from analysis.laws.registry import FITTED
 from analysis.table import RunTable
 
 FAR = 100.0  # times the largest compute: beyond what any published law was checked at
+OUT_OF_ALL = 1e4  # times beyond the tokens per parameter of the runs: such an optimum is no answer
 UNEVEN = 1.5  # ratio of counted to 6 N D compute worth a word
 
 
@@ -111,12 +113,29 @@ def fit_basis(
             return fit_ensemble(runs, laws, bootstrap), ()
         except FitError as error:
             reason = str(error)
+    fit = _first(runs, laws, robust, bootstrap)
     try:
-        basis = fit_ensemble(runs, laws[:1], bootstrap, cuts=cuts_for(runs), robust=robust)
+        ranking = rank_laws(runs, (fit.name,), cuts=cuts_for(runs), robust=robust, fits={fit.name: fit})
+        basis = Ensemble((fit,), ranking, fit.level)
     except FitError:  # no rolling forecast, and so nothing is known of how the form misses
-        basis = Ensemble.of(fit_runs(runs, Recipe(laws[0], robust), bootstrap))
-    message = f"intervals assume that the {laws[0]} law is the true form: {reason.rstrip('.')}."
+        basis = Ensemble.of(fit)
+    message = f"intervals assume that the {fit.name} law is the true form: {reason.rstrip('.')}."
     return basis, (FitWarning("one-form", message),)
+
+
+def _first(runs: Runs, laws: Sequence[str], robust: Robust, bootstrap: Bootstrap | None) -> Fit:
+    """The first law that these runs can be fitted by.
+
+    Raises:
+        FitError: of the first, where there is none.
+    """
+    reasons: list[FitError] = []
+    for law in laws:
+        try:
+            return fit_runs(runs, Recipe(law, robust), bootstrap)
+        except FitError as error:
+            reasons.append(error)
+    raise reasons[0]
 
 
 def forecast_table(
@@ -196,13 +215,29 @@ def forecast_budget(
         FitError: for a basis without replicates, or runs that do not bound the optimum.
     """
     others = dict(others or {})
+    measuring = Ensemble.of(basis).measuring()
     best = best_of(basis).law.optimum(C, **others)
+    _refuse_far(best_of(basis), best.N, best.D, C)
     inputs = {name: Interval(value, value, value) for name, value in others.items()}
     for name, value in (("N", best.N), ("D", best.D)):
-        ends = Ensemble.of(basis).interval(lambda law, name=name: getattr(law.optimum(C, **others), name))  # type: ignore[misc]
+        ends = measuring.interval(lambda law, name=name: getattr(law.optimum(C, **others), name))  # type: ignore[misc]
         inputs[name] = Interval(value, *ends)
     inputs = {name: inputs[name] for name in best_of(basis).law.inputs}
     return _forecast(basis, True, inputs, lambda law: float(law.optimum(C, **others).loss), warnings, seed)
+
+
+def _refuse_far(fit: Fit, N: float, D: float, C: float) -> None:
+    """
+    Raises:
+        FitError: for an optimum that is out of all proportion to the runs: the data did not choose it.
+    """
+    ratio = _reach(fit, {"N": N, "D": D})["tokens_per_param"]
+    if not ratio < OUT_OF_ALL:
+        raise FitError(
+            f"the runs do not bound the optimum: at {C:.4g} FLOP the {fit.name} law would train {N:.3g} "
+            f"parameters on {D:.3g} tokens, {ratio:.2g} times outside the tokens per parameter of the runs. "
+            "Add runs with more and with fewer tokens per parameter, or ask about one --params and --tokens."
+        )
 
 
 def compute_warnings(runs: Runs) -> tuple[FitWarning, ...]:

@@ -37,6 +37,7 @@ __all__ = [
 
 CLEARLY = 0.86  # of the widest law's rolling error: below it, a narrower law is printed instead
 SHARPNESS = 8  # of the weights of laws
+FIXED = 1e-9  # in the exponent of the best size: the draws do not differ
 COPIES = 4  # of each replicate, where a drift is drawn with it
 
 
@@ -93,13 +94,15 @@ def printed_law(heldout: Mapping[str, float]) -> str:
     """The law whose values are printed, everywhere: of those fitted, the widest, unless a narrower one
     forecasts clearly better.
 
-    The widest is the first that no other contains. A law without a floor falls to 0 far away and is printed
-    only where all laws are such.
+    The widest is the first that no other contains. A law without a floor falls to 0 far away, and one that
+    fixes by its form how the best size grows would print its assumption as an answer: such laws are printed
+    only where there are no others.
 
     Args:
         heldout: law → error of its rolling forecasts.
     """
     floored = [law for law in heldout if law_named(law).floored] or list(heldout)
+    floored = [law for law in floored if not law_named(law).fixes_growth] or floored
     widest = next(law for law in floored if law_named(law).wider not in floored)
     best = min(floored, key=lambda law: heldout[law])
     return best if heldout[best] < CLEARLY * heldout[widest] else widest
@@ -211,6 +214,18 @@ class Ensemble:
         values, weights = self._values(f)
         return interval_of(np.concatenate(values), self.level if level is None else level, weights)
 
+    def measuring(self) -> Ensemble:
+        """The laws that can tell how the best size grows with compute; all of them where none can."""
+        kept = [i for i, fit in enumerate(self.fits) if not fixes_growth(fit)]
+        if not kept or len(kept) == len(self.fits):
+            return self
+        ranking = self.ranking.iloc[kept].reset_index(drop=True)
+        ranking["weight"] /= ranking["weight"].sum()
+        ranking["printed"] = ranking["law"] == self.fits[kept[0]].name
+        if self.best.name in set(ranking["law"]):
+            ranking["printed"] = ranking["law"] == self.best.name
+        return Ensemble(tuple(self.fits[i] for i in kept), ranking, self.level)
+
     def losses(
         self, loss: Callable[[Any], float], reach: float, rng: np.random.Generator
     ) -> tuple[Array, Array]:
@@ -227,8 +242,9 @@ class Ensemble:
         return np.concatenate(spread), np.repeat(weights, COPIES) / COPIES
 
     def _values(self, f: Callable[[Any], float]) -> tuple[list[Array], Array]:
-        if not all(len(fit.theta_draws) for fit in self.fits):
-            raise FitError("no interval: the fit was made with resamples=0; fit again with resamples=1000.")
+        for fit in self.fits:
+            if not len(fit.theta_draws):
+                raise FitError(f"no interval: {fit.undrawn}")
         values = [np.array([value_or_nan(f, law) for law in fit.draws]) for fit in self.fits]
         shares = [np.full(len(v), w / len(v)) for v, w in zip(values, self.weights, strict=True)]
         return values, np.concatenate(shares)
@@ -240,6 +256,15 @@ class Ensemble:
     def __str__(self) -> str:
         parts = [f"{fit.name} {weight:.2f}" for fit, weight in zip(self.fits, self.weights, strict=True)]
         return f"ensemble of {', '.join(parts)}, by forecasts of held-out compute"
+
+
+def fixes_growth(fit: Fit) -> bool:
+    """Whether the best size grows with compute alike under all draws of a law: by its form, or by ties."""
+    if not hasattr(type(fit.law), "growth"):
+        return False
+    found = np.array([value_or_nan(lambda law: law.growth, law) for law in fit.draws])
+    found = found[np.isfinite(found)]
+    return bool(len(found) and np.ptp(found) <= FIXED)
 
 
 def fit_ensemble(
@@ -257,7 +282,14 @@ def fit_ensemble(
     """
     robust, bootstrap = robust or Robust(), bootstrap or Bootstrap()
     names = laws or FITTED[tuple(runs.inputs)]
-    fits = {law: fit_runs(runs, Recipe(law, robust), bootstrap) for law in names}
-    ranking = rank_laws(runs, names, cuts=cuts, robust=robust, fits=fits)
+    fits, reason = {}, ""
+    for law in names:
+        try:
+            fits[law] = fit_runs(runs, Recipe(law, robust), bootstrap)
+        except FitError as error:  # too few runs for a wide law: the others answer
+            reason = reason or str(error)
+    if not fits:
+        raise FitError(reason)
+    ranking = rank_laws(runs, tuple(fits), cuts=cuts, robust=robust, fits=fits)
     ordered = tuple(fits[law] for law in ranking["law"])
     return Ensemble(ordered, ranking, bootstrap.level)

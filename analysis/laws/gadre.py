@@ -33,6 +33,7 @@ class OverTraining(Law):
     inputs: ClassVar[tuple[str, ...]] = ("N", "D")
     formula: ClassVar[str] = "L = E + (a M^eta + b M^-eta) C^-eta, M = D/N"
     wider: ClassVar[str | None] = "chinchilla"
+    fixes_growth: ClassVar[bool] = True  # equal exponents: the best N grows as C^.5 whatever the runs say
 
     @property
     def chinchilla(self) -> Chinchilla:

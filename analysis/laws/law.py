@@ -40,6 +40,7 @@ class Law(ABC):
     inputs: ClassVar[tuple[str, ...]]  # the keywords that `__call__` takes: letters, or columns of a table
     formula: ClassVar[str]  # as a report prints it
     wider: ClassVar[str | None] = None  # a registered law that contains it, for the test of lack of fit
+    fixes_growth: ClassVar[bool] = False  # whether the exponent of the best size follows from the form alone
     floored: ClassVar[bool] = True  # whether the loss stays above 0 however large the inputs are
 
     @abstractmethod

@@ -125,7 +125,8 @@ def _advice(part: Findings) -> Advice | None:
 
 
 def _expected(advice: Advice) -> str:
-    goal = f"For {say_flops(advice.compute)} FLOP the best size is {say(advice.now.N.value)} parameters"
+    size = f"{say(advice.now.N.value)} parameters"
+    goal = f"For {say_flops(advice.compute)} FLOP the size of least expected waste is {size}"
     between = f" ({100 * advice.level:g} % interval {say(advice.now.N.low)} to {say(advice.now.N.high)})"
     waste = f"; its uncertainty is expected to waste {100 * advice.now.regret:.2g} % of that compute."
     if not advice.runs:

@@ -13,6 +13,7 @@ from analysis.fitting.interval import Interval
 from analysis.laws.law import Array
 
 SURE = 0.05  # p below which a slope is called one
+SAME = 1e-9  # of ln s: of arms with the same losses, rounding leaves no more
 MOST = 200  # further pairs of runs beyond which no number is named
 
 
@@ -51,7 +52,8 @@ class Lead:
     def log_draws(self, compute: float) -> Array:
         """ln s (R,) at a compute [FLOP]."""
         along = np.array([1.0, math.log10(compute) - self.centre])
-        return np.asarray(self.draws @ along)
+        found = self.draws @ along
+        return np.where(np.abs(found) < SAME, 0.0, found)
 
     def at(self, compute: float) -> Interval:
         """The speed-up at a compute [FLOP]."""
@@ -76,7 +78,7 @@ class Lead:
     @property
     def p_slope(self) -> float:
         """Two-sided p of the hypothesis that the speed-up does not change with compute."""
-        return _two_sided(self.draws[:, 1])
+        return _two_sided(np.where(np.abs(self.draws[:, 1]) < SAME, 0.0, self.draws[:, 1]))
 
     def floor_effect(self, compute: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
         """Both ends of the floor's interval, and the speed-up at a compute for each; None of a pinned floor.
@@ -124,6 +126,8 @@ class Lead:
 
     def verdict(self, target: float) -> str:
         """Say who is ahead at a compute [FLOP], and what it would take to know."""
+        if not self.log_draws(target).any():
+            return f"{self.arm} has the losses of {self.baseline}: the same runs, or a key without effect"
         now, then = self.at(self.largest), self.at(target)
         where = f"{target:.3g} FLOP"
         ahead, behind = now.low > 1, now.high < 1

@@ -147,6 +147,7 @@ def _from_study(study: StudyRecords) -> Raw:
     raw.notes += [f"trunk {f.trunk_id} failed ({f.kind}): {f.message}" for f in study.failures.values()]
     raw.notes += code_notes(done)
     raw.notes += [f"set aside while running: {where}: {why}" for where, why in study.quarantined.items()]
+    escape_controls(raw)  # a record that was received may hold anything
     return raw
 
 

@@ -13,6 +13,7 @@ from experiments.estimate import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
+from scaling.study.command import CommandTrunk
 from scaling.study.command import describe_names as command_names
 from scaling.study.compose import compose_study
 from scaling.study.cost import trunk_seconds
@@ -141,9 +142,20 @@ def describe(expected: Estimate, asked: Plan) -> str:
             *by_compiler(expected.numerics),
             "",
             _table(expected),
-            *(f"\n{line}" for line in tau_drifts(plan)),
+            *(f"\n{line}" for line in (*tau_drifts(plan), *unwatched(plan))),
         ]
     )
+
+
+def unwatched(plan: Plan) -> list[str]:
+    """A line where a command names no file whose changes would be noticed."""
+    commands = [trunk for trunk in plan.trunks if isinstance(trunk, CommandTrunk)]
+    if not commands or any(trunk.code for trunk in commands):
+        return []
+    return [
+        "! trainer.command names no file (.py, .sh, .yaml, .json, …) as a word of its own, so a change of "
+        "what it runs is not noticed"
+    ]
 
 
 def _table(expected: Estimate) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from scaling.capability.tasks import find_tasks
 from scaling.launch.estimate import Estimate, estimate, learn
@@ -22,8 +22,7 @@ from scaling.launch.trust import check_trust
 from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
-from scaling.study.code import command_code
-from scaling.study.command import CommandSpec, CommandTrunk
+from scaling.study.command import CommandTrunk
 from scaling.study.config import Tracking
 from scaling.study.plan import Plan
 from scaling.study.spec import Trunk
@@ -182,7 +181,7 @@ def find_changed(plan: Plan, records: StudyRecords) -> dict[str, str]:
 
 def _code_of(trunk: Trunk, parallel: str) -> dict[str, str]:
     if isinstance(trunk, CommandTrunk):
-        return command_code(cast(CommandSpec, trunk.spec).command)
+        return trunk.code
     return trunk_code(trunk, parallel)
 
 

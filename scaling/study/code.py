@@ -14,8 +14,10 @@ import ast
 import hashlib
 import importlib.util
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 
 from scaling.records.record import CODE
@@ -221,15 +223,16 @@ def _wing(module: str) -> str:
 
 
 def _beside(module: str, root: str) -> bool:
-    """Whether a stranger's module is a file in the folder of the root, which is a single file."""
+    """Whether a stranger's module lies in the folder of the root, which is a single file, or below it."""
     if "." in root or module.startswith("scaling."):
         return False
     one, other = module_file(module), module_file(root)
-    return one is not None and other is not None and one.parent == other.parent and _own(one)
+    return one is not None and other is not None and other.parent in one.parents and _own(one)
 
 
 def _own(path: Path) -> bool:
-    return not {"site-packages", "dist-packages"} & set(path.parts)
+    library = Path(sysconfig.get_paths()["stdlib"])  # which may lie in the home of its user
+    return library not in path.parents and not {"site-packages", "dist-packages"} & set(path.parts)
 
 
 @cache
@@ -273,6 +276,8 @@ def _imports(module: str) -> Iterator[str]:
         above = package[: len(package) - level + 1] if level else []
         whole = ".".join([*above, *([base] if base else [])])
         yield whole
+        if not whole.startswith("scaling."):  # a package runs before what is in it
+            yield from accumulate(whole.split(".")[:-1], lambda a, b: f"{a}.{b}")
         yield from (f"{whole}.{name}" for name in names)
 
 

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from scaling.records.record import UNSTATED, spec_digest
 from scaling.records.storage.names import slug
+from scaling.study.code import command_code
 from scaling.study.config import RunConfig, TrainerConfig
 from scaling.study.decide import warmup_steps
 from scaling.study.expression import ExpressionError, evaluate, names_in, unknown_name
@@ -135,6 +136,13 @@ class CommandTrunk(Trunk):
             "tokens": ",".join(str(run.tokens) for run in self.runs),
         }
         return {**dict(spec.known), **(listed if spec.branches else {}), **places}
+
+    @property
+    def code(self) -> dict[str, str]:
+        """Digests of the files that the command names once its names have their values (`command_code`)."""
+        places = {"folder": "", "study": "", "device": "", "threads": ""}
+        words = render(cast(CommandSpec, self.spec).command, self.values(**places))
+        return command_code(shlex.join(words))
 
     def tau(self, run: RunSpec) -> float | None:
         """None: what a command does with rate and decay is not known."""

@@ -7,6 +7,7 @@ that was interrupted goes on only with the files that it began with.
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +43,8 @@ def _module_path(module: str) -> str | None:
 def file_digest(name: str) -> str | None:
     """The digest of a file and, of a script in Python, of the files that it imports; None where it is gone.
 
-    Imports are followed within the folder of the script and below it. Comments and docstrings move nothing.
+    Imports are followed within the folder of the script and below it, and within the package that it lies in.
+    Comments and docstrings move nothing.
     """
     path = Path(name)
     if not path.is_file():
@@ -50,8 +52,8 @@ def file_digest(name: str) -> str | None:
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()[:DIGITS]
     home = path.parent.resolve()
-    members = sorted(_reached(path.resolve(), home))
-    parts = "".join(f"{member.relative_to(home)}{_text(member.read_bytes())}" for member in members)
+    names = sorted((os.path.relpath(member, home), member) for member in _reached(path.resolve(), home))
+    parts = "".join(f"{name}{_text(member.read_bytes())}" for name, member in names)
     return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
 
 
@@ -80,9 +82,14 @@ def _imported(path: Path, home: Path) -> Iterator[Path]:
     except (SyntaxError, ValueError):
         return
     for level, module, names in imports:
-        base = path.parents[level - 1] if level else home
-        whole = base.joinpath(*module.split(".")) if module else base
-        for place in (whole, *(whole / name for name in names)):
-            for candidate in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
-                if candidate.is_file() and home in candidate.resolve().parents:
-                    yield candidate.resolve()
+        parts = module.split(".") if module else []
+        roots = [(path.parents[level - 1] if level else home, home)]  # where to look, and what not to leave
+        # `from pkg.model import x` in pkg/run.py, which is run by -m pkg.run.
+        package = next((p for p in (home, *home.parents) if parts and not level and p.name == parts[0]), None)
+        roots += [(package.parent, package)] if package else []
+        for base, within in roots:
+            steps = [base.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)] or [base]
+            for place in (*steps, *(steps[-1] / name for name in names)):
+                for candidate in (place.with_name(f"{place.name}.py"), place / "__init__.py"):
+                    if candidate.is_file() and within in candidate.resolve().parents:
+                        yield candidate.resolve()

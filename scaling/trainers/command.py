@@ -32,6 +32,7 @@ from scaling.records.storage import (
     load_record,
     make_folder,
     new_attempt,
+    quarantine,
     read_tail,
     record_failure,
     safe_child,
@@ -39,7 +40,7 @@ from scaling.records.storage import (
     sweep_temps,
     write_spec_once,
 )
-from scaling.study.code import changed_parts, command_code
+from scaling.study.code import changed_parts
 from scaling.study.command import CommandRun, CommandSpec, CommandTrunk, render
 from scaling.trainers import guard
 from scaling.trainers.results import ResultError, pick, read_rows
@@ -156,7 +157,7 @@ class _Attempt:
         self.versions = {
             "python": platform.python_version(),
             PROGRAM: "command",
-            **command_code(self.spec.command),
+            **trunk.code,
         }
         facts = {"command": self.words, **asdict(place), "versions": self.versions, **settled}
         self.number = new_attempt(folder, facts)
@@ -171,6 +172,7 @@ class _Attempt:
         """
         self.observer.opened(self.spec.id, "trunk", self.spec.to_dict())
         try:
+            self._set_aside_result()
             self._run()
             self._take()
         except stop.Stopped:
@@ -182,6 +184,12 @@ class _Attempt:
             record_failure(self.folder, self.number, "exception", traceback.format_exc())
             raise
         self.observer.closed(self.spec.id, {"evaluation_seconds": 0.0})
+
+    def _set_aside_result(self) -> None:
+        """What an earlier attempt left is no result of this one; of branches, rows say what they are of."""
+        path = self.out / self.spec.result
+        if path.is_file() and not path.is_symlink() and not self.spec.branches:
+            quarantine(path, f"written before attempt {self.number}", "not of this attempt")
 
     def _words(self) -> list[str]:
         places = {"study": self.study, "device": self.place.device, "threads": self.place.threads or ""}

@@ -230,11 +230,11 @@ def open_own(path: Path, flags: int) -> int:
     return fd
 
 
-def quarantine(path: str | Path, reason: str) -> Path:
-    """Set a damaged file aside, into `quarantine/` of its trunk or run folder, with a note that says why.
+def quarantine(path: str | Path, reason: str, what: str = "damaged") -> Path:
+    """Set a file aside that is damaged or not to be used, with a note that says why.
 
-    What lies in a folder for its kind goes one level up first. Returns the new place. Nothing is ever
-    deleted, and a name that is taken gets a number.
+    It goes into `quarantine/` of its trunk or run folder; what lies in a folder for its kind goes one level
+    up first. Returns the new place. Nothing is ever deleted, and a name that is taken gets a number.
     """
     path = Path(path)
     refuse_link(path.parent)
@@ -244,7 +244,7 @@ def quarantine(path: str | Path, reason: str) -> Path:
     while os.path.lexists(target):
         number += 1
         target = folder / f"{path.stem}.{number}{path.suffix}"
-    logger.warning("%s: damaged (%s); set aside as %s", path, reason, target)
+    logger.warning("%s: %s (%s); set aside as %s", path, what, reason, target)
     write_atomic(target.with_name(target.name + ".reason"), reason.encode() + b"\n")
     os.replace(path, target)
     sync_folder(folder)
