@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from analysis.report.formats import plain_text
 from experiments.terminal import plural
+from scaling.records.reading import read_lines
 from scaling.records.record import StudyRecords, read_study
 from scaling.records.storage import write_atomic
 
@@ -31,7 +33,7 @@ def export_metrics(study: Path, to: Path) -> str:
     records = read_study(study)
     rows, damaged = [], 0
     for about, path in _logs(study, records):
-        for line in path.read_bytes().splitlines():
+        for line in chain.from_iterable(read_lines(path)):
             row = _parse(line)
             damaged += row is None
             rows += [] if row is None else [{**about, **row}]

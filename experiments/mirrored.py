@@ -23,6 +23,7 @@ from analysis.report.decisions import recipe_picture, recipe_section, registered
 from analysis.report.style import save, styled
 from analysis.sweeps.compare import Comparison
 from analysis.table import RunTable
+from scaling.records.reading import read_small
 from scaling.records.storage import slug
 from scaling.records.tracking import RunTracker, open_tracker, sync_command, waiting_runs
 
@@ -67,8 +68,8 @@ def answer_run(mode: str, kind: str, table: RunTable, config: Mapping[str, Any])
 def settings_of(folder: Path) -> dict[str, str]:
     """The W&B project and entity that a study was trained with, as its `multirun.yaml` says."""
     try:
-        found = yaml.safe_load((folder / "multirun.yaml").read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+        found = yaml.safe_load(read_small(folder / "multirun.yaml"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return {}
     found = found if isinstance(found, dict) else {}
     return {key: found[key] for key in ("project", "entity") if isinstance(found.get(key), str)}

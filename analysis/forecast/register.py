@@ -21,6 +21,7 @@ from analysis.forecast.task import TaskForecast
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 from analysis.laws.registry import law_named
 from analysis.table import RunTable
+from scaling.records.reading import read_json
 from scaling.records.record import canonical_json
 
 SCHEMA = 2  # 1 had params and tokens where 2 has inputs
@@ -91,7 +92,7 @@ def registered_files(folder: Path) -> dict[Path, dict[str, Any]]:
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
-            body = json.loads(path.read_text(encoding="utf-8"))
+            body = read_json(path)
         except (ValueError, OSError):
             continue
         if isinstance(body, dict) and body.get("kind") in KINDS and "sha256" in body:
@@ -128,7 +129,7 @@ def read_registered(path: str | Path) -> dict[str, Any]:
         ValueError: for a file that is none, or was changed since.
     """
     try:
-        whole = json.loads(Path(path).read_text(encoding="utf-8"))
+        whole = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path}: not a registered forecast: {error}.") from error
     if not isinstance(whole, dict) or whole.get("kind") != KIND or whole.get("schema") not in (1, SCHEMA):

@@ -12,6 +12,7 @@ from analysis.forecast.calibration import Entry
 from analysis.report.decisions import registered_beside
 from analysis.report.html import Page, environment
 from analysis.table import RunTable, load_runs
+from scaling.records.reading import read_json
 
 ANSWER = "answer.json"  # beside a report: what the page over all studies reads of it
 _PLAN = "plan.json"
@@ -93,7 +94,7 @@ def _line(study: Path, folder: Path) -> StudyLine:
 
 def _said(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError):
         return {}
     return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}

@@ -17,6 +17,7 @@ from analysis.table.columns import means
 from analysis.table.numbers import role_of
 from analysis.table.runtable import NotedRows
 from analysis.table.sources import read_file
+from scaling.records.reading import read_lines
 from scaling.records.record import RunRecord, StudyRecords, read_study
 
 METRICS_FILE = "metrics.jsonl"
@@ -111,14 +112,13 @@ class _Curves:
             return
         thinned = _Thinned(self.most) if self.most else None
         unread = 0
-        with path.open("rb") as file:
-            while lines := file.readlines(_CHUNK):
-                rows = _parse(lines)
-                unread += len(lines) - len(rows)
-                if thinned is None:
-                    self.add(about, rows)
-                else:
-                    thinned.add(rows)
+        for lines in read_lines(path, _CHUNK):
+            rows = _parse(lines)
+            unread += len(lines) - len(rows)
+            if thinned is None:
+                self.add(about, rows)
+            else:
+                thinned.add(rows)
         where = path.relative_to(self.root)
         if thinned is not None:
             self.add(about, thinned.rows())

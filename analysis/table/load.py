@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -28,7 +27,7 @@ from analysis.table.sources import read_file, read_frame
 from analysis.table.specs import set_columns, spec_columns
 from analysis.table.status import holds_reasons
 from analysis.table.wandb_runs import read_wandb
-from scaling.records.reading import printable
+from scaling.records.reading import LARGEST_PLAN, printable, read_json
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
 # See `spec_columns` and `set_columns`.
@@ -117,7 +116,7 @@ def _what(path: Path) -> str:
 def _question(folder: Path) -> str:
     """What the plan says that the study asks; a plan that cannot be read is among the damaged files."""
     try:
-        return str(json.loads((folder / PLAN_FILE).read_bytes()).get("question") or "")
+        return str(read_json(folder / PLAN_FILE, LARGEST_PLAN).get("question") or "")
     except (OSError, ValueError, AttributeError):
         return ""
 

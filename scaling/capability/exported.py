@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,6 +16,7 @@ from scaling.data.dataset import Dataset
 from scaling.data.layout import Layout
 from scaling.data.tokenizer import BYTES, BpeTokenizer, ByteTokenizer, Tokenizer
 from scaling.models import get_family, shape_of
+from scaling.records.reading import read_json
 
 READOUT = ("readout.weight", "readout.bias")  # of a model that classifies, tags or answers
 
@@ -45,7 +45,7 @@ def open_exported(folder: Path, *, device: str = "cpu") -> tuple[Subject, dict[s
         raise ModuleNotFoundError(
             "an export needs the package safetensors: pip install 'scaling-harness[export]'."
         ) from error
-    config = json.loads((folder / "config.json").read_text())
+    config = read_json(folder / "config.json")
     if missing := {"family", "width", "depth", "vocab", "context", "objective", "sizes"} - config.keys():
         raise ValueError(
             f"{folder}/config.json: no {min(missing)!r}; it was not written by `scaling export`."

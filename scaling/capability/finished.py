@@ -10,6 +10,7 @@ from torch import nn
 
 from scaling.data.corpora import open_dataset, reopen_dataset
 from scaling.data.dataset import Dataset
+from scaling.records.reading import read_small
 from scaling.records.record import RECORD_FILE, DamagedRecord, RunRecord, decode_record
 from scaling.records.storage import load_checkpoint
 from scaling.study.extensions import check_extensions, load_extensions
@@ -94,7 +95,7 @@ def read_done(folder: Path) -> RunRecord:
     """
     path = folder / RECORD_FILE
     try:
-        record = decode_record(path.read_bytes())
+        record = decode_record(read_small(path))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{folder}: no {RECORD_FILE}, so no finished run. A run's folder is runs/STUDY/TRUNK/RUN."

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from scaling.records.seal import DamagedRecord
 
 LARGEST = 16 << 20  # bytes of a record, a note or a spec
 LARGEST_PLAN = 1 << 30
+LONGEST_LINE = 4 << 20  # bytes of a row of a log
+TOO_LONG = b"a line that is too long"
 
 # C0 and C1 controls but tab and line feed, and what turns the direction of text around.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -47,6 +50,32 @@ def read_json(path: str | Path, largest: int = LARGEST) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise DamagedRecord(f"not JSON: {error}") from error
+
+
+def read_lines(path: str | Path, block: int = 1 << 20) -> Iterator[list[bytes]]:
+    """Yield the lines of a log without their ends, about a block at a time.
+
+    A line longer than `LONGEST_LINE` is given as `TOO_LONG`, which no reader can parse: a file that is one
+    line would fill the memory.
+
+    Raises:
+        OSError: of the disk.
+    """
+    rest, lost = b"", False
+    with open(path, "rb") as file:
+        while part := file.read(block):
+            *lines, rest = (rest + part).split(b"\n")
+            if lost and lines:
+                lines, lost = lines[1:], False
+            if lost:
+                rest = b""
+            elif len(rest) > LONGEST_LINE:
+                rest, lost = b"", True
+                lines.append(TOO_LONG)
+            if lines:
+                yield lines
+    if rest:
+        yield [rest]
 
 
 def printable(text: str) -> str:

@@ -128,3 +128,14 @@ def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
     assert len(read_small(tmp_path / "file")) == 70_000
     with pytest.raises(DamagedRecord, match="70,000 bytes, where 10 are"):
         read_small(tmp_path / "file", 10)
+
+
+def test_a_log_of_one_endless_line_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    row = b'{"step": 1}'
+    log.write_bytes(row + b"\n" + b"x" * (3 * reading.LONGEST_LINE) + b"\n" + row + b"\n" + row)
+    lines = [line for block in reading.read_lines(log, 1000) for line in block]
+    assert lines == [row, reading.TOO_LONG, row, row]
+    with log.open("wb") as file:
+        file.truncate(1 << 28)
+    assert [line for block in reading.read_lines(log) for line in block] == [reading.TOO_LONG]
