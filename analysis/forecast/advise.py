@@ -231,16 +231,17 @@ def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | 
     """(J, 2) N and D that the spend pays for, on a grid of those that exist and of some beyond."""
     N, D = runs.inputs["N"], runs.inputs["D"]
 
-    def axis(values: Array) -> Array:
+    def axis(values: Array, shorter: float = 1.0) -> Array:
         known = np.unique(values)
         if len(known) > 6:
             known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
         beyond = float(values.max()) * 2.0 ** np.arange(1, np.log2(LONGER) + 1)
-        below = float(values.min()) / 2.0 ** np.arange(1, np.log2(SHORTER) + 1)
+        below = float(values.min()) / 2.0 ** np.arange(1, np.log2(shorter) + 1)
         between = np.sqrt(known[1:] * known[:-1])
         return np.concatenate([known, beyond, between, below])
 
-    sizes = axis(N) if buildable is None else np.unique(buildable(axis(N)))
+    # Smaller sizes, but no fewer tokens: there a run may not get past its warm-up, and laws do not hold.
+    sizes = axis(N, SHORTER) if buildable is None else np.unique(buildable(axis(N, SHORTER)))
     pairs = np.array([(n, d) for n in sizes for d in axis(D)]).reshape(-1, 2)
     ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
     near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)

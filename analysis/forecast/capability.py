@@ -48,10 +48,10 @@ class Drawn:
     run: Array
 
     def forecast(self, how: How, level: float) -> ScoreForecast:
-        """The score with its intervals."""
+        """The score with its intervals; that of a new run is never inside that of the law."""
         low, high = quantiles(self.law, level).tolist()
         run_low, run_high = quantiles(self.run, level).tolist()
-        return ScoreForecast(how, Interval(self.value, low, high), (run_low, run_high))
+        return ScoreForecast(how, Interval(self.value, low, high), (min(run_low, low), max(run_high, high)))
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,7 @@ def _parse(lines: list[bytes]) -> Rows:
                 rows: Rows = np.array([[body.get(name) for name in _NUMBERS] for body in bodies], dtype=float)
                 usable: Rows = rows[np.isfinite(rows[:, _TOKENS]) & ~np.isinf(rows).any(axis=1)]
                 return usable
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, RecursionError):
             pass  # some line is damaged: find it
     found = [row for row in map(_parse_line, lines) if row is not None]
     return np.array(found, dtype=float).reshape(-1, len(_NUMBERS))
@@ -231,6 +231,6 @@ def _parse_line(line: bytes) -> list[float] | None:
         body = json.loads(line)
         row = [math.nan if body.get(name) is None else float(body[name]) for name in _NUMBERS]
         said = [value for name, value in zip(_NUMBERS, row, strict=True) if body.get(name) is not None]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     return row if math.isfinite(row[_TOKENS]) and all(map(math.isfinite, said)) else None
