@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Protocol, TypeVar
@@ -125,6 +126,7 @@ def _start_server(context: Any) -> None:
     """
 
     def start() -> None:
+        resource_tracker.ensure_running()  # it unblocks signals when it has begun
         signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
         first = context.Process(target=_nothing, daemon=True)
         with contextlib.suppress(OSError, EOFError):  # whoever starts a process next will meet it

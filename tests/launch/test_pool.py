@@ -148,8 +148,7 @@ def test_ctrl_c_while_the_fork_server_imports_is_left_to_the_parent(heard: bool,
         f"import pathlib, time\npathlib.Path({str(tmp_path / 'begun')!r}).touch()\ntime.sleep(2)\n"
     )
     code = f"""
-import contextlib, pathlib, signal, sys
-sys.path.insert(0, {str(tmp_path)!r})
+import contextlib, pathlib, signal
 from scaling.launch.pool import Ended, ProcessPool
 from scaling.training import stop
 from tests.launch.test_pool import One
@@ -170,6 +169,7 @@ with stop.on_signals() if {heard} else contextlib.nullcontext():
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     until(lambda: (tmp_path / "begun").exists())
     os.killpg(command.pid, signal.SIGINT)
