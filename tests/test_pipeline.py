@@ -225,7 +225,7 @@ def test_a_trunk_that_fails_does_not_stop_the_others(
         (["status", "/nowhere"], "/nowhere: no such runs folder"),
         (["fit", "/nowhere"], "/nowhere"),
         (["report", "/nowhere"], "/nowhere"),
-        (["run", "study=nope"], "Could not find 'study/nope'"),
+        (["run", "study=nope"], "study=nope: there is no nope"),
     ],
 )
 def test_expected_errors_are_one_message(

@@ -44,7 +44,7 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
         raise FitError(
             f"fewer runs than the law has parameters: {n} run{'s' * (n > 1)}, {parameters} parameters "
             f"({recipe.law}). "
-            "Add runs, or hold exponents: --fix alpha=0.34."
+            "Add runs, or hold exponents: scaling fit --fix alpha=0.34."
         )
     for name, x in runs.inputs.items():
         if name not in OPTIONAL and len(np.unique(x[used])) == 1:
@@ -134,7 +134,7 @@ def doubts_about_fit(
                 FitWarning(
                     "unidentified",
                     f"{', '.join(loose)}: the interval reaches a bound, so the runs do not identify it. "
-                    f"--profile {loose[0]} shows how flat the objective is.",
+                    f"scaling fit --profile {loose[0]} shows how flat the objective is.",
                 )
             )
     if len(theta_draws) and len(residuals) > len(form.names) and float(np.abs(residuals).max()) < EXACT:

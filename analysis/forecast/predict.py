@@ -76,7 +76,7 @@ class RunForecast:
         for name, value in self.inputs.items():
             optimised = self.optimal and name in ("N", "D")
             label = f"best {name}" if optimised else name
-            lines.append(f"  {label:<8}{value if optimised else f'{value.value:.4g}'}")
+            lines.append(f"  {label:<7} {value if optimised else f'{value.value:.4g}'}")
         lines += [
             f"  {'loss':<8}{self.loss}   {percent} of the law",
             f"  {'':<18}[{self.run[0]:.4g}, {self.run[1]:.4g}]   {percent} of one new run",

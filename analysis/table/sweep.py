@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from analysis.table.columns import QUANTITIES
+from analysis.table.columns import LAW_INPUTS, QUANTITIES
 from analysis.table.levels import (
     Codes,
     Column,
@@ -108,7 +108,8 @@ def disagreement(rows: pd.DataFrame) -> tuple[str, ...]:
     Seeds differ by little, and now more, now less. Two recipes that no column tells apart differ by about as
     much everywhere.
     """
-    inputs = [name for name in QUANTITIES if name in rows and is_numeric_dtype(rows[name])]
+    told = (*QUANTITIES, *LAW_INPUTS)
+    inputs = [name for name in told if name in rows and is_numeric_dtype(rows[name])]
     loss = rows["loss"].to_numpy(dtype=float)
     if not inputs or not (loss > 0).all():
         return ()

@@ -146,8 +146,6 @@ def check(asked: argparse.Namespace) -> None:
         )
     if asked.compute is not None and {"N", "D"} & set(asked.at):
         raise ValueError("--compute finds the best params and tokens; leave --params and --tokens out.")
-    if (asked.params is None) != (asked.tokens is None):
-        raise ValueError("--params and --tokens belong together; give both.")
     if asked.score and asked.register:
         raise ValueError("--register puts a new forecast in writing, --score judges an old one; give one.")
 

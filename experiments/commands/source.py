@@ -75,7 +75,9 @@ def add_laws(parser: argparse.ArgumentParser) -> None:
         help="a Python file of yours that registers a law; it is run",
     )
     parser.add_argument("--level", type=float, default=0.95, help="level of every interval (default 0.95)")
-    parser.add_argument("--resamples", type=int, default=1000, help="bootstrap replicates (default 1000)")
+    parser.add_argument(
+        "--resamples", type=int, default=1000, help="bootstrap replicates (default %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap (default 0)")
 
 

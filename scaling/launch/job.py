@@ -19,7 +19,7 @@ from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import process_group
 from scaling.training.provenance import ChangedError, OnChange
-from scaling.training.train import failure_kind, train_trunk
+from scaling.training.train import failure_kind, message_of, train_trunk
 
 TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed as failed
 PASSING = (OSError, RuntimeError, MemoryError)  # failures that another try may not meet again
@@ -109,7 +109,9 @@ class TrunkJob:
         except ChangedError as error:
             record_failure(self.home, latest_attempt(self.home), "changed", str(error))
             return Outcome("refused", str(error))
-        except Exception as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # of any kind: a model may call sys.exit
             if latest_attempt(self.home) == before:  # else `train_trunk` has noted it
                 record_failure(self.home, before, failure_kind(error), traceback.format_exc())
             return Outcome("failed", describe_error(error), again=isinstance(error, PASSING))
@@ -134,10 +136,11 @@ class CommandJob(TrunkJob):
         )
 
 
-def describe_error(error: Exception) -> str:
+def describe_error(error: BaseException) -> str:
     """The message; with its class where the message alone says little, as that of a KeyError does."""
-    says = isinstance(error, OSError | RuntimeError | ValueError | ModuleNotFoundError) and str(error)
-    return str(error) if says else f"{type(error).__name__}: {error}".removesuffix(": ")
+    said = message_of(error)
+    says = isinstance(error, OSError | RuntimeError | ValueError | ModuleNotFoundError) and said
+    return said if says else f"{type(error).__name__}: {said}".removesuffix(": ")
 
 
 def work(job: TrunkJob, home: str) -> Outcome:

@@ -85,7 +85,11 @@ def time_steps(
     for i in order:
         if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
             begin, ran = time.perf_counter(), time.thread_time()
-            known[keys[i]] = time_step(trunks[i], numerics[i])
+            try:
+                known[keys[i]] = time_step(trunks[i], numerics[i])
+            except SystemExit as error:
+                family = trunks[i].spec.family
+                raise RuntimeError(f"family {family!r}: its model ends the program in a step.") from error
             took, ran = time.perf_counter() - begin, time.thread_time() - ran
             if numerics[i].device == "cpu" and took > MEASURED / 2 and ran < OURS * took:
                 crowd = crowd or _crowd()

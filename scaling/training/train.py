@@ -138,9 +138,9 @@ def _noting_failures(folder: Path, attempt: int) -> Iterator[None]:
     """Note an exception of any kind under `failures/` and raise it again; a request to stop is none."""
     try:
         yield
-    except stop.Stopped:
+    except (stop.Stopped, KeyboardInterrupt, GeneratorExit):
         raise
-    except Exception as error:
+    except BaseException as error:
         record_failure(folder, attempt, failure_kind(error), traceback.format_exc())
         raise
 
@@ -415,9 +415,17 @@ def _until_asked(rows: Iterable[Ids]) -> Iterator[Ids]:
         yield row
 
 
+def message_of(error: BaseException) -> str:
+    """What an exception says; one that cannot even say it is named by its class."""
+    try:
+        return str(error)
+    except Exception:
+        return f"a {type(error).__name__} whose message cannot be made"
+
+
 def failure_kind(error: BaseException) -> str:
     """How a failure is listed: oom, enospc, quota or exception."""
-    said = str(error).lower()
+    said = message_of(error).lower()
     # oneDNN says only this where an allocation of its own fails.
     starved = "memory" in said or "could not create a primitive" in said
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or starved:

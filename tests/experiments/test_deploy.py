@@ -240,6 +240,21 @@ def test_a_server_answers_a_hundred_refuses_what_is_too_long_and_leaves_nothing(
         urllib.request.urlopen(url, timeout=5)
 
 
+def test_a_task_that_the_text_cannot_give_stops_no_other(
+    one_of_each: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(one_of_each["decoder"].parents[1])
+    asked = [folder, "--workers", "1", *cache_of(one_of_each), "--examples", "8", "--seeds", "1"]
+    mine = f"classify:{write_jsonl(tmp_path / 'mine.jsonl', reviews(40))}"
+    assert main(["evaluate", *asked, "--tasks", f"well_formed,{mine}"]) == 0
+    out = capsys.readouterr().out
+    assert "not measured: task 'well_formed': the held-out text gives 0 items" in out
+    assert "or name other tasks with --tasks" in out
+    assert "mine" in out.partition("not measured")[0]
+    assert main(["evaluate", *asked, "--tasks", "well_formed"]) == 2
+    assert "gives 0 items" in capsys.readouterr().err
+
+
 def test_what_cannot_be_served_is_refused(one_of_each: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("uvicorn", reason="in the extra `serve`")
     for words, message in (

@@ -108,6 +108,16 @@ def test_a_failure_is_noted_for_the_study_to_read(tmp_path: Path) -> None:
     assert len(failure.message) == attempts.LONGEST_MESSAGE
 
 
+def test_a_failure_that_a_later_attempt_has_overtaken_is_history(tmp_path: Path) -> None:
+    storage.write_json(tmp_path / "plan.json", {"study": "s", "runs": [{"run_id": RUN, "trunk_id": TRUNK}]})
+    assert storage.record_failure(tmp_path / TRUNK, 0, "killed", "it could not be started")
+    assert read_study(tmp_path).failures[TRUNK].attempt == 0
+    assert storage.new_attempt(tmp_path / TRUNK, {}) == 1
+    assert read_study(tmp_path).failures == {}
+    assert storage.record_failure(tmp_path / TRUNK, 1, "oom", "why")
+    assert read_study(tmp_path).failures[TRUNK].kind == "oom"
+
+
 def test_a_failure_that_cannot_be_noted_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "failures").touch()
     assert storage.record_failure(tmp_path, 3, "enospc", "disk full") is False

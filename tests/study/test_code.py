@@ -138,7 +138,13 @@ def test_a_family_of_a_strangers_is_covered_with_its_helpers(
     inner = package / "gates.py"
     inner.write_text("def gate(x):\n    return x\n")
     monkeypatch.syspath_prepend(tmp_path)
-    for root, helper in (("my_gru", gates), ("my_package.families.gru", inner)):
+    (tmp_path / "my_ssm.py").write_text("from my_library.blocks import scan\n")
+    library = tmp_path / "my_library"
+    library.mkdir()
+    for name in ("__init__", "blocks"):
+        (library / f"{name}.py").write_text("def gate(x):\n    return x\n")
+    beside = [("my_ssm", library / f"{name}.py") for name in ("__init__", "blocks")]
+    for root, helper in (("my_gru", gates), ("my_package.families.gru", inner), *beside):
         code.forget_files()
         before = code.digest_of(root)
         assert before is not None

@@ -19,6 +19,7 @@ from analysis import load_runs
 from experiments.cli import main
 from scaling.launch.job import CommandJob, work
 from scaling.records.record import StudyRecords, read_study
+from scaling.study.command import CommandTrunk
 from scaling.study.compose import PlanError
 from scaling.study.plan import plan_study
 from scaling.trainers.command import Place, environment
@@ -141,6 +142,72 @@ def test_an_edited_script_is_noticed_and_a_comment_is_no_edit(
     assert before.versions["code.script"] != after.versions["code.script"]
     assert main(["status", str(tmp_path / "runs/mine")]) == 0
     assert "./train.py" not in capsys.readouterr().out
+
+
+TOLD = " {width} {depth} {learning_rate} {steps} {folder} {seed}"
+
+
+@pytest.mark.parametrize(
+    ("command", "edited"),
+    [
+        ("python train.py --config=conf/w{width}.json", "conf/w64.json"),
+        ("python -m pkg.run", "pkg/model.py"),
+        ("python -m pkg.run", "pkg/__init__.py"),
+        ("python -m pkg.run", "pkg/lib/__init__.py"),
+        ("python train.py", "pkg/lib/deep.py"),
+    ],
+)
+def test_a_file_that_a_command_names_or_a_script_imports_is_code(
+    command: str, edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, text in {
+        "train.py": "import pkg.lib.deep\n",
+        "conf/w64.json": "1",
+        "pkg/__init__.py": "",
+        "pkg/run.py": "from pkg.model import x\nfrom .lib import deep\n",
+        "pkg/model.py": "x = 1",
+        "pkg/lib/__init__.py": "",
+        "pkg/lib/deep.py": "y = 1",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (trunk,) = plan_study(study(tmp_path, command=command + TOLD)).trunks
+    assert isinstance(trunk, CommandTrunk)
+    before = trunk.code
+    (tmp_path / edited).write_text("2")
+    assert trunk.code["code"] != before["code"]
+
+
+def test_a_command_whose_files_are_not_watched_is_told_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["plan", *study(tmp_path, command="sh -c 'python train.py'" + TOLD)]) == 0
+    assert "! trainer.command names no file" in capsys.readouterr().out
+    assert main(["plan", *study(tmp_path)]) == 0
+    assert "names no file" not in capsys.readouterr().out
+
+
+def test_the_result_of_an_attempt_that_was_killed_is_not_that_of_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It writes an early evaluation and is killed; started again, it finds its marker and writes nothing."""
+    script = tmp_path / "early.py"
+    script.write_text(
+        "import os, pathlib, signal, sys\n"
+        "out = pathlib.Path(sys.argv[1])\n"
+        "if not (out / 'begun').exists():\n"
+        "    (out / 'begun').touch()\n"
+        "    (out / 'result.json').write_text('{\"val\": {\"loss\": 9.0}}')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert run(tmp_path, command=f"{sys.executable} {script} {{folder}}" + TOLD) == 1
+    found = records(tmp_path)
+    assert not found.records
+    (failure,) = found.failures.values()
+    assert "it wrote no result.json" in failure.message
+    assert "not of this attempt" in caplog.text
+    assert list((tmp_path / "runs").glob("**/quarantine/result.json"))
 
 
 @pytest.mark.parametrize("flag", ["--restart", "--accept-change"])

@@ -105,6 +105,43 @@ def test_refusals() -> None:
         forecast_budget(fit, 0)
 
 
+def test_a_law_that_fixes_the_exponent_is_not_printed_and_bounds_no_size() -> None:
+    """Equal exponents give N* growing as C^.5 whatever the runs say; of these the exponent is .55."""
+    truth = Chinchilla(E=1.7, A=400, B=2000, alpha=0.33, beta=0.36)
+    loss = truth.sample(np.random.default_rng(2), relative_noise=0.004, N=N, D=D)
+    basis, _ = fit_basis(runs(loss), ("chinchilla", "gadre"), Bootstrap(resamples=60))
+    assert {fit.name for fit in basis.fits} == {"chinchilla", "gadre"}
+    found = forecast_budget(basis, 1e22)
+    assert found.law.name == "chinchilla"
+    (own,) = (fit for fit in basis.fits if fit.name == "chinchilla")
+    low, high = own.interval(lambda law: law.optimum(1e22).N)
+    assert (found.inputs["N"].low, found.inputs["N"].high) == pytest.approx((low, high))
+    alone, _ = fit_basis(runs(loss), ("gadre",), Bootstrap(resamples=20))
+    assert forecast_budget(alone, 1e22).law.name == "gadre"
+
+
+def test_runs_that_leave_nothing_over_have_no_interval() -> None:
+    rows = [0, 4, 7, 20, 29]
+    noisy = TRUTH.sample(np.random.default_rng(0), relative_noise=0.01, N=N[rows], D=D[rows])
+    fit = fit_loss_surface(N[rows], D[rows], noisy, resamples=20)
+    assert set(fit.intervals.values()) == {None}
+    with pytest.raises(FitError, match="no interval: the chinchilla law, of 5 parameters, goes through"):
+        forecast_run(fit, {"N": 1e9, "D": 1e10})
+    assert [doubt.code for doubt in fit.warnings if doubt.code in ("few-runs", "outliers")] == ["few-runs"]
+
+
+def test_an_optimum_out_of_all_proportion_is_refused() -> None:
+    n = np.geomspace(1e7, 1e9, 10)
+    loss = Chinchilla(E=1.6, A=900, B=900, alpha=0.3, beta=0.05).sample(
+        np.random.default_rng(1), relative_noise=0.001, N=n, D=20 * n
+    )
+    fit = fit_loss_surface(n, 20 * n, loss, resamples=20)
+    ratio = fit.law.optimum(1e21).D / fit.law.optimum(1e21).N
+    assert not 20e-4 < ratio < 20e4, "else this is no example"
+    with pytest.raises(FitError, match="the runs do not bound the optimum"):
+        forecast_budget(fit, 1e21)
+
+
 def test_noise_is_that_of_the_runs() -> None:
     truth = Coupled(E=1.69, A=406.4, B=410.7, alpha=0.34, beta=0.28, k=1.0)
     loss = truth.sample(np.random.default_rng(0), relative_noise=0.004, N=N, D=D)

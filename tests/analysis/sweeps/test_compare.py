@@ -159,6 +159,16 @@ def test_a_family_against_itself_has_no_lead() -> None:
     assert sum(lead.p_value(lead.largest) < 0.05 for lead in leads) <= 7
 
 
+def test_an_arm_against_its_own_copy_is_said_to_have_the_same_losses() -> None:
+    one = grids(noise=0.003).rows.query("optimizer == 'adamw'")
+    copy = one.assign(optimizer="muon", trunk_id="m" + one["trunk_id"], run_id="m" + one["run_id"])
+    both = RunTable.of(pd.concat([one, copy], ignore_index=True))
+    (lead,) = compare_arms(both, ("optimizer",), resamples=50).leads
+    assert lead.verdict(1e21).startswith("muon has the losses of adamw")
+    assert lead.p_better(1e21) == 0.5
+    assert lead.p_slope == 1.0
+
+
 def test_seeds_are_paired_where_both_arms_have_them() -> None:
     C = np.repeat([1e18, 1e19, 1e20], 2)
     loss = np.array([3.0, 3.2, 2.7, 2.9, 2.5, 2.7])

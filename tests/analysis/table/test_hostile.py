@@ -8,6 +8,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from analysis.report.formats import frame_to_csv
 from analysis.table import load_runs, split_comparable
 from experiments.cli import main
-from tests.analysis.synthetic import true_loss
+from scaling.records.record import encode_record
+from tests.analysis.synthetic import true_loss, write_study
 
 ROWS = "".join(
     f"{n:g},{d:g},{true_loss(n, d)}\n" for n in (1e4, 3e4, 1e5, 3e5) for d in (1e5, 4e5, 1.6e6, 6.4e6)
@@ -128,6 +130,12 @@ def test_control_characters_are_shown_and_not_sent(
     assert main(["fit", str(path), "--columns", "loss=\x1b[31m"]) == 2
     out, err = capsys.readouterr()
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(out + err)
+    study = write_study(tmp_path / "study")
+    first = study[0]
+    forged = replace(first, family="mu\x1b[31mon", data="\u202ex")
+    (tmp_path / "study" / first.trunk_id / first.run_id / "record.json").write_bytes(encode_record(forged))
+    rows = load_runs(tmp_path / "study").rows
+    assert {"mu\\x1b[31mon", "\\u202ex"} <= {*rows["family"], *rows["data"]}
     listed = json.dumps([{"params": 1e4, "tokens": 1e5, "loss": 3, "a\nb": "\x1b["}])
     assert load_runs(write(tmp_path / "t.json", listed))["a b"].tolist() == ["\\x1b["]
 
