@@ -38,6 +38,7 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
     Raises:
         FitError: naming the reason.
     """
+    _refuse_shares(runs, recipe)
     used = runs.weights > 0
     n = runs.n_distinct
     if n < parameters:
@@ -47,7 +48,8 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
             "Add runs, or hold exponents: scaling fit --fix alpha=0.34."
         )
     for name, x in runs.inputs.items():
-        if name not in OPTIONAL and len(np.unique(x[used])) == 1:
+        held = recipe.law_type.shares.get(name) in recipe.fixed
+        if name not in OPTIONAL and not held and len(np.unique(x[used])) == 1:
             raise FitError(
                 f"{called(name)} is {x[used][0]:.6g} in every run: nothing can be learnt about how loss "
                 f"depends on it. Vary it, or fit the other input alone: --columns x=NAME --law power."
@@ -60,6 +62,23 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
         raise FitError(
             f"E is fixed at {floor:g}, but {int(below.sum())} of {n} runs have a loss at or below it, down "
             f"to {runs.loss[used].min():.6g}. No run can be below the floor: correct E or the runs."
+        )
+
+
+def _refuse_shares(runs: Runs, recipe: Recipe) -> None:
+    """
+    Raises:
+        FitError: for shares that add up to 1 in every run, of which one follows from the others.
+    """
+    shares = recipe.law_type.shares
+    if not shares or set(shares.values()) & set(recipe.fixed):
+        return
+    if np.allclose(np.sum([runs.inputs[name] for name in shares], axis=0), 1, atol=1e-6):
+        *_, last = shares.values()
+        raise FitError(
+            f"{' + '.join(shares)} is 1 in every run, so one of these shares follows from the others and not "
+            f"all of {', '.join(shares.values())} have a value. Hold one, against which the others are: "
+            f"scaling fit --fix {last}=0."
         )
 
 

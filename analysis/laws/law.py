@@ -6,6 +6,7 @@ L is held-out loss [nats/token], N non-embedding parameters, D training tokens, 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import exp
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -40,6 +41,7 @@ class Law(ABC):
     inputs: ClassVar[tuple[str, ...]]  # the keywords that `__call__` takes: letters, or columns of a table
     formula: ClassVar[str]  # as a report prints it
     wider: ClassVar[str | None] = None  # a registered law that contains it, for the test of lack of fit
+    shares: ClassVar[Mapping[str, str]] = {}  # inputs that may add up to 1 → the parameter of each
     fixes_growth: ClassVar[bool] = False  # whether the exponent of the best size follows from the form alone
     floored: ClassVar[bool] = True  # whether the loss stays above 0 however large the inputs are
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +16,9 @@ from analysis.laws.law import Array
 class Mixture(Formula):
     """L = c + k exp(t1 r1 + t2 r2 + t3 r3 + t4 r4).
 
-    r1 to r4 are shares of domains in the data. Shares add up to one, so the share of the last domain is not
-    an input: its effect is in k. Shares have to be positive; give an absent domain a small share, 1e-4.
+    r1 to r4 are shares of domains in the data. Shares of all domains add up to one, so either a fifth domain
+    is no input and its effect is in k, or, of four, one t is held: --fix t4=0. Shares have to be positive;
+    give an absent domain a small share, 1e-4, and hold its t.
 
     Source: Ye et al. 2024 (arXiv:2403.16952) eq. 2, L_i = c_i + k_i exp(sum over j of t_ij r_j).
     """
@@ -30,6 +32,7 @@ class Mixture(Formula):
 
     name: ClassVar[str] = "mixture"
     inputs: ClassVar[tuple[str, ...]] = ("r1", "r2", "r3", "r4")
+    shares: ClassVar[Mapping[str, str]] = {f"r{i}": f"t{i}" for i in range(1, 5)}
     formula: ClassVar[str] = "L = c + k exp(t1 r1 + t2 r2 + t3 r3 + t4 r4)"
 
     @staticmethod

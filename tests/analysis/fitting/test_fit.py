@@ -5,8 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from analysis.fitting.fit import FitError
+from analysis.fitting.bootstrap.replicates import Bootstrap
+from analysis.fitting.fit import FitError, fit_runs
 from analysis.fitting.flat import fit_loss_surface, fit_power_law
+from analysis.fitting.recipe import Recipe
+from analysis.fitting.runs import Runs
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled
 from analysis.laws.power import PowerLaw
@@ -137,3 +140,14 @@ def test_losses_without_noise_are_said_to_be_computed() -> None:
     fit = fit_loss_surface(N, D, 1.7 + 400 * N**-0.34 + 400 * D**-0.3, resamples=10)
     (doubt,) = (doubt for doubt in fit.warnings if doubt.code == "exact")
     assert "losses look computed, not measured" in doubt.message
+
+
+def test_shares_that_add_up_to_one_need_one_that_is_held() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(4), 40)
+    loss = (2 + 0.8 * np.exp(shares @ [-1.0, 0.5, -0.3, 0.2])) * np.exp(0.001 * rng.standard_normal(40))
+    runs = Runs.of({f"r{i}": shares[:, i - 1] for i in range(1, 5)}, loss)
+    with pytest.raises(FitError, match=r"r1 \+ r2 \+ r3 \+ r4 is 1 in every run.* --fix t4=0"):
+        fit_runs(runs, Recipe("mixture"), Bootstrap(resamples=0))
+    held = fit_runs(runs, Recipe("mixture", fixed={"t4": 0.0}), Bootstrap(resamples=0)).law.parameters
+    assert [held[name] for name in ("t1", "t2", "t3")] == pytest.approx([-1.2, 0.3, -0.5], abs=0.1)
