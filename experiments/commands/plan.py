@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
 from experiments.commands.asked import StudyParser, show
 from experiments.commands.price import add_price, price_asked
 from experiments.estimate import headline, unaffordable
-from experiments.terminal import Column, duration, plural, table
+from experiments.terminal import Column, duration, plural, table, wrapped
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
 from scaling.study.command import CommandTrunk
@@ -67,16 +68,21 @@ def main(arguments: list[str]) -> int:
         body = {**to_dict(expected), "design": [asdict(check) for check in checks]}
         bodies.append({**body, "price": price.to_dict()} if price else body)
         if not asked.json:
-            print("\n" * bool(number) + describe(expected, plan))
+            said(("\n" * bool(number)) + describe(expected, plan))
             if price is not None:
-                print(f"all of it {price}")
+                said(f"all of it {price}")
             if searched:
-                print(describe_search(expected, searched))
+                said(describe_search(expected, searched))
             for check in filter(None, map(str, checks)):
-                print(f"\n{check}")
+                said(f"\n{check}")
     if asked.json:
         print(json.dumps(bodies if len(bodies) > 1 else bodies[0], indent=1))
     return 0
+
+
+def said(text: str) -> None:
+    """Print it, no wider than the terminal; a program gets whole lines."""
+    print(wrapped(text) if sys.stdout.isatty() else text)
 
 
 def describe_names(overrides: list[str], sources: Sources) -> str:
