@@ -18,6 +18,43 @@ DEFAULT = "next_line,well_formed,variable_misuse,recall"
 
 
 def main(arguments: list[str]) -> int:
+    asked = _parser().parse_args(arguments)
+    load_extensions(asked.extension)
+    chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
+    tasks = [name for name in chosen if name != "none"]
+    from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
+
+    scores = evaluate_study(
+        read_study(asked.folder),
+        tasks,
+        _compressions(asked),
+        sets=asked.loss,
+        cache=asked.cache,
+        device=asked.device,
+        workers=asked.workers,
+        tunings=_tunings(asked),
+    )
+    if asked.to:
+        from analysis.table.scores import score_rows
+
+        score_rows(asked.folder).to_csv(asked.to, index=False)
+    if asked.json:
+        body = {
+            "scores": [asdict(score) for score in scores.found],
+            "failures": scores.failures,
+            "refused": scores.refused,
+        }
+        print(json.dumps(body, indent=1, allow_nan=False))
+    else:
+        print(describe(read_study(asked.folder), scores.found))
+        for reason in (*scores.refused, *scores.failures.values()):
+            print(f"\nnot measured: {reason}")
+        if asked.to:
+            print(f"\n{asked.to}: every score so far, for scaling fit")
+    return 1 if scores.failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scaling evaluate", description=__doc__)
     parser.add_argument("folder", help="a study's runs folder, e.g. runs/demo")
     parser.add_argument(
@@ -52,40 +89,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     add_extension(parser, "a family or a task")
     _add_tuning(parser)
-    asked = parser.parse_args(arguments)
-    load_extensions(asked.extension)
-    chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
-    tasks = [name for name in chosen if name != "none"]
-    from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
-
-    scores = evaluate_study(
-        read_study(asked.folder),
-        tasks,
-        _compressions(asked),
-        sets=asked.loss,
-        cache=asked.cache,
-        device=asked.device,
-        workers=asked.workers,
-        tunings=_tunings(asked),
-    )
-    if asked.to:
-        from analysis.table.scores import score_rows
-
-        score_rows(asked.folder).to_csv(asked.to, index=False)
-    if asked.json:
-        body = {
-            "scores": [asdict(score) for score in scores.found],
-            "failures": scores.failures,
-            "refused": scores.refused,
-        }
-        print(json.dumps(body, indent=1, allow_nan=False))
-    else:
-        print(describe(read_study(asked.folder), scores.found))
-        for reason in (*scores.refused, *scores.failures.values()):
-            print(f"\nnot measured: {reason}")
-        if asked.to:
-            print(f"\n{asked.to}: every score so far, for scaling fit")
-    return 1 if scores.failures else 0
+    return parser
 
 
 def _add_tuning(parser: argparse.ArgumentParser) -> None:

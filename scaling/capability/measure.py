@@ -22,7 +22,7 @@ from scaling.records.record import StudyRecords
 from scaling.records.storage import commit_evaluation, load_evaluation
 from scaling.study.extensions import load_extensions, loaded_files
 from scaling.study.recorded import read_spec
-from scaling.study.spec import EVALUATION_SEQUENCES
+from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec
 from scaling.training.evaluate import evaluate
 
 Setting = dict[str, Any]
@@ -144,8 +144,7 @@ def plan_work(
         check_setting(setting)
     if not study.done:
         raise ValueError(f"{study.folder}: no finished run to evaluate. Train first: scaling run study=NAME.")
-    made: dict[tuple[str, str], tuple[Questions, str]] = {}
-    impossible: set[tuple[str, str]] = set()
+    made: dict[tuple[str, str], tuple[Questions, str] | None] = {}
     refused: dict[str, None] = {}
     jobs = []
     for record in sorted(study.done, key=lambda record: -record.flops):
@@ -159,17 +158,9 @@ def plan_work(
         spec = read_spec(record).trunk.data
         key = record.data_fingerprint
         for task in able:
-            if (key, task.name) in made or (key, task.name) in impossible:
-                continue
-            try:
-                questions = task.make(_open_corpus(spec, cache), spec)
-            except NothingToAsk as error:
-                refused[str(error)] = None
-                impossible.add((key, task.name))
-                continue
-            made[key, task.name] = questions, define(questions)
-        able = [task for task in able if (key, task.name) in made]
-        asked = [Asked(task.name, *made[key, task.name], {}) for task in able]
+            if (key, task.name) not in made:
+                made[key, task.name] = _questions(task, spec, cache, refused)
+        asked = [Asked(task.name, *found, {}) for task in able if (found := made[key, task.name])]
         labelled = [a for a in asked if isinstance(a.questions, Labelled)]
         asked = [a for a in asked if not isinstance(a.questions, Labelled)]
         if settings:
@@ -186,6 +177,18 @@ def plan_work(
     if not jobs:
         raise ValueError(" ".join(refused) or "nothing is asked: give --tasks, --quantise or --prune.")
     return Work(tuple(jobs), tuple(refused))
+
+
+def _questions(
+    task: Task, spec: DataSpec, cache: str, refused: dict[str, None]
+) -> tuple[Questions, str] | None:
+    """The questions of a task and their definition; None, and a reason, where a corpus gives none."""
+    try:
+        questions = task.make(_open_corpus(spec, cache), spec)
+    except NothingToAsk as error:
+        refused[str(error)] = None
+        return None
+    return questions, define(questions)
 
 
 def _tuned(asked: Asked, tuning: Tuning) -> Asked:

@@ -52,17 +52,17 @@ def explain(error: Exception) -> str:
     if text not in outer and outer:
         text = f"{outer}\n{text}"
     text = _ADVICE.sub("", text)
+    for option, extra in _EXTRA_GROUPS.items():
+        if f"'{option}'" in text:
+            return (
+                f"{option.rpartition('/')[0]}={extra} needs a plugin: pip install 'scaling-harness[{extra}]'"
+            )
     for pattern, say in _SAID:
         found = pattern.search(text)
         said = say(found) if found else None
         if found and said:
             where = _RAISED.sub("", text[: found.start()]).replace("In 'config':", "").strip()
             return f"{where} {said}".strip()
-    for option, extra in _EXTRA_GROUPS.items():
-        if f"'{option}'" in text:
-            return (
-                f"{option.rpartition('/')[0]}={extra} needs a plugin: pip install 'scaling-harness[{extra}]'"
-            )
     return text
 
 

@@ -109,8 +109,7 @@ def train_trunk(
         write_spec_once(folder / "spec.json", trunk.spec.identity())
         pending = _pending(trunk, folder)
         if pending:
-            begun = begun_with(folder, [run.id for run in pending])
-            numerics = resolve_numerics(trunk, device, threads, alone=parallel == "none", begun=begun)
+            numerics = _numerics(trunk, folder, pending, device, threads, parallel)
             facts = attempt_facts(trunk, numerics, parallel)
             attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
             pending = _pending(trunk, folder)  # all, where it was started over
@@ -131,6 +130,14 @@ def train_trunk(
                 ).train(pending)
         records = [load_record(folder, run.id) for run in trunk.runs]
     return [record for record in records if record is not None]
+
+
+def _numerics(
+    trunk: Trunk, folder: Path, pending: list[RunSpec], device: str, threads: int | None, parallel: str
+) -> Numerics:
+    """The arithmetic of a trunk, as it was begun where that was left open."""
+    begun = begun_with(folder, [run.id for run in pending])
+    return resolve_numerics(trunk, device, threads, alone=parallel == "none", begun=begun)
 
 
 @contextmanager

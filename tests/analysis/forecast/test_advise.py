@@ -36,7 +36,7 @@ def test_the_expected_waste_falls_and_the_spend_is_kept(advice: Advice) -> None:
     assert advice.after.N.high / advice.after.N.low < advice.now.N.high / advice.now.N.low
     assert advice.now.N.low < LAW.optimum(TARGET).N < advice.now.N.high
     assert all(run.cost == pytest.approx(6 * run.N * run.D) for run in advice.runs)
-    assert "best N" in str(advice)
+    assert "N of least expected waste" in str(advice)
     json.dumps(advice.to_dict(), allow_nan=False)
 
 
