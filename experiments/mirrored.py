@@ -97,7 +97,7 @@ def mirror_comparison(mode: str, table: RunTable, found: Comparison) -> None:
         for lead in found.leads:
             body = lead.to_dict(*found.at(lead))
             run.summary(flat({**body, "target": body["targets"][-1]}, f"{lead.arm}/"))
-        speedups = recipe_section(found).tables[0]
+        speedups = recipe_section(found, table.source).tables[0]
         run.table("speedups", speedups.header, [[cell(value) for value in row] for row in speedups.rows])
         path = Path(place) / "speedup.png"
         with styled():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def compare_recipes(table: RunTable) -> Comparison | None:
         return None
 
 
-def recipe_section(found: Comparison) -> Section:
+def recipe_section(found: Comparison, source: str) -> Section:
     """The verdict on each recipe, and its speed-up within and beyond the runs."""
     rows: list[tuple[Cell, ...]] = []
     for lead in found.leads:
@@ -73,7 +74,7 @@ def recipe_section(found: Comparison) -> Section:
         RECIPES,
         (*verdicts, *others),
         (Table("recipes", f"Recipes against {found.baseline}", header, tuple(rows), note),),
-        f"scaling compare TABLE --by {','.join(found.by)}",
+        f"scaling compare {shlex.quote(source)} --by {','.join(found.by)}",
     )
 
 
@@ -86,14 +87,15 @@ def recipe_picture(found: Comparison) -> Picture:
     return picture("speed-up", RECIPES, caption, plot_speedup(found))
 
 
-def next_section(findings: Mapping[str, Findings]) -> Section | None:
+def next_section(findings: Mapping[str, Findings], source: str) -> Section | None:
     """The runs that would say most about the best size at ten times the largest compute, of each arm."""
     rows: list[tuple[Cell, ...]] = []
-    sentences = []
+    sentences, compute = [], 0.0
     for part in findings.values():
         advice = _advice(part)
         if advice is None:
             continue
+        compute = compute or advice.compute
         of = f"{part.label}: " if len(findings) > 1 else ""
         sentences.append(f"{of}{_expected(advice)}")
         rows += [
@@ -109,7 +111,8 @@ def next_section(findings: Mapping[str, Findings]) -> Section | None:
         "is wrong."
     )
     tables = (Table("next", "Runs to train next", header, tuple(rows), note),) if rows else ()
-    return Section(NEXT, tuple(sentences), tables, "scaling next TABLE --compute C")
+    command = f"scaling next {shlex.quote(source)} --compute {say_flops(compute)}"
+    return Section(NEXT, tuple(sentences), tables, command)
 
 
 def _advice(part: Findings) -> Advice | None:

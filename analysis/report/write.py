@@ -138,9 +138,10 @@ def _page(
     question: str | None,
 ) -> Page:
     compared, recipes = comparisons
+    source = table.source or "TABLE"
     sections = [
-        recipe_section(recipes) if recipes else None,
-        next_section(findings),
+        recipe_section(recipes, source) if recipes else None,
+        next_section(findings, source),
         rounds_section(table),
         forecast_section(table),
     ]
