@@ -74,7 +74,7 @@ def test_registered_then_scored(study: Path, tmp_path: Path, capsys: pytest.Capt
             [],
             "give one question: --params N with --tokens D, --compute FLOP, --at NAME=VALUE, or --score FILE",
         ),
-        (["--params", "1e6"], "--params and --tokens belong together; give both"),
+        (["--params", "1e6"], "a forecast by a law of N, D needs tokens"),
         (
             ["--params", "1e6", "--tokens", "1e7", "--compute", "1e15"],
             "--compute finds the best params and tokens",

@@ -87,7 +87,7 @@ def test_never_rewritten_nor_changed(table: RunTable, fit: Fit, tmp_path: Path) 
     with pytest.raises(ValueError, match="not a registered forecast of this version"):
         read_registered(file)
     file.write_text("nonsense")
-    with pytest.raises(ValueError, match="not a registered forecast: Expecting value"):
+    with pytest.raises(ValueError, match="not a registered forecast: not JSON"):
         read_registered(file)
 
 
