@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scaling.data.options import MOST_HELDOUT
 from scaling.data.source import Source
 from scaling.data.split import DROPPED, RULE, Sample, Split, Tally, split_documents
 from scaling.data.tokenizer import (
@@ -34,7 +35,6 @@ from scaling.records.storage import Lock, LockedError, sweep_temps, write_json
 
 POLL_SECONDS = 0.1
 PATIENCE = 3.0  # seconds of reading before a word is said about it
-MOST_HELDOUT = 0.5  # as the config allows
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_HELDOUT = 0.5  # of the documents: a fraction that is held out is below it
+
 
 @dataclass(frozen=True)
 class DataOptions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -101,12 +101,12 @@ def begun(plan: Plan, trunk: Trunk) -> dict[str, Any]:
     return begun_with(folder, [run.id for run in trunk.runs if not (folder / run.id / RECORD_FILE).exists()])
 
 
-def threads_of(plan: Plan, trunk: Trunk, share: Share) -> int | None:
+def threads_of(plan: Plan, share: Share, begun: Mapping[str, Any]) -> int | None:
     """The threads of a trunk: as asked, else as it was begun, as a resume may not mix them; else the share's.
 
     The share depends on how many trunks a command has, so a narrower command would choose others.
     """
-    return plan.config.training.threads or begun(plan, trunk).get("threads") or share.threads
+    return plan.config.training.threads or begun.get("threads") or share.threads
 
 
 def _share_commands(plan: Plan, found: Sequence[Device]) -> Share:

@@ -64,10 +64,8 @@ def estimate(plan: Plan) -> Estimate:
     alone = training.parallel is Parallel.none
     ours = [trunk for trunk in plan.trunks if not isinstance(trunk, CommandTrunk)]
     decided = [
-        resolve_numerics(
-            trunk, training.device, threads_of(plan, trunk, share), alone=alone, begun=begun(plan, trunk)
-        )
-        for trunk in ours
+        resolve_numerics(trunk, training.device, threads_of(plan, share, facts), alone=alone, begun=facts)
+        for trunk, facts in ((trunk, begun(plan, trunk)) for trunk in ours)
     ]
     timed, crowd = time_steps(ours, decided, Path(plan.config.cache).expanduser()) if ours else ([], None)
     by_trunk = {

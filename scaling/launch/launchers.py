@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher as HydraPlugin
 from omegaconf import DictConfig
 
-from scaling.launch.devices import Share, threads_of
+from scaling.launch.devices import Share, begun, threads_of
 from scaling.launch.job import CommandJob, TrunkJob
 from scaling.launch.local import train_here
 from scaling.study.command import CommandTrunk
@@ -58,7 +58,7 @@ def launch(plan: Plan, share: Share, observer: Observer, on_change: OnChange = "
             plan.folder,
             plan.name,
             config.training.device,
-            share.threads if isinstance(trunk, CommandTrunk) else threads_of(plan, trunk, share),
+            share.threads if isinstance(trunk, CommandTrunk) else threads_of(plan, share, begun(plan, trunk)),
             config.training.parallel.value,
             config.reuse,
             on_change,

@@ -23,7 +23,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from scaling.data.options import DataOptions, Domain
+from scaling.data.options import MOST_HELDOUT, DataOptions, Domain
 from scaling.records.storage.names import LONGEST, slug
 
 
@@ -203,8 +203,8 @@ class DataConfig:
         if twice:
             raise ValueError(f"data.heldout: {twice[0]} is a domain, and is judged by its own held-out part.")
         _positive("data", self, ("vocab", "context", "limit_bytes", "heldout_fraction", "train_tokens"))
-        if self.heldout_fraction >= 0.5:
-            raise ValueError(f"data.heldout_fraction: below 0.5; got {self.heldout_fraction}.")
+        if self.heldout_fraction >= MOST_HELDOUT:
+            raise ValueError(f"data.heldout_fraction: below {MOST_HELDOUT}; got {self.heldout_fraction}.")
 
     def options(self) -> DataOptions:
         """What was asked as one frozen value, counts as whole numbers."""
