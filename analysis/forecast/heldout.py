@@ -19,9 +19,10 @@ from analysis.fitting.fit import Fit, fit_runs
 from analysis.fitting.interval import interval_score
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs, called, size_of
-from analysis.forecast.rolling import cuts_for, drift_of, largest, log_reach, roll
+from analysis.forecast.rolling import Drift, cuts_for, drift_of, largest, roll
 from analysis.laws.law import Array
 
+NONE = Drift()
 UNLIKELY = 0.05  # probability of so few runs inside their intervals, below which the intervals fail
 
 
@@ -37,7 +38,7 @@ class Forecast:
     fit: Fit
     table: pd.DataFrame
     reach: float  # largest held-out compute / largest fitted compute
-    drift: float = 0.0  # see `drift_of`
+    drift: Drift = NONE
 
     @property
     def error(self) -> float:
@@ -126,19 +127,19 @@ def forecast_heldout(
     return Forecast(fit, table, float(reach.max()), drift)
 
 
-def drift_within(runs: Runs, recipe: Recipe) -> float:
-    """The drift of one law on these runs (`drift_of`); 0 where they allow no rolling forecast."""
+def drift_within(runs: Runs, recipe: Recipe) -> Drift:
+    """The drift of one law on these runs; none where they allow no rolling forecast."""
     try:
         return drift_of(roll(runs, (recipe.law,), cuts_for(runs), recipe.robust), recipe.law)
     except FitError:
-        return 0.0
+        return NONE
 
 
 def predict_runs(
     fit: Fit,
     inputs: Mapping[str, npt.ArrayLike],
     *,
-    drift: float = 0.0,
+    drift: Drift = NONE,
     reach: npt.ArrayLike | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -149,7 +150,7 @@ def predict_runs(
     `ci_lo`, `ci_hi` bound the law at the fit's level; `lo`, `hi` bound a new run: each replicate of the law
     joined with a residual drawn from the fit's own, widened as in `noise`. `reach` is compute over the
     largest fitted compute (for a law of x: x over its largest), unless given as counted: the extrapolation
-    distance, by which a `drift` (`drift_of`) widens both.
+    distance, by which a drift widens both.
 
     Raises:
         FitError: for a fit without replicates.
@@ -163,7 +164,7 @@ def predict_runs(
     far = size_of(columns) / size_of(fit.runs.inputs).max() if reach is None else np.asarray(reach, float)
     rng = np.random.default_rng(seed)
     residual = rng.choice(noise(fit), size=curves.shape)
-    curves = curves + drift * log_reach(far) * rng.standard_normal((len(curves), 1))
+    curves = curves + drift.at(far) * rng.standard_normal((len(curves), 1))
     new = curves + residual
     ci, run = np.exp(quantiles(curves, fit.level)), np.exp(quantiles(new, fit.level))
     return pd.DataFrame(

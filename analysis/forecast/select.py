@@ -16,7 +16,7 @@ from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.heldout import Forecast, forecast_heldout, noise, predict_runs
-from analysis.forecast.rolling import ALONE, CUTS, drift_of, error_of, log_reach, roll
+from analysis.forecast.rolling import ALONE, CUTS, Drift, drift_of, error_of, log_reach, roll
 from analysis.laws.law import Array
 from analysis.laws.registry import FITTED, law_named
 
@@ -54,7 +54,7 @@ def rank_laws(
     For each cut, every law is fitted without that share of the runs, those of largest compute, and forecasts
     them. One row per law, the best first: law, parameters, heldout (rms relative error of all forecasts, a
     cut counted by the square of its fitted runs), insample (rms relative residual of the fit to all runs),
-    reach (the largest of forecast over largest fitted compute), forecasts (how many), drift (`drift_of`),
+    reach (the largest of forecast over largest fitted compute), forecasts (how many), drift (`Drift.rate`),
     weight (see `_weights`), printed (whether its values are; see `printed_law`).
 
     Args:
@@ -81,7 +81,7 @@ def rank_laws(
                 "insample": whole.rms,
                 "reach": max(float(cut.reach.max()) for cut in rolled),
                 "forecasts": sum(len(cut.reach) for cut in rolled),
-                "drift": drift_of(rolled, law),
+                "drift": drift_of(rolled, law).rate,
             }
         )
     table = pd.DataFrame(rows)
@@ -184,7 +184,8 @@ class Ensemble:
         """An ensemble as it is; one fit as an ensemble of one law of which no forecast is known."""
         if isinstance(basis, Ensemble):
             return basis
-        alone = {"law": [basis.name], "heldout": np.nan, "drift": 0.0, "weight": 1.0, "printed": True}
+        alone = {"law": [basis.name], "heldout": np.nan, "reach": 1.0, "drift": 0.0, "weight": 1.0}
+        alone["printed"] = True
         return cls((basis,), pd.DataFrame(alone), basis.level)
 
     @property
@@ -229,16 +230,17 @@ class Ensemble:
     def losses(
         self, loss: Callable[[Any], float], reach: float, rng: np.random.Generator
     ) -> tuple[Array, Array]:
-        """Draws of a loss and their weights, each law's spread by its drift over ln reach (`drift_of`).
+        """Draws of a loss and their weights, each law's spread by its drift at that reach.
 
         Raises:
             FitError: when the fits were made with resamples=0.
         """
         values, weights = self._values(loss)
         spread = []
-        for drawn, drift in zip(values, self.ranking["drift"], strict=True):
+        for drawn, rate, tested in zip(values, self.ranking["drift"], self.ranking["reach"], strict=True):
             many = np.repeat(drawn, COPIES)
-            spread.append(many * np.exp(drift * log_reach(reach) * rng.standard_normal(len(many))))
+            drift = Drift(rate, float(log_reach(tested)))
+            spread.append(many * np.exp(drift.at(reach) * rng.standard_normal(len(many))))
         return np.concatenate(spread), np.repeat(weights, COPIES) / COPIES
 
     def _values(self, f: Callable[[Any], float]) -> tuple[list[Array], Array]:

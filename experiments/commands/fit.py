@@ -186,7 +186,7 @@ def to_dict(
                         "covered": forecast.covered,
                         "holds": forecast.holds,
                         "interval_score": forecast.interval_score,
-                        "drift": forecast.drift,
+                        "drift": forecast.drift.rate,
                         "reach": forecast.reach,
                         "runs": forecast.table.to_dict(orient="records"),
                     }

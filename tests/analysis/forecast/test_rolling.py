@@ -9,7 +9,7 @@ from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.heldout import Forecast, forecast_heldout
 from analysis.forecast.predict import fit_basis, forecast_run
-from analysis.forecast.rolling import drift_of, error_of, roll
+from analysis.forecast.rolling import Drift, drift_of, error_of, roll
 from analysis.forecast.select import printed_law, rank_curves
 from analysis.laws.bnsl import BrokenPowerLaw
 from analysis.laws.chinchilla import Chinchilla
@@ -41,8 +41,18 @@ def test_the_widest_law_is_printed_unless_a_narrower_one_clearly_forecasts_bette
 def test_a_wrong_form_drifts_and_a_right_one_hardly() -> None:
     cuts = roll(study(SHARP, 0.0005, 0), ("chinchilla", "coupled"))
     assert [cut.fitted for cut in cuts] == sorted({cut.fitted for cut in cuts}, reverse=True)
-    assert drift_of(cuts, "chinchilla") > 5 * drift_of(cuts, "coupled")
+    wrong, right = (drift_of(cuts, law) for law in ("chinchilla", "coupled"))
+    assert wrong.rate > 5 * right.rate > 0, "what no forecast contradicts may still be a little wrong"
     assert error_of(cuts, "chinchilla") > 5 * error_of(cuts, "coupled")
+
+
+def test_drift_grows_with_ln_reach_as_far_as_forecasts_reached_and_slower_beyond() -> None:
+    drift = Drift(0.01, tested=np.log(10))
+    assert drift.at([0.5, 1, np.e, 10]) == pytest.approx([0, 0, 0.01, 0.01 * np.log(10)])
+    assert drift.at(1e4) == pytest.approx(2 * drift.at(10.0)), (
+        "as a random walk: four times as far in ln reach"
+    )
+    assert Drift().at(1e9) == 0
 
 
 def test_intervals_hold_where_no_law_that_is_fitted_is_true() -> None:
