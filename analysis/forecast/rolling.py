@@ -25,8 +25,6 @@ STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
 LEAST_FREEDOM = 2.0
 LEAST_FITTED = 0.3  # share of the runs; fits to fewer err for want of runs, and judge no form
 RUNS_COUNT = 2  # power of the number of fitted runs, by which a cut counts
-PRIOR_RATE = 0.25  # drift that is believed beforehand, in units of the noise of one run
-PRIOR_FREEDOM = 0.2  # of that belief, in degrees of freedom
 LARGEST_ERROR = 10.0  # of a log loss; a law without a finite forecast is this wrong
 
 
@@ -119,26 +117,21 @@ def drift_of(cuts: Sequence[Cut], law: str) -> Drift:
     A form that is a little wrong misses by more the further it reaches, and its own bootstrap cannot know.
     What the squared errors of rolling forecasts exceed those of a true form by, from sampling and noise, is
     set to rate² ln² reach. A cut counts by the square of how many runs were fitted: early ones err for want
-    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. No
-    excess is no proof of a true form: a little drift, in proportion to the noise, is believed beforehand.
+    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0
+    where the errors are no larger than expected.
 
     Source: the excess variance of method-of-moments random effects, DerSimonian & Laird 1986 (Controlled
-    Clinical Trials 7); a discrepancy between simulator and truth, Kennedy & O'Hagan 2001 (JRSS B 63); the
-    pooled variance of a scaled inverse chi-squared prior, Gelman et al. 2013 (Bayesian Data Analysis) 2.6.
+    Clinical Trials 7); a discrepancy between simulator and truth, Kennedy & O'Hagan 2001 (JRSS B 63).
     """
     excess = grown = 0.0
     for cut in cuts:
         weight = float(cut.fitted) ** RUNS_COUNT
         excess += weight * float(np.mean(cut.errors[law] ** 2 - cut.expected[law] ** 2))
         grown += weight * float(np.mean(log_reach(cut.reach) ** 2))
-    if not grown > 0:
+    if not (excess > 0 and grown > 0):
         return Drift()
-    noise = min(float(cut.expected[law].min()) for cut in cuts)
-    freedom = max(len(cuts) / 2, LEAST_FREEDOM)
-    pooled = PRIOR_FREEDOM * (PRIOR_RATE * noise) ** 2 + freedom * max(excess / grown, 0.0)
-    freedom += PRIOR_FREEDOM
     tested = max(float(log_reach(cut.reach).max()) for cut in cuts)
-    return Drift(float(np.sqrt(pooled / freedom)) * student(freedom), tested)
+    return Drift(float(np.sqrt(excess / grown)) * student(max(len(cuts) / 2, LEAST_FREEDOM)), tested)
 
 
 def log_reach(reach: npt.ArrayLike) -> Array:

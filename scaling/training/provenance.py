@@ -106,9 +106,12 @@ def find_changes(folder: Path, runs: Iterable[str], facts: Mapping[str, Any]) ->
         folder: the trunk's.
         runs: ids of the runs to be trained.
     """
-    begun = begun_with(folder, runs)
-    if not begun:
+    if not has_progress(folder, runs):
         return []
+    attempts = history(folder)
+    if not attempts:
+        return ["attempts: none of attempts/*.json can be read, so what began this trunk is not known"]
+    begun = attempts[-1]
     then, now = _binding(begun), _binding(facts)
     if not any(key.startswith(CODE) for key in then):
         logger.warning(

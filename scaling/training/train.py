@@ -46,7 +46,7 @@ from scaling.records.storage import (
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
-from scaling.training.device import Numerics, resolve_numerics
+from scaling.training.device import Numerics, own_settings, resolve_numerics
 from scaling.training.distil import open_teacher
 from scaling.training.evaluate import Evaluation, evaluate, mean_over_sets
 from scaling.training.objectives import OBJECTIVES
@@ -114,7 +114,7 @@ def train_trunk(
             attempt, accepted = _start_attempt(trunk, folder, facts, on_change)
             pending = _pending(trunk, folder)  # all, where it was started over
             torch.set_num_threads(numerics.threads)
-            with _noting_failures(folder, attempt):
+            with _noting_failures(folder, attempt), own_settings():
                 _Attempt(
                     trunk,
                     dataset,

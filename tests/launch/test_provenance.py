@@ -21,7 +21,7 @@ from scaling.launch import estimate
 from scaling.launch.job import TrunkJob
 from scaling.launch.local import train_here
 from scaling.launch.study import StudyObserver, run_study
-from scaling.records.record import RunRecord, decode_record, encode_record, read_study
+from scaling.records.record import ACCEPTED, RunRecord, decode_record, encode_record, read_study
 from scaling.study import code
 from scaling.study.plan import Plan, plan_study
 from scaling.training import segment, train
@@ -102,6 +102,18 @@ def test_a_narrower_command_goes_on_in_the_arithmetic_that_a_trunk_was_begun_in(
     with pytest.raises(ChangedError, match="threads: 1 then, 2 now"):
         run_study(plan_study([*overrides, "budget.tokens=[2e3,9e3]", "training.threads=2"]))
     assert read_study(plan.folder).failures == {}
+
+
+def test_a_trunk_whose_attempts_are_lost_is_not_resumed_in_silence(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = begin(overrides, monkeypatch)
+    for path in plan.folder.glob("*/attempts/*.json"):
+        path.write_bytes(b"")
+    with pytest.raises(ChangedError, match=r"none of attempts/\*.json can be read"):
+        run_study(plan)
+    done = run_study(plan, on_change="accept").records.records
+    assert ["can be read" in record.versions[ACCEPTED] for record in done] == [True, True]
 
 
 DECODER = "scaling.models.decoder"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +17,34 @@ from scaling.launch.study import run_study
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import device as rules
-from scaling.training.device import Numerics, can_compile, choose_numerics, resolve_numerics, usable_cores
+from scaling.training.device import (
+    Numerics,
+    can_compile,
+    choose_numerics,
+    own_settings,
+    resolve_numerics,
+    usable_cores,
+)
 from tests.training.test_train import StopAfter, Stopped, results, train
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_what_a_model_changes_of_pytorch_ends_with_its_trunk(raised: bool) -> None:
+    def settings() -> list[object]:
+        mkldnn, products = torch.backends.mkldnn.enabled, torch.get_float32_matmul_precision()
+        return [torch.get_default_dtype(), torch.is_grad_enabled(), mkldnn, products, torch.zeros(1).device]
+
+    before = settings()
+    with suppress(RuntimeError), own_settings():
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        torch.set_grad_enabled(False)
+        torch.backends.mkldnn.enabled = False
+        torch.set_float32_matmul_precision("medium")
+        assert not any(a == b for a, b in zip(before, settings(), strict=True))
+        if raised:
+            raise RuntimeError
+    assert settings() == before
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +161,13 @@ def history(folder: str | Path) -> list[dict[str, Any]]:
         try:
             found.append(dict(read_json(path)))
         except (OSError, ValueError, TypeError) as error:
-            logger.warning("%s: unreadable, so what it was made by is not known: %s", path, error)
+            _say_unreadable(path, str(error))
     return _since_fresh(found)
+
+
+@cache  # said once, though a trunk's attempts are read at every turn
+def _say_unreadable(path: Path, problem: str) -> None:
+    logger.warning("%s: unreadable, so what it was made by is not known: %s", path, problem)
 
 
 def _attempt_files(folder: str | Path) -> list[Path]:
