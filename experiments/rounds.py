@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.runs import Runs
-from analysis.forecast.advise import Advice, NextRun, advise_runs, seeds_of
+from analysis.forecast.advise import SHORTER, Advice, NextRun, advise_runs, seeds_of
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.register import check_chain, registered_files, write_registered
 from analysis.forecast.select import Ensemble
@@ -278,8 +278,13 @@ class _Planner:
         return [self.made[str(one)] for one in values]
 
     def buildable(self, sizes: Array) -> Array:
-        """The sizes that models nearest to these have; none for a size that no model is near."""
-        plans = self.each([self._sized(float(size)) for size in sizes])
+        """The sizes that models nearest to these have; none for a size that no model is near.
+
+        None far below those that the study began with either: what money is left after a round always pays
+        for something smaller, so that rounds would go down to a single parameter.
+        """
+        least = min(trunk.params for trunk in self.plan.trunks) / SHORTER
+        plans = self.each([self._sized(float(size)) for size in sizes if size >= least])
         return np.array([p.trunks[0].params for p in plans if not isinstance(p, PlanError)], dtype=float)
 
     def plan_runs(self, runs: Sequence[NextRun], table: RunTable) -> list[_Chosen]:

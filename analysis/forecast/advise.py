@@ -236,7 +236,7 @@ def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | 
         if len(known) > 6:
             known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
         beyond = float(values.max()) * 2.0 ** np.arange(1, np.log2(LONGER) + 1)
-        below = float(values.min()) / 2.0 ** np.arange(1, np.log2(shorter) + 1)
+        below = np.maximum(float(values.min()) / 2.0 ** np.arange(1, np.log2(shorter) + 1), 1.0)
         between = np.sqrt(known[1:] * known[:-1])
         return np.concatenate([known, beyond, between, below])
 

@@ -110,11 +110,21 @@ class Direct:
     warnings: tuple[FitWarning, ...]
 
     def forecast(self, N: float, D: float, seed: int = 0) -> ScoreForecast:
-        """The score of a run of N parameters on D tokens."""
+        """The score of a run of N parameters on D tokens.
+
+        Raises:
+            FitError: for a fit without replicates.
+        """
         return self.draw(N, D, seed).forecast(self.how, self.level)
 
     def draw(self, N: float, D: float, seed: int = 0) -> Drawn:
-        """Draws of the score."""
+        """Draws of the score.
+
+        Raises:
+            FitError: for a fit without replicates.
+        """
+        if not self.fit.draws:
+            raise FitError(f"no interval: {self.fit.undrawn}")
         rng = np.random.default_rng(seed)
         at = {"N": N, "D": D} if self.how == "direct_surface" else {"x": FLOPS_PER_PARAM_TOKEN * N * D}
         laws = [self.fit.draws[i] for i in rng.integers(0, len(self.fit.draws), PAIRS)]

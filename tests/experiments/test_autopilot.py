@@ -50,6 +50,7 @@ def test_rounds_are_registered_before_they_are_trained_and_scored_after(
     chosen = [run for each in rounds for run in each["runs"]]
     assert [each["number"] for each in rounds] == list(range(1, len(rounds) + 1))
     assert len({run["run_id"] for run in chosen}) == len(chosen)
+    assert min(run["N"] for run in chosen) >= 1e7 / 4, "what is left always pays for something smaller"
     spent = 6 * 1.2e8 * 2.6e9 + sum(run["cost"] for run in chosen)
     assert spent <= 3e18 * (1 + 1e-5), "but for tokens that are whole batches"
     assert main(["forecasts", str(folder / "forecasts"), "--json"]) == 0

@@ -149,6 +149,24 @@ def test_task_that_is_none(study: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "task: column 'schedule' holds no number" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("n", "code"), [(4, 2), (7, 0)])
+def test_a_task_of_few_runs_is_forecast_by_the_ways_that_can_be_judged(
+    n: int, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A law that passes through all its runs has no draws, and is no way."""
+    N = np.repeat(1e8 * 2.0 ** np.arange(4), 2)[:n]
+    D = N * np.tile([20, 100], 4)[:n]
+    loss = np.array([true_loss(*pair) for pair in zip(N, D, strict=True)]) * 1.003 ** ((-1.0) ** np.arange(n))
+    table = pd.DataFrame({"params": N, "tokens": D, "loss": loss, "acc": 0.9 - 0.2 * loss})
+    table.to_csv(tmp_path / "runs.csv", index=False)
+    asked = ["forecast", f"{tmp_path}/runs.csv", "--task", "acc", "--params", "1e10", "--tokens", "2e11"]
+    assert main([*asked, "--resamples", "20"]) == code
+    said = capsys.readouterr()
+    told = " ".join((said.err if code else said.out).split())
+    assert "goes through all" in told
+    assert "Add runs." in told
+
+
 def test_a_part_that_cannot_be_fitted_spoils_no_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
