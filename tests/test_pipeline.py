@@ -32,7 +32,7 @@ def finished(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tup
         *("name=tiny", "question=Does the pipeline work?", f"runs={runs}", f"cache={runs}/cache"),
         *("tracking=off", "workers=1", "data=text", f"data.paths=[{tiny_corpus}/*.txt]", "data.vocab=256"),
         *("data.context=32", "data.heldout_fraction=0.2", "model.params=5e3,6.2e3,8e3,1e4,1.4e4,2e4"),
-        *("budget.tokens=[4e3,8e3,1.6e4]", "training.sequences=4", "training.warmup_steps=4"),
+        *("budget.tokens=[2e3,4e3,8e3]", "training.sequences=4", "training.warmup_steps=4"),
         *("training.threads=1", "training.precision=float32", "training.evaluation_tokens=8192"),
         *("training.curve_evaluations=4", "training.curve_tokens=2048"),
     ]
@@ -46,7 +46,7 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
     finished: tuple[list[str], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     overrides, folder = finished
-    part = [*overrides, "name=part", "model.params=5e3,8e3", "budget.tokens=[4e3,1.6e4]"]
+    part = [*overrides, "name=part", "model.params=5e3,8e3", "budget.tokens=[2e3,8e3]"]
     monkeypatch.setattr("scaling.training.state.LocalState.train_step", None)  # what would train, fails
     monkeypatch.setattr("scaling.training.throughput.find_crowd", lambda: None)  # or a step is timed again
     code, out, _ = say(capsys, "plan", *part)
@@ -63,6 +63,7 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
     assert {r.study for r in read_study(folder.with_name("part")).done} == {"tiny"}
 
 
+@pytest.mark.usefixtures("fitted_once")
 def test_from_yaml_to_report(
     finished: tuple[list[str], Path],
     capsys: pytest.CaptureFixture[str],

@@ -23,6 +23,7 @@ MANY = 5000  # runs from which every other cut says enough
 END = (0.25,)  # the one cut of a curve: a law of six parameters takes a second to fit
 STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
 LEAST_FREEDOM = 2.0
+PATIENCE = 200  # Newton steps; on the public tables more change the forecasts of no cut
 LEAST_FITTED = 0.3  # share of the runs; fits to fewer err for want of runs, and judge no form
 RUNS_COUNT = 2  # power of the number of fitted runs, by which a cut counts
 LARGEST_ERROR = 10.0  # of a log loss; a law without a finite forecast is this wrong
@@ -68,7 +69,7 @@ def roll(
             continue
         ahead = runs.take(held)
         try:
-            fits = {law: fit_runs(runs.take(~held), Recipe(law, robust), ALONE) for law in laws}
+            fits = {law: fit_runs(runs.take(~held), Recipe(law, robust), ALONE, PATIENCE) for law in laws}
         except FitError as error:  # this cut leaves too little; the next may be smaller
             reason = str(error)
             continue

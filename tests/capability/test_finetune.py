@@ -95,6 +95,7 @@ def test_summaries_are_mined_from_functions_of_their_split(code: Dataset) -> Non
         TASKS["summarise"].make(code, None)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_model_learns_to_write_after_a_source(
     folders: tuple[Dataset, DataSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:

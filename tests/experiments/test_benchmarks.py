@@ -51,6 +51,7 @@ def test_no_growth_has_no_exponent() -> None:
     assert growth.exponent((10, 100, 1_000), (3.0, 3.01, 3.02)) is None
 
 
+@pytest.mark.slow
 def test_the_harness_prints_its_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

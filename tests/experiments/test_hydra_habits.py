@@ -156,7 +156,7 @@ def test_a_study_that_is_wrong_is_refused_in_words(
     assert "+" not in said.replace(str(elsewhere), "")  # Hydra's own advice let typos pass
 
 
-@pytest.mark.parametrize("verb", ["plan", "run"])
+@pytest.mark.parametrize("verb", ["run", pytest.param("plan", marks=pytest.mark.slow)])
 def test_the_config_is_shown_and_nothing_else_happens(
     verb: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

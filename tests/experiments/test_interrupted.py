@@ -112,7 +112,7 @@ def test_a_pipe_that_is_closed_or_full_leaves_no_traceback(full: bool, code: int
     assert done.stderr.strip() == (f"scaling: [Errno 28] {said}" if said else "")
 
 
-@pytest.mark.parametrize("kind", [FailsBefore, FailsInside])
+@pytest.mark.parametrize("kind", [FailsInside, pytest.param(FailsBefore, marks=pytest.mark.chaos)])
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.chaos, pytest.mark.battery(14)])])
 def test_a_trunk_that_fails_in_any_way_is_noted_and_the_rest_goes_on(
     kind: type[job.TrunkJob],

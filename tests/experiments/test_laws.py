@@ -53,7 +53,7 @@ def mapped(law: str) -> list[str]:
 HEAVY = ("farseer", "overfit", "rate_batch", "distillation", "precision")  # long searches, and the same path
 RENDERED = {law_names(law_named(law).inputs)[0] for law in law_names()}  # of laws of the same inputs, one
 RENDERED -= {"chinchilla", "frontier", "power"}  # tests/analysis/report renders theirs
-# Their fits, profiles and reports take a dozen seconds each, on the same path; their forecasts do not.
+# Several seconds for each fit, profile, report and forecast, on the same path.
 WIDE = ("repeated", "sparse", "experts", "vocabulary", "mixture", "kaplan_floor")
 
 
@@ -61,14 +61,14 @@ def laws(slow: tuple[str, ...]) -> list[Any]:
     return [pytest.param(law, marks=pytest.mark.slow if law in slow else ()) for law in law_names()]
 
 
-LAWS = laws(HEAVY)
+LAWS = laws(HEAVY + WIDE)
 
 
 def test_every_law_has_a_case() -> None:
     assert set(CASES) == set(law_names())
 
 
-@pytest.mark.parametrize("law", laws(HEAVY + WIDE))
+@pytest.mark.parametrize("law", LAWS)
 @pytest.mark.usefixtures("fitted_once")
 def test_fit_profile_json_and_report(
     law: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest
@@ -135,7 +135,7 @@ def pairs() -> list[tuple[str, str]]:
     return sorted(found)
 
 
-PAIRS = [pytest.param(pair, marks=pytest.mark.slow if {*pair} & {*HEAVY} else ()) for pair in pairs()]
+PAIRS = [pytest.param(pair, marks=pytest.mark.slow if {*pair} & {*HEAVY, *WIDE} else ()) for pair in pairs()]
 
 
 @pytest.mark.parametrize("laws", PAIRS, ids="-".join)

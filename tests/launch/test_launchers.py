@@ -111,6 +111,7 @@ def test_a_trunk_held_elsewhere_is_left_and_a_stop_leaves_the_rest(
 
 
 # submitit's stand-in for Slurm never waits for the process it has started.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*Popen.__del__:pytest.PytestUnraisableExceptionWarning")
 def test_submitit_runs_a_study_in_a_process_of_its_own(tiny_study: list[str], tmp_path: Path) -> None:
     slurm = pytest.importorskip("scaling.launch.slurm", reason="needs submitit")

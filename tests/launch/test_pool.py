@@ -77,6 +77,7 @@ def test_a_killed_process_is_started_again_and_changes_no_bit(tiny_study: list[s
     assert "ended by SIGKILL" in note.read_text()
 
 
+@pytest.mark.chaos
 def test_a_killed_fork_server_is_noted_and_followed_by_another(
     tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,7 +142,9 @@ list(pool.events())
     assert not Path(f"/proc/{worker}/environ").exists() or "Z" in Path(f"/proc/{worker}/stat").read_text()
 
 
-@pytest.mark.parametrize("heard", [True, False], ids=["asked", "not heard"])
+@pytest.mark.parametrize(
+    "heard", [True, pytest.param(False, marks=pytest.mark.chaos)], ids=["asked", "not heard"]
+)
 def test_ctrl_c_while_the_fork_server_imports_is_left_to_the_parent(heard: bool, tmp_path: Path) -> None:
     """Nobody else says a word, whether the parent ends or does not care."""
     (tmp_path / "slow.py").write_text(

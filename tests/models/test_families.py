@@ -63,7 +63,7 @@ def test_untrained_loss_is_that_of_guessing(family: Family) -> None:
 
 
 @every_family
-@pytest.mark.parametrize("position", [0.0, 0.3, 0.6])
+@pytest.mark.parametrize("position", [0.0, 0.3, pytest.param(0.6, marks=pytest.mark.slow)])
 def test_closed_form_is_what_the_built_model_has(family: Family, position: float) -> None:
     shape = sorted(family.ladder, key=family.params)[int(position * len(family.ladder))]
     for vocab, context in ((61, 25), (257, 128)):

@@ -130,7 +130,10 @@ def test_a_small_file_is_read_whole(tmp_path: Path) -> None:
         read_small(tmp_path / "file", 10)
 
 
-def test_a_log_of_one_endless_line_is_read_in_bounded_memory(tmp_path: Path) -> None:
+def test_a_log_of_one_endless_line_is_read_in_bounded_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LONGEST_LINE", 1 << 16)
     log = tmp_path / "metrics.jsonl"
     row = b'{"step": 1}'
     log.write_bytes(row + b"\n" + b"x" * (3 * reading.LONGEST_LINE) + b"\n" + row + b"\n" + row)

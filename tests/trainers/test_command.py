@@ -418,7 +418,7 @@ def test_a_command_that_takes_too_long_ends_with_all_its_children(
     assert "ran longer than trainer.timeout=3 s" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.chaos)])
 def test_nothing_outlives_the_harness_and_the_same_command_goes_on(
     tmp_path: Path, number: signal.Signals
 ) -> None:

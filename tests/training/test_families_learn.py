@@ -33,7 +33,13 @@ def bigram_loss(dataset: Dataset) -> float:
     return float(-np.log(p[dataset.heldout[:-1], dataset.heldout[1:]]).mean())
 
 
-@pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [
+        pytest.param(family, id=name, marks=() if name in ("decoder", "lstm") else pytest.mark.slow)
+        for name, family in FAMILIES.items()
+    ],
+)
 def test_it_beats_a_bigram_after_a_short_run(family: Family, text: Dataset) -> None:
     torch.manual_seed(0)
     model = family.build(family.shape_for(3e4), VOCAB, CONTEXT)

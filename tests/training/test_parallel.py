@@ -118,6 +118,7 @@ def test_two_processes_train_as_one_and_their_checkpoints_are_its(case: Case, tm
                     assert shared["optimizer"]["state"][i][name].shape == value.shape
 
 
+@pytest.mark.slow
 def test_a_trunk_goes_on_at_any_number_of_processes(case: Case, tmp_path: Path) -> None:
     """The first budget on one number and by one means, the second on another: as if nothing had changed."""
     trunk, dataset = case
@@ -138,6 +139,7 @@ def test_a_trunk_goes_on_at_any_number_of_processes(case: Case, tmp_path: Path) 
         assert len(list((tmp_path / name / trunk.spec.id / "attempts").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_every_family_takes_the_steps_of_one_process(tiny_study: list[str]) -> None:
     cases = []
     for family in FAMILIES:

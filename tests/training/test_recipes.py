@@ -60,7 +60,13 @@ def plan_of(tiny_study: list[str], *overrides: str):  # type: ignore[no-untyped-
     )
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+# One of each kind of state; what else there is goes the same way.
+KINDS = {"adamw", "muon", "schedule_free", "cosine", "ramp", "no cooldown"}
+
+
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(r, marks=() if r in KINDS else pytest.mark.slow) for r in RECIPES]
+)
 def test_kills_and_shared_trunks_change_no_bit(
     recipe: str, tiny_study: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,7 +51,7 @@ def test_sizes_side_by_side_are_sizes_alone_and_a_branch_leaves_its_trunk() -> N
     assert (together.losses == before).all()
 
 
-@pytest.mark.parametrize("schedule", ["linear", "trunk"])
+@pytest.mark.parametrize("schedule", ["trunk", pytest.param("linear", marks=pytest.mark.slow)])
 def test_records_to_table_to_fit_to_forecast_recover_the_truth(tmp_path: Path, schedule: Schedule) -> None:
     teacher = KernelSGD()
     records = train_students(teacher, SIZES, SAMPLES, tmp_path, study="s", schedule=schedule)

@@ -53,6 +53,7 @@ def test_noise_of_the_task_widens_a_run_and_not_the_law() -> None:
     assert wide[100] > 2 * 1.96 * np.sqrt(0.65 * 0.35 / 100)
 
 
+@pytest.mark.slow
 def test_new_runs_are_covered() -> None:
     """25 studies, nominal 95 %: fewer than 19 covered has probability 2e-4."""
     covered = 0

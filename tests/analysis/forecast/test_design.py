@@ -32,6 +32,7 @@ def test_a_ray_is_seen_and_a_grid_is_not_one() -> None:
     assert grid.N.high / grid.N.low < ray.N.high / ray.N.low
 
 
+@pytest.mark.slow
 def test_more_noise_is_a_wider_interval_and_none_is_none() -> None:
     N, D = (v.ravel() for v in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(2e8, 2e10, 4)))
     wide = [check_design(N, D, noise=s, simulations=40).a for s in (0.0, 0.002, 0.01)]

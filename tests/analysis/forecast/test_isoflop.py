@@ -332,6 +332,7 @@ def test_loss_out_of_reach() -> None:
         compute_for(TRUTH, 1e300, 1e20)
 
 
+@pytest.mark.slow
 def test_interval_of_a_covers_by_simulation() -> None:
     """40 studies, nominal 95 %: fewer than 33 covered has probability 7e-4."""
     covered = 0

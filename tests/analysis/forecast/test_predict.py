@@ -46,6 +46,7 @@ def test_ensemble_of_forms_carries_its_best_law_and_weights() -> None:
     assert found == forecast_run(basis, {"N": 4e9, "D": 1e11}), "one seed, one answer"
 
 
+@pytest.mark.slow
 def test_intervals_of_a_new_run_cover_it() -> None:
     """30 studies, nominal 95 %: fewer than 23 covered has probability 8e-5."""
     covered = 0

@@ -87,6 +87,7 @@ def test_ranking_is_by_forecast_and_the_true_form_wins() -> None:
         rank_laws(runs(loss).take(np.arange(0, 42, 8)))
 
 
+@pytest.mark.slow
 def test_the_ensemble_holds_what_one_form_misses() -> None:
     loss = SHARP.sample(np.random.default_rng(2), relative_noise=0.003, N=N, D=D)
     far = {"N": 2e10, "D": 4e11}
@@ -162,7 +163,7 @@ def test_sensitivity_says_what_cannot_be_fitted() -> None:
     assert np.isnan(few["alpha"])
 
 
-@pytest.mark.parametrize("law", ["chinchilla", "coupled"])
+@pytest.mark.parametrize("law", ["chinchilla", pytest.param("coupled", marks=pytest.mark.slow)])
 def test_of_many_trunks_those_that_hold_the_law_are_left_out(law: str) -> None:
     """All 40 left out in turn: the four that move the law most are among the twelve that one step names."""
     rng = np.random.default_rng(3)

@@ -49,6 +49,7 @@ BATCHES = np.resize(np.geomspace(3e4, 3e6, 4), len(N))
 EXAMPLES = np.resize([64.0, 256.0, 1024.0, 4096.0, 128.0], len(N))
 TEACHERS = np.resize([2.0, 2.4, 2.9, 3.5, 2.2, 3.1, 1.8], len(N))
 ALONE = Bootstrap(resamples=0)
+LONG = ("distillation", "farseer", "rate_batch", "precision", "experts", "finetune", "sparse")  # to fit
 CASES: dict[str, tuple[Law, dict[str, Array]]] = {
     "power": (PowerLaw(1.1, 9.0, 0.3), {"x": X}),
     "power_without_offset": (PurePowerLaw(9.0, 0.1), {"x": X}),
@@ -101,7 +102,9 @@ def close(a: Array, b: Array) -> None:
     np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in CASES]
+)
 def test_runs_of_one_cell_count_as_they_do_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seeds of a cell, one cell without weight: all that the solver sees of them, and the fit."""
     law, inputs = CASES[name]
