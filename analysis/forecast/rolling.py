@@ -22,7 +22,7 @@ CUTS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # shares of the runs, by compute, th
 MANY = 5000  # runs from which every other cut says enough
 END = (0.25,)  # the one cut of a curve: a law of six parameters takes a second to fit
 STEP = 1e-4  # in a law's coordinates, for the derivatives of a forecast
-LEAST_FREEDOM = 2.0
+FREEDOM = 2.5  # of all cuts together; chosen on the public tables
 PATIENCE = 200  # Newton steps; on the public tables more change the forecasts of no cut
 LEAST_FITTED = 0.3  # share of the runs; fits to fewer err for want of runs, and judge no form
 RUNS_COUNT = 2  # power of the number of fitted runs, by which a cut counts
@@ -118,21 +118,20 @@ def drift_of(cuts: Sequence[Cut], law: str) -> Drift:
     A form that is a little wrong misses by more the further it reaches, and its own bootstrap cannot know.
     What the squared errors of rolling forecasts exceed those of a true form by, from sampling and noise, is
     set to rate² ln² reach. A cut counts by the square of how many runs were fitted: early ones err for want
-    of runs, not of form. Cuts are nested, so two of them count as one degree of freedom of Student's t. 0
-    where the errors are no larger than expected.
+    of runs, not of form, and by more than the delta method expects; so of three or more, the one that errs
+    most for its reach is left out. Cuts are nested: together they count as FREEDOM degrees of freedom of
+    Student's t. 0 where the errors are no larger than expected.
 
     Source: the excess variance of method-of-moments random effects, DerSimonian & Laird 1986 (Controlled
     Clinical Trials 7); a discrepancy between simulator and truth, Kennedy & O'Hagan 2001 (JRSS B 63).
     """
-    excess = grown = 0.0
-    for cut in cuts:
-        weight = float(cut.fitted) ** RUNS_COUNT
-        excess += weight * float(np.mean(cut.errors[law] ** 2 - cut.expected[law] ** 2))
-        grown += weight * float(np.mean(log_reach(cut.reach) ** 2))
-    if not (excess > 0 and grown > 0):
-        return Drift()
-    tested = max(float(log_reach(cut.reach).max()) for cut in cuts)
-    return Drift(float(np.sqrt(excess / grown)) * student(max(len(cuts) / 2, LEAST_FREEDOM)), tested)
+    excess = np.array([np.mean(cut.errors[law] ** 2 - cut.expected[law] ** 2) for cut in cuts])
+    grown = np.array([np.mean(log_reach(cut.reach) ** 2) for cut in cuts])
+    share = np.array([cut.fitted for cut in cuts], dtype=float) ** RUNS_COUNT
+    if len(cuts) > 2:
+        share[np.argmax(excess / grown)] = 0.0
+    rate = float(np.sqrt(max(share @ excess / (share @ grown), 0.0))) * student(FREEDOM)
+    return Drift(rate, max(float(log_reach(cut.reach).max()) for cut in cuts))
 
 
 def log_reach(reach: npt.ArrayLike) -> Array:
