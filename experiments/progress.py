@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from experiments.estimate import headline, unaffordable
-from experiments.eta import TimeLeft
+from experiments.plan_text import headline, unaffordable
 from experiments.terminal import discard_output, duration, printable
+from experiments.time_left import TimeLeft
 from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan

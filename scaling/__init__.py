@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scaling.recipe.optimizers import Optimizer, group_parameters
     from scaling.recipe.schedules import Schedule
     from scaling.study.config import RateRule
-    from scaling.trainers.imported import OpenRun, open_run
+    from scaling.trainers.open_run import OpenRun, open_run
     from scaling.training.objectives import Objective
 
 _HOMES = {
@@ -33,14 +33,14 @@ _HOMES = {
     "Counts": "scaling.models.sizes",
     "Family": "scaling.models.family",
     "Objective": "scaling.training.objectives",
-    "OpenRun": "scaling.trainers.imported",
+    "OpenRun": "scaling.trainers.open_run",
     "Optimizer": "scaling.recipe.optimizers",
     "RateRule": "scaling.study.config",
     "Schedule": "scaling.recipe.schedules",
     "Shape": "scaling.models.sizes",
     "Task": "scaling.capability.tasks",
     "Truth": "scaling.data.truth.law",
-    "open_run": "scaling.trainers.imported",
+    "open_run": "scaling.trainers.open_run",
     "group_parameters": "scaling.recipe.optimizers",
     "run_study": "scaling.api",
 }

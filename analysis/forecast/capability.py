@@ -12,7 +12,7 @@ from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit
-from analysis.fitting.flat import fit_loss_surface, fit_power_law
+from analysis.fitting.fit_columns import fit_loss_surface, fit_power_law
 from analysis.fitting.interval import Interval
 from analysis.fitting.runs import FitError, Runs, size_of
 from analysis.forecast.links import LinkFit, excess_spread, fit_link, measure

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.interval import Interval
 from analysis.fitting.runs import FitError
 from analysis.forecast.isoflop import approach_2

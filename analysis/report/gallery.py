@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.fitting.runs import called
 from analysis.forecast.findings import Findings
+from analysis.report.arm_style import Look, look_of
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.axes import others_of
 from analysis.report.figures.bits import plot_loss_vs_bits
@@ -22,7 +23,6 @@ from analysis.report.figures.fits import BARS, plot_forecast, plot_parameter, pl
 from analysis.report.figures.learning import evaluated, plot_learning_curves
 from analysis.report.figures.reducible import plot_reducible
 from analysis.report.figures.surface import plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
-from analysis.report.looks import Look, look_of
 from analysis.report.style import panels, say_flops
 
 _COVERED = " Of runs that would cover each other, only one is drawn."

@@ -9,13 +9,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.report.alive import script, script_hash
 from analysis.report.answer import Answer
+from analysis.report.arm_style import Look
 from analysis.report.checklist import Item
 from analysis.report.content import Facts, Remark
 from analysis.report.decisions import Section
 from analysis.report.formats import Table
-from analysis.report.looks import Look
+from analysis.report.interactive import script, script_hash
 
 _TEMPLATE = "page.html.jinja"
 _SCRIPT = "/* page.js */"

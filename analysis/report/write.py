@@ -12,8 +12,8 @@ from markupsafe import Markup
 from analysis.files import sweep, write_whole
 from analysis.forecast.findings import Findings, fit_study
 from analysis.report import content, formats, index, tables
-from analysis.report.alive import as_json, budgets_in, page_data
 from analysis.report.answer import answer_of, equation_latex
+from analysis.report.arm_style import Look, looks
 from analysis.report.checklist import checklist
 from analysis.report.compared import compare_in, family_picture, family_sentences, family_table
 from analysis.report.decisions import (
@@ -28,7 +28,7 @@ from analysis.report.formats import Table
 from analysis.report.gallery import Picture, draw_all, draw_compressed
 from analysis.report.html import Image, Page, render_html
 from analysis.report.inline import Inliner, frame_of, palette_css
-from analysis.report.looks import Look, looks
+from analysis.report.interactive import as_json, budgets_in, page_data
 from analysis.report.markdown import render_markdown
 from analysis.report.style import save, styled
 from analysis.sweeps.compare import Comparison

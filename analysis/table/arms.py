@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.table.codes import Column, Grid, combine, count, join, read_column, read_columns, read_grid
 from analysis.table.columns import ALIASES, QUANTITIES
 from analysis.table.decide import Decision, decide, is_truth, marked
-from analysis.table.levels import Column, Grid, combine, count, join, read_column, read_columns, read_grid
 from analysis.table.roles import BOOKKEEPING, MEASURED, UNKNOWN, plain_name
 from analysis.table.runtable import RunTable
 from analysis.table.sweep import Sweep, disagreement, envelope, find_sweep

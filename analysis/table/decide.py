@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.levels import Codes, Column, Grid, alike, combine, count, determined, join, values_within
+from analysis.table.codes import Codes, Column, Grid, alike, combine, count, determined, join, values_within
 from analysis.table.roles import (
     BOOKKEEPING,
     INPUT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.table.levels import Codes, Column, Grid, combine, count, determined
+from analysis.table.codes import Codes, Column, Grid, combine, count, determined
 
 POINTS = 400  # that are compared pairwise; every value of a column keeps some of them
 COMPARABLE = 0.25  # part of the pairs that a direction must be able to contradict

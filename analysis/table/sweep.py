@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_numeric_dtype
 
-from analysis.table.columns import LAW_INPUTS, QUANTITIES
-from analysis.table.levels import (
+from analysis.table.codes import (
     Codes,
     Column,
     Grid,
@@ -22,6 +21,7 @@ from analysis.table.levels import (
     read_grid,
     values_within,
 )
+from analysis.table.columns import LAW_INPUTS, QUANTITIES
 
 WIDE = 0.04  # log range of the losses of one cell that seeds do not make
 NOTABLE = 0.01  # the same, where it is about the same in every cell

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.runs import Runs
 from analysis.forecast.select import fit_ensemble
 from analysis.laws.chinchilla import Chinchilla

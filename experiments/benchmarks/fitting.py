@@ -23,7 +23,7 @@ import pandas as pd
 
 from analysis.fitting.bootstrap.replicates import replicates
 from analysis.fitting.fit import Fit
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.newton import minimise
 from analysis.fitting.recipe import solve
 from analysis.forecast.findings import fit_study

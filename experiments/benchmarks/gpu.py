@@ -142,7 +142,7 @@ def study_rows(device: str, steps: tuple[int, ...]) -> Iterator[Row]:
         if missing := [m for m in ("pandas", "scipy") if importlib.util.find_spec(m) is None]:
             yield Row(f"  no law: {' and '.join(missing)} not installed", "", "")
             return
-        from analysis.fitting.flat import fit_loss_surface
+        from analysis.fitting.fit_columns import fit_loss_surface
         from analysis.table import load_runs
 
         table = load_runs(folder / "study")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize
 
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.law import Array
 from experiments.benchmarks.row import Row, cpu

@@ -14,7 +14,7 @@ from typing import Any
 from analysis.laws import law_names
 from analysis.report.decisions import round_rows
 from analysis.table import load_runs
-from experiments.commands.asked import StudyParser, show
+from experiments.commands.arguments import StudyParser, show
 from experiments.commands.forecast import number
 from experiments.commands.run import run_plan, stopped_as_interrupted
 from experiments.rounds import FOLDER, ROUNDS, Flight, Goal, run_rounds

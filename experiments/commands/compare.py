@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
     if asked.figure:
         _draw(found, asked.figure)
     if asked.wandb:
-        from experiments.mirrored import mirror_comparison
+        from experiments.wandb_fit import mirror_comparison
 
         mirror_comparison(asked.wandb, table, found)
     if asked.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.fitting.checks import FitWarning
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.design import PRIOR, DesignCheck, check_design, check_grid
 from analysis.laws.chinchilla import Chinchilla

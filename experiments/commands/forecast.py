@@ -17,7 +17,7 @@ from analysis.forecast.serving import serving_optimum
 from analysis.forecast.task import forecast_task
 from analysis.table import RunTable, split_comparable
 from analysis.table.cells import read_numbers
-from experiments.commands.outlook import Answer, describe, score_text, to_dict
+from experiments.commands.forecast_text import Answer, describe, score_text, to_dict
 from experiments.commands.price import add_price, price_asked
 from experiments.commands.source import (
     add_laws,

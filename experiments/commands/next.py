@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
     target = price_asked(asked, asked.compute, advice.now.N.value)
     files = write_study(advice, asked.to, base, part) if asked.to else []
     if asked.wandb:
-        from experiments.mirrored import mirror_advice
+        from experiments.wandb_fit import mirror_advice
 
         mirror_advice(asked.wandb, table, advice)
     show(asked, table, part, advice, target, files)

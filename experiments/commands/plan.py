@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
 
-from experiments.commands.asked import StudyParser, show
+from experiments.commands.arguments import StudyParser, show
 from experiments.commands.price import add_price, price_asked
-from experiments.estimate import headline, unaffordable
+from experiments.plan_text import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table, wrapped
 from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings

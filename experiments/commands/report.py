@@ -12,8 +12,8 @@ from analysis.report.content import known
 from analysis.report.write import write_report
 from experiments.commands.fit import to_dict
 from experiments.commands.source import add_fit, add_table, add_wandb, describe_table, read
-from experiments.mirrored import mirror_fit, waiting
 from experiments.terminal import duration, plural
+from experiments.wandb_fit import mirror_fit, waiting
 from scaling.records.storage import refuse_link
 
 

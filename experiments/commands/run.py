@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
-from experiments.commands.asked import StudyParser, show
+from experiments.commands.arguments import StudyParser, show
 from experiments.commands.evaluate import describe as describe_scores
 from experiments.commands.status import describe, made_by
 from experiments.progress import StudyProgress

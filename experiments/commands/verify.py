@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.fitting.fit import fit_runs
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.forecast.grids import noise_free_bias

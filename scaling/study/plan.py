@@ -29,7 +29,7 @@ from scaling.study.compose import (
 )
 from scaling.study.config import RunConfig
 from scaling.study.decide import decide
-from scaling.study.moved import OldIds
+from scaling.study.old_ids import OldIds
 from scaling.study.sources import Sources
 from scaling.study.spec import RunSpec, Trunk
 

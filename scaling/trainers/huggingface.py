@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from scaling.trainers.imported import OpenRun, open_run
+from scaling.trainers.open_run import OpenRun, open_run
 
 logger = logging.getLogger(__name__)
 

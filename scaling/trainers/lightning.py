@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback
 
 from scaling.records.storage import record_failure
-from scaling.trainers.imported import OpenRun, open_run
+from scaling.trainers.open_run import OpenRun, open_run
 
 
 class RecordCallback(Callback):  # type: ignore[misc]  # no types without the extra

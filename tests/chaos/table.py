@@ -95,7 +95,7 @@ ATTACKED = {
             "tests/experiments/test_interrupted.py::test_output_that_nobody_takes_ends_no_training",
         ],
     ),
-    12: ("a moved corpus", ["tests/study/test_moved.py::test_a_moved_corpus_trains_nothing_again"]),
+    12: ("a moved corpus", ["tests/study/test_old_ids.py::test_a_moved_corpus_trains_nothing_again"]),
     13: (
         "duplicates under new ids",
         [

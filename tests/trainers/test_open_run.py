@@ -20,7 +20,7 @@ from analysis.table.curves import load_curves
 from experiments.cli import main
 from scaling.records.record import read_study
 from scaling.records.storage import LockedError
-from scaling.trainers.imported import OpenRun
+from scaling.trainers.open_run import OpenRun
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from experiments.public_data import CHINCHILLA, DEFAULT, chinchilla_points, public_data
 
 DATA = public_data() or DEFAULT

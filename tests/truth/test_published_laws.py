@@ -5,7 +5,7 @@ import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_runs
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.laws.bnsl import BrokenPowerLaw

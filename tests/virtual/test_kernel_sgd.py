@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.lack_of_fit import lack_of_fit
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs

@@ -18,9 +18,9 @@ from analysis.fitting.runs import called
 from analysis.forecast.along import pareto
 from analysis.laws.law import Array, Law
 from analysis.report import style
+from analysis.report.arm_style import PLAIN_LOOK, Look, look_of
 from analysis.report.figures.axes import AXES, LOSS, optimum, words
 from analysis.report.figures.decimate import apart
-from analysis.report.looks import PLAIN_LOOK, Look, look_of
 
 BEYOND = 10.0  # times the largest run: so far a law is drawn
 LOG = 3.0  # ratio of losses from which their axis is logarithmic

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from analysis.fitting.fit import Fit
 from analysis.laws.law import Array
 from analysis.report import style
+from analysis.report.arm_style import PLAIN_LOOK, Look
 from analysis.report.figures.axes import AXES, NO_LAW, empty, law_at, optimum
 from analysis.report.figures.decimate import apart
-from analysis.report.looks import PLAIN_LOOK, Look
 
 BEYOND = 10.0  # times the largest compute: so far the path goes
 _GRID = 60

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from analysis.fitting.fit import Fit
 from analysis.forecast.select import Forecast
 from analysis.report import style
+from analysis.report.arm_style import PLAIN_LOOK, Look, look_of
 from analysis.report.figures.axes import AXES, NO_LAW, empty, words
 from analysis.report.figures.decimate import apart
-from analysis.report.looks import PLAIN_LOOK, Look, look_of
 
 BARS = 200  # held-out runs that are drawn with their intervals
 

@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 
 from analysis.laws.law import Array
 from analysis.report import style
+from analysis.report.arm_style import Look, look_of
 from analysis.report.figures.axes import AXES, LOSS, empty, words
 from analysis.report.figures.decimate import outline, some_trunks
-from analysis.report.looks import Look, look_of
 
 _NO_ARM = "in no fit"
 _NO_SIZE = 0.0

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.fit import Fit
 from analysis.report import style
+from analysis.report.arm_style import Look, look_of
 from analysis.report.figures.axes import AXES, NO_LAW, empty, optimum, words
 from analysis.report.figures.decimate import apart
-from analysis.report.looks import Look, look_of
 
 BEYOND = 10.0  # times the largest run: so far the law is drawn
 _DRAWS = 100

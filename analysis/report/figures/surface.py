@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from analysis.fitting.fit import Fit
 from analysis.laws.law import Array
 from analysis.report import style
+from analysis.report.arm_style import PLAIN_LOOK, Look
 from analysis.report.figures.axes import AXES, LOSS, NO_LAW, empty, law_at, optimum
 from analysis.report.figures.decimate import PLENTY, apart
-from analysis.report.looks import PLAIN_LOOK, Look
 
 WIDER = 1.6  # times the runs and the optimum of a slice of equal compute: so far it is drawn
 

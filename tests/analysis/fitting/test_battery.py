@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting.fit import FitError
-from analysis.fitting.flat import fit_loss_surface, fit_power_law
+from analysis.fitting.fit_columns import fit_loss_surface, fit_power_law
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.power import PowerLaw
 

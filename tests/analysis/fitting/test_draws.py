@@ -11,7 +11,7 @@ from analysis.fitting.bootstrap import draws
 from analysis.fitting.bootstrap.bandwidth import smooth_loss
 from analysis.fitting.bootstrap.draws import faithful, small_sample, stretch
 from analysis.fitting.bootstrap.variance import Scatter
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.lack_of_fit import lack_of_fit
 
 N = np.repeat(np.geomspace(1e5, 1e8, 6), 6)

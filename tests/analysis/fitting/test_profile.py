@@ -5,7 +5,7 @@ import pytest
 
 from analysis.fitting.bootstrap.replicates import BOOTSTRAP_KINDS, replicates
 from analysis.fitting.fit import Fit, FitError
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.profile import profile
 from analysis.laws.chinchilla import Chinchilla
 

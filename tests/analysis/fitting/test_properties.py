@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.fitting.fit import Fit
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.forecast.serving import serving_optimum
 from analysis.laws.chinchilla import Chinchilla
 from analysis.laws.coupled import Coupled

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from analysis.fitting.bootstrap.variance import Scatter, scatter
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.forecast.heldout import noise, predict_runs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.capability import WAYS, Direct, TwoStage, fit_capability, score_of
 from analysis.forecast.links import Sigmoid

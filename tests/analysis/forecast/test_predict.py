@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.predict import compute_warnings, fit_basis, forecast_budget, forecast_run
 from analysis.forecast.select import Ensemble, noise

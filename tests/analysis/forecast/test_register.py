@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.fitting.fit import Fit
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.forecast.predict import forecast_budget, forecast_run
 from analysis.forecast.register import read_registered, register, score
 from analysis.laws.chinchilla import Chinchilla

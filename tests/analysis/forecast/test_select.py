@@ -7,7 +7,7 @@ from scipy import stats
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import FitError, fit_runs
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.fitting.sensitivity import TRUNKS as LEFT_OUT

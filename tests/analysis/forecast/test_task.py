@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.fitting.fit import Fit
-from analysis.fitting.flat import fit_loss_surface
+from analysis.fitting.fit_columns import fit_loss_surface
 from analysis.fitting.runs import FitError
 from analysis.forecast.links import Sigmoid
 from analysis.forecast.task import forecast_task

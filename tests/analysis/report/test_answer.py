@@ -12,10 +12,10 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from analysis.laws.registry import law_named, law_names
-from analysis.report.alive import as_json, budgets_in
+from analysis.report.arm_style import looks
 from analysis.report.equation import as_latex, as_mathml, as_text
 from analysis.report.inline import Inliner, frame_of
-from analysis.report.looks import looks
+from analysis.report.interactive import as_json, budgets_in
 from analysis.report.style import PALETTE, panels, save, styled
 
 VALUES = {"E": 1.8, "A": 406.4, "B": 4.1e5, "alpha": 0.34, "beta": 0.28, "k": 1.0}

@@ -17,11 +17,12 @@ from matplotlib.font_manager import findfont
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import fit_runs
-from analysis.fitting.flat import fit_power_law
+from analysis.fitting.fit_columns import fit_power_law
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import Runs
 from analysis.forecast.along import pareto
 from analysis.forecast.findings import Findings, Question, fit_study
+from analysis.report.arm_style import looks
 from analysis.report.figures.approaches import plot_approaches
 from analysis.report.figures.compute import plot_curve_law, plot_loss_vs_flops
 from analysis.report.figures.contours import plot_contours
@@ -30,7 +31,6 @@ from analysis.report.figures.fits import plot_forecast, plot_parameter, plot_res
 from analysis.report.figures.learning import plot_learning_curves
 from analysis.report.figures.surface import levels, plot_isoflop, plot_loss_vs_params, plot_loss_vs_tokens
 from analysis.report.fonts import families
-from analysis.report.looks import looks
 from analysis.report.style import (
     PLAIN,
     colours,

@@ -22,7 +22,6 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
-from analysis.report.alive import script
 from analysis.report.checklist import checklist
 from analysis.report.content import count, known, unknown, warnings_of
 from analysis.report.formats import (
@@ -35,6 +34,7 @@ from analysis.report.formats import (
     to_markdown,
 )
 from analysis.report.gallery import draw_all
+from analysis.report.interactive import script
 from analysis.report.style import save, styled
 from analysis.report.write import write_report
 from analysis.table import RunTable, SetAside, load_runs

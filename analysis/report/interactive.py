@@ -25,9 +25,9 @@ from markupsafe import Markup
 from analysis.fitting.fit import Fit
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Ensemble
+from analysis.report.arm_style import Look
 from analysis.report.best import QUANTITIES, basis_of, best_use, largest_compute
 from analysis.report.gallery import is_surface
-from analysis.report.looks import Look
 
 STEPS = 10  # computes at which the best use is known; a cubic in their logarithms goes between
 DRAWS = 100  # bootstrap laws of each form behind its intervals

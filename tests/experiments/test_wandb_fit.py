@@ -12,7 +12,7 @@ import pytest
 
 from analysis.table import load_runs
 from experiments.cli import main
-from experiments.mirrored import cell, flat, mirror_fit, settings_of
+from experiments.wandb_fit import cell, flat, mirror_fit, settings_of
 from tests.experiments.test_compare import write_frontiers
 from tests.records.offline_log import read_offline
 from tests.records.standin_wandb import standin_wandb

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.eta import TimeLeft
+from experiments.time_left import TimeLeft
 
 
 def test_before_anything_is_trained_the_plan_is_shown_as_a_range() -> None:

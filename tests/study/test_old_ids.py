@@ -13,7 +13,7 @@ import pytest
 from scaling.launch import estimate
 from scaling.launch.study import run_study
 from scaling.records.record import read_study
-from scaling.study import moved
+from scaling.study import old_ids
 from scaling.study import plan as planning
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
@@ -36,7 +36,7 @@ def elsewhere(tiny_corpus: Path, tmp_path: Path) -> str:
     return f"data.paths=[{shutil.copytree(tiny_corpus, tmp_path / 'elsewhere')}/*.txt]"
 
 
-class BeforeIds(moved.OldIds):
+class BeforeIds(old_ids.OldIds):
     """As ids were: those of every trunk hold the paths of its text."""
 
     def keep(self, trunk: Trunk) -> Trunk:
