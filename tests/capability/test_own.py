@@ -32,7 +32,7 @@ def test_a_file_is_a_task_by_its_name_or_a_given_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({**GOOD, "answer": 3}, "'answer' is the place of the right choice, 0 to 2; got 3"),
+        ({**GOOD, "answer": 3}, "'answer' is the index of the right choice, 0 to 2; got 3"),
         ({**GOOD, "answer": -1}, "'answer' is the place"),
         ({**GOOD, "answer": True}, "'answer' is the place"),
         ({**GOOD, "answer": "4"}, "'answer' is the place"),
