@@ -82,7 +82,7 @@ profile and add laws.
 COMMANDS = """# Commands
 
 Each command can also be started as a module, `python -m experiments.cli plan` for example. Exit status: 0; 1
-if something that was asked for is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
+if something requested is missing or changed, or raises an alarm; 2 for an error; 130 after Ctrl-C.
 """
 API = """# Python
 
