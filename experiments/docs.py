@@ -82,7 +82,7 @@ profile and add laws.
 COMMANDS = """# Commands
 
 Each command can also be started as a module, `python -m experiments.cli plan` for example. Exit status: 0; 1
-if something that was asked for is missing, changed or alarming; 2 for an error; 130 after Ctrl-C.
+if something requested is missing or changed, or raises an alarm; 2 for an error; 130 after Ctrl-C.
 """
 API = """# Python
 
@@ -262,7 +262,7 @@ def columns_page() -> str:
             for kind, words in status.FLAGS.items()
         ],
     )
-    text += "\n## What a column is taken for by its name\n\nFor any other name, the values decide.\n\n"
+    text += "\n## How a column is interpreted by its name\n\nFor any other name, the values decide.\n\n"
     about = {
         roles.QUANTITY: "sizes, budgets and losses",
         roles.INPUT: "inputs of laws beside N and D",
@@ -272,7 +272,7 @@ def columns_page() -> str:
         roles.SHAPE: "what N is made of, if they hold numbers",
         roles.REMARK: "remarks: separate no arms",
         roles.RECIPE: "recipes: two values never share a law",
-        roles.RATE: "what people sweep: the best of each size and budget is fitted",
+        roles.RATE: "settings often swept: the best run of each size and budget is fitted",
         roles.SETTING: "other settings: separate arms unless they follow from N and D",
     }
     return text + table(

@@ -85,7 +85,7 @@ def run_rounds(
         with Lock(plan.folder / "autopilot.lock"):
             return _fly(plan, goal, train, tell)
     except LockedError as error:
-        raise ValueError(f"study {plan.name} is flown by another command: {error}") from error
+        raise ValueError(f"study {plan.name}: another autopilot is running it: {error}") from error
 
 
 def _fly(plan: Plan, goal: Goal, train: Train, tell: Callable[[Registered], None]) -> Flight:
@@ -193,7 +193,9 @@ def _choose(
     advice = replace(advice, warnings=warnings)
     chosen = _affordable(flown, advice, planner.plan_runs(advice.runs, only), goal.spend, share)
     if not chosen:
-        stop = "stop: what is left pays for none of the runs that would help" if advice.runs else advice.stop
+        stop = (
+            "stop: the spend left pays for none of the runs that would help" if advice.runs else advice.stop
+        )
         return replace(advice, stop=stop), None
     rows = _said(flown, chosen, basis, goal.seed)
     body = {"number": number, "level": goal.level, "advice": advice.to_dict(), "runs": rows}

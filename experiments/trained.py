@@ -68,7 +68,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--quantise", type=int, metavar="BITS", help="pack the weights into 8, 4, 3 or 2 bits"
     )
     parser.add_argument(
-        "--group", type=int, help="with --quantise: one scale per so many weights, not per row"
+        "--group", type=int, help="with --quantise: one scale per this many weights, not per row"
     )
     parser.add_argument(
         "--prune", type=float, metavar="FRACTION", help="leave out this fraction of the weights, the smallest"

@@ -88,7 +88,7 @@ def doubts_about_runs(runs: Runs, parameters: int, redrawn: int) -> tuple[FitWar
     n = runs.n_distinct
     if n <= parameters:
         message = (
-            f"{n} runs for {parameters} parameters: the law goes through every run; intervals say nothing."
+            f"{n} runs for {parameters} parameters: the law passes through every run; intervals are void."
         )
         doubts.append(FitWarning("few-runs", message))
     elif n < 2 * parameters:

@@ -155,7 +155,8 @@ def draw_laws(
             return found
     if lost > DRAWS:
         raise FitError(
-            f"{lost} of {2 * DRAWS} draws have no best size at {compute:.4g} FLOP: the runs do not tell what "
-            "size and tokens are each worth. Add sizes, smaller and larger ones, each with several budgets."
+            f"{lost} of {2 * DRAWS} draws have no best size at {compute:.4g} FLOP: the runs do not "
+            "separate the effects of size and tokens. Add sizes, smaller and larger ones, each with several "
+            "budgets."
         )
     return found

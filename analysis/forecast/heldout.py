@@ -70,7 +70,7 @@ class Forecast:
         inside = f"{self.covered} of {len(self.table)} held-out runs lie inside their"
         message = (
             f"{inside} {100 * self.fit.level:g} % intervals (rms error {100 * self.error:.2g} %): forecasts "
-            f"of the {self.fit.name} law miss by more than they admit. Train runs nearer to the question."
+            f"of the {self.fit.name} law miss by more than they allow. Train runs nearer to the forecast."
         )
         return (FitWarning("forecast-missed", message),)
 

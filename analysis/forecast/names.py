@@ -45,7 +45,7 @@ def name_warnings(fit: Fit, table: RunTable) -> tuple[FitWarning, ...]:
                 FitWarning(
                     "names",
                     f"losses differ by the letters of {column!r} ({said} from the law): are these recipes? A "
-                    "law of both is of neither. Add a column that says which recipe each run has.",
+                    "single law fits neither. Add a column that says which recipe each run has.",
                 ),
             )
     return ()

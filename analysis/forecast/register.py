@@ -82,7 +82,7 @@ def write_registered(
         write_whole(path, text.encode(), new=True)
     except FileExistsError as error:
         raise FileExistsError(
-            f"{path}: exists already. A registered forecast is not rewritten; name another file."
+            f"{path}: already exists. A registered forecast is never overwritten; name another file."
         ) from error
     return digest
 

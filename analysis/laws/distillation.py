@@ -1,4 +1,4 @@
-"""Students of a teacher: their loss approaches the teacher's, faster if it is not too good for them."""
+"""Students of a teacher: their loss approaches the teacher's, faster if the teacher is not too good."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Experts(Formula):
     """L = L0 exp(a n + b e + c n e), n = ln(N/1e8), e = ln(experts~).
 
     experts~ goes from `start` at one expert to max = start × span: 1/experts~ = 1/(experts - 1 + 1/(1/start -
-    1/max)) + 1/max. N are the parameters of the dense model that each token sees.
+    1/max)) + 1/max. N counts the parameters of the dense model that each token sees.
 
     Source: Clark et al. 2022 (arXiv:2202.01169), the separable law and its saturation.
     """

@@ -13,7 +13,7 @@ from analysis.laws.law import Array
 class FineTune(Formula):
     """L = E + A/(N^alpha examples^beta).
 
-    L is the loss on the task after fine-tuning on so many labelled `examples`. Where models differ in
+    L is the loss on the task after fine-tuning on this many labelled `examples`. Where models differ in
     pretraining tokens and not in size, map those to params: the law is the same.
 
     Source: Zhang et al. 2024 (arXiv:2402.17193) eq. 1, L = A X^-alpha D_f^-beta + E, with X the size of the

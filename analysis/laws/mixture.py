@@ -17,7 +17,7 @@ class Mixture(Formula):
     """L = c + k exp(t1 r1 + t2 r2 + t3 r3 + t4 r4).
 
     r1 to r4 are shares of domains in the data. Shares of all domains add up to one, so either a fifth domain
-    is no input and its effect is in k, or, of four, one t is held: --fix t4=0. Shares have to be positive;
+    is not an input and k absorbs it, or one t of the four is held: --fix t4=0. Shares have to be positive;
     give an absent domain a small share, 1e-4, and hold its t.
 
     Source: Ye et al. 2024 (arXiv:2403.16952) eq. 2, L_i = c_i + k_i exp(sum over j of t_ij r_j).

@@ -1,4 +1,4 @@
-"""Loss between a floor and guessing, which repeated data can raise again."""
+"""Loss between a floor and chance level, which repeated data can raise again."""
 
 from __future__ import annotations
 

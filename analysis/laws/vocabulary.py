@@ -13,7 +13,7 @@ from analysis.laws.law import Array
 class Vocabulary(Formula):
     """L = E + A/N^alpha + W/vocab_params^gamma + B/D^beta.
 
-    N are parameters outside the vocabulary, `vocab_params` those of its embedding (vocabulary times width).
+    N: parameters outside the vocabulary, `vocab_params` those of its embedding (vocabulary times width).
     Losses of different vocabularies can be compared per byte, or per token minus the unigram loss; if that is
     negative, add a constant to it, which E then contains.
 

@@ -127,7 +127,7 @@ class Lead:
     def verdict(self, target: float) -> str:
         """Say who is ahead at a compute [FLOP], and what it would take to know."""
         if not self.log_draws(target).any():
-            return f"{self.arm} has the losses of {self.baseline}: the same runs, or a key without effect"
+            return f"{self.arm} has the same losses as {self.baseline}: same runs, or a key without effect"
         now, then = self.at(self.largest), self.at(target)
         where = f"{target:.3g} FLOP"
         ahead, behind = now.low > 1, now.high < 1

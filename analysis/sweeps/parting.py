@@ -121,6 +121,6 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
         pairs = "" if apart else f"; or compare the combinations: --by {' '.join([*by, *others])}"
         raise ValueError(
             f"by: the runs differ not only in {' and '.join(by)} but also in {', '.join(others)}, so the "
-            f"cause of a difference cannot be told. Keep one value: --where '{others[0]} == {word}'{pairs}."
+            f"cause of a difference is unclear. Keep one value: --where '{others[0]} == {word}'{pairs}."
         )
     return tuple(notes)

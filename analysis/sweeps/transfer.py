@@ -73,7 +73,7 @@ def measure_transfer(table: pd.DataFrame, *, resamples: int = 1000, seed: int = 
     near = {w: rows.iloc[slice(*_around(best[w], len(rows)))] for w, rows in by_width.items()}
     together = pd.concat(near.values())
     if together["var"].isna().all():
-        raise ValueError("no cell has two seeds, so that noise cannot be told. Run seed=0,1.")
+        raise ValueError("no cell has two seeds, so the noise is unknown. Run seed=0,1.")
     spread = math.sqrt(float(together["var"].mean()))
     rng = np.random.default_rng(seed)
     optima, draws = [], []

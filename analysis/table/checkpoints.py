@@ -136,7 +136,7 @@ def _decided(found: _Grouping, sizes: Sizes, choice: Choice | None) -> Trails:
         )
     elif choice == "all":
         trails.notes.append(
-            f"{each} are all fitted, as --checkpoints all says, and those of one run drawn together"
+            f"{each} are all fitted, as --checkpoints all asks; those of one run are resampled together"
         )
     elif found.is_id or found.points == _ENOUGH - 1 or (found.named and found.points >= 0):
         trails.warnings.append(

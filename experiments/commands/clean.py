@@ -31,9 +31,7 @@ def main(arguments: list[str]) -> int:
         "that no finished run beside FOLDER was trained on")  # fmt: skip
     add("--set-aside", action="store_true", help="damaged files in quarantine (then no longer counted), "
         "and checkpoints of trunks that were started over")  # fmt: skip
-    add(
-        "--days", type=float, default=30.0, help="days after their last use when token sets become stale (30)"
-    )
+    add("--days", type=float, default=30.0, help="days without use after which token sets are stale (30)")
     add("--yes", action="store_true", help="delete without asking")
     asked = parser.parse_args(arguments)
     checkpoints = asked.checkpoints or not (asked.cache or asked.set_aside)

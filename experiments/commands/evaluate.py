@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quantise", type=_words, default=[], metavar="BITS", help="bits per weight, e.g. 8,4,3,2"
     )
     parser.add_argument(
-        "--group", type=int, help="with --quantise: one scale per so many weights, not per row"
+        "--group", type=int, help="with --quantise: one scale per this many weights, not per row"
     )
     parser.add_argument(
         "--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75 of the weights"

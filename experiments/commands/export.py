@@ -123,7 +123,7 @@ def _refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
     there = [path for path in paths if path.exists()]
     if there and not overwrite:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise FileExistsError(f"{there[0]}{more}: there already. Give another --to, or --overwrite.")
+        raise FileExistsError(f"{there[0]}{more}: already there. Give another --to, or --overwrite.")
 
 
 def _write(

@@ -99,7 +99,7 @@ def parser_of() -> argparse.ArgumentParser:
         help="tokens to serve: find the model of that loss that is cheapest to train and serve",
     )
     parser.add_argument("--task", metavar="COLUMN", help="column with a score from 0 to 1: forecast it too")
-    parser.add_argument("--chance", type=float, help="score of guessing (default: the task's own, else 0)")
+    parser.add_argument("--chance", type=float, help="chance-level score (default: the task's own, else 0)")
     parser.add_argument(
         "--items", type=int, help="number of questions, for binomial noise (default: the task's own)"
     )
@@ -139,7 +139,7 @@ def check(asked: argparse.Namespace) -> None:
     """
     asked.at = inputs_at(asked)
     if asked.score and (asked.at or asked.compute is not None):
-        raise ValueError("--score judges a forecast that was made; it takes no new question.")
+        raise ValueError("--score scores an existing forecast; leave new questions out.")
     if not (asked.score or asked.at or asked.compute is not None):
         raise ValueError(
             "give one question: --params N with --tokens D, --compute FLOP, --at NAME=VALUE, or --score FILE."

@@ -57,7 +57,7 @@ def task_text(found: TaskForecast) -> str:
     ]
     lines = [
         f"{found.column}: {found.score}",
-        "How each way forecast the runs of largest compute:",
+        "How each method forecast the runs of largest compute:",
         table(columns),
     ]
     lines += [f"! {doubt.code}: {doubt.message}" for doubt in found.warnings]

@@ -42,7 +42,7 @@ STEPS = (
         "What would the study cost, and could it answer the question?",
         "scaling plan study=mine --simulate --json",
         ("flops", "seconds", "runs", "warnings", "design"),
-        "Nothing is trained. `design` has the intervals to expect, and what is wrong with the grid. If it "
+        "Nothing is trained. `design` gives the intervals to expect, and what is wrong with the grid. If it "
         "costs too much, add `max_flops=1e13`; if the intervals are too wide, add sizes or widen the range "
         "of budgets.",
     ),
@@ -82,7 +82,7 @@ STEPS = (
         "Which runs should be trained next?",
         "scaling next runs/mine --compute 1e15 --to next.yaml --json",
         ("runs", "stop", "now", "files"),
-        "`runs` are ordered by what they are worth for their cost. `files` are studies that train them: "
+        "`runs` are ordered by value per unit of cost. `files` are studies that train them: "
         "`scaling run study=./next.yaml`. `stop` says why there are no more. `scaling autopilot study=mine "
         "compute=1e15 spend=2e13` does all of this in rounds.",
     ),
@@ -90,8 +90,8 @@ STEPS = (
         "What will the big run reach? Register the forecast before the run starts.",
         "scaling forecast runs/mine --compute 1e15 --register said/big.json --json",
         ("parts", "source"),
-        "The best N and D for the budget and the loss there, each with an interval. A registered file is "
-        "never overwritten.",
+        "`parts` gives the best N and D for the budget and the loss there, each with an interval. A "
+        "registered file is never overwritten.",
     ),
     Step(
         "Is the big run on course?",

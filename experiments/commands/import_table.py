@@ -1,6 +1,6 @@
 """`scaling import TABLE --to runs/NAME`: records from a table of runs that other programs have made.
 
-The runs then have what every run of a study has: a seal, an id, and a line in `scaling status`. Importing
+The runs then have what every run of a study has: a checksum, an id, and a line in `scaling status`. Importing
 the same table again adds nothing; a value that has changed is refused.
 """
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     print(describe_table(table))
     rows = rows_of(table, asked.arm)
     written = import_runs(asked.to, rows, f"table {Path(asked.source).name}")
-    there = f"; {plural(len(rows) - written, 'run')} there already" if written < len(rows) else ""
+    there = f"; {plural(len(rows) - written, 'run')} already there" if written < len(rows) else ""
     print(f"\n{asked.to}: {plural(written, 'record')} written{there}\nnext: scaling fit {asked.to}")
     return 0
 
@@ -126,7 +126,6 @@ def _count(label: str, name: str, value: float, least: int = 1) -> int:
     found = round(value)
     if found < least or abs(found - value) > CLOSE * abs(value):
         raise ValueError(
-            f"{label}: {name} is {value:g}, which is no count. In millions? Map it: --columns "
-            f"{name}=COLUMN*1e6."
+            f"{label}: {name} is {value:g}, not a count. In millions? Map it: --columns {name}=COLUMN*1e6."
         )
     return found

@@ -75,5 +75,5 @@ def write_study(name: str) -> Path:
         make_folder(part)
     path = folder / "study" / f"{name}.yaml"
     if not write_once(path, TEMPLATE.format(name=name).encode()):
-        raise FileExistsError(f"{path}: there already. Edit it, or take another name.")
+        raise FileExistsError(f"{path}: already exists. Edit it, or choose another name.")
     return path

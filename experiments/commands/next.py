@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         "--trunks",
         type=Path,
         metavar="runs/NAME",
-        help="resume the trunks in this folder, at the price of what is added",
+        help="resume the trunks in this folder, paying only for added steps",
     )
     parser.add_argument(
         "--tolerance", type=float, default=0.005, help="waste at which to stop (default .005)"

@@ -159,8 +159,8 @@ def unwatched(plan: Plan) -> list[str]:
     if not commands or any(trunk.code for trunk in commands):
         return []
     return [
-        "! trainer.command names no file (.py, .sh, .yaml, .json, …) as a word of its own, so a change of "
-        "what it runs is not noticed"
+        "! trainer.command names no file (.py, .sh, .yaml, .json, …) as a word of its own, so changes to "
+        "what it runs go unnoticed"
     ]
 
 

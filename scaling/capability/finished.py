@@ -120,7 +120,7 @@ def open_corpus_of(spec: DataSpec, cache: str | Path = CACHE) -> Dataset:
     if dataset.fingerprint != spec.fingerprint:
         raise ValueError(
             f"trained on data {spec.fingerprint}, but corpus {spec.corpus!r} now is {dataset.fingerprint}: "
-            "its held-out text may hold what a run has seen. Bring the old files or package versions back, "
+            "its held-out text may contain training text of the run. Restore the old files or packages, "
             "or train again."
         )
     return dataset

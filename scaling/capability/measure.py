@@ -175,7 +175,7 @@ def plan_work(
             folder = study.folder / record.trunk_id / record.run_id
             jobs.append(EvaluationJob(folder, record.run_id, tuple(asked), cache, device, loaded_files()))
     if not jobs:
-        raise ValueError(" ".join(refused) or "nothing is asked: give --tasks, --quantise or --prune.")
+        raise ValueError(" ".join(refused) or "nothing to measure: give --tasks, --quantise or --prune.")
     return Work(tuple(jobs), tuple(refused))
 
 

@@ -54,7 +54,7 @@ def _read(line: bytes, where: str) -> Item:
         raise ValueError(f"{where}: 'choices' has the same text twice: {_shown(choices)}.")
     if not isinstance(answer, int) or isinstance(answer, bool) or not 0 <= answer < len(choices):
         raise ValueError(
-            f"{where}: 'answer' is the place of the right choice, 0 to {len(choices) - 1}; "
+            f"{where}: 'answer' is the index of the right choice, 0 to {len(choices) - 1}; "
             f"got {_shown(answer)}."
         )
     return Item(prompt, tuple(choices), answer)

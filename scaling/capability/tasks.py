@@ -118,7 +118,7 @@ def find_tasks(asked: Sequence[str]) -> list[Task]:
     for text in asked:
         task = TASKS[text] if text in TASKS else _labelled(text) or _own(text)
         if task.name in found:
-            raise ValueError(f"tasks: {task.name!r} is asked twice; name one otherwise, as in NAME:{text}.")
+            raise ValueError(f"tasks: {task.name!r} is asked twice; rename one, as in NAME:{text}.")
         found[task.name] = task
     return list(found.values())
 
@@ -132,7 +132,7 @@ def _labelled(text: str) -> Task | None:
     if kind not in KINDS or not colon:
         return None
     if name in TASKS:
-        raise ValueError(f"tasks: {name!r} is the name of a task that is here already; write OTHER:{rest}.")
+        raise ValueError(f"tasks: a task {name!r} already exists; write OTHER:{rest}.")
     questions = read_labelled(kind, source, name)
     needs: Needs = "generation" if KINDS[kind].generates else "training"
     return Task(questions.name, needs, lambda dataset, spec: questions, tunes=True)
@@ -148,7 +148,7 @@ def _own(text: str) -> Task:
         )
     name = name if colon else Path(path).stem
     if name in TASKS:
-        raise ValueError(f"tasks: {name!r} is the name of a task that is here already; write OTHER:{path}.")
+        raise ValueError(f"tasks: a task {name!r} already exists; write OTHER:{path}.")
     items = tuple(read_own(path))
     return Task(name, "likelihood", lambda dataset, spec: Choices(items))
 

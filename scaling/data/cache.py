@@ -118,7 +118,7 @@ def _follow(listing: Path, cache: Path) -> tuple[TokenSet, dict[str, Any]] | Non
     try:
         answer = read_json(listing)
         if answer.pop("sha256") != json_digest(answer):
-            raise ValueError("its content does not have the sha256 that it says")
+            raise ValueError("its content does not match its sha256")
         return open_set(cache / answer["set"]), answer["facts"]
     except FileNotFoundError:
         return None

@@ -111,7 +111,7 @@ def mix(domains: Sequence[Domain], members: Sequence[Dataset]) -> MixtureDataset
             raise ValueError(f"data.mixture.{domain.name}: corpus {member.name!r} cannot be a domain.")
         if member.vocab != first.vocab or repr(member.layout) != repr(first.layout):
             raise ValueError(
-                f"data.mixture.{domain.name}: its rows are read otherwise than those of {domains[0].name}: "
+                f"data.mixture.{domain.name}: its rows have another layout than those of {domains[0].name}: "
                 f"{member.layout} and {first.layout}."
             )
     identity = [

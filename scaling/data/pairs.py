@@ -81,7 +81,7 @@ def _document(source: str, target: str, where: str, form: str) -> Document:
         if SEPARATOR in text:
             raise ValueError(
                 f"{where}: the {side} holds a vertical tab (0x0b), which stands between the sides here. "
-                "Take it out."
+                "Remove it."
             )
     key = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     return Document(key, f"{source}{SEPARATOR}{target}".encode("utf-8", "surrogatepass"))

@@ -110,7 +110,7 @@ def read_set(folder: Path) -> tuple[TokenSet, dict[str, dict[str, Any]]]:
         meta = read_json(path, LARGEST_PLAN)
         digest = meta.pop("sha256")
         if digest != json_digest(meta):
-            raise ValueError("its content does not have the sha256 that it says")
+            raise ValueError("its content does not match its sha256")
         if meta.pop("schema") != SCHEMA:
             raise ValueError(f"this version reads schema {SCHEMA}")
         files = meta.pop("files")

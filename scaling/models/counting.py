@@ -142,7 +142,7 @@ def _unbuilt(family: Builds, shape: Shape | None, what: str, error: Exception) -
     return ValueError(
         f"family {family.name!r}{at}: its model cannot be {what} on the meta device, where it is counted "
         f"without memory: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}{where}. "
-        "Make tensors with PyTorch alone, and let no value decide a shape."
+        "Make tensors with PyTorch alone; shapes must not depend on values."
     )
 
 

@@ -39,7 +39,7 @@ class Options:
         qk_norm: RMSNorm with a gain on each head of queries and keys (Dehghani et al. 2023,
             arXiv:2302.05442).
         positions: rotary, learned (a table that is added to the embedding, no part of N), or none.
-        shift: half of the channels that attention reads are those of the token before (token shift of RWKV,
+        shift: half of the channels that attention reads are those of the previous token (token shift of RWKV,
             Peng et al. 2023, arXiv:2305.13048, with a fixed mix and no parameters).
         tied: one matrix is embedding and output layer (Press & Wolf 2017, arXiv:1608.05859).
     """

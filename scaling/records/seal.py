@@ -50,7 +50,7 @@ def unseal(data: bytes, schema: int) -> dict[str, Any]:
         try:
             expected = hashlib.sha256(canonical_json(body)).hexdigest()
         except ValueError as error:
-            raise DamagedRecord(f"holds a number JSON has no place for: {error}") from error
+            raise DamagedRecord(f"contains a number that JSON cannot represent: {error}") from error
         if digest != expected:
             raise DamagedRecord(f"sha256 says {str(digest)[:12]}…, content hashes to {expected[:12]}…")
     found = body.pop("schema", None)

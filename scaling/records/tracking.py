@@ -215,7 +215,7 @@ class Tracker:
         self._thread.join(limit)
         if self._thread.is_alive():
             logger.warning(
-                "W&B: not finished after %.0f s; stopped. What it has lies in %s; `wandb sync` sends it.",
+                "W&B: not finished after %.0f s; stopped. Its files are in %s; `wandb sync` sends them.",
                 limit,
                 self._folder / "wandb",
             )

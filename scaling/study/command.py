@@ -191,7 +191,7 @@ def _pieces(word: str) -> list[tuple[str, str | None, str | None, str | None]]:
     try:
         return list(Formatter().parse(word))
     except ValueError as error:
-        raise ValueError(f"trainer.command: {word!r}: {error}. A brace as such is written twice.") from error
+        raise ValueError(f"trainer.command: {word!r}: {error}. Write a literal brace twice.") from error
 
 
 def _say(name: str, value: Any, form: str) -> str:
@@ -453,7 +453,7 @@ def _told(config: RunConfig, known: Mapping[str, Any]) -> dict[str, Any]:
     inner = [n for name in names if name in trainer.formulas for n in names_in(trainer.formulas[name])]
     if not {"steps", "tokens"} & {*names, *inner}:
         raise ValueError(
-            "trainer.command: it is not told how long to train: use {steps} or {tokens}, e.g. "
+            "trainer.command: does not say how long to train: use {steps} or {tokens}, e.g. "
             "--max_iters={steps}."
         )
     return {name: known[name] for name in names if name not in PLACES}

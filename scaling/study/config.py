@@ -102,7 +102,7 @@ class ModelConfig:
     params: float | None = None  # [parameters] wanted size N, non-embedding; the nearest shape is taken
     width: int | None = None  # instead of params: the shape itself, together with depth
     depth: int | None = None  # number of blocks or layers
-    norm: Norm | None = None  # normalisation (null: layer); this to tied: of decoder, masked and moe
+    norm: Norm | None = None  # normalisation (null: layer); norm to tied: only decoder, masked, moe
     mlp: Mlp | None = None  # activation of the feed-forward part (null: gelu)
     mlp_ratio: float | None = None  # hidden width of the feed-forward part, divided by the width (null: 4)
     heads: int | None = None  # query heads (null: about eight, each at least 8 wide)
@@ -110,7 +110,7 @@ class ModelConfig:
     kv_heads: int | None = None  # key and value heads, each shared by a group of query heads (null: heads)
     qk_norm: bool | None = None  # whether queries and keys are normalised (null: false)
     positions: Positions | None = None  # how positions enter (null: rotary)
-    shift: bool | None = None  # token shift: half of what attention reads is the token before (null: false)
+    shift: bool | None = None  # token shift: half of attention's input is the previous token's (null: false)
     tied: bool | None = None  # whether one matrix is embedding and output layer (null: false)
     experts: int | None = None  # of moe: experts per layer (null: 8)
     top_k: int | None = None  # of moe: experts that a token is sent to (null: 2)
@@ -168,7 +168,7 @@ class DomainConfig(CorpusConfig):
     """One corpus of a mixture."""
 
     weight: float = 1.0  # its share of the rows, relative to the weights of the other domains
-    max_epochs: float | None = None  # most passes over it; after that, the others take its share
+    max_epochs: float | None = None  # maximum passes over it; then the others take its share
 
     def __post_init__(self) -> None:
         _positive("data.mixture", self, ("weight", "max_epochs"))
@@ -506,8 +506,8 @@ def check_set_name(section: str, name: str) -> None:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name.endswith("_se"):
         raise ValueError(
-            f"{section}: {name!r} cannot name a set; use small letters, digits and underscores, not ending "
-            "in _se, as its loss is the column loss_NAME."
+            f"{section}: {name!r} cannot name a set; use lower-case letters, digits and underscores, not "
+            "ending in _se, as its loss is the column loss_NAME."
         )
 
 

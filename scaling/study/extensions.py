@@ -55,7 +55,7 @@ def load_extensions(asked: Iterable[str | Path], folders: Sequence[Path] = ()) -
     modules = {module_of(path): path for path in paths}
     for path in paths:
         if modules[module_of(path)] != path:
-            raise ValueError(f"extensions {path} and {modules[module_of(path)]} have one name; rename one.")
+            raise ValueError(f"extensions {path} and {modules[module_of(path)]} share a name; rename one.")
         _load_file(path)
     return tuple(map(str, paths))
 
@@ -139,7 +139,7 @@ def _load_file(path: Path) -> None:
         forget(name)  # it was edited, or another file of this name takes its place
     elif _taken(name, path):
         raise ValueError(
-            f"extension {path}: a module named {name} is there already, {_taken(name, path)}; rename yours."
+            f"extension {path}: a module named {name} already exists, {_taken(name, path)}; rename yours."
         )
     elif name in sys.modules:  # imported, e.g. for a class of it that came from another process
         _remember(str(path), name)

@@ -78,7 +78,7 @@ def test_what_cannot_be_measured_is_said(
     for words, message in (
         (["--tasks", "recal"], "no task 'recal'"),
         (["--tasks", "well_formed"], "the held-out text gives 0 items"),
-        (["--tasks", "none"], "nothing is asked"),
+        (["--tasks", "none"], "nothing to measure"),
         ([*own, "--prune", "1.5"], "fraction above 0 and below 1"),
     ):
         assert main(["evaluate", *arguments, *words]) == 2

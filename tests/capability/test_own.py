@@ -32,10 +32,10 @@ def test_a_file_is_a_task_by_its_name_or_a_given_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({**GOOD, "answer": 3}, "'answer' is the place of the right choice, 0 to 2; got 3"),
-        ({**GOOD, "answer": -1}, "'answer' is the place"),
-        ({**GOOD, "answer": True}, "'answer' is the place"),
-        ({**GOOD, "answer": "4"}, "'answer' is the place"),
+        ({**GOOD, "answer": 3}, "'answer' is the index of the right choice, 0 to 2; got 3"),
+        ({**GOOD, "answer": -1}, "'answer' is the index"),
+        ({**GOOD, "answer": True}, "'answer' is the index"),
+        ({**GOOD, "answer": "4"}, "'answer' is the index"),
         ({"prompt": "x", "answer": 0}, "no 'choices'"),
         ({"text": "x"}, "no 'prompt' and no 'choices' and no 'answer'"),
         ({**GOOD, "choices": ["4"]}, "two texts or more"),
@@ -61,7 +61,7 @@ def test_what_is_no_task_is_refused(tmp_path: Path) -> None:
         find_tasks(["next_lines"])
     with pytest.raises(ValueError, match="asked twice"):
         find_tasks(["recall", "recall"])
-    with pytest.raises(ValueError, match="name of a task that is here"):
+    with pytest.raises(ValueError, match="already exists"):
         find_tasks([f"recall:{write(tmp_path / 'x.jsonl', GOOD)}"])
     with pytest.raises(ValueError, match="holds no question"):
         find_tasks([str(write(tmp_path / "empty.jsonl", ""))])

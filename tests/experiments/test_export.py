@@ -33,7 +33,7 @@ def test_an_exported_run_is_built_again_from_its_files(
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     record = decode_record((folder / "record.json").read_bytes())
     assert main(["export", str(folder), "--to", str(tmp_path / "out"), "--cache", cache]) == 2
-    assert "there already. Give another --to, or --overwrite" in capsys.readouterr().err
+    assert "already there. Give another --to, or --overwrite" in capsys.readouterr().err
     again = ["export", str(folder), "--to", str(tmp_path / "out"), "--cache", cache, "--overwrite"]
     assert main(again) == 0
     for path in (tmp_path / "out").rglob("tokenizer_config.json"):

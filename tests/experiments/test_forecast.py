@@ -112,7 +112,7 @@ def test_task_in_words_and_json(study: Path, tmp_path: Path, capsys: pytest.Capt
     assert main(asked) == 0
     out = capsys.readouterr().out
     assert "accuracy: score 0." in out
-    assert "How each way forecast the runs of largest compute" in out
+    assert "How each method forecast the runs of largest compute" in out
     assert "1 of 30 runs have no score" in out
     _, _, forecasts = out.partition("\n\n")  # what was read is one line a note, to search in
     assert max(map(len, forecasts.split("\n"))) <= 80

@@ -102,7 +102,7 @@ def test_new_writes_a_study_that_plans(
         assert main(["plan", f"study=./mine{number}.yaml", "--cfg", "job", "-p", "name"]) == 0, match[2]
     assert number >= 8
     assert main(["new", "mine"]) == 2
-    assert "mine.yaml: there already" in capsys.readouterr().err
+    assert "mine.yaml: already exists" in capsys.readouterr().err
     for name, message in (("a b", "scaling new a-b"), ("demo", "study demo comes with the harness")):
         assert main(["new", name]) == 2
         assert message in capsys.readouterr().err

@@ -188,7 +188,7 @@ def test_every_logged_row_goes_into_one_table(
     assert {run_id: float(row["loss"]) for run_id, row in final.items()} == {r.run_id: r.loss for r in done}
     assert {row["trunk_id"] for row in rows} == {done[0].trunk_id}
     assert main(["export", str(study), "--to", str(out)]) == 2
-    assert "there already. Give another --to, or --overwrite" in capsys.readouterr().err
+    assert "already there. Give another --to, or --overwrite" in capsys.readouterr().err
     assert main(["export", str(study), "--to", str(out), "--overwrite"]) == 0
     assert main(["export", str(study), "--to", str(tmp_path / "model")]) == 2
     assert "--to metrics.csv" in capsys.readouterr().err

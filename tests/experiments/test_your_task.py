@@ -66,7 +66,7 @@ def test_bad_input_trains_nothing(
         (["--tasks", f"classify:{bad}"], "bad.csv:3: 'label' is empty. A row has text,label."),
         (["--tasks", f"classify:{good}", "--examples", "x"], "--examples: whole numbers are needed"),
         (["--tasks", f"classify:{good}", "--examples", "9999"], "--examples 9999: task 'good' has 36 rows"),
-        (["--tasks", f"recall:classify:{good}"], "'recall' is the name of a task that is here already"),
+        (["--tasks", f"recall:classify:{good}"], "a task 'recall' already exists"),
     ):
         assert main(["evaluate", str(study), "--cache", str(study.parent / "cache"), *words]) == 2
         assert message in capsys.readouterr().err

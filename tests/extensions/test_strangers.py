@@ -199,7 +199,7 @@ def test_names_that_are_taken_are_refused(tiny_study: list[str], tmp_path: Path)
         plan_study([*tiny_study, f"extensions=[{file}]"])
     hides = tmp_path / "json.py"
     hides.write_text(text)
-    with pytest.raises(PlanError, match=r"a module named json is there already, .*; rename yours"):
+    with pytest.raises(PlanError, match=r"a module named json already exists, .*; rename yours"):
         plan_study([*tiny_study, f"extensions=[{hides}]"])
 
 

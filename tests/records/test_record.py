@@ -119,7 +119,7 @@ def rehashed(**changes: Any) -> bytes:
         (b"[" * 100_000, "not JSON"),
         (b"[1, 2]", "a record is a JSON object; got list"),
         (b"{}", "sha256 says None"),
-        (b'{"loss": NaN}', "a number JSON has no place for"),
+        (b'{"loss": NaN}', "a number that JSON cannot represent"),
         (rehashed(schema=2), "schema 2; this version reads schema 1"),
         (rehashed(tokens="drop"), "missing 1 required positional argument: 'tokens'"),
         (rehashed(status="failed"), "a record is done or diverged; got 'failed'"),

@@ -286,10 +286,10 @@ PER_PARAM = ("budget.tokens=null", "budget.tokens_per_param=20")
     ("more", "said"),
     [
         (["trainer.command=train {steps} {widht}"], "no name 'widht'; did you mean 'width'?"),
-        (["trainer.command=train {width}"], "it is not told how long to train"),
+        (["trainer.command=train {width}"], "does not say how long to train"),
         (["trainer.command=train {steps} {width.real}"], "no name 'width.real'"),
         (["trainer.command=train '{steps}"], "cannot be split into words"),
-        (["trainer.command=train {steps"], "A brace as such is written twice"),
+        (["trainer.command=train {steps"], "Write a literal brace twice"),
         (["trainer.command=train {steps:q}"], "does not suit"),
         (["trainer.command="], "give the command"),
         (

@@ -36,7 +36,7 @@ def test_a_table_becomes_records_once(
     home = tmp_path / "runs" / "theirs"
     before = sorted((str(path), path.read_bytes()) for path in home.rglob("*") if path.is_file())
     assert run(tmp_path, table.sample(frac=1, random_state=0)) == 0
-    assert "0 records written; 24 runs there already" in capsys.readouterr().out
+    assert "0 records written; 24 runs already there" in capsys.readouterr().out
     assert sorted((str(path), path.read_bytes()) for path in home.rglob("*") if path.is_file()) == before
     found = load_runs(home)
     assert set(zip(found["params"], found["tokens"], found["loss"], strict=True)) == {

@@ -64,7 +64,7 @@ def read_labelled(kind: str, source: str, name: str = "") -> Labelled[Any]:
         if both:
             raise ValueError(
                 f"tasks: {both} of {len(rows)} rows of {source!r} to learn from are held out too, so that "
-                "their answers would be known. Take them out of one of the two."
+                "their answers would leak. Remove them from one of the two."
             )
     if min(len(rows), len(held)) < FEWEST:
         raise ValueError(

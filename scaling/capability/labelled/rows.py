@@ -143,14 +143,14 @@ def _datasets(name: str) -> tuple[list[Row], list[Row] | None]:
         import datasets
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"tasks: {name!r} is no file, and a data set of that name needs the package datasets: "
+            f"tasks: {name!r} is not a file, and a data set of that name needs the package datasets: "
             "pip install 'scaling-harness[huggingface]'."
         ) from error
     try:
         found = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
     except Exception as error:  # of any kind: the library and its network
         raise ValueError(
-            f"tasks: {name!r} is no file ({', '.join(SUFFIXES)}), and datasets cannot open it: {error}"
+            f"tasks: {name!r} is not a file ({', '.join(SUFFIXES)}), and datasets cannot open it: {error}"
         ) from error
     if not isinstance(found, dict):
         return _named(name, found), None

@@ -72,7 +72,7 @@ def write_spec_once(path: str | Path, spec: Mapping[str, Any]) -> None:
         name = path.parent.name.rpartition("-")[2]
         damage = ""
         if name == spec_digest(now) and not (isinstance(then, dict) and name == spec_digest(then)):
-            damage = f"its content is not what the folder's name is a hash of: {'; '.join(_drift(then, now))}"
+            damage = f"its content does not match the hash in the folder name: {'; '.join(_drift(then, now))}"
     if damage:
         quarantine(path, damage)
         write_spec_once(path, spec)
@@ -167,7 +167,7 @@ def history(folder: str | Path) -> list[dict[str, Any]]:
 
 @cache  # said once, though a trunk's attempts are read at every turn
 def _say_unreadable(path: Path, problem: str) -> None:
-    logger.warning("%s: unreadable, so what it was made by is not known: %s", path, problem)
+    logger.warning("%s: unreadable, so it is not known what made it: %s", path, problem)
 
 
 def _attempt_files(folder: str | Path) -> list[Path]:

@@ -76,7 +76,7 @@ def test_early_run_is_told(table: RunTable, fit: Fit, tmp_path: Path) -> None:
 def test_never_rewritten_nor_changed(table: RunTable, fit: Fit, tmp_path: Path) -> None:
     file = tmp_path / "forecast.json"
     register(forecast_run(fit, {"N": 4e9, "D": 1e11}), table, file)
-    with pytest.raises(FileExistsError, match=r"exists already\. A registered forecast is not rewritten"):
+    with pytest.raises(FileExistsError, match=r"already exists\. A registered forecast is never overwritten"):
         register(forecast_run(fit, {"N": 4e9, "D": 1e11}), table, file)
     text = file.read_text()
     value = json.loads(text)["forecast"]["loss"]["value"]

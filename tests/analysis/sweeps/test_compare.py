@@ -164,7 +164,7 @@ def test_an_arm_against_its_own_copy_is_said_to_have_the_same_losses() -> None:
     copy = one.assign(optimizer="muon", trunk_id="m" + one["trunk_id"], run_id="m" + one["run_id"])
     both = RunTable.of(pd.concat([one, copy], ignore_index=True))
     (lead,) = compare_arms(both, ("optimizer",), resamples=50).leads
-    assert lead.verdict(1e21).startswith("muon has the losses of adamw")
+    assert lead.verdict(1e21).startswith("muon has the same losses as adamw")
     assert lead.p_better(1e21) == 0.5
     assert lead.p_slope == 1.0
 
