@@ -131,12 +131,12 @@ def ranking_text(ranking: pd.DataFrame) -> str:
 def forecast_text(forecast: Forecast) -> str:
     """The headline and one line per held-out run."""
     held = forecast.table
-    intervals = [f"[{low:.5g}, {high:.5g}]" for low, high in zip(held["lo"], held["hi"], strict=True)]
+    intervals = [f"[{low:#.5g}, {high:#.5g}]" for low, high in zip(held["lo"], held["hi"], strict=True)]
     rows = table(
         [
             *(Column(name, [say_input(v) for v in held[called(name)]]) for name in forecast.fit.law.inputs),
-            Column("loss", [f"{v:.5g}" for v in held["loss"]]),
-            Column("forecast", [f"{v:.5g}" for v in held["predicted"]]),
+            Column("loss", [f"{v:#.5g}" for v in held["loss"]]),
+            Column("forecast", [f"{v:#.5g}" for v in held["predicted"]]),
             Column("interval", intervals, rank=1),
             Column("error", [f"{100 * v:+.2f} %" for v in held["error"]]),
             Column("score", [f"{v:.3g}" for v in held["interval_score"]], rank=2),

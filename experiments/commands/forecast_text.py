@@ -70,13 +70,13 @@ def task_text(found: TaskForecast) -> str:
 
 def score_text(scored: pd.DataFrame) -> str:
     """One line per run, and what is doubtful."""
-    intervals = [f"[{a:.5g}, {b:.5g}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
+    intervals = [f"[{a:#.5g}, {b:#.5g}]" for a, b in zip(scored["run_lo"], scored["run_hi"], strict=True)]
     scores = scored["interval_score"] / scored["loss"]
     rows = table(
         [
             Column("run", [str(run)[:24] for run in scored["run_id"]], left=True),
-            Column("loss", [f"{v:.5g}" for v in scored["loss"]]),
-            Column("forecast", [f"{v:.5g}" for v in scored["forecast"]]),
+            Column("loss", [f"{v:#.5g}" for v in scored["loss"]]),
+            Column("forecast", [f"{v:#.5g}" for v in scored["forecast"]]),
             Column("of a run", intervals),
             Column("error", [f"{100 * v:+.2f} %" for v in scored["error"]]),
             Column("inside", ["yes" if v else "no" for v in scored["inside_run"]]),
