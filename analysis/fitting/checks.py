@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,12 @@ class FitWarning:
     message: str
 
 
+def _or_hold(recipe: Recipe) -> str:
+    """What else helps against too few runs, for a law that has an exponent of that name."""
+    named = {field.name for field in fields(recipe.law_type)}
+    return ", or hold exponents: scaling fit --fix alpha=0.34" if "alpha" in named else ""
+
+
 def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
     """Refuse data that cannot determine the law.
 
@@ -44,8 +50,7 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
     if n < parameters:
         raise FitError(
             f"fewer runs than the law has parameters: {n} run{'s' * (n > 1)}, {parameters} parameters "
-            f"({recipe.law}). "
-            "Add runs, or hold exponents: scaling fit --fix alpha=0.34."
+            f"({recipe.law}). Add runs{_or_hold(recipe)}."
         )
     for name, x in runs.inputs.items():
         held = recipe.law_type.shares.get(name) in recipe.fixed

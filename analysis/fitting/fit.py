@@ -93,7 +93,7 @@ class Fit:
     def undrawn(self) -> str:
         """Why there are no replicates, where there are none."""
         distinct, parameters = self.runs.n_distinct, len(self.theta)
-        if self.bootstrap.resamples and distinct <= parameters:
+        if distinct <= parameters:
             return (
                 f"the {self.name} law, of {parameters} parameters, goes through all {distinct} runs: "
                 "nothing is left to judge it by. Add runs."

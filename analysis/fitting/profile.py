@@ -10,6 +10,7 @@ from scipy import special
 
 from analysis.fitting.fit import Fit
 from analysis.fitting.newton import minimise, objective
+from analysis.fitting.runs import FitError
 from analysis.laws.form import AT_BOUND
 from analysis.laws.law import Array
 
@@ -73,13 +74,17 @@ def profile(fit: Fit, parameter: str, *, points: int = 41, level: float | None =
 
     Raises:
         ValueError: for a parameter that the law does not have, that is fixed, or that cannot be pinned.
+        FitError: for a law that passes through every run.
 
     Source: Heritier & Ronchetti 1994 (robust likelihood ratio tests); Venzon & Moolgavkar 1988 (profiles).
     """
     level = fit.level if level is None else level
+    freedom = fit.runs.n_distinct - len(fit.theta)
+    if freedom < 1:
+        raise FitError(f"no profile: {fit.undrawn}")
     axis = _Axis.of(fit, parameter)
     ratio = _scale(fit)
-    threshold = float(special.fdtri(1, max(fit.n_runs - len(fit.theta), 1), level))
+    threshold = float(special.fdtri(1, freedom, level))
     reach = np.concatenate([np.linspace(0, 6, points // 2 + 1)[1:], WALKED]) * axis.spread
     grid = np.concatenate([axis.centre - reach, [axis.centre], axis.centre + reach])
     grid = np.unique(np.clip(grid, axis.low, axis.high))

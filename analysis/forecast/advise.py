@@ -128,6 +128,8 @@ def advise_runs(
     for name, value in (("compute", compute), ("spend", spend)):
         if value is not None and not (np.isfinite(value) and value > 0):
             raise ValueError(f"{name}: a positive number of FLOP; got {value!r}.")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance: a positive share of the compute; got {tolerance!r}.")
     if not {"N", "D"} <= set(runs.inputs):
         raise FitError("advice needs params and tokens of every run, to choose the next of both.")
     warnings: tuple[FitWarning, ...] = ()
@@ -135,6 +137,9 @@ def advise_runs(
         basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
     rng = np.random.default_rng(seed)
     fits, weights = _deciding(basis)
+    for fit in fits:
+        if not fit.draws:
+            raise FitError(f"no advice: {fit.undrawn}")
     drawn = draw_laws([fit.draws for fit in fits], weights, rng, compute)
     if spend is None:
         spend = _largest_costs(runs) / 4
@@ -182,7 +187,8 @@ class _Pool:
             cost = np.array([c for c, _ in priced])
             usable = cost <= left
             if not usable.any():
-                return tuple(chosen), state, "the spend is used up"
+                words = "the spend is used up" if chosen else f"no run costs as little as {left:.3g} FLOP"
+                return tuple(chosen), state, words
             listed = _shortlist(state.explained(self.sigma), cost, usable)
             after, moves = state.values(self.sigma, rng, listed)
             gain = np.where(listed, regret - after, -np.inf)

@@ -130,7 +130,7 @@ def forecast_heldout(
 def drift_within(runs: Runs, recipe: Recipe) -> Drift:
     """The drift of one law on these runs; none where they allow no rolling forecast."""
     try:
-        return drift_of(roll(runs, (recipe.law,), cuts_for(runs), recipe.robust), recipe.law)
+        return drift_of(roll(runs, (recipe,), cuts_for(runs)), recipe.law)
     except FitError:
         return NONE
 

@@ -110,7 +110,7 @@ def fit_basis(
         reason = f"it has the lowest BIC of {len(ranking)} laws"
     elif len(laws) > 1:
         try:
-            return fit_ensemble(runs, laws, bootstrap), ()
+            return fit_ensemble(runs, laws, bootstrap, cuts=cuts_for(runs)), ()
         except FitError as error:
             reason = str(error)
     fit = _first(runs, laws, robust, bootstrap)
@@ -179,14 +179,15 @@ def forecast_run(
     """The loss of a run at these inputs of the law, e.g. {"N": 1e9, "D": 2e10}.
 
     Raises:
-        ValueError: for an input that is missing or not positive.
+        ValueError: for an input that is missing, not positive, or of no law here.
         FitError: for a basis without replicates.
     """
-    wanted = best_of(basis).law.inputs
+    wanted = _inputs(basis)
     if missing := [name for name in wanted if name not in at]:
         raise ValueError(
             f"a forecast by a law of {', '.join(wanted)} needs {', '.join(map(called, missing))}."
         )
+    _refuse_strange(at, wanted)
     for name, value in at.items():
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"{called(name)}: a positive number; got {value!r}.")
@@ -215,6 +216,7 @@ def forecast_budget(
         FitError: for a basis without replicates, or runs that do not bound the optimum.
     """
     others = dict(others or {})
+    _refuse_strange(others, _inputs(basis))
     measuring = Ensemble.of(basis).measuring()
     best = best_of(basis).law.optimum(C, **others)
     _refuse_far(best_of(basis), best.N, best.D, C)
@@ -222,8 +224,26 @@ def forecast_budget(
     for name, value in (("N", best.N), ("D", best.D)):
         ends = measuring.interval(lambda law, name=name: getattr(law.optimum(C, **others), name))  # type: ignore[misc]
         inputs[name] = Interval(value, *ends)
-    inputs = {name: inputs[name] for name in best_of(basis).law.inputs}
+    inputs = {name: inputs[name] for name in _inputs(basis)}
     return _forecast(basis, True, inputs, lambda law: float(law.optimum(C, **others).loss), warnings, seed)
+
+
+def _inputs(basis: Ensemble | Fit) -> tuple[str, ...]:
+    """The inputs of every law of a basis."""
+    fits = Ensemble.of(basis).fits
+    return tuple(dict.fromkeys(name for fit in fits for name in fit.law.inputs))
+
+
+def _refuse_strange(at: Mapping[str, float], wanted: Sequence[str]) -> None:
+    """
+    Raises:
+        ValueError: for an input that no law takes: the answer would not depend on it.
+    """
+    if strange := [name for name in at if name not in wanted]:
+        raise ValueError(
+            f"{', '.join(map(called, strange))}: no input of these laws, which take "
+            f"{', '.join(map(called, wanted))}. Leave it out, or name a law that takes it: --law NAME."
+        )
 
 
 def _refuse_far(fit: Fit, N: float, D: float, C: float) -> None:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.bootstrap.variance import scatter, student
 from analysis.fitting.fit import Fit, fit_runs
-from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
 from analysis.laws.form import AT_BOUND
@@ -49,15 +48,13 @@ def few_cuts(n: int) -> tuple[float, ...]:
     return CUTS[::2] if n > MANY else CUTS
 
 
-def roll(
-    runs: Runs, laws: Sequence[str], cuts: Sequence[float] = CUTS, robust: Robust | None = None
-) -> tuple[Cut, ...]:
-    """Forecast the runs beyond each cut by each law; cuts that leave too few runs are absent.
+def roll(runs: Runs, recipes: Sequence[Recipe], cuts: Sequence[float] = CUTS) -> tuple[Cut, ...]:
+    """Forecast the runs beyond each cut by the law of each recipe; cuts that leave too few runs are absent.
 
     Raises:
         FitError: when no cut leaves enough runs for every law.
     """
-    robust, compute = robust or Robust(), runs.compute
+    compute = runs.compute
     found: dict[int, Cut] = {}
     reason = "no cut"
     for cut in cuts:
@@ -69,7 +66,7 @@ def roll(
             continue
         ahead = runs.take(held)
         try:
-            fits = {law: fit_runs(runs.take(~held), Recipe(law, robust), ALONE, PATIENCE) for law in laws}
+            fits = {r.law: fit_runs(runs.take(~held), r, ALONE, PATIENCE) for r in recipes}
         except FitError as error:  # this cut leaves too little; the next may be smaller
             reason = str(error)
             continue

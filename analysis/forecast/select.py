@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.fitting.bootstrap.quantiles import interval_of
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.fit import Fit, fit_runs, value_or_nan
+from analysis.fitting.lack_of_fit import SPARE
 from analysis.fitting.losses import Robust
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
@@ -69,10 +70,11 @@ def rank_laws(
     """
     laws = laws or FITTED[tuple(runs.inputs)]
     robust, made = robust or Robust(), fits or {}
-    rolled = roll(runs, laws, cuts, robust)
+    recipes = {law: made[law].recipe if law in made else Recipe(law, robust) for law in laws}
+    rolled = roll(runs, tuple(recipes.values()), cuts)
     rows = []
     for law in laws:
-        whole = made[law] if law in made else fit_runs(runs, Recipe(law, robust), ALONE)
+        whole = made[law] if law in made else fit_runs(runs, recipes[law], ALONE)
         rows.append(
             {
                 "law": law,
@@ -111,7 +113,8 @@ def printed_law(heldout: Mapping[str, float]) -> str:
 def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | None = None) -> pd.DataFrame:
     """Rank laws of one input by the Bayesian information criterion, of those whose minimum is certified.
 
-    One row per law, the best first: law, parameters, insample, bic, certified.
+    One row per law, the best first: law, parameters, insample, bic, certified. Laws of which the runs leave
+    `SPARE` or more residual degrees of freedom come first.
 
     Raises:
         FitError: when no law can be fitted with a certificate.
@@ -143,8 +146,12 @@ def rank_curves(runs: Runs, laws: Sequence[str] = (), fits: Mapping[str, Fit] | 
             "for no law of this curve was a minimum certified, so none is chosen; name one with "
             f"--law. {' '.join(reasons)}".rstrip()
         )
-    order = ["certified", "bic"]
-    return table.sort_values(order, ascending=[False, True], kind="stable", ignore_index=True)
+    # Of few points, a law that passes through nearly all has next to no residuals, whatever it says beyond.
+    spare = runs.n_distinct - table["parameters"]
+    table["spare"] = np.select([spare >= SPARE, spare > 0], [2, 1], 0)
+    order = ["certified", "spare", "bic"]
+    table = table.sort_values(order, ascending=[False, False, True], kind="stable", ignore_index=True)
+    return table.drop(columns="spare")
 
 
 def robust_for(runs: Runs) -> Robust:

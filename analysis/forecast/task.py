@@ -15,6 +15,8 @@ from analysis.forecast.capability import ScoreForecast, fit_capability
 from analysis.forecast.select import Ensemble
 from analysis.forecast.ways import FEW, LEAST, compare_ways, mix
 
+FEWEST = 3  # runs with a score, of which some are held out
+
 
 @dataclass(frozen=True)
 class TaskForecast:
@@ -66,6 +68,10 @@ def forecast_task(
     known = np.isfinite(score)
     if not known.any():
         raise ValueError(f"task: column {column!r} holds no number.")
+    if known.sum() < FEWEST:
+        raise FitError(
+            f"task: {known.sum()} of {len(table)} runs have a score {column!r}; {FEWEST} are needed."
+        )
     rows = table[known]
     N, D, loss = (rows[name].to_numpy(dtype=float) for name in ("params", "tokens", "loss"))
     shared: dict[str, Any] = {

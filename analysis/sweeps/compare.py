@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.fitting.bootstrap.quantiles import check_level
 from analysis.fitting.runs import FitError
 from analysis.sweeps.frontiers import compare_frontiers, match_budgets
 from analysis.sweeps.grids import GridLeads, compare_grids, is_grid
@@ -131,6 +132,9 @@ def compare_arms(
         ValueError: for a column, baseline or compute that is none, or arms that differ elsewhere.
         FitError: for arms that share neither enough budgets nor a grid.
     """
+    check_level(level)
+    if resamples < 1:
+        raise ValueError(f"resamples: at least 1, for an interval; got {resamples!r}.")
     if per not in WAYS:
         raise ValueError(f"per: one of {', '.join(WAYS)}; got {per!r}.")
     for compute in at:

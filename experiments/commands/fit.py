@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.fitting.fit import Fit
 from analysis.fitting.profile import Profile, profile
-from analysis.fitting.runs import called
+from analysis.fitting.runs import FitError, called
 from analysis.forecast.findings import Findings
 from analysis.forecast.select import Forecast
 from analysis.report.equation import as_text
@@ -65,10 +65,16 @@ def profiles_of(findings: dict[str, Findings], names: list[str]) -> list[tuple[s
     found = []
     for name in names:
         having = []
+        whole: list[str] = []
         for part in findings.values():
             for fit in part.fits:
                 if name in fit.form_of_law.readouts and name not in fit.recipe.fixed:
-                    having.append((part.label, fit.name, profile(fit, name)))
+                    try:
+                        having.append((part.label, fit.name, profile(fit, name)))
+                    except FitError as error:
+                        whole.append(str(error))
+        if whole and not having:
+            raise ValueError(f"--profile: {' '.join(whole)}")
         if not having:
             can = sorted({n for part in findings.values() for f in part.fits for n in f.form_of_law.readouts})
             if not can:

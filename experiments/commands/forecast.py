@@ -194,7 +194,9 @@ def answer(runs: RunTable, asked: argparse.Namespace) -> Answer:
     """
     laws, bootstrap = tuple(asked.law or ()), bootstrap_of(asked)
     found, basis = forecast_table(runs, laws, at=asked.at, compute=asked.compute, bootstrap=bootstrap)
-    surface = {"N", "D"} <= set(found.law.inputs)
+    surface = set(found.inputs) == {"N", "D"}
+    if asked.served is not None and not surface:
+        raise ValueError("--served: needs a law of params and tokens alone; name one: --law coupled.")
     approaches = None
     if asked.compute is not None and surface:
         judge = next(fit for fit in found.fits if fit.law == found.law)
@@ -205,7 +207,8 @@ def answer(runs: RunTable, asked: argparse.Namespace) -> Answer:
     if asked.task is not None:
         if not surface:
             raise ValueError(
-                "--task: a score is forecast from params and tokens, which the table does not have."
+                "--task: a score is forecast from params and tokens by laws of these alone; the laws here "
+                f"take {', '.join(map(called, found.inputs))}."
             )
         known = runs.tasks.get(asked.task, {})
         task = forecast_task(

@@ -7,7 +7,7 @@ from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.interval import interval_score
 from analysis.fitting.recipe import Recipe
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.heldout import Forecast, forecast_heldout
+from analysis.forecast.heldout import Forecast, drift_within, forecast_heldout
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.rolling import Drift, drift_of, error_of, roll
 from analysis.forecast.select import printed_law, rank_curves
@@ -39,7 +39,7 @@ def test_the_widest_law_is_printed_unless_a_narrower_one_clearly_forecasts_bette
 
 
 def test_a_wrong_form_drifts_and_a_right_one_hardly() -> None:
-    cuts = roll(study(SHARP, 0.0005, 0), ("chinchilla", "coupled"))
+    cuts = roll(study(SHARP, 0.0005, 0), [Recipe("chinchilla"), Recipe("coupled")])
     assert [cut.fitted for cut in cuts] == sorted({cut.fitted for cut in cuts}, reverse=True)
     wrong, right = (drift_of(cuts, law) for law in ("chinchilla", "coupled"))
     assert wrong.rate > 5 * right.rate
@@ -53,6 +53,12 @@ def test_drift_grows_with_ln_reach_as_far_as_forecasts_reached_and_slower_beyond
         "as a random walk: four times as far in ln reach"
     )
     assert Drift().at(1e9) == 0
+
+
+def test_the_drift_of_a_pinned_law_is_its_own() -> None:
+    runs = study(SHARP, 0.0005, 0)
+    free, pinned = Recipe("coupled"), Recipe("coupled", fixed={"k": 1.0})
+    assert drift_within(runs, pinned).rate > 5 * drift_within(runs, free).rate
 
 
 def test_intervals_hold_where_no_law_that_is_fitted_is_true() -> None:
