@@ -104,6 +104,13 @@ def expected_errors(verb: str, command: Callable[[], int]) -> int:
         print(f"scaling {verb}".rstrip() + f": {printable(str(error))}", file=sys.stderr)
         discard_output()
         return 2
+    except RuntimeError as error:
+        from scaling.records.storage import LockedError
+
+        if not isinstance(error, LockedError) or os.environ.get("SCALING_TRACEBACK"):
+            raise
+        print(f"scaling {verb}: {printable(str(error))}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\n{INTERRUPTED}", file=sys.stderr)
         return 130

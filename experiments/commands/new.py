@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 from scaling.records.storage import make_folder, slug, write_once
+
+# What YAML or Hydra does not read as text: 2025_01_15, 1e5, no.
+NOT_TEXT = re.compile(
+    r"(?i)[-+]?[\d_.]+(e[-+]?\d+)?|0[xob][\da-f_]+|y|n|yes|no|on|off|true|false|null|nan|inf"
+)
 
 TEMPLATE = """\
 # @package _global_
@@ -17,7 +23,7 @@ TEMPLATE = """\
 #
 # Every key, with type, unit and default: docs/reference/config.md, or scaling plan study={name} --cfg job.
 
-name: {name}
+name: "{name}"
 question: How does the loss fall with model size and data?
 
 # What to train on. Without `corpus`: the Python source code found on this machine, here as raw bytes.
@@ -65,6 +71,10 @@ def write_study(name: str) -> Path:
     """
     if not name or slug(name) != name:
         raise ValueError(f"{name!r} cannot be a folder's name as it stands. Try: scaling new {slug(name)}")
+    if NOT_TEXT.fullmatch(name):
+        raise ValueError(
+            f"{name!r} would be read as a number or a truth value. Try: scaling new study-{name}"
+        )
     ours = Path(__file__).resolve().parents[2]
     if any((folder / "study" / f"{name}.yaml").exists() for folder in (ours / "conf", ours / "scaling/conf")):
         raise FileExistsError(

@@ -203,7 +203,7 @@ def report_search(result: SearchResult) -> list[str]:
         lines.append(f"reached max_hours={plan.config.max_hours:g}; progress is saved")
     if result.unused:
         lines.append(
-            f"not used: {plural(result.unused, 'trial')} of earlier commands, outside what is searched now"
+            f"not used: {plural(result.unused, 'trial')} of earlier commands: other ranges or another recipe"
         )
     if best is None:
         return [*lines, f"next: scaling status {plan.folder}"]

@@ -15,6 +15,7 @@ from scaling.capability.measure import EvaluationJob, plan_work
 from scaling.capability.tasks import find_tasks
 from scaling.launch.job import describe_error
 from scaling.launch.pool import Ended, ProcessPool, Send
+from scaling.models.settings import own_settings
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords
 from scaling.training.device import usable_cores
@@ -88,7 +89,8 @@ def _measure(
 
 def _try(job: EvaluationJob) -> list[Evaluation] | str:
     try:
-        return job.measure()
+        with own_settings():
+            return job.measure()
     except Stopped:
         raise
     except Exception as error:  # of any kind, of one run: the others are measured

@@ -18,7 +18,7 @@ from scaling.trainers.command import Place, train_by_command
 from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import process_group
-from scaling.training.provenance import ChangedError, OnChange
+from scaling.training.provenance import ChangedError, OnChange, trunk_code
 from scaling.training.train import failure_kind, message_of, train_trunk
 
 TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed as failed
@@ -54,6 +54,7 @@ class TrunkJob:
     reuse: bool = False
     on_change: OnChange = "refuse"
     extensions: tuple[str, ...] = ()  # files that register what the trunk uses
+    code: str = ""  # digest of the code that a fork server has loaded for it
 
     @property
     def id(self) -> str:
@@ -69,14 +70,24 @@ class TrunkJob:
         """Whether every run of the trunk has a record."""
         return all((self.home / run.id / RECORD_FILE).exists() for run in self.trunk.runs)
 
+    def code_now(self) -> str:
+        """The digest of the code that trains the trunk, as its files are."""
+        return trunk_code(self.trunk, self.parallel)["code"]
+
     def train(self, observer: Observer) -> list[RunRecord]:
         """Train the trunk; see `train_trunk` for what it raises, and `open_dataset`.
 
         Raises:
+            ChangedError: where its code is not what a fork server has loaded.
             ValueError: where an extension has changed since the trunk was planned.
         """
         load_extensions(self.extensions)
         check_extensions(self.trunk.spec.extensions, f"trunk {self.id}")
+        if self.code and self.code_now() != self.code:
+            raise ChangedError(
+                f"trunk {self.id}: its code was edited after this command had begun, and its processes have "
+                "the old code loaded. Run the command again."
+            )
         dataset = open_dataset(self.trunk.spec.data, self.cache)
         sets = self.trunk.heldout
         return train_trunk(

@@ -23,7 +23,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from scaling.training import stop
 
 Send = Callable[[Any], None]
-LEFT_TO_PARENT = (signal.SIGINT, signal.SIGHUP)
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGHUP)  # by workers; the fork server hears no request to stop
 
 
 class Work(Protocol):
@@ -127,7 +127,7 @@ def _start_server(context: Any) -> None:
 
     def start() -> None:
         resource_tracker.ensure_running()  # it unblocks signals when it has begun
-        signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
         first = context.Process(target=_nothing, daemon=True)
         with contextlib.suppress(OSError, EOFError):  # whoever starts a process next will meet it
             first.start()
@@ -198,7 +198,7 @@ def _run(work: Work, place: str, writer: Connection) -> None:
     with stop.on_signals():
         for number in LEFT_TO_PARENT:
             signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEFT_TO_PARENT)  # what a command starts may want them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)  # what a command starts may want them
         try:
             result = work(place, lambda content: send(Message(content)))
         except stop.Stopped:

@@ -75,11 +75,9 @@ def _failed(job: TrunkJob, attempt: int, outcome: Outcome) -> bool:
         logger.warning("%s: another process trains it: %s", job.id, outcome.why)
         return False
     logger.error("%s %s (try %d): %s", job.id, outcome.kind, attempt, outcome.why)
-    if outcome.kind == "refused":
-        return False
     if outcome.kind == "lost" and latest_attempt(job.home):
         record_failure(job.home, latest_attempt(job.home), "killed", outcome.why)
-    return True
+    return outcome.again or outcome.kind in ("lost", "stopped")
 
 
 class _Watch:

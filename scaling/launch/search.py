@@ -92,7 +92,7 @@ class SearchResult:
 
     plan: Plan  # of what all trials share
     trials: tuple[Trial, ...]
-    unused: int  # earlier trials that lie outside of what is searched now
+    unused: int  # earlier trials under this name, of other ranges or another recipe
     last: StudyResult | None  # of the trials that were run last; None where all had been done
 
     @property
@@ -160,23 +160,23 @@ def _search(
         plan, trunks=plan.trunks * settings.n_jobs
     )  # of one size: the same threads for every trial
     threads = share_machine(crowd).threads
-    tried = _read_trials(path)
-    result = _result(plan, tried, None)
+    tried, others = _of_this_study(plan, _read_trials(path))
+    result = _result(plan, tried, others, None)
     given_up: set[int] = set()
     while True:
         fresh = min(settings.n_jobs, settings.n_trials - len(tried))
         waiting = [trial for trial in result.trials if trial.record is None and trial.number not in given_up]
         if not waiting and fresh > 0:
             values = ask(plan.composition.axes, result.trials, fresh, settings.seed)
-            waiting = _plan_trials(plan, values, len(tried))
+            waiting = _plan_trials(plan, values, len(others) + len(tried))
             tried += waiting
-            write_json(path, {"trials": [_row(trial) for trial in tried]})
+            write_json(path, {"trials": [_row(trial) for trial in (*others, *tried)]})
         if not waiting:
             break
         now = _with_trials(plan, waiting, threads, begin)
         with watch(now) as observer:
             last = train(now, observer) if result.last is None else train(now, observer, replace_plan=False)
-        result = _result(plan, tried, last)
+        result = _result(plan, tried, others, last)
         given_up |= {trial.number for trial in result.trials if trial.record is None}
         tell(result)
         if last.timed_out:
@@ -253,11 +253,25 @@ def _plan_trials(plan: Plan, values: Sequence[dict[str, Any]], before: int) -> l
     return trials
 
 
-def _result(plan: Plan, tried: Sequence[Trial], last: StudyResult | None) -> SearchResult:
+def _of_this_study(plan: Plan, trials: Sequence[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """The trials that this command would judge by the same runs, and all others.
+
+    Under one name, an earlier command may have searched other ranges, or with another model or budget.
+    """
+    mine = []
+    for trial in trials:
+        if _inside(trial, plan.composition.axes):
+            (now,) = _plan_trials(plan, [trial.values], trial.number - 1)
+            mine += [trial] if now.run_id == trial.run_id else []
+    return mine, [trial for trial in trials if trial not in mine]
+
+
+def _result(
+    plan: Plan, tried: Sequence[Trial], others: Sequence[Trial], last: StudyResult | None
+) -> SearchResult:
     records = {} if not tried else {r.run_id: r for r in _read(plan.folder).records}
     trials = tuple(replace(trial, record=records.get(trial.run_id)) for trial in tried)
-    unused = sum(not _inside(trial, plan.composition.axes) for trial in trials)
-    return SearchResult(plan, trials, unused, last)
+    return SearchResult(plan, trials, len(others), last)
 
 
 def _read(folder: Path) -> StudyRecords:

@@ -25,6 +25,7 @@ from scaling.records.tracking import open_tracker
 from scaling.study.command import CommandTrunk
 from scaling.study.config import Tracking
 from scaling.study.plan import Plan
+from scaling.study.scripts import is_script
 from scaling.study.spec import Trunk
 from scaling.trainers.command import find_script_changes
 from scaling.training.device import choose_numerics
@@ -186,9 +187,19 @@ def _code_of(trunk: Trunk, parallel: str) -> dict[str, str]:
 
 
 def _changed_code(record: RunRecord, now: Mapping[str, str]) -> list[str]:
-    then = {key: line for key, line in record.versions.items() if key.startswith(CODE)}
-    keys = (key for key, line in then.items() if now.get(key, line) != line)
-    return [f"{key.removeprefix(CODE)} {then[key]} then, {now[key].rpartition(' ')[2]} now" for key in keys]
+    digests = dict(line.rpartition(" ")[::2] for key, line in now.items() if key.startswith(CODE))
+    found = []
+    for key, line in record.versions.items():
+        if not key.startswith(CODE):
+            continue
+        root, _, then = line.rpartition(" ")
+        if is_script(root):  # a file has no place of its own among those that a command names
+            digest = digests.get(root, then)
+        else:
+            digest = then if now.get(key, line) == line else now[key].rpartition(" ")[2]
+        if digest != then:
+            found.append(f"{key.removeprefix(CODE)} {line} then, {digest} now")
+    return found
 
 
 def _set_aside(plan: Plan, changed: Mapping[str, str]) -> StudyRecords:

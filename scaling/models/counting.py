@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from scaling.models.settings import own_settings
 from scaling.models.sizes import Counts, Role, Shape, input_lengths
 
 OTHER = 64  # added to vocabulary or context, to see which parameters change
@@ -114,7 +115,7 @@ def build_meta(family: Builds, shape: Shape, vocab: int, context: int) -> nn.Mod
         ValueError: for a model that cannot be built there, with the place in its code.
     """
     try:
-        with torch.device("meta"):
+        with own_settings(), torch.device("meta"):
             return family.build(shape, vocab, context)
     except Exception as error:
         raise _unbuilt(family, shape, "built", error) from error
@@ -128,7 +129,7 @@ def _call(family: Builds, model: nn.Module, context: int) -> tuple[_Uses, float]
     with torch.device("meta"):
         inputs = [torch.zeros(1, n, dtype=torch.long) for n in input_lengths(family.objective, context)]
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter, uses:
+        with own_settings(), torch.no_grad(), FlopCounterMode(display=False) as counter, uses:
             model(*inputs)
     except Exception as error:
         raise _unbuilt(family, None, "called", error) from error

@@ -93,7 +93,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         text = data.decode()
         if path.suffix in (".csv", ".tsv"):
-            return list(csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix == ".tsv" else ","))
+            rows = csv.DictReader(io.StringIO(text), delimiter="\t" if path.suffix == ".tsv" else ",")
+            return [{k: v for k, v in row.items() if k is not None} for row in rows]  # None: cells too many
         if path.suffix in (".jsonl", ".ndjson"):
             found = [json.loads(line) for line in text.splitlines() if line.strip()]
         else:

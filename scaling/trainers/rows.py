@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from scaling.records.record import PLAN_FILE, PROGRAM, SCHEMA, RunRecord, read_study, spec_digest
+from scaling.records.record import PROGRAM, SCHEMA, RunRecord, read_study, spec_digest
 from scaling.records.storage import (
     Lock,
     commit_record,
@@ -111,7 +111,7 @@ def import_runs(study: str | Path, rows: Sequence[Row], program: str) -> int:
         LockedError: when another process writes one of them.
     """
     study = Path(study)
-    there = {r.run_id: r for r in read_study(study).records} if _holds_any(study) else {}
+    there = _records(study)
     records = [(row, row.record(study.resolve().name, program)) for row in rows]
     _refuse_changes(study, records, there)
     fresh = [(row, record) for row, record in records if record.run_id not in there]
@@ -145,8 +145,12 @@ def number_copies(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-def _holds_any(study: Path) -> bool:
-    return study.is_dir() and ((study / PLAN_FILE).exists() or any(study.iterdir()))
+def _records(study: Path) -> dict[str, RunRecord]:
+    """What a study holds already, by run id."""
+    try:
+        return {record.run_id: record for record in read_study(study).records}
+    except FileNotFoundError:  # no such folder, or one with other files
+        return {}
 
 
 def _refuse_changes(

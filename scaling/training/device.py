@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,10 +14,6 @@ from scaling.models import get_family
 from scaling.study.spec import Trunk
 
 BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_numerics`
-SETTINGS: dict[Any, tuple[str, ...]] = {
-    torch.backends.mkldnn: ("enabled",),
-    torch.backends.cudnn: ("enabled", "benchmark", "deterministic"),
-}
 COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes or more of two threads
 
 
@@ -110,26 +105,6 @@ def resolve_numerics(
 def gains_by_compiling(family: str, width: int) -> bool:
     """Transformers whose steps are many small operations; recurrent layers and wide products gain nothing."""
     return family in ("decoder", "masked", "encoder_decoder") and width <= 192
-
-
-@contextmanager
-def own_settings() -> Iterator[None]:
-    """Put PyTorch's global settings back afterwards: what one model changes, the next does not compute in."""
-    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    products = torch.get_float32_matmul_precision()
-    flags = [(b, name, getattr(b, name)) for b, names in SETTINGS.items() for name in names]
-    try:
-        yield
-    finally:
-        torch.set_default_device(None)
-        torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn)
-        torch.set_float32_matmul_precision(products)
-        for backend, name, value in flags:
-            setattr(backend, name, value)
 
 
 @cache

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from scaling.data.layout import Layout
+from scaling.models.settings import own_settings
 from scaling.records.reading import read_json
 from scaling.records.record import canonical_json
 from scaling.records.storage import make_folder, write_json
@@ -139,6 +140,7 @@ def _keep(known: dict[str, StepTime], store: Path) -> None:
     write_json(store, {key: list(astuple(time)) for key, time in known.items()})
 
 
+@own_settings()
 def time_step(trunk: Trunk, numerics: Numerics) -> StepTime:
     """Time of a training step on random tokens, after two steps that warm up; never of a compiled one."""
     torch.set_num_threads(numerics.threads)

@@ -26,6 +26,7 @@ import torch
 from scaling.data.dataset import Dataset
 from scaling.data.layout import Batch, Ids
 from scaling.models import check_counts, shape_of
+from scaling.models.settings import own_settings
 from scaling.records.record import ACCEPTED, RunRecord
 from scaling.records.storage import (
     FRESH,
@@ -46,7 +47,7 @@ from scaling.records.storage import (
 )
 from scaling.study.spec import EVALUATION_SEQUENCES, RunSpec, Trunk
 from scaling.training import stop
-from scaling.training.device import Numerics, own_settings, resolve_numerics
+from scaling.training.device import Numerics, resolve_numerics
 from scaling.training.distil import open_teacher
 from scaling.training.evaluate import Evaluation, evaluate, mean_over_sets
 from scaling.training.objectives import OBJECTIVES

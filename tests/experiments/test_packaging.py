@@ -119,3 +119,24 @@ def test_contributing_names_what_is_there() -> None:
     added = [section.split("\n")[0].split()[-1] for section in sections if section.startswith("Add ")]
     assert added == list(kinds)
     assert "scaling.launch.job" in text
+
+
+@pytest.mark.parametrize("name", ["no", "2025_01_15", "1e5", "NULL", "0x1f"])
+def test_a_name_that_is_no_text_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["new", name]) == 2
+    assert f"Try: scaling new study-{name}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_that_another_process_holds_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    from experiments.cli import expected_errors
+    from scaling.records.storage import LockedError
+
+    def held() -> int:
+        raise LockedError("runs/a/lock is held by another process")
+
+    assert expected_errors("import", held) == 2
+    assert capsys.readouterr().err == "scaling import: runs/a/lock is held by another process\n"

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from experiments.cli import main
 from scaling.launch import estimate
 from scaling.launch.job import TrunkJob
 from scaling.launch.local import train_here
-from scaling.launch.study import StudyObserver, run_study
+from scaling.launch.study import StudyObserver, _changed_code, run_study
 from scaling.records.record import ACCEPTED, RunRecord, decode_record, encode_record, read_study
 from scaling.study import code
 from scaling.study.plan import Plan, plan_study
@@ -351,3 +352,26 @@ def test_records_from_before_digests_are_reused_and_said_once(
     run_study(plan_study([*overrides, "budget.tokens=[2e3,4e3,6e3]"]))  # and their trunk goes on
     assert 0 not in trained_steps[trained:]
     assert any("2 of 3 runs do not say which code" in note for note in load_runs(folder).notes)
+
+
+def test_code_that_is_edited_after_a_fork_server_loaded_it_trains_nothing(
+    overrides: list[str], trained_steps: list[int]
+) -> None:
+    """The process would compute by the old code, and its record would name the new one."""
+    plan = plan_study(overrides)
+    job = TrunkJob(plan.trunks[0], plan.config.cache, plan.folder, plan.name, "cpu", 1)
+    outcome = replace(job, code="0" * 12).run(Observer())
+    assert (outcome.kind, outcome.again, trained_steps) == ("refused", False, [])
+    assert "its code was edited after this command had begun" in outcome.why
+    assert replace(job, code=job.code_now()).run(Observer()).kind == "done"
+
+
+def test_a_file_that_a_command_names_is_compared_by_its_path() -> None:
+    """A result that exists after the run only moves the places of all files behind it."""
+    then = {"code.script": "./b.py 1", "code.family": "scaling.models.decoder 2"}
+    record: Any = SimpleNamespace(versions=then)
+    same = {**then, "code.script": "./a.json 9", "code.script1": "./b.py 1"}
+    assert _changed_code(record, same) == []
+    assert _changed_code(record, {**same, "code.script1": "./b.py 3"}) == ["script ./b.py 1 then, 3 now"]
+    (line,) = _changed_code(record, {**same, "code.family": "scaling.models.decoder 5"})
+    assert line == "family scaling.models.decoder 2 then, 5 now"

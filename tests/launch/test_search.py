@@ -170,3 +170,14 @@ def test_trials_outside_of_a_changed_space_and_a_damaged_file(
     (plan.folder / "trials.json").write_text("[")
     assert len(run_search(plan, quiet).trials) == 2
     assert (plan.folder / "quarantine" / "trials.json").exists()
+
+
+def test_another_model_is_not_answered_by_the_trials_of_the_first(searched: list[str]) -> None:
+    run_search(plan_study([*searched, "hydra.sweeper.n_trials=2"]), quiet)
+    other = plan_study([*searched, "hydra.sweeper.n_trials=2", "model.params=8e3"])
+    result = run_search(other, quiet)
+    assert (len(result.trials), result.unused) == (2, 2)
+    assert result.best is not None
+    assert result.best.record is not None
+    assert result.best.record.params > 7e3
+    assert len(tried(other)) == 4

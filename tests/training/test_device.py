@@ -14,6 +14,7 @@ import torch
 from experiments.commands.plan import by_compiler
 from scaling.data.corpora import open_dataset
 from scaling.launch.study import run_study
+from scaling.models.settings import own_settings
 from scaling.study.plan import plan_study
 from scaling.study.spec import Trunk
 from scaling.training import device as rules
@@ -21,7 +22,6 @@ from scaling.training.device import (
     Numerics,
     can_compile,
     choose_numerics,
-    own_settings,
     resolve_numerics,
     usable_cores,
 )
