@@ -195,7 +195,7 @@ def _run(work: Work, place: str, writer: Connection) -> None:
         except OSError:  # the parent is gone: that is no failure of the work
             os._exit(1)
 
-    with stop.on_signals():
+    with stop.on_signals(patient=True):
         for number in LEFT_TO_PARENT:
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)  # what a command starts may want them

@@ -44,12 +44,16 @@ def after(seconds: float | None) -> Iterator[None]:
 
 
 @contextmanager
-def on_signals() -> Iterator[None]:
-    """While inside, the first signal asks and the second interrupts at once."""
+def on_signals(*, patient: bool = False) -> Iterator[None]:
+    """While inside, the first signal asks and the second interrupts at once.
+
+    Args:
+        patient: the second only asks, too: a worker hears of a signal to its process group twice.
+    """
 
     def ask(number: int, frame: FrameType | None) -> None:
         global _signal
-        if _asked.is_set():
+        if _asked.is_set() and not patient:
             raise KeyboardInterrupt
         _signal = signal.Signals(number)
         _asked.set()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,7 @@ from tests.chaos.trainer import STOPPED, Board, Trainer
 
 pytestmark = pytest.mark.chaos
 ASKS = 4  # a run
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.battery(5)
@@ -65,3 +70,21 @@ def test_a_request_to_stop_costs_no_step(
             tally.failures.append(f"{task.id}: {wrong}, {lost} steps done twice")
     assert not tally.failures
     assert tally.cases >= 3 * scaled(10), "most requests must come in time"
+
+
+def test_a_signal_to_the_whole_group_saves_every_trunk(tiny_study: list[str], tmp_path: Path) -> None:
+    """As `timeout 1h scaling run …` and systemd send it: to the parent, the fork server and the workers."""
+    words = [line for line in tiny_study if not line.startswith(("workers=", "budget.", "question="))]
+    command = [sys.executable, "-m", "experiments.cli", "run", *words, "workers=2", "budget.tokens=[2e6]"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stdout=pipe, stderr=subprocess.STDOUT, text=True
+    ) as study:
+        while len(list(tmp_path.glob("runs/tiny/*/metrics.jsonl"))) < 2 and study.poll() is None:
+            time.sleep(0.1)
+        os.killpg(study.pid, signal.SIGTERM)
+        out = study.communicate(timeout=60)[0]
+    assert study.returncode == 130, out
+    assert "everything finished is saved" in out
+    assert "Traceback" not in out
+    assert len(list(tmp_path.glob("runs/tiny/*/checkpoints/*.pt"))) == 2
