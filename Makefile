@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
 
-test: lint               ## ruff, mypy, import contracts, tests: about 13 minutes on 2 cores
+test: lint               ## ruff, mypy, import contracts, tests: about 11 minutes on 2 cores
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(STAMP)

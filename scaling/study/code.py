@@ -77,6 +77,7 @@ WATCHING = frozenset(
             "scaling.models.counting",
             "scaling.models.derived",
             "scaling.models.neox",
+            "scaling.models.settings",
             "scaling.training.reuse",
         ),
         *(
