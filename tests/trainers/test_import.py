@@ -101,3 +101,22 @@ def test_what_is_no_import_is_refused(
     assert message in error or "params" in error
     assert main(["import", str(tmp_path), "--to", str(tmp_path / "runs")]) == 2
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_folder_with_other_files_takes_records(tmp_path: Path, table: pd.DataFrame) -> None:
+    home = tmp_path / "runs" / "theirs"
+    home.mkdir(parents=True)
+    (home / "notes.txt").write_text("mine")
+    assert run(tmp_path, table) == 0
+    assert len(load_runs(home)) == 24
+    assert (home / "notes.txt").read_text() == "mine"
+
+
+def test_a_row_with_more_cells_than_its_header_says_what_is_missing(tmp_path: Path) -> None:
+    from scaling.trainers.results import ResultError, _rows, pick
+
+    (tmp_path / "result.csv").write_text("step,val\n1,2,3\n")
+    rows = _rows(tmp_path / "result.csv")
+    assert rows == [{"step": "1", "val": "2"}]
+    with pytest.raises(ResultError, match="loss"):
+        pick(rows[0], {"loss": "loss"}, tmp_path / "result.csv")
