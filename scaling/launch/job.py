@@ -133,6 +133,10 @@ class TrunkJob:
 class CommandJob(TrunkJob):
     """A trunk that a command of the user's trains."""
 
+    def code_now(self) -> str:
+        """Nothing: the command is a process of its own, and loads its files anew."""
+        return ""
+
     def train(self, observer: Observer) -> list[RunRecord]:
         """Run the command; see `train_by_command` for what it raises."""
         assert isinstance(self.trunk, CommandTrunk)

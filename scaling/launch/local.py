@@ -16,7 +16,7 @@ from typing import Any
 
 from scaling.launch.described import own_steps
 from scaling.launch.devices import Share
-from scaling.launch.job import TRIES, CommandJob, Outcome, TrunkJob
+from scaling.launch.job import TRIES, Outcome, TrunkJob
 from scaling.launch.pool import Ended, ProcessPool, Send
 from scaling.records.storage import latest_attempt, record_failure
 from scaling.records.thinning import Thinning
@@ -65,7 +65,7 @@ def train_in_processes(jobs: Sequence[TrunkJob], places: Sequence[str], observer
     """
     pool: ProcessPool[_Train] = ProcessPool(places, PRELOAD)
     for job in jobs:
-        pool.add(_Train(job if isinstance(job, CommandJob) else replace(job, code=job.code_now())))
+        pool.add(_Train(replace(job, code=job.code_now())))
     tries: Counter[str] = Counter()
     with closing(pool.events()) as events:
         for work, event in events:
