@@ -22,6 +22,7 @@ KERNELS: Any = (  # of attention
 @contextmanager
 def own_settings() -> Iterator[None]:
     """Put PyTorch's global settings back afterwards: what one model changes, the next does not compute in."""
+    device = torch.get_default_device()
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -31,7 +32,8 @@ def own_settings() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_default_device(None)
+        if torch.get_default_device() != device:
+            torch.set_default_device(device)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn)

@@ -47,6 +47,16 @@ def test_what_a_model_changes_of_pytorch_ends_with_its_trunk(raised: bool) -> No
     assert settings() == before
 
 
+def test_a_default_device_of_the_caller_stays() -> None:
+    try:
+        torch.set_default_device("meta")
+        with own_settings():
+            torch.set_default_device("cpu")
+        assert torch.zeros(1).device.type == "meta"
+    finally:
+        torch.set_default_device(None)
+
+
 @pytest.mark.parametrize(
     ("device", "message"),
     [("cuda:0", "PyTorch sees no CUDA device"), ("meta", "cpu, cuda, cuda:N or auto; got 'meta'")],
