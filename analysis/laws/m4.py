@@ -20,6 +20,7 @@ from analysis.laws.power import PowerLaw
 from analysis.laws.power_sum import PowerSum
 
 ROOT_STEPS = 100
+CLOSE = 1e-5  # relative step that leaves, the next being of its cube, an error below a float's
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,26 @@ class M4(Law):
 def log_odds(target: Array, a: Array) -> Array:
     """Solve log s(u) - a log s(-u) = target for u, with s the logistic function; arrays broadcast.
 
-    The left side rises in u, between u + (small) and a u: Newton steps, kept inside a bracket.
+    The left side is u for small u and a u for large, and between them b log(1 + e^-|u|) with b = a - 1 on
+    top. Halley's steps from the line that replaces this bend by its height take at most 12 for any a in
+    [1e-8, 1e6]; Newton's, that need a bracket where a is small, took ten times as long.
     """
     target, a = np.broadcast_arrays(np.asarray(target, float), np.asarray(a, float))
-    low = np.minimum(target, 0.0) - 2.0
-    high = np.maximum(target, 0.0) / np.maximum(a, 1e-8) + 2.0
-    u = np.clip(target, low, high)
+    b = a - 1.0
+    line = target - b * np.log(2.0)
+    u = np.where(line >= 0, line / a, line)
     for _ in range(ROOT_STEPS):
-        value = -np.logaddexp(0, -u) + a * np.logaddexp(0, u) - target
-        low, high = np.where(value < 0, u, low), np.where(value > 0, u, high)
-        up = np.exp(-np.logaddexp(0, -u))
-        step = value / ((1.0 - up) + a * up)
-        new = u - step
-        new = np.where((new < low) | (new > high), 0.5 * (low + high), new)
-        if np.all(np.abs(new - u) <= 1e-15 * (1 + np.abs(u))):
-            return np.asarray(new)
-        u = new
+        positive = u >= 0
+        small = np.exp(-np.abs(u))
+        gap = np.where(positive, a, 1.0) * u + b * np.log1p(small) - target
+        up = np.where(positive, 1.0, small) / (1.0 + small)
+        slope = 1.0 + b * up
+        step = gap / slope
+        bend = 0.5 * step * (1.0 - up) * (1.0 - 1.0 / slope)  # step × second over twice the first derivative
+        step /= 1.0 - np.clip(bend, -0.5, 0.5)
+        u = u - step
+        if np.all(np.abs(step) <= CLOSE * (1.0 + np.abs(u))):
+            return np.asarray(u)
     return np.asarray(u)
 
 
@@ -86,13 +91,15 @@ class M4Form(JetForm):
         # (L - E)/(L0 - L)^a has the loss's unit to the power 1 - a, and A is centred as if it had that unit.
         target = log_A + a * self.data.centre - c * self.data.inputs["x"] - (1.0 - a) * span
         u = Jet(log_odds(target.value, a.value))
-        rising = np.exp(-np.logaddexp(0, -u.value))
-        slope = (1.0 - rising) + a.value * rising
+        small = np.exp(-np.abs(u.value))
+        up = np.where(u.value >= 0, 1.0, small) / (1.0 + small)
+        down, tail, over_slope = 1.0 - up, np.log1p(small), 1.0 / (1.0 + (a.value - 1.0) * up)
+        rising, falling = np.maximum(u.value, 0.0) + tail, np.maximum(-u.value, 0.0) + tail
         # Each step with the slope held fixed makes one more order of derivatives exact; the value is already.
         for _ in range(2):
-            gap = a * jet.softplus(u) - jet.softplus(-u) - target
-            u = u - gap * (1.0 / slope)
-        return jet.logaddexp(floor, span - jet.softplus(-u))
+            gap = a * u.apply(rising, up, up * down) - u.apply(falling, -down, up * down) - target
+            u = u - gap * over_slope
+        return jet.logaddexp(floor, span - u.apply(falling, -down, up * down))
 
     def starts(self, weights: Array, log_loss: Array, thorough: bool) -> Array:
         E, A, alpha = np.moveaxis(PowerSum(PowerLaw, self.data).starts(weights, log_loss, thorough)[0], 1, 0)

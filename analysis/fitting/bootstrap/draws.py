@@ -24,6 +24,7 @@ CLOSE = 0.1  # of their spread, by how much a step may miss the losses that they
 TOGETHER = 192  # runs whose trunks are differentiated at a time
 FEWEST = 2  # degrees of freedom that are granted to the fewest trunks: with one, nothing would be known
 LOYAL = 0.2  # of how far a replicate lies from the fit, by how much stretched coordinates may miss that
+NEAR = 1e-3  # promised decrease, of what misses them, at which such a replicate has been put right
 
 
 def draw(runs: Runs, recipe: Recipe, data: Data, theta: Array, bootstrap: Bootstrap) -> tuple[Array, int]:
@@ -169,7 +170,7 @@ def faithful(
         here = draws[rows[block]]
         wanted, _ = _stretched_losses(here, about, centre, factor, form)
         W = np.repeat(weights, len(here), axis=0)
-        moved[rows[block]] = minimise(form, here, W, wanted, Robust("squared"), steps=100).theta
+        moved[rows[block]] = minimise(form, here, W, wanted, Robust("squared"), steps=100, quick=NEAR).theta
     return moved
 
 

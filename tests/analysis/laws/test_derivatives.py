@@ -24,7 +24,7 @@ from analysis.laws.kaplan import Kaplan
 from analysis.laws.kaplan_floor import KaplanFloor
 from analysis.laws.law import Array, Law
 from analysis.laws.m3 import M3
-from analysis.laws.m4 import M4
+from analysis.laws.m4 import M4, log_odds
 from analysis.laws.mixture import Mixture
 from analysis.laws.overfit import Overfit
 from analysis.laws.parallel import Parallel
@@ -270,3 +270,12 @@ def test_an_exponent_near_zero_puts_the_optimum_beyond_every_float() -> None:
     assert np.isinf(best.N)
     assert best.D == 0.0
     assert best.loss == pytest.approx(1 + 2 * np.sqrt(3 * 2), rel=1e-4)  # both terms alike, their product AB
+
+
+def test_log_odds_solve_their_equation_to_rounding_wherever_they_bend() -> None:
+    a = np.exp(np.linspace(np.log(1e-8), np.log(1e6), 300))[:, None]
+    for low, high in ((-1e4, 1e4), (-60.0, 300.0), (-1.0, 0.1)):
+        target = np.linspace(low, high, 1001)
+        u = log_odds(target, a)
+        missed = a * np.logaddexp(0, u) - np.logaddexp(0, -u) - target
+        assert np.abs(missed / (1 + np.abs(target) + a)).max() < 1e-15
