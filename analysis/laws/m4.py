@@ -84,7 +84,7 @@ class M4Form(JetForm):
     upper = np.array([LOG_LARGE, 2 * LOG_LARGE, 40.0, np.log(20.0), EXPONENTS[1]])
 
     creep = 1e-2
-    patience = 300  # plateau, floor and the bend between them trade off where runs reach only one of them
+    patience = 200  # plateau, floor and the bend between them trade off where runs reach only one of them
 
     def jet(self, floor: Jet, span: Jet, log_A: Jet, log_a: Jet, c: Jet) -> Jet:  # type: ignore[override]
         a = jet.exp(log_a)
