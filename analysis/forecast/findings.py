@@ -145,9 +145,10 @@ def fit_part(table: RunTable, question: Question) -> Findings:
     except FitError as error:
         maker.refusals.append(str(error))
         return maker.findings()
-    if inputs == ("x",) and not question.laws:
-        maker.choose(FITTED[inputs])
-    for law in question.laws or FITTED[inputs]:
+    laws = question.laws or FITTED[inputs]
+    if len(laws) > 1 and {law_named(law).inputs for law in laws} == {("x",)}:
+        maker.choose(laws)
+    for law in laws:
         maker.add(law)
     return maker.findings()
 
@@ -161,15 +162,17 @@ class _Maker:
         self.fits: dict[str, Fit] = {}
         self.forecasts: dict[str, Forecast] = {}
         self.refusals: list[str] = []
+        self.refused: set[str] = set()  # laws that cannot be fitted, intervals or none
         self.ranking: pd.DataFrame | None = None
 
     def choose(self, laws: Sequence[str]) -> None:
-        """Rank the laws of a curve; only the first is then given intervals."""
+        """Rank the laws of a curve; the first is given intervals, and so is each that was named."""
         try:
             runs = runs_of(self.table, laws)
             for law in laws:
                 self._fit_alone(law, runs)
-            self.ranking = rank_curves(runs, tuple(self.fits), self.fits)
+            if self.fits:
+                self.ranking = rank_curves(runs, tuple(self.fits), self.fits)
         except FitError as error:
             self.refusals.append(f"choice of law: {error}")
 
@@ -177,12 +180,15 @@ class _Maker:
         try:
             self.fits[law] = fit_runs(runs, self._recipe(law, runs), ALONE)
         except FitError as error:
+            self.refused.add(law)
             self.refusals.append(f"{law}: {error}")
 
     def add(self, law: str) -> None:
         """Fit one law and let it forecast; keep the reason where it cannot."""
         question = self.question
-        if self.ranking is not None and law != self.ranking["law"][0]:
+        if law in self.refused:
+            return
+        if self.ranking is not None and law != self.ranking["law"][0] and not question.laws:
             return  # passed over: its fit without intervals is there
         try:
             runs = runs_of(self.table, (law,))

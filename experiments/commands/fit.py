@@ -127,11 +127,13 @@ def describe(runs: RunTable, findings: dict[str, Findings], with_sensitivity: bo
 def ranking_text(ranking: pd.DataFrame) -> str:
     """Which law of a curve was chosen, and what the others have against them."""
     least = ranking["bic"][0]
-    others = (
+    others = [
         f"{row['law']} {row['bic'] - least:+.3g}" + ("" if row["certified"] else " not certified")
         for _, row in ranking[1:].iterrows()
-    )
-    return f"{ranking['law'][0]} has the least BIC of the certified laws (others: {', '.join(others)})"
+    ]
+    if not others:
+        return f"{ranking['law'][0]} is the only law that these runs determine"
+    return f"{ranking['law'][0]} has the lowest BIC of the certified laws (others: {', '.join(others)})"
 
 
 def forecast_text(forecast: Forecast) -> str:

@@ -106,6 +106,28 @@ def test_a_curve_of_few_points_is_answered_by_a_law_that_they_can_judge(
     assert "--fix alpha" not in said(capsys)
 
 
+def test_named_laws_of_a_curve_are_chosen_from_alike_by_fit_and_forecast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, laws = curve(tmp_path / "curve.csv", 20), ["--law", "m3", "--law", "power", "--resamples", "20"]
+    assert main(["fit", table, *laws]) == 0
+    text = said(capsys)
+    assert "power has the lowest BIC" in text
+    assert text.index("power law of L(x)") < text.index("m3 law of L(x)")
+    assert text.count(" 95 % [") == 6, "each law that was asked for has its intervals"
+    assert main(["forecast", table, *laws, "--at", "x=20000"]) == 0
+    assert "values by power" in said(capsys)
+
+
+def test_a_curve_of_two_points_names_each_refused_law_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", curve(tmp_path / "two.csv", 2)]) == 0
+    text = said(capsys)
+    assert "is the only law that these runs determine" in text
+    assert text.count("not fitted: m4") == 1
+
+
 def test_compare_without_an_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = pd.read_csv(surface(tmp_path / "t.csv", 4, 4))
     both = pd.concat([rows.assign(arm="a"), rows.assign(arm="b", loss=0.98 * rows["loss"])])
