@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -37,7 +37,7 @@ class NextRun:
 
     N: float
     D: float
-    kind: str  # new size, extension, cooldown or new seed
+    kind: str  # new size, new run (of a size that there is), extension, cooldown or new seed
     cost: float  # [FLOP] that is added
     regret: float  # expected, after it and those before it
     moves: float  # factor by which it is expected to move the best size (one standard deviation)
@@ -183,7 +183,7 @@ class _Pool:
                 )
                 return tuple(chosen), state, f"stop: {words}"
             pairs = list(zip(self.N.tolist(), self.D.tolist(), strict=True))
-            priced = [_price(n, d, held, (n, d) in taken, self.trunks is not None) for n, d in pairs]
+            priced = [_price(n, d, held, taken, self.trunks is not None) for n, d in pairs]
             cost = np.array([c for c, _ in priced])
             usable = cost <= left
             if not usable.any():
@@ -256,15 +256,15 @@ def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | 
 
 
 def _price(
-    N: float, D: float, held: Mapping[float, float], exists: bool, resumable: bool
+    N: float, D: float, held: Mapping[float, float], taken: Set[tuple[float, float]], resumable: bool
 ) -> tuple[float, str]:
-    """What a run adds [FLOP], and what it is."""
+    """What a run adds [FLOP], and what it is; `taken` holds N and D of those there are or will be."""
     whole = FLOPS_PER_PARAM_TOKEN * N * D
-    if exists:
+    if (N, D) in taken:
         return whole, "new seed"
     reached = held.get(N)
     if not resumable or reached is None:
-        return whole, "new size" if reached is None else "new run"
+        return whole, "new run" if any(N == size for size, _ in taken) else "new size"
     if reached < D:
         return FLOPS_PER_PARAM_TOKEN * N * (D - reached * (1 - COOLDOWN)), "extension"
     return COOLDOWN * whole, "cooldown"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.advise import Advice, advise_runs
+from analysis.forecast.advise import Advice, _price, advise_runs
 from analysis.forecast.belief import expected_regret
 from analysis.forecast.regret import deadweight
 from analysis.laws.chinchilla import Chinchilla
@@ -74,3 +74,9 @@ def test_what_is_no_question_is_refused() -> None:
         advise_runs(runs(), -1)
     with pytest.raises(FitError, match="params and tokens"):
         advise_runs(Runs.of({"C": [1e18, 1e19, 1e20]}, [3.0, 2.8, 2.6]), 1e21)
+
+
+def test_a_run_of_a_size_that_there_is_or_will_be_is_no_new_size() -> None:
+    taken = {(1e6, 1e8)}
+    kinds = [_price(n, d, {}, taken, False)[1] for n, d in ((1e6, 1e8), (1e6, 2e8), (2e6, 1e8))]
+    assert kinds == ["new seed", "new run", "new size"]
