@@ -264,7 +264,7 @@ def _price(
         return whole, "new seed"
     reached = held.get(N)
     if not resumable or reached is None:
-        return whole, "new run" if any(N == size for size, _ in taken) else "new size"
+        return whole, "new run" if any(size == N for size, _ in taken) else "new size"
     if reached < D:
         return FLOPS_PER_PARAM_TOKEN * N * (D - reached * (1 - COOLDOWN)), "extension"
     return COOLDOWN * whole, "cooldown"
