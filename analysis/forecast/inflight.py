@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import special
 
 from analysis.fitting.interval import Interval
 from analysis.fitting.runs import FitError
+from analysis.forecast.alarms import Alarm, alarms_of
 from analysis.laws.law import Array
 
 FEWEST = 4  # finished curves, for a spread and a line over them
 FLOORS = 12  # values of E on each of three grids, ever finer
 HIGHEST = 0.98  # of the lowest loss, the largest of them
 EARLY = 0.05  # share of a run before which its curve is warm-up
-SMALL = 1e-3  # relative: below it no step and no drift is worth an alarm
 FALSE_ALARM = 0.01  # chance that a clean run raises one at a look
 
 
@@ -41,23 +42,6 @@ class Curve:
     def at(self, x: Array) -> Array:
         """Log loss at shares of the run, interpolated in log tokens; NaN outside of what was measured."""
         return np.asarray(np.interp(np.log(x), np.log(self.x), np.log(self.loss), left=np.nan, right=np.nan))
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """Why a run is not like the finished ones."""
-
-    kind: str  # spike or drift
-    tokens: float  # where
-    size: float  # relative: how far the loss lies off
-    limit: float  # of that, what a clean run keeps to
-
-    def __str__(self) -> str:
-        side = "above" if self.size > 0 else "below"
-        return (
-            f"{self.kind} at {self.tokens:.4g} tokens: loss {100 * abs(self.size):.2g} % {side} its own "
-            f"course; clean runs stay within {100 * self.limit:.2g} %"
-        )
 
 
 @dataclass(frozen=True)
@@ -138,10 +122,7 @@ def watch(
     of everything, the choice of E included. The interval is Student's t with n - 2 degrees of freedom times
     that rms error, times sqrt(1 + h) for the leverage h of the prefix's last loss among the finished runs'.
 
-    Alarms compare the prefix with its own course, r = log l - log[E + (L(T) - E) exp g], L(T) by the whole
-    prefix: a spike is a step of r, a drift the mean of its last third against the rest. Limits are Student's
-    t times their spread over finished runs, each left out, that of drifts sqrt(1 + h) wider; half of
-    `false_alarm` goes to drifts, half to all steps together.
+    Alarms compare the prefix with its own course: see `alarms_of`.
 
     Raises:
         FitError: for fewer than four finished curves that reach as far, or a prefix of fewer than three
@@ -150,19 +131,8 @@ def watch(
     Source: Qiu et al. 2025 (arXiv:2507.02119); Bergsma et al. 2025 (arXiv:2509.25087). We differ: E and the
     method are chosen by leaving runs out, and so is the interval.
     """
-    inside = (run.x >= EARLY) & (run.x <= 1)
-    x = run.x[inside]
-    if len(x) < 3:
-        raise FitError(
-            f"{run.name}: {len(x)} evaluations between {100 * EARLY:g} % and 100 % of {run.end:.4g} tokens; "
-            "at least 3 are needed. Wait, or correct --tokens."
-        )
-    usable = [c for c in finished if c.final is not None and np.isfinite(c.at(x)).all()]
-    if len(usable) < FEWEST:
-        raise FitError(
-            f"{len(usable)} of {len(finished)} finished curves reach from {100 * x[0]:.0f} % to "
-            f"{100 * x[-1]:.0f} % of their runs; at least {FEWEST} are needed."
-        )
+    inside, usable = _comparable(run, finished)
+    x, done = run.x[inside], float(run.x[run.x <= 1][-1])
     logs = np.stack([c.at(x) for c in usable])  # (n, K)
     ends = np.log(np.array([c.final for c in usable], dtype=float))
     n = len(usable)
@@ -182,7 +152,7 @@ def watch(
     final = Interval(*(math.exp(value + side * t * wide * error) for side in (0, -1, 1)))
     return Watch(
         run.name,
-        float(x[-1]),
+        done,
         final,
         level,
         method,
@@ -191,8 +161,35 @@ def watch(
         E,
         n,
         _band(run, usable, final.value, E, t * math.sqrt(1 + 1 / n)),
-        _alarms(run, x, own, logs, shape, E, wide, false_alarm),
+        alarms_of(x * run.end, own, logs, shape, E, wide, false_alarm),
         false_alarm,
+    )
+
+
+def _comparable(run: Curve, finished: Sequence[Curve]) -> tuple[NDArray[np.bool_], list[Curve]]:
+    """Which evaluations of a prefix (n,) are compared, and with which finished runs.
+
+    All past the warm-up, with the runs that reach as far at both ends; where those are too few, the
+    evaluations that all finished runs reach.
+    """
+    inside = (run.x >= EARLY) & (run.x <= 1)
+    x = run.x[inside]
+    if len(x) < 3:
+        raise FitError(
+            f"{run.name}: {len(x)} evaluations between {100 * EARLY:g} % and 100 % of {run.end:.4g} tokens; "
+            "at least 3 are needed. Wait, or correct --tokens."
+        )
+    ended = [c for c in finished if c.final is not None]
+    usable = [c for c in ended if np.isfinite(c.at(x)).all()]
+    if len(usable) >= FEWEST:
+        return inside, usable
+    if len(ended) >= FEWEST:
+        shared = inside & (run.x >= max(c.x[0] for c in ended)) & (run.x <= min(c.x[-1] for c in ended))
+        if shared.sum() >= 3:
+            return shared, ended
+    raise FitError(
+        f"{len(usable)} of {len(finished)} finished curves reach from {100 * x[0]:.0f} % to "
+        f"{100 * x[-1]:.0f} % of their runs; at least {FEWEST} are needed."
     )
 
 
@@ -262,36 +259,6 @@ def _band(
     middle, spread = shape.mean(axis=0), shape.std(axis=0, ddof=1)
     low, high = (E + (final - E) * np.exp(middle + side * t * spread) for side in (-1, 1))
     return x * run.end, low, high
-
-
-def _course(own: Array, mean: Array, E: float) -> Array:
-    """r (K,): log losses over the course that their own level gives them."""
-    level = np.mean(np.log(np.exp(own) - E) - mean)
-    return np.asarray(own - np.log(E + np.exp(level + mean)))
-
-
-def _alarms(
-    run: Curve, x: Array, own: Array, logs: Array, shape: Array, E: float, wide: float, chance: float
-) -> tuple[Alarm, ...]:
-    """Spikes and drifts, their limits by finished runs that were each judged by the others."""
-    n, K = shape.shape
-    rest = (shape.sum(axis=0) - shape) / (n - 1)  # mean shape of the others (n, K)
-    others = np.stack([_course(each, mean, E) for each, mean in zip(logs, rest, strict=True)])
-    mine = _course(own, shape.mean(axis=0), E)
-    alarms = []
-    steps, jumps = np.diff(others, axis=1), np.diff(mine)
-    free = (n - 1) * steps.shape[1]
-    limit = max(SMALL, float(np.sqrt((steps**2).mean()) * special.stdtrit(free, 1 - chance / 4 / (K - 1))))
-    for k in np.flatnonzero(np.abs(jumps) > limit)[:1]:
-        alarms.append(Alarm("spike", float(x[k + 1] * run.end), float(jumps[k]), limit))
-    third = max(1, K // 3)
-    drifts = others[:, -third:].mean(axis=1) - others[:, :-third].mean(axis=1)
-    drift = float(mine[-third:].mean() - mine[:-third].mean())
-    limit = wide * float(np.sqrt((drifts**2).mean()) * special.stdtrit(n - 1, 1 - chance / 4))
-    limit = max(limit, SMALL)
-    if abs(drift) > limit:
-        alarms.append(Alarm("drift", float(x[-third] * run.end), drift, limit))
-    return tuple(alarms)
 
 
 def prefix(curve: Curve, share: float) -> Curve:

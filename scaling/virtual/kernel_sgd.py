@@ -87,18 +87,25 @@ class Students:
         """(sizes,) expected squared error."""
         return np.asarray(np.add.reduceat(self._variance * self._moments, self._starts) + self._unseen)
 
-    def advance(self, rates: Iterable[float]) -> Self:
-        """Take a step at each rate."""
+    def advance(self, rates: Iterable[float], *, repeats: int = 1, rounding: float = 0.0) -> Self:
+        """Take a step at each rate.
+
+        Args:
+            repeats: how often every sample stands in its batch, which so has B / repeats of them.
+            rounding: variance that a step adds to each weight, as stochastic rounding does.
+        """
         m, work = self._moments, np.empty_like(self._moments)
+        square, share = self._square + (repeats - 1) * self._share * self._variance, repeats * self._share
         for g in rates:
             np.multiply(m, self._variance, out=work)
             error = np.add.reduceat(work, self._starts) + self._unseen
-            np.multiply(self._square, g * g, out=work)
+            np.multiply(square, g * g, out=work)
             work -= (2 * g) * self._variance
             work += 1
             m *= work
-            np.multiply(self._share, (g * g * error)[self._student], out=work)
+            np.multiply(share, (g * g * error)[self._student], out=work)
             m += work
+            m += rounding
         return self
 
     def branch(self) -> Self:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.forecast.inflight import prefix, watch
+from experiments.benchmarks.watch import FAULTS, POINTS, kernel_losses
 from experiments.cli import main
 from tests.analysis.forecast.test_inflight import Curve, curve, finished
 
@@ -58,3 +60,18 @@ def test_refusals(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame(finished(np.random.default_rng(0))).groupby("run_id").tail(1).to_csv(table, index=False)
     assert main(["watch", str(run), "--against", str(table), "--tokens", "4e9"]) == 2
     assert "has one row per run" in capsys.readouterr().err
+
+
+def test_a_larger_run_bends_otherwise_and_only_a_fault_raises_an_alarm() -> None:
+    """SGD on regression, whose curves change shape with size: a mean shape raised an alarm at 9 of 10 looks."""
+    rng = np.random.default_rng(0)
+    x = np.arange(1, POINTS + 1) / POINTS
+
+    def seen(size: int, fault: str = "no fault") -> Curve:
+        losses = kernel_losses(size, FAULTS[fault])
+        noise = np.exp(0.001 * rng.standard_normal(POINTS))
+        return Curve(str(size), x * size, losses * noise, float(size), float(losses[-1]))
+
+    done = [seen(size) for size in (32, 48, 64, 96, 128, 192)]
+    assert not watch(prefix(seen(320), 0.75), done).alarms
+    assert watch(prefix(seen(320, "rate twice as high"), 0.75), done).alarms

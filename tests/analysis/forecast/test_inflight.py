@@ -73,6 +73,15 @@ def test_faults_raise_an_alarm(kind: str, fault: np.ndarray) -> None:
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_evaluations_that_finished_runs_do_not_reach_are_left_out_rather_than_the_runs() -> None:
+    rng = np.random.default_rng(1)
+    runs = [prefix(one, 0.62) for one in finished(rng)]
+    runs = [replace(one, final=whole.final) for one, whole in zip(runs, finished(rng), strict=True)]
+    found = watch(prefix(curve(2e8, rng), 0.75), runs)
+    assert found.finished == 6
+    assert found.done == pytest.approx(0.75)
+
+
 def test_a_trunk_ends_at_its_longest_cooldown() -> None:
     rows = pd.DataFrame(
         {
