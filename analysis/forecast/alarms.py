@@ -91,7 +91,7 @@ def _courses(own: Array, logs: Array, shape: Array, E: float, lines: bool) -> tu
         level = logs[rows, -1].mean()
         away = logs[rows, -1] - level
         slope = away @ shape[rows] / max(float(away @ away), 1e-300)
-        return mean + lines * slope * (at - level)
+        return np.asarray(mean + lines * slope * (at - level))
 
     apart = ~np.eye(len(logs), dtype=bool)
     others = [_course(each, expected(rows, each[-1]), E) for rows, each in zip(apart, logs, strict=True)]

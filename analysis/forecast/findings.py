@@ -287,7 +287,8 @@ def _other_choices(fit: Fit, table: RunTable) -> pd.DataFrame:
     if not {"N", "D"} <= set(fit.law.inputs):
         return sensitivity(fit)
     others = {name: float(np.median(x)) for name, x in fit.runs.inputs.items() if name not in ("N", "D")}
-    compute = 10 * float(table["flops"].max())
+    by = "flops_6nd" if "flops_6nd" in table else "flops"  # as in all advice
+    compute = 10 * float(table[by].max())
     quantities: dict[str, Callable[[Any], float]] = {
         "N*": lambda law: law.optimum(compute, **others).N,
         "L*": lambda law: law.optimum(compute, **others).loss,

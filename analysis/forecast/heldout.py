@@ -74,11 +74,15 @@ class Forecast:
         )
         return (FitWarning("forecast-missed", message),)
 
+    @property
+    def ordered_by(self) -> str:
+        """What the held-out runs have most of: x, of which the law is, or compute."""
+        return "x" if self.fit.law.inputs == ("x",) else "compute"
+
     def __str__(self) -> str:
-        of = "x" if self.fit.law.inputs == ("x",) else "compute"
         return (
             f"{self.fit.name}: fitted to {self.fit.n_runs} runs; forecast of {len(self.table)} at up to "
-            f"{self.reach:.3g}× their {of}: rms error {100 * self.error:.2g} %, "
+            f"{self.reach:.3g}× their {self.ordered_by}: rms error {100 * self.error:.2g} %, "
             f"{self.covered} of {len(self.table)} inside the {100 * self.fit.level:g} % interval, "
             f"interval score {self.interval_score:.3g}"
         )

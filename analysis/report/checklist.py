@@ -115,19 +115,25 @@ def _fitting(fits: list[Fit], findings: Mapping[str, Findings]) -> dict[str, str
     fit = fits[0]
     robust = fit.recipe.robust
     agree = "; ".join(f"{f.name} {f.certificate.agree} of {f.certificate.starts}" for f in fits)
-    objective = f"sum of {robust.kind} losses of {fit.recipe.space} residuals, delta {robust.delta:g}"
+    objective = f"sum of {robust.kind} losses of {fit.recipe.space} residuals"
+    objective += f", delta {robust.delta:g}" if robust.kind not in ("squared", "l1") else ""
     replicates = (
         f"{len(fit.theta_draws):,} bootstrap replicates over trunks, {100 * fit.level:g} %, "
         f"seed {fit.bootstrap.seed}"
     )
-    certified = all(f.certificate.ok for f in fits)
+    failed = list(dict.fromkeys(f.name for f in fits if not f.certificate.ok))
+    certified = f"certified, but for {', '.join(failed)}: see the warnings" if failed else "certified"
+    if len(failed) == len({f.name for f in fits}):
+        certified = "NOT certified: see the warnings"
+    ahead = [p.forecasts[0] for p in findings.values() if p.forecasts]
     held = [f"{len(p.forecasts[0].table)} of {len(p.runs)}" for p in findings.values() if p.forecasts]
-    validated = f"held-out runs of largest compute: {', '.join(held)}"
+    by = ahead[0].ordered_by if ahead else "compute"
+    validated = f"held-out runs of largest {by}: {', '.join(held)}"
     return {
         "Which objective?": objective,
         "Which optimiser, from where?": "global grid by variable projection, then Newton",
         "Do independent starts agree?": agree,
-        "Was the minimum checked?": "certified" if certified else "NOT certified: see the warnings",
+        "Was the minimum checked?": certified,
         "Weights?": "equal" if len(set(fit.runs.weights)) == 1 else "as given",
         "Uncertainty?": replicates,
         "Validated on what?": validated if held else "not stated: no run was held out",

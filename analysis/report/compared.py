@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from analysis.fitting.runs import FitError
@@ -38,8 +40,12 @@ def compare_in(table: pd.DataFrame, reference: str = "decoder") -> FamilyCompari
         return None
 
 
-def family_table(found: FamilyComparison) -> Table:
-    """List the laws, which share a floor, and the multiplier at the lowest loss that both families reach."""
+def family_table(found: FamilyComparison, families: Iterable[str]) -> Table:
+    """List the laws, which share a floor, and the multiplier at the lowest loss that both families reach.
+
+    Args:
+        families: all of the table; those that are not compared are named.
+    """
     last = {curve.family: curve for curve in found.multipliers}
     rows: list[tuple[Cell, ...]] = []
     for family, law in found.laws.items():
@@ -54,6 +60,9 @@ def family_table(found: FamilyComparison) -> Table:
         f"{found.shared_floor}. {found.equal_exponents}. Compute: as a multiple of that of {found.reference} "
         f"for the same loss, each at its best size, with its {100 * found.level:g} % interval."
     )
+    left = list(dict.fromkeys(name for name in families if name not in found.laws))
+    if left:
+        note += f" Not compared: {', '.join(left)}, whose losses are of another objective or corpus."
     return Table("families", "Families compared", header, tuple(rows), note)
 
 

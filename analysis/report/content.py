@@ -18,7 +18,12 @@ from analysis.report.style import say, say_flops
 from analysis.table import RunTable
 
 Facts = list[tuple[str, str]]
-_UNITS = (("flops", say_flops, " FLOP"), ("params", say, " parameters"), ("tokens", say, " tokens"))
+_UNITS = (
+    ("flops_6nd", say_flops, " FLOP (6 N D)"),
+    ("params", say, " parameters"),
+    ("tokens", say, " tokens"),
+    ("x", lambda x: f"x = {say(x)}", ""),
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,7 @@ def _law_sentences(part: Findings) -> Iterator[str]:
         yield (
             f"The {fit.name} law fits its {count(fit.n_runs, 'run')} with an rms error of "
             f"{100 * fit.rms:.2g} %; its forecast of the held-out runs failed, see below."
+            + (" Rolling forecasts within all runs choose the law." if len(part.forecasts) > 1 else "")
         )
     if not part.forecasts:
         yield (
@@ -200,10 +206,10 @@ def _law_sentences(part: Findings) -> Iterator[str]:
 
 def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
     best = forecasts[0]
-    fit, n = best.fit, len(best.table)
+    fit, n, by = best.fit, len(best.table), best.ordered_by
     sentence = (
-        f"The {fit.name} law, fitted to the {count(fit.n_runs, 'run')} of smaller compute, predicted the "
-        f"loss of the {count(n, 'run')} of largest compute (up to {say(best.reach)} times that of the fit) "
+        f"The {fit.name} law, fitted to the {count(fit.n_runs, 'run')} of smaller {by}, predicted the "
+        f"loss of the {count(n, 'run')} of largest {by} (up to {say(best.reach)} times that of the fit) "
         f"with an rms error of {100 * best.error:.2g} %; {best.covered} of {n} inside the "
         f"{100 * fit.level:g} % interval."
     )

@@ -112,8 +112,9 @@ def _named(name: str, group: str, part: Findings, parts: Sequence[Findings]) -> 
 
 def _forecast(parts: Sequence[Findings], worn: Mapping[str, Look]) -> Picture:
     held = [(part.label, part.forecasts[0]) for part in parts if part.forecasts]
+    by = held[0][1].ordered_by if held else "compute"
     caption = (
-        "Held-out runs of largest compute: loss forecast from the smaller runs against measured loss. Bars "
+        f"Held-out runs of largest {by}: loss forecast from the smaller runs against measured loss. Bars "
         "are prediction intervals of one run; the grey band is ±1 %."
     )
     many = any(len(forecast.table) > BARS for _, forecast in held)
@@ -182,7 +183,7 @@ def _curve(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]) 
 def _approaches(part: Findings, parts: Sequence[Findings]) -> Picture:
     assert part.approaches is not None
     caption = (
-        "Three approaches to the best size for a compute budget (Hoffmann et al. 2022). Marks show what each "
+        "Approaches to the best size for a compute budget (Hoffmann et al. 2022). Marks show what each "
         f"found, lines its power law; bars are intervals at {say_flops(part.approaches.compute)} FLOP. "
         "Wasted: the share of that compute lost by following the advice if the first law, which approach 3 "
         "uses, is true."
@@ -194,7 +195,7 @@ def _parameters(parts: Sequence[Findings], worn: Mapping[str, Look]) -> Picture:
     rows = [
         (fit.name if len(parts) == 1 else f"{part.label}, {fit.name}", worn[part.label].ink, fit)
         for part in parts
-        for fit in part.fits
+        for fit in (part.fits if part.ranking is None else [f for f in part.fits if len(f.theta_draws)])
     ]
     names = list(dict.fromkeys(name for _, _, fit in rows for name in fit.law.parameters))
     height = -(-len(names) // 2)

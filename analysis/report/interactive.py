@@ -13,7 +13,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,12 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.fitting.fit import Fit
 from analysis.forecast.findings import Findings
-from analysis.forecast.select import Ensemble
 from analysis.report.arm_style import Look
 from analysis.report.best import QUANTITIES, basis_of, best_use, largest_compute
 from analysis.report.gallery import is_surface
 
 STEPS = 10  # computes at which the best use is known; a cubic in their logarithms goes between
-DRAWS = 100  # bootstrap laws of each form behind its intervals
 BEYOND = 1000.0  # times the largest run: so far the slider goes
 MOST = 3000  # runs a page can name; of more, the first of them
 _LETTERS = {"run_id": "run", "params": "N", "tokens": "D", "flops_6nd": "C", "loss": "loss"}
@@ -106,7 +102,7 @@ def _best_along(part: Findings) -> dict[str, Any]:
     if not part.fits or not is_surface(part) or "flops_6nd" not in part.runs:
         return {"best": None, "largest": None}
     largest = largest_compute(part)
-    basis = _thin(basis_of(part))
+    basis = basis_of(part)
     grid = np.geomspace(float(part.runs["flops_6nd"].min()), largest * BEYOND, STEPS)
     found = [use for C in grid if (use := best_use(basis, float(C))) is not None]
     if len(found) < 2:
@@ -116,13 +112,6 @@ def _best_along(part: Findings) -> dict[str, Any]:
         ends = [(getattr(use.value, name), *(getattr(use, name) or (None, None))) for use in found]
         best[name] = [[_cell(end) for end in each] for each in ends]
     return {"best": best, "largest": largest}
-
-
-def _thin(basis: Fit | Ensemble) -> Fit | Ensemble:
-    """The same with fewer replicates: a slider asks at many computes."""
-    if isinstance(basis, Fit):
-        return replace(basis, theta_draws=basis.theta_draws[:DRAWS])
-    return replace(basis, fits=tuple(replace(f, theta_draws=f.theta_draws[:DRAWS]) for f in basis.fits))
 
 
 def _tells(column: pd.Series[Any]) -> bool:

@@ -117,6 +117,17 @@ def shade(ink: str, t: float) -> tuple[float, float, float]:
     return float(r), float(g), float(b)
 
 
+def legible(ink: Any) -> tuple[float, float, float]:
+    """A colour, darkened until text in it can be read on white: a contrast of 4.5 to 1, as WCAG 2.2 asks."""
+    light = np.array(to_rgb(ink))
+    for part in np.linspace(1.0, 0.0, 21):
+        r, g, b = part * light
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (r, g, b)]
+        if 1.05 / (0.05 + float(np.dot((0.2126, 0.7152, 0.0722), linear))) >= 4.5:
+            break
+    return float(r), float(g), float(b)
+
+
 def shades(ink: str, n: int) -> list[tuple[float, float, float]]:
     """n shades of a colour in order of size; one alone is the colour itself."""
     return [shade(ink, i / (n - 1)) for i in range(n)] if n > 1 else [shade(ink, 0.6)]
@@ -242,7 +253,7 @@ def _at_right(ax: Axes, height: float, text: str, ink: Any) -> None:
         xycoords="axes fraction",
         xytext=(5, 0),
         textcoords="offset points",
-        color=ink,
+        color=legible(ink),
         fontsize=SMALL,
         va="center",
     )

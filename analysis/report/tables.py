@@ -14,6 +14,8 @@ from analysis.report.style import say
 from analysis.table import RunTable
 from analysis.table.runtable import say_count
 
+_PLACES = {"x": "x", "params": "N", "tokens": "D", "flops": "C"}  # where a held-out run lies
+
 
 def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None) -> Table:
     """Set the forecast of every held-out run beside its measured loss.
@@ -23,29 +25,33 @@ def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None)
     """
     rows: list[tuple[Cell, ...]] = []
     left_out = 0
+    shown = [f for p in findings.values() for f in (p.forecasts if most is None else p.forecasts[:1])]
+    inputs = {key: letter for key, letter in _PLACES.items() if any(key in f.table for f in shown)}
     for part in findings.values():
         for forecast in part.forecasts if most is None else part.forecasts[:1]:
             name = forecast.fit.name
             runs = forecast.table if most is None else forecast.table.tail(most)
             left_out += len(forecast.table) - len(runs)
             for run in runs.to_dict(orient="records"):
-                place = tuple(run.get(key) for key in ("params", "tokens", "flops"))
+                place = tuple(run.get(key) for key in inputs)
                 losses = tuple(run[key] for key in ("loss", "predicted", "lo", "hi"))
                 inside = bool(run["lo"] <= run["loss"] <= run["hi"])
                 error = 100 * run["error"]
                 rows.append((part.label, name, *place, *losses, error, inside, run["interval_score"]))
     levels = sorted({f.fit.level for p in findings.values() for f in p.forecasts})
     level = ", ".join(f"{100 * level:g} %" for level in levels)
-    header = ("arm", "law", "N", "D", "C", "loss", "forecast", "low", "high", "error %", "inside", "score")
+    header = ("arm", "law", *inputs.values(), "loss", "forecast", "low", "high", "error %", "inside", "score")
     note = (
         f"Low, high: {level} prediction interval of one new run. Error: forecast / measured − 1. Score: the "
         "interval score, the width plus a penalty for each miss; lower is better."
     )
+    if "flops" in inputs:
+        note += " C: the FLOPs of the table, counted where they were; budgets are given as 6 N D."
     if left_out:
         note += f" Only the largest runs are shown; forecast.csv has {left_out:,} more."
-    return Table(
-        "forecast", "Held-out runs of largest compute: forecast and measured loss", header, tuple(rows), note
-    )
+    by = shown[0].ordered_by if shown else "compute"
+    title = f"Held-out runs of largest {by}: forecast and measured loss"
+    return Table("forecast", title, header, tuple(rows), note)
 
 
 def fits_table(findings: Mapping[str, Findings]) -> Table:
@@ -82,7 +88,7 @@ def fits_table(findings: Mapping[str, Findings]) -> Table:
     )
     note = (
         "Rms: relative error of the law on the runs it was fitted to. Forecast error: rms on held-out runs. "
-        "Score: mean interval score of these; lower is better. The values of the first law are printed."
+        "Score: mean interval score of these; lower is better. The report prints the values of the first law."
     )
     return Table("fits", "Fitted laws", header, tuple(rows), note)
 
@@ -101,23 +107,25 @@ def approach_table(findings: Mapping[str, Findings]) -> Table:
         "share of that compute lost by following the advice if the first law is true, as approach 3 assumes. "
         "Source: Hoffmann et al. 2022, sections 3.1 to 3.3; Czech et al. 2026 for the waste."
     )
-    return Table("approaches", "Three approaches to the best size", header, tuple(rows), note)
+    return Table("approaches", "Approaches to the best size", header, tuple(rows), note)
 
 
 def sensitivity_table(findings: Mapping[str, Findings]) -> Table:
     """Refit the first law of each part under every other reasonable choice."""
     rows: list[tuple[Cell, ...]] = []
+    made = [part.sensitivity for part in findings.values() if part.sensitivity is not None]
+    asked = ("E", "alpha", "beta", "a", "N*", "L*")
+    names = [name for name in asked if any(name in each and each[name].notna().any() for each in made)]
     for part in findings.values():
         if part.sensitivity is not None:
             for row in part.sensitivity.to_dict(orient="records"):
-                numbers = tuple(row.get(name) for name in ("E", "alpha", "beta", "a", "N*", "L*"))
+                numbers = tuple(row.get(name) for name in names)
                 rms = None if row["reason"] else 100 * row["rms"]
                 rows.append((part.label, row["kind"], row["what"], row["runs"], *numbers, rms, row["reason"]))
-    header = ("arm", "choice", "what", "runs", "E", "alpha", "beta", "a", "N*", "L*", "rms %", "not fitted")
-    note = (
-        "N*, L*: best size and loss at ten times the largest compute. A conclusion that changes from row to "
-        "row depends on that choice."
-    )
+    header = ("arm", "choice", "what", "runs", *names, "rms %", "not fitted")
+    note = "A conclusion that changes from row to row depends on that choice."
+    if "N*" in names:
+        note = f"N*, L*: best size and loss at ten times the largest compute. {note}"
     return Table("sensitivity", "Other choices", header, tuple(rows), note)
 
 
@@ -132,7 +140,10 @@ def parameter_table(findings: Mapping[str, Findings]) -> Table:
                 low, high = fit.intervals[parameter] or (None, None)
                 rows.append((part.label, name, parameter, value, low, high))
     header = ("arm", "law", "parameter", "value", "low", "high")
-    note = "Low, high: bootstrap over trunks; empty where there is one trunk, or no bound on the parameter."
+    note = (
+        "Low, high: bootstrap over trunks; empty for a law that was passed over, for one trunk, and where "
+        "nothing bounds the parameter."
+    )
     return Table("parameters", "Parameters", header, tuple(rows), note)
 
 

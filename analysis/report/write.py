@@ -159,7 +159,7 @@ def _page(
         tables.fits_table(findings),
         best,
         tables.reach_table(findings),
-        *([family_table(compared)] if compared else []),
+        *([family_table(compared, map(str, table.rows["family"]))] if compared else []),
         tables.approach_table(findings),
         tables.sensitivity_table(findings),
         tables.parameter_table(findings),

@@ -54,7 +54,8 @@ def arms(rows: pd.DataFrame, by: Sequence[str] | None = None) -> Arms:
     if by is not None:
         pooled = _part_as_asked(rows, [_find(name, rows, made) for name in dict.fromkeys(by)], made)
     parts = _label(rows, made)
-    sizes = {label: count(grid.point[at]) for label, at in parts.items()}
+    curve = "x" in rows and not {"params", "tokens", "flops"} & set(rows.columns)
+    sizes = {label: len(at) if curve else count(grid.point[at]) for label, at in parts.items()}
     too_small = tuple(label for label, size in sizes.items() if size < ENOUGH)
     sweep = find_sweep(made.swept, made.part, grid) if made.swept else None
     return Arms(

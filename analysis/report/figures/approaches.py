@@ -29,7 +29,9 @@ def plot_approaches(found: Comparison, *, ax: Axes | None = None) -> Axes:
         ends = (float(approach.budgets.min()), float(approach.budgets.max()), found.compute)
         line = [approach.optimum(C)[0] for C in ends]
         label = f"{approach.number} {approach.name}: a {approach.a:z.2f}"
-        if row is not None:
+        if row is None:
+            label += ", not followed"
+        else:
             label += f", wastes {100 * row['regret']:.2g} %" if approach.number < 3 else ", the judge"
         ax.plot(ends[:2], line[:2], color=ink, lw=1.6, label=label)
         ax.plot(ends[1:], line[1:], color=ink, lw=1.2, ls=(0, (1, 2)))

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 
 from analysis.fitting.bootstrap.quantiles import quantiles
 from analysis.fitting.fit import Fit
@@ -26,6 +25,7 @@ BEYOND = 10.0  # times the largest run: so far a law is drawn
 LOG = 3.0  # ratio of losses from which their axis is logarithmic
 _DRAWS = 200  # bootstrap laws behind a drawn band; a picture needs no more
 _GRID = 30
+_OTHERS = ((0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1.5, 2)), (0, (10, 3)), (0, (1, 1)))  # dashes of other laws
 
 
 def plot_loss_vs_flops(
@@ -96,14 +96,12 @@ def plot_curve_law(
     look_like: dict[str, Any] = {"color": look.ink, "ms": 4, "alpha": 0.75, "mew": 0, "label": label}
     look.tag(ax.plot(x[dots], loss[dots], look.marker, **look_like), dots)
     lines = [loss]
-    for fit, tint in zip(fits, [look.ink, *map(to_hex, style.shades(style.GREY, len(fits)))], strict=False):
-        first = fit is fits[0]
-        lines.append(
-            _draw_law(
-                ax, fit, grid, high, replace(look, ink=tint), ls="-", lw=1.6 if first else 0.9, band=first
-            )
-        )
-        ax.plot([], [], color=tint, label=fit.name)
+    for place, fit in enumerate(fits):
+        first = place == 0
+        worn = look if first else replace(look, ink=style.GREY)
+        dashes: Any = "-" if first else _OTHERS[(place - 1) % len(_OTHERS)]
+        lines.append(_draw_law(ax, fit, grid, high, worn, ls=dashes, lw=1.6 if first else 1.1, band=first))
+        ax.plot([], [], color=worn.ink, ls=dashes, lw=1.6 if first else 1.1, label=fit.name)
     values = np.concatenate(lines)
     least, most = float(values[values > 0].min()), float(values[np.isfinite(values)].max())
     style.scale_axis(ax, low, high * BEYOND if fits else high, words(column))

@@ -44,10 +44,13 @@ def plot_contours(
     ]
     grids = [np.geomspace(low, high, _GRID) for low, high in ends]
     loss = law_at(fit, grids[0][None, :], grids[1][:, None])
+    style.scale_axis(ax, *ends[0])  # before the labels, which lie along the lines as they are drawn
+    style.log_axis(ax.yaxis, *ends[1])
+    ax.set_ylim(*ends[1])
     levels = _levels(loss)
     if len(levels) > 1:
         drawn = ax.contour(*grids, loss, levels=levels, colors=[style.GREY], linewidths=0.9)
-        ax.clabel(drawn, fmt="{:.3g}".format, fontsize=style.SMALL, inline_spacing=2)
+        ax.clabel(drawn, levels[::-2], fmt="{:.3g}".format, fontsize=style.SMALL, inline_spacing=2)
     if near:
         line = ax.plot([b.N for b in near], [b.D for b in near], color=look.ink, lw=2, label="best N and D")
         look.tag(line)
@@ -55,9 +58,6 @@ def plot_contours(
     look.tag(
         ax.plot(N[dots], D[dots], look.marker, color=look.ink, ms=4.5, alpha=0.8, mew=0, label="run"), dots
     )
-    style.scale_axis(ax, *ends[0])
-    style.log_axis(ax.yaxis, *ends[1])
-    ax.set_ylim(*ends[1])
     ax.set_xlabel(AXES["params"])
     ax.set_ylabel(AXES["tokens"])
     style.legend_above(ax)

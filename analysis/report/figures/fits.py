@@ -116,6 +116,6 @@ def plot_parameter(fits: Sequence[tuple[str, str, Fit]], name: str, *, ax: Axes 
     if values and min(values) > 0 and max(values) / min(values) > 10:
         style.scale_axis(ax, min(values), max(values), most=3)
     else:
-        style.linear_axis(ax.xaxis, most=4)
+        style.linear_axis(ax.xaxis, most=3)
     ax.set_title(name)
     return ax

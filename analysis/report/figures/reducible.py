@@ -49,7 +49,8 @@ def plot_reducible(
         points: dict[str, Any] = {"color": look.ink, "ms": 4, "alpha": 0.7, "mew": 0, "label": label}
         look.tag(ax.plot(at[dots], above[dots], look.marker, **points), dots)
         heights += above[over].tolist()
-        heights += _draw_optimum(ax, fit, np.geomspace(low, high * BEYOND, _GRID), float(at.max()), look)
+        grid = np.union1d(np.geomspace(low, high * BEYOND, _GRID), at.max())
+        heights += _draw_optimum(ax, fit, grid, float(at.max()), look)
     if not heights:
         return empty(ax, "every run lies below the floor of the law")
     ax.plot([], [], color=style.GREY, ls="--", label="law at its optimum")

@@ -115,7 +115,7 @@ def _beside(ax: Axes, x: float, y: float, text: str, ink: Any) -> None:
         xy=(x, y),
         xytext=(4, 0),
         textcoords="offset points",
-        color=ink,
+        color=style.legible(ink),
         fontsize=style.SMALL,
         va="center",
         bbox={"boxstyle": "square,pad=0.08", "fc": "white", "ec": "none", "alpha": 0.85},
