@@ -42,6 +42,8 @@ class M4(Law):
 
     def __call__(self, x: npt.ArrayLike) -> Array:
         span = self.L0 - self.E
+        if not span > 0:  # a plateau that is the floor
+            return np.full(np.shape(x), self.E)[()]
         target = np.log(self.A) - self.c * np.log(np.asarray(x, float)) - (1 - self.a) * np.log(span)
         return np.asarray(self.E + span / (1.0 + np.exp(-log_odds(target, np.asarray(self.a)))))[()]
 
@@ -116,7 +118,8 @@ class M4Form(JetForm):
         return {
             "E": self.amount("log_E"),
             "span": self.amount("log_span"),
-            "A": self.amount("log_A", c=self.data.centres["x"]),
+            # No term of the loss: small as it may be, it is never 0.
+            "A": Readout({"log_A": 1.0, "c": self.data.centres["x"]}, self.data.centre, log=True),
             "a": Readout.of("log_a"),
             "c": Readout.of("c"),
         }

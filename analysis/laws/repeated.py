@@ -20,6 +20,7 @@ from analysis.laws.law import Array, Law
 from analysis.laws.power_sum import PowerSum
 
 SATURATED = 40.0
+LARGEST = 300.0  # log of a size: beyond, powers of it are no floats
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Repeated(Law):
     def __call__(self, N: npt.ArrayLike, D: npt.ArrayLike, U: npt.ArrayLike) -> Array:
         N, D, U = (np.asarray(v, float) for v in (N, D, U))
         unique = np.minimum(U, D)
-        total = self.alpha + self.beta
-        log_g = np.log(self.alpha * self.A / (self.beta * self.B)) / total
-        enough = np.exp((log_g * total + self.beta * np.log(unique)) / self.alpha)
-        base = np.minimum(N, enough)
+        base = N
+        if self.A > 0 and self.B > 0:  # else one of the terms is 0, and no parameter is in excess
+            ratio = np.log(self.alpha * self.A) - np.log(self.beta * self.B)
+            log_enough = (ratio + self.beta * np.log(unique)) / self.alpha
+            base = np.minimum(N, np.exp(np.clip(log_enough, -LARGEST, LARGEST)))
         return self.chinchilla(N=_worth(N, base, self.rn), D=_worth(D, unique, self.rd))
 
     @classmethod

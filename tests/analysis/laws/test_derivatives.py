@@ -17,7 +17,7 @@ from analysis.laws.distillation import Distillation
 from analysis.laws.experts import Experts
 from analysis.laws.farseer import Farseer
 from analysis.laws.finetune import FineTune
-from analysis.laws.form import Data, Form
+from analysis.laws.form import Data, Form, LawForm, Pins
 from analysis.laws.frontier import Frontier
 from analysis.laws.gadre import OverTraining
 from analysis.laws.kaplan import Kaplan
@@ -279,3 +279,18 @@ def test_log_odds_solve_their_equation_to_rounding_wherever_they_bend() -> None:
         u = log_odds(target, a)
         missed = a * np.logaddexp(0, u) - np.logaddexp(0, -u) - target
         assert np.abs(missed / (1 + np.abs(target) + a)).max() < 1e-15
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_law_of_which_a_term_vanished_still_has_losses(name: str) -> None:
+    """A fit reports a term that fell to its bound as exactly 0; forecasts and intervals go on from there."""
+    law, inputs = CASES[name]
+    form = type(law).form(Data.of(inputs, law(**inputs)), Pins())
+    assert isinstance(form, LawForm)
+    vanishing = [parameter for parameter, readout in form.readouts.items() if readout.amount]
+    for gone in (*([one] for one in vanishing), vanishing):
+        left = law.parameters | dict.fromkeys(gone, 0.0)
+        if set(left) != set(vars(law)):
+            continue  # read from coordinates under other names
+        loss = type(law)(**left)(**inputs)
+        assert not np.isnan(loss).any(), gone
