@@ -45,10 +45,9 @@ class Comparison:
     judge: str  # the law of approach 3, which regret is judged by
 
     def __str__(self) -> str:
-        lines = [
-            f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a",
-            f"  {'approach':<22}{'a':>5}  {'interval':<16}{'N*':>9}{'D*':>10}{'wastes':>10}",
-        ]
+        lines = [f"Chinchilla's three approaches at {self.compute:.4g} FLOP, N* growing as C^a"]
+        if len(self.table):
+            lines += [f"  {'approach':<22}{'a':>5}  {'interval':<16}{'N*':>9}{'D*':>10}{'wastes':>10}"]
         for _, row in self.table.iterrows():
             between = f"[{row['a_lo']:z.3f}, {row['a_hi']:z.3f}]"
             if np.isnan(row["a_lo"]):
@@ -60,7 +59,8 @@ class Comparison:
                 f"  {row['approach']} {row['name']:<20}{row['a']:z.3f}  {between:<16}"
                 f"{row['N']:>9.3g}{row['D']:>10.3g}{wasted:>10}"
             )
-        lines.append(f"  the surface is the {self.judge} law's, by which waste is judged")
+        if len(self.table):
+            lines.append(f"  the surface is the {self.judge} law's, by which waste is judged")
         for approach in self.approaches:
             lines += [f"  ! {approach.number}, {d.code}: {d.message}" for d in approach.warnings]
         return "\n".join([*lines, *(f"  not followed: {reason}" for reason in self.refusals)])

@@ -144,6 +144,12 @@ def _of_folder(folder: Path, name: str | None, end: float | None) -> Curve:
     if name is None or name not in set(map(str, rows["trunk_id"])):
         what = "no run in flight has an evaluation" if not choices else f"in flight: {', '.join(choices)}"
         raise ValueError(f"{folder}: name one run with --id; {what}.")
+    if name not in open_trunks and end is None and study.expected:
+        last = max((r for r in study.done if r.trunk_id == name), key=lambda record: record.tokens)
+        raise ValueError(
+            f"{folder}: {name} is done, with loss {last.loss:.4f} after {last.tokens:,} tokens. To see where a "
+            f"longer run would end, give --tokens D; in flight: {', '.join(choices) or 'none'}."
+        )
     own = (
         rows[rows["trunk_id"].astype(str) == name]
         .sort_values("tokens")

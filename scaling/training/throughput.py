@@ -48,7 +48,7 @@ class Crowd:
     def __str__(self) -> str:
         said = f"the machine is crowded: load {self.load:.1f} on {self.cores} cores"
         if self.slowdown is None:
-            return f"{said}; a quiet one will be faster than this estimate"
+            return f"{said}; the estimate is rough, and others can slow training down several times"
         return (
             f"{said}; a step was timed again and takes {self.slowdown:.2g} × what it took when it was quiet"
         )
