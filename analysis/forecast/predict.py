@@ -184,9 +184,9 @@ def forecast_run(
     """
     wanted = _inputs(basis)
     if missing := [name for name in wanted if name not in at]:
-        given = " ".join(f"--at {called(name)}=VALUE" for name in missing)
+        options = " ".join(f"--at {called(name)}=VALUE" for name in missing)
         raise ValueError(
-            f"a forecast by a law of {', '.join(wanted)} needs {', '.join(map(called, missing))}: {given}."
+            f"a forecast by a law of {', '.join(wanted)} needs {', '.join(map(called, missing))}: {options}."
         )
     _refuse_strange(at, wanted)
     for name, value in at.items():

@@ -147,8 +147,8 @@ def _of_folder(folder: Path, name: str | None, end: float | None) -> Curve:
     if name not in open_trunks and end is None and study.expected:
         last = max((r for r in study.done if r.trunk_id == name), key=lambda record: record.tokens)
         raise ValueError(
-            f"{folder}: {name} is done, with loss {last.loss:.4f} after {last.tokens:,} tokens. To see where a "
-            f"longer run would end, give --tokens D; in flight: {', '.join(choices) or 'none'}."
+            f"{folder}: {name} is done, with loss {last.loss:.4f} after {last.tokens:,} tokens. To see where "
+            f"a longer run would end, give --tokens D; in flight: {', '.join(choices) or 'none'}."
         )
     own = (
         rows[rows["trunk_id"].astype(str) == name]
