@@ -57,6 +57,8 @@ class Crowd:
 MEASURED = 0.25  # seconds of steps to time, at least three
 BUSY = 1.5  # load a core; beyond it, what is timed tells of the others who want the machine, and is not kept
 OURS = 0.85  # share of a timing that this thread ran; below it, others ran in between, and it is not kept
+LONG = 600.0  # seconds of training from which what was kept is checked by timing the heaviest shape again
+FASTER = 1.3  # than kept: then others had the machine when that was learned
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
 
@@ -67,22 +69,29 @@ def time_steps(
 
     A step too large to be tried is extrapolated from the FLOP rate of the largest that was. On a crowded
     machine what was kept is too good: the shape that takes most of the plan is timed again, and those that
-    were kept are taken to be slower by its factor. Nothing of that is kept.
+    were kept are taken to be slower by its factor. Nothing of that is kept. For a long plan it is timed again
+    on a quiet machine too: what was learned from training that others slowed down is put right.
     """
     store = cache / "throughput.json"
     known = _read(store)
     keys = [_key(trunk, one) for trunk, one in zip(trunks, numerics, strict=True)]
     flops = [trunk.flops_per_token * trunk.spec.batch_tokens for trunk in trunks]
     order = sorted(range(len(trunks)), key=lambda i: flops[i])
-    crowd = find_crowd()
-    if crowd:
-        heavy = [i for i in order if keys[i] in known and flops[i] <= LARGEST]
-        if heavy:
-            worst = max(heavy, key=lambda i: known[keys[i]].median * trunks[i].steps_to_train)
-            factor = time_step(trunks[worst], numerics[worst]).median / known[keys[worst]].median
-            crowd = replace(crowd, slowdown=max(factor, 1.0))
-            known = {key: time.scaled(max(factor, 1.0)) for key, time in known.items()}
-    fresh = False
+    crowd, fresh = find_crowd(), False
+    heavy = {
+        i: known[keys[i]].median * trunks[i].steps_to_train
+        for i in order
+        if keys[i] in known and flops[i] <= LARGEST
+    }
+    if heavy and (crowd or sum(heavy.values()) > LONG):
+        worst = max(heavy, key=heavy.__getitem__)
+        factor = time_step(trunks[worst], numerics[worst]).median / known[keys[worst]].median
+        if crowd:
+            factor = max(factor, 1.0)
+            crowd = replace(crowd, slowdown=factor)
+        if crowd or factor * FASTER < 1:
+            known |= {key: known[key].scaled(factor) for key in keys if key in known}
+            fresh = True
     for i in order:
         if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
             begin, ran = time.perf_counter(), time.thread_time()
@@ -121,7 +130,7 @@ def learn(
     learned = found.keys() & known.keys()
     for key in learned:
         known[key] = known[key].scaled(median(found[key]) / known[key].median)
-    if learned and not find_crowd():
+    if learned and max(os.getloadavg()) <= BUSY * (os.cpu_count() or 1):  # not in the last 15 minutes either
         _keep(known, store)
 
 

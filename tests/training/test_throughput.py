@@ -37,6 +37,25 @@ def test_a_shape_is_timed_once_and_learns(plan: Plan, tmp_path: Path) -> None:
     assert now.high / now.low == pytest.approx(first[0].high / first[0].low)
 
 
+@pytest.mark.usefixtures("quiet")
+def test_what_others_slowed_down_is_put_right_before_a_long_plan(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunks = list(plan.trunks)
+    first, _ = time_steps(trunks, [CPU, CPU], tmp_path)
+    monkeypatch.setattr("scaling.training.throughput.time_step", lambda *_: first[0])
+    learn(trunks, [CPU, CPU], [20 * first[0].median] * 2, tmp_path)
+    assert time_steps(trunks, [CPU, CPU], tmp_path)[0][0].median == pytest.approx(20 * first[0].median)
+    monkeypatch.setattr("scaling.training.throughput.LONG", 0.0)
+    assert time_steps(trunks, [CPU, CPU], tmp_path)[0][0].median == pytest.approx(first[0].median)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 9.5))
+    kept = (tmp_path / "throughput.json").read_bytes()
+    learn(trunks, [CPU, CPU], [20 * first[0].median] * 2, tmp_path)
+    assert (tmp_path / "throughput.json").read_bytes() == kept, (
+        "others had the machine in the last 15 minutes"
+    )
+
+
 def test_a_crowded_machine_is_timed_again_and_not_remembered(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
