@@ -25,6 +25,7 @@ LONGER = 16.0  # times the largest budget and size that candidates go
 SHORTER = 4.0  # times below the smallest
 EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
+LITTLE = 1.05  # factor that a run moves the best size by, below which it is not worth training
 MOST = 20  # runs that one answer names
 LISTED = 6  # candidates by each of these powers whose regret is worked out
 POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
@@ -193,14 +194,18 @@ class _Pool:
             after, moves = state.values(self.sigma, rng, listed)
             gain = np.where(listed, regret - after, -np.inf)
             best = int(np.argmax(gain))
-            if gain[best] <= 1e-3 * regret:
+            if gain[best] > 1e-3 * regret:
+                # A gain per FLOP of next to nothing, for next to nothing, is the draws' noise.
+                j = int(np.argmax(np.where(gain >= WORTH * gain[best], gain / cost**power, -np.inf)))
+            elif moves[listed].max() < LITTLE:
                 words = (
-                    f"no run within {left:.3g} FLOP is expected to lower the waste; the best would move N by "
-                    f"{100 * (moves[best] - 1):.2g} %"
+                    f"no run within {left:.3g} FLOP is expected to lower the waste, or to move N by more than "
+                    f"{100 * (moves[listed].max() - 1):.2g} %"
                 )
                 return tuple(chosen), state, f"stop: {words}"
-            # A gain per FLOP of next to nothing, for next to nothing, is the draws' noise.
-            j = int(np.argmax(np.where(gain >= WORTH * gain[best], gain / cost**power, -np.inf)))
+            else:  # one run alone would change no decision, several may: what tells most of N for its cost
+                told = state.explained(self.sigma) / cost**power
+                j = int(np.argmax(np.where(listed, told, -np.inf)))
             state = state.after(j, self.sigma, rng)
             n, d = pairs[j]
             chosen.append(NextRun(n, d, priced[j][1], float(cost[j]), state.least_regret(), float(moves[j])))
