@@ -199,8 +199,8 @@ class _Pool:
                 j = int(np.argmax(np.where(gain >= WORTH * gain[best], gain / cost**power, -np.inf)))
             elif moves[listed].max() < LITTLE:
                 words = (
-                    f"no run within {left:.3g} FLOP is expected to lower the waste, or to move N by more than "
-                    f"{100 * (moves[listed].max() - 1):.2g} %"
+                    f"no run within {left:.3g} FLOP is expected to lower the waste, or to move N by more "
+                    f"than {100 * (moves[listed].max() - 1):.2g} %"
                 )
                 return tuple(chosen), state, f"stop: {words}"
             else:  # one run alone would change no decision, several may: what tells most of N for its cost
