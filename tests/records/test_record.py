@@ -26,6 +26,8 @@ from scaling.records.record import (
 )
 from tests.records.life import a_record
 
+SLOWER = 3.0  # times the parsing of the JSON alone, that verified records may take
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -243,15 +245,15 @@ def test_a_damaged_plan_or_note_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_large_study_is_read_and_verified_fast(tmp_path: Path) -> None:
-    """A tenth of 10,000 records in a tenth of the second they may take; the slow test takes them all."""
-    assert seconds_to_read(tmp_path, trunks=200) < 0.1 * 2  # a short measurement on a busy machine: twice
+    """A tenth of 10,000 records; the slow test takes them all."""
+    assert times_of_json(tmp_path, trunks=200) < SLOWER
 
 
 @pytest.mark.slow
 @pytest.mark.chaos
 @pytest.mark.battery(19)
-def test_ten_thousand_records_take_a_second_and_100_megabytes(tmp_path: Path) -> None:
-    assert seconds_to_read(tmp_path, trunks=2000) < 1.0
+def test_ten_thousand_records_take_little_more_than_their_json_and_100_megabytes(tmp_path: Path) -> None:
+    assert times_of_json(tmp_path, trunks=2000) < SLOWER
     tracemalloc.start()
     study = read_study(tmp_path)
     _, peak = tracemalloc.get_traced_memory()
@@ -260,8 +262,8 @@ def test_ten_thousand_records_take_a_second_and_100_megabytes(tmp_path: Path) ->
     assert peak < 100e6
 
 
-def seconds_to_read(study: Path, trunks: int) -> float:
-    """CPU seconds to read five records per trunk: the best of five, warm."""
+def times_of_json(study: Path, trunks: int) -> float:
+    """CPU time of reading five records per trunk over that of parsing their JSON: the best of five, warm."""
     records = [
         a_record(trunk_id=f"t{t}", run_id=f"t{t}-{r}", spec={f"key{i}": 1.5 * i for i in range(25)})
         for t in range(trunks)
@@ -270,9 +272,15 @@ def seconds_to_read(study: Path, trunks: int) -> float:
     for record in records:
         write(study, record)
     plan(study, *records)
-    seconds = []
+    files = sorted(study.glob("*/*/record.json"))
+    assert len(files) == len(records)
+    ours, theirs = [], []
     for _ in range(5):
         start = time.process_time()
         assert len(read_study(study).done) == len(records)
-        seconds.append(time.process_time() - start)
-    return min(seconds)
+        middle = time.process_time()
+        for file in files:
+            json.loads(file.read_bytes())
+        ours.append(middle - start)
+        theirs.append(time.process_time() - middle)
+    return min(ours) / min(theirs)
