@@ -115,7 +115,7 @@ def test_contributing_names_what_is_there() -> None:
     assert len(named) > 25
     assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
     sections = re.split(r"^## ", text, flags=re.M)[1:]
-    kinds = ("family", "optimizer", "law", "figure", "task", "launcher")
+    kinds = ("family", "optimizer", "law", "figure", "task", "launcher", "record")
     added = [section.split("\n")[0].split()[-1] for section in sections if section.startswith("Add ")]
     assert added == list(kinds)
     assert "scaling.launch.job" in text
