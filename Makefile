@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
 
-test: lint               ## ruff, mypy, import contracts, tests: about 11 minutes on 2 cores
+test: lint               ## ruff, mypy, import contracts, tests: 11 to 15 minutes on 2 cores
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(STAMP)
@@ -28,7 +28,7 @@ docs: $(STAMP)           ## the site: site/index.html; references are generated 
 test-slow: $(STAMP)      ## minutes: coverage by simulation, real servers that never answer
 	$(BIN)/python -m pytest -q -n auto -m slow
 
-chaos: $(STAMP)          ## kills, power loss, full disks: under 30 minutes on 2 cores; ends with a table
+chaos: $(STAMP)          ## kills, power loss, full disks: 30 to 40 minutes on 2 cores; ends with a table
 	$(BIN)/python -m pytest -q -n auto --dist worksteal -m chaos -p tests.chaos.table
 
 cluster-test: $(STAMP)   ## a Slurm cluster of one node and a Ray cluster of two, workers killed midway: the bits of one machine
