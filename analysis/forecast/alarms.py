@@ -40,8 +40,8 @@ def alarms_of(
     their spread over finished runs, each left out, and sqrt(1 + h) wider for drifts; half of `chance` goes to
     drifts, half to all steps together. Larger runs may bend otherwise than smaller ones, and a prefix is
     mostly of a larger one: shapes follow a line in the level of the loss where finished runs are nearer to
-    that, and then steps are given sqrt(1 + h) too. With a mean shape alone, SGD on power-law regression
-    raised an alarm at 9 of 10 looks at a clean run of twice the largest size.
+    that, and then steps are given sqrt(1 + h) too. With a mean shape alone, a clean run of
+    twice the largest size raised alarms: `experiments.benchmarks.watch` has such runs.
 
     Args:
         tokens: of the evaluations (K,).

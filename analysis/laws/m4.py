@@ -57,7 +57,7 @@ def log_odds(target: Array, a: Array) -> Array:
 
     The left side is u for small u and a u for large, and between them b log(1 + e^-|u|) with b = a - 1 on
     top. Halley's steps from the line that replaces this bend by its height take at most 12 for any a in
-    [1e-8, 1e6]; Newton's, that need a bracket where a is small, took ten times as long.
+    [1e-8, 1e6]; Newton's need a bracket where a is small, and many more.
     """
     target, a = np.broadcast_arrays(np.asarray(target, float), np.asarray(a, float))
     b = a - 1.0

@@ -130,14 +130,18 @@ def learn(
     learned = found.keys() & known.keys()
     for key in learned:
         known[key] = known[key].scaled(median(found[key]) / known[key].median)
-    if learned and max(os.getloadavg()) <= BUSY * (os.cpu_count() or 1):  # not in the last 15 minutes either
+    if learned and not _busy(max(os.getloadavg())):  # nor in the last 15 minutes
         _keep(known, store)
 
 
 def find_crowd() -> Crowd | None:
     """Return how crowded the machine is, where it is."""
     crowd = _crowd()
-    return crowd if crowd.load > BUSY * crowd.cores else None
+    return crowd if _busy(crowd.load) else None
+
+
+def _busy(load: float) -> bool:
+    return load > BUSY * (os.cpu_count() or 1)
 
 
 def _crowd() -> Crowd:
