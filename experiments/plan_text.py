@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import astuple
+from typing import TYPE_CHECKING
 
 from experiments.terminal import duration, plural
-from scaling.launch.estimate import Estimate
 from scaling.study.plan import Plan
+
+if TYPE_CHECKING:
+    from scaling.launch.estimate import Estimate
 
 
 def headline(expected: Estimate) -> str:

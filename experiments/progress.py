@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -16,11 +16,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from experiments.plan_text import headline, unaffordable
 from experiments.terminal import discard_output, duration, printable
 from experiments.time_left import TimeLeft
-from scaling.launch.estimate import Estimate
 from scaling.launch.study import StudyObserver
 from scaling.study.plan import Plan
 from scaling.study.spec import RunSpec, Trunk, readable
 from scaling.training.observer import Kind
+
+if TYPE_CHECKING:
+    from scaling.launch.estimate import Estimate
 
 SHORTEST = 1.0  # seconds of what was left at a tenth of the work; below, how far off it was says nothing
 REFRESH = 0.1  # seconds between two looks at the bar

@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
-from analysis.fitting.runs import Runs
+from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.advise import SHORTER, Advice, NextRun, advise_runs, seeds_of
+from analysis.forecast.design import PRIOR
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.register import check_chain, registered_files, write_registered
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 from analysis.table import RunTable, load_runs, split_comparable
+from experiments.terminal import plural
 from scaling.launch.study import StudyResult
 from scaling.records.record import read_study
 from scaling.records.storage import Lock, LockedError
@@ -31,6 +33,7 @@ from scaling.study.compose import PlanError
 from scaling.study.plan import Plan, join_plans, plan_jobs
 
 FOLDER = "forecasts"  # of the study's folder; where reports look for registered answers
+REHEARSED_NOISE, REHEARSED_DRAWS = 0.002, 20  # of the fit that is tried before anything is trained
 ROUNDS = 4  # that the money is meant for: a round takes a quarter of it, and at least one run
 
 Train = Callable[[Plan], StudyResult]
@@ -81,6 +84,7 @@ def run_rounds(
     own = price_of(plan)
     if own > goal.spend:
         raise ValueError(f"spend: the study's own runs take {own:.3g} FLOP (6 N D); got {goal.spend:.3g}.")
+    _rehearse(plan, goal)
     try:
         with Lock(plan.folder / "autopilot.lock"):
             return _fly(plan, goal, train, tell)
@@ -126,6 +130,24 @@ def check_study(plan: Plan) -> None:
         )
     if any(np.isnan(trunk.params) for trunk in plan.trunks):
         raise ValueError("autopilot needs the size of a run before it is trained; give trainer.params.")
+
+
+def _rehearse(plan: Plan, goal: Goal) -> None:
+    """Fit once as if the study were trained, with losses of the `PRIOR` law.
+
+    Raises:
+        FitError: where runs of these sizes and budgets determine no law, whatever their losses.
+    """
+    pairs = np.array([(trunk.params, run.tokens) for trunk, run in plan.runs], dtype=float)
+    inputs = {"N": pairs[:, 0], "D": pairs[:, 1]}
+    loss = PRIOR.sample(np.random.default_rng(0), relative_noise=REHEARSED_NOISE, **inputs)
+    try:
+        fit_basis(Runs.of(inputs, loss), goal.laws, Bootstrap("bayes", REHEARSED_DRAWS))
+    except FitError as error:
+        raise FitError(
+            f"nothing was trained: {plural(len(pairs), 'run')} of study {plan.name} would determine no law: "
+            f"{error} Give more values of model.params and budget.tokens."
+        ) from error
 
 
 def price_of(plan: Plan) -> float:

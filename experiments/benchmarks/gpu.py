@@ -32,7 +32,7 @@ from scaling.data.corpora import open_dataset
 from scaling.data.dataset import Dataset
 from scaling.data.options import DataOptions
 from scaling.models import Shape, get_family
-from scaling.models.blocks import heads_for
+from scaling.models.options import heads_for
 from scaling.study.spec import RunSpec, Trunk
 from scaling.training.device import choose_numerics
 from scaling.training.state import LocalState

@@ -23,7 +23,7 @@ from experiments.benchmarks.peer import Cell, PlainGPT, plain_step
 from experiments.benchmarks.row import Row, show
 from scaling.launch.devices import share_machine
 from scaling.launch.launchers import launch
-from scaling.models.blocks import heads_for
+from scaling.models.options import heads_for
 from scaling.study.plan import Plan, plan_study
 from scaling.training.observer import Observer
 

@@ -23,7 +23,7 @@ from experiments.benchmarks.pairs import compare, take_turns
 from experiments.benchmarks.peer import PLAIN, Cell, plain_step
 from experiments.benchmarks.row import Row, show
 from scaling.models import Shape, get_family
-from scaling.models.blocks import heads_for
+from scaling.models.options import heads_for
 from scaling.training.device import Numerics, choose_numerics, gains_by_compiling
 
 PEAK = 2048  # side of the matrices whose product is the machine's peak

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from experiments.extension import add_extension
-from experiments.terminal import Column, table
+from experiments.terminal import Column, plural, table
 from scaling.records.evaluation import Evaluation
 from scaling.records.record import StudyRecords, read_study
 from scaling.study.extensions import load_extensions
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
         device=asked.device,
         workers=asked.workers,
         tunings=_tunings(asked),
+        heard=_say_progress,
     )
     if asked.to:
         from analysis.table.scores import score_rows
@@ -52,6 +54,12 @@ def main(arguments: list[str]) -> int:
         if asked.to:
             print(f"\n{asked.to}: every score so far, for scaling fit")
     return 1 if scores.failures else 0
+
+
+def _say_progress(run_id: str, number: int, of: int) -> None:
+    """A line on standard error for each run: measuring takes seconds to minutes a run."""
+    line = f"measured {run_id}, {number} of {of}" if number else f"measuring {plural(of, 'run')} …"
+    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

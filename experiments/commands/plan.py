@@ -7,13 +7,14 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
+from typing import TYPE_CHECKING
 
 from experiments.commands.arguments import StudyParser, show
 from experiments.commands.price import add_price, price_asked
 from experiments.plan_text import headline, unaffordable
 from experiments.terminal import Column, duration, plural, table, wrapped
-from scaling.launch.estimate import Estimate, estimate
 from scaling.launch.search import Search, read_settings
+from scaling.study.cautions import cautions
 from scaling.study.command import CommandTrunk
 from scaling.study.command import describe_names as command_names
 from scaling.study.compose import compose_study
@@ -21,8 +22,10 @@ from scaling.study.cost import trunk_seconds
 from scaling.study.plan import Plan, plan_studies
 from scaling.study.sources import Sources
 from scaling.study.spec import readable
-from scaling.study.tau import tau_drifts
-from scaling.training.device import Numerics
+
+if TYPE_CHECKING:
+    from scaling.launch.estimate import Estimate
+    from scaling.training.device import Numerics
 
 
 def main(arguments: list[str]) -> int:
@@ -51,6 +54,8 @@ def main(arguments: list[str]) -> int:
         print(describe_names(asked.overrides, Sources.here(asked.config_dir, asked.config_name)))
         return 0
     plans = plan_studies(asked.overrides, Sources.here(asked.config_dir, asked.config_name))
+    from scaling.launch.estimate import estimate  # PyTorch takes seconds to import: a refusal does without
+
     bodies = []
     for number, plan in enumerate(plans):
         searched = read_settings(plan) if plan.composition.axes else None
@@ -123,7 +128,7 @@ def to_dict(expected: Estimate) -> dict[str, object]:
         "seconds": {"median": _known(median), "least": _known(least), "most": _known(most)},
         "max_flops": plan.config.max_flops,
     }
-    return {**totals, **body, "runs": rows, "warnings": tau_drifts(plan)}
+    return {**totals, **body, "runs": rows, "warnings": cautions(plan)}
 
 
 def describe(expected: Estimate, asked: Plan) -> str:
@@ -148,7 +153,7 @@ def describe(expected: Estimate, asked: Plan) -> str:
             *by_compiler(expected.numerics),
             "",
             _table(expected),
-            *(f"\n{line}" for line in (*tau_drifts(plan), *unwatched(plan))),
+            *(f"\n{line}" for line in (*cautions(plan), *unwatched(plan))),
         ]
     )
 

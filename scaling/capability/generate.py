@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from scaling.models import has_cache
+from scaling.models.counting import has_cache
 
 Advance = Callable[[Tensor], Tensor]  # ids so far (n, t) → logits of the next one (n, vocab)
 

@@ -89,9 +89,7 @@ def gather(
     if len(drafts) < FEWEST:
         raise NothingToAsk(
             f"task {task!r}: the held-out text gives {len(drafts)} item{'s' * (len(drafts) != 1)}; at least "
-            f"{FEWEST} are needed. "
-            "Train with more of it held out (data.heldout_fraction), or name other tasks with --tasks; "
-            "well_formed and variable_misuse need Python source."
+            f"{FEWEST} are needed."
         )
     rng.shuffle(drafts)
     return [_mix(draft, i, rng) for i, draft in enumerate(drafts[:ITEMS])]

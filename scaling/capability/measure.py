@@ -27,6 +27,12 @@ from scaling.training.evaluate import evaluate
 
 Setting = dict[str, Any]
 
+INSTEAD = (
+    "Train with more text held out (data.heldout_fraction), or ask something else: --tasks NAME:FILE.jsonl "
+    "for questions of your own, --loss NAME:FILES for the loss on another text. Of the default tasks, "
+    "well_formed and variable_misuse need Python source."
+)
+
 
 @dataclass(frozen=True)
 class HeldoutLoss:
@@ -175,7 +181,9 @@ def plan_work(
             folder = study.folder / record.trunk_id / record.run_id
             jobs.append(EvaluationJob(folder, record.run_id, tuple(asked), cache, device, loaded_files()))
     if not jobs:
-        raise ValueError(" ".join(refused) or "nothing to measure: give --tasks, --quantise or --prune.")
+        if refused:
+            raise ValueError(" ".join([*refused, INSTEAD]))
+        raise ValueError("nothing to measure: give --tasks, --quantise or --prune.")
     return Work(tuple(jobs), tuple(refused))
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-import torch
-
 from scaling.records.record import RECORD_FILE
 from scaling.records.storage import safe_child
 from scaling.study.command import CommandTrunk
@@ -36,7 +34,11 @@ class Device:
 
 def find_devices(asked: str) -> list[Device]:
     """The GPUs that `training.device` allows; none where it means the CPU."""
-    if asked == "cpu" or not torch.cuda.is_available():
+    if asked == "cpu":
+        return []
+    import torch
+
+    if not torch.cuda.is_available():
         return []
     names = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +43,7 @@ def evaluate_study(
     device: str = "cpu",
     workers: int | None = None,
     tunings: Sequence[Tuning] = (Tuning(),),
+    heard: Callable[[str, int, int], None] | None = None,
 ) -> Scores:
     """Measure what is missing.
 
@@ -50,6 +51,7 @@ def evaluate_study(
         sets: held-out sets that the loss is also measured on, each NAME:PATHS or NAME:CORPUS.
         tunings: how labelled tasks are learnt.
         workers: runs at a time; None is one a core, and on a GPU one.
+        heard: is told the id of each run that was measured, how many were, and of how many; at first of none.
 
     Raises:
         ValueError: for what cannot be asked of any run; see `plan_work`.
@@ -60,7 +62,11 @@ def evaluate_study(
     failures: dict[str, str] = {}
     if workers is None:
         workers = 1 if device != "cpu" else usable_cores()
-    for job, found in _measure(work.jobs, min(workers, len(work.jobs))):
+    if heard and work.jobs:
+        heard("", 0, len(work.jobs))
+    for number, (job, found) in enumerate(_measure(work.jobs, min(workers, len(work.jobs))), 1):
+        if heard:
+            heard(job.run_id, number, len(work.jobs))
         if isinstance(found, str):
             failures[job.run_id] = f"run {job.run_id}: {found}"
         else:

@@ -13,12 +13,13 @@ from scaling.records.record import RECORD_FILE, RunRecord
 from scaling.records.storage import LockedError, latest_attempt, record_failure
 from scaling.study.command import CommandTrunk
 from scaling.study.extensions import check_extensions, load_extensions
+from scaling.study.parts import trunk_code
 from scaling.study.spec import Trunk
 from scaling.trainers.command import Place, train_by_command
 from scaling.training import stop
 from scaling.training.observer import Observer
 from scaling.training.parallel import process_group
-from scaling.training.provenance import ChangedError, OnChange, trunk_code
+from scaling.training.provenance import ChangedError, OnChange
 from scaling.training.train import failure_kind, message_of, train_trunk
 
 TRIES = 3  # of a trunk that fails, or whose process dies, before it is listed as failed

@@ -9,31 +9,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scaling.capability.tasks import find_tasks
-from scaling.launch.estimate import Estimate, estimate, learn
-from scaling.launch.evaluate import Scores, evaluate_study
-from scaling.launch.launchers import launch
-from scaling.launch.local import LocalLauncher
-from scaling.launch.mirror import Mirror
-from scaling.launch.tensorboard import TensorBoard
 from scaling.launch.trust import check_trust
 from scaling.records.record import CODE, RunRecord, StudyRecords, read_study
 from scaling.records.storage import Lock, join_plan, supersede, write_atomic
 from scaling.records.tracking import open_tracker
 from scaling.study.command import CommandTrunk
 from scaling.study.config import Tracking
+from scaling.study.parts import trunk_code
 from scaling.study.plan import Plan
 from scaling.study.scripts import is_script
 from scaling.study.spec import Trunk
 from scaling.trainers.command import find_script_changes
-from scaling.training.device import choose_numerics
 from scaling.training.observer import Observer, Observers
-from scaling.training.provenance import OnChange, attempt_facts, find_changes, refuse, trunk_code
+from scaling.training.provenance import OnChange, attempt_facts, find_changes, refuse
 from scaling.training.stop import Stopped, after
 
-LOCAL = f"{LocalLauncher.__module__}.{LocalLauncher.__qualname__}"
+if TYPE_CHECKING:  # what trains and measures needs PyTorch, which takes seconds to import: imported when used
+    from scaling.launch.estimate import Estimate
+    from scaling.launch.evaluate import Scores
+
+LOCAL = "scaling.launch.local.LocalLauncher"
 
 
 class StudyObserver(Observer):
@@ -121,6 +118,8 @@ def run_study(
     if before >= asked:
         scores = _measure_tasks(plan, records)
         return StudyResult(plan, records, asked, before, scores, time.monotonic() - begin, changed=changed)
+    from scaling.launch.estimate import estimate, learn
+
     expected = estimate(plan.affordable())
     if on_change == "refuse" and _is_local(plan):
         _check_resumes(expected, before)
@@ -153,7 +152,10 @@ def _open(
     plan: Plan, replace_plan: bool, trust: bool, retrain_changed: bool
 ) -> tuple[StudyRecords, dict[str, str]]:
     """Check and write what is asked for; return the records that are there, and those of other code."""
-    find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
+    if plan.config.tasks:
+        from scaling.capability.tasks import find_tasks
+
+        find_tasks(plan.config.tasks)  # an unknown one is refused now, not after hours of training
     check_trust(plan, trust)
     save_plan(plan, replace=replace_plan)
     records = read_study(plan.folder)
@@ -266,6 +268,8 @@ def save_plan(plan: Plan, *, replace: bool = False) -> None:
 
 def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
     """Train, and show it where `tracking` says; whether `max_hours` ended it."""
+    from scaling.launch.launchers import launch
+
     plan, config = expected.plan, expected.plan.config
     limit = None if config.max_hours is None else 3600 * config.max_hours
     write_atomic(plan.folder / "multirun.yaml", plan.composition.to_yaml().encode())  # as Hydra leaves one
@@ -282,6 +286,9 @@ def _train(expected: Estimate, observer: Observer, on_change: OnChange) -> bool:
 
 @contextmanager
 def _viewer(plan: Plan) -> Iterator[Observer]:
+    from scaling.launch.mirror import Mirror
+    from scaling.launch.tensorboard import TensorBoard
+
     config = plan.config
     if config.tracking is Tracking.tensorboard:
         yield TensorBoard(plan.folder, plan.trunks)
@@ -307,5 +314,8 @@ def _measure_tasks(plan: Plan, records: StudyRecords) -> Scores | None:
     config = plan.config
     if not config.tasks:
         return None
+    from scaling.launch.evaluate import evaluate_study
+    from scaling.training.device import choose_numerics
+
     device = choose_numerics("float32", 1, config.training.device).device
     return evaluate_study(records, config.tasks, cache=config.cache, device=device)

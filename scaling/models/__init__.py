@@ -1,8 +1,8 @@
-"""Model families: each one file, one registration, one accounting of parameters and FLOPs."""
+"""Model families: each one file, one entry of the registry, one accounting of parameters and FLOPs."""
 
-from scaling.models.family import NOTHING, Family, has_cache
+from scaling.models.family import Family
 from scaling.models.registry import FAMILIES, check_counts, get_family, shape_of
-from scaling.models.sizes import BASE, Counts, Role, Shape, input_lengths
+from scaling.models.sizes import BASE, NOTHING, Counts, Role, Shape, input_lengths
 
 __all__ = [
     "BASE",
@@ -14,7 +14,6 @@ __all__ = [
     "Shape",
     "check_counts",
     "get_family",
-    "has_cache",
     "input_lengths",
     "shape_of",
 ]

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scaling.models.family import NOTHING
 from scaling.models.options import DEFAULT, Options
+from scaling.models.sizes import NOTHING
 
 
 class Norm(nn.Module):
@@ -71,19 +71,6 @@ def set_compute_dtype(model: nn.Module, dtype: torch.dtype | None) -> None:
     for module in model.modules():
         if isinstance(module, Linear):
             module.compute_dtype = dtype
-
-
-def heads_for(width: int, near: int | None = None) -> int:
-    """How many heads: about eight, each 10 to 64 wide (128 from width 2048) and even.
-
-    To copy from its context a model needs heads of two kinds, so a small one is not left with a single head.
-
-    Args:
-        near: another width that each is to have, as nearly as the model's allows.
-    """
-    target = near or max(10, min(width / 8, 64 if width < 2048 else 128))
-    legal = [h for h in range(1, width // 2 + 1) if width % (2 * h) == 0 and (h == 1 or width / h >= 8)]
-    return min(legal, key=lambda h: abs(math.log(width / h / target)))
 
 
 def rotations(context: int, head_width: int) -> Tensor:
@@ -155,7 +142,7 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, causal: bool, options: Options = DEFAULT) -> None:
         super().__init__()
-        self.heads, self.kv_heads = options.attention_heads(width, heads_for)
+        self.heads, self.kv_heads = options.attention_heads(width)
         self.causal = causal
         self.rotary = options.positions == "rotary"
         head_width = width // self.heads

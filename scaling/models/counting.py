@@ -147,6 +147,11 @@ def _unbuilt(family: Builds, shape: Shape | None, what: str, error: Exception) -
     )
 
 
+def has_cache(model: nn.Module) -> bool:
+    """Whether a model continues from a state: by `extend`, which is another thing of PyTorch's containers."""
+    return hasattr(model, "extend") and not isinstance(model, nn.Sequential | nn.ModuleList)
+
+
 def id_of(tensor: Tensor) -> int:
     """What a tensor shares with its views."""
     return int(tensor.untyped_storage()._cdata)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from scaling.models.blocks import Block, Cache
-from scaling.models.family import Family
-from scaling.models.options import OPTIONS
 from scaling.models.sizes import Shape
-from scaling.models.transformer import Transformer, counts, ladder
+from scaling.models.transformer import Transformer
 
 
 class Decoder(Transformer):
@@ -32,8 +30,3 @@ class Decoder(Transformer):
             x, past = block.extend(x, turn, state[index] if state else None)
             after.append(past)
         return self.head(self.finish(x)), after
-
-
-FAMILY = Family(
-    name="decoder", objective="causal", ladder=ladder(), counts=counts, build=Decoder, options=OPTIONS
-)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -16,13 +15,12 @@ from scaling.models.blocks import (
     Norm,
     add,
     attendable,
-    heads_for,
     initialise,
     positions,
     rotations,
 )
-from scaling.models.family import Family, widths
-from scaling.models.sizes import Counts, Shape, input_lengths
+from scaling.models.options import heads_for
+from scaling.models.sizes import Shape
 
 
 class Memory(NamedTuple):
@@ -154,44 +152,3 @@ class EncoderDecoder(nn.Module):
 
     def _layers(self) -> list[CrossBlock]:
         return [block for block in self.decoder.blocks if isinstance(block, CrossBlock)]
-
-
-def counts(shape: Shape, vocab: int, context: int) -> Counts:
-    """Closed form per token of the context, of which the source is the first half and the target the rest.
-
-    A layer has 12 width² weights in the encoder and 16 width² in the decoder, of which source tokens go
-    through the 2 width² of cross-attention's keys and values. Attention of n to m tokens costs 4 n m width.
-    """
-    width, depth = shape.width, shape.depth
-    source, target = input_lengths("seq2seq", context)
-    encoder = depth * (12 * width**2 + 2 * width) + width
-    decoder = depth * (16 * width**2 + 3 * width) + width
-    matmul = source * 14 * depth * width**2 + target * (14 * depth * width**2 + vocab * width)
-    attention = 4 * depth * width * (source**2 + target**2 + source * target)
-    params = encoder + decoder
-    return Counts(
-        params=params,
-        params_matmul=params + vocab * width,
-        params_total=params + 2 * vocab * width,
-        forward_flops=(2 * matmul + attention) / context,
-        params_encoder=encoder,
-        params_decoder=decoder,
-    )
-
-
-def _ladder() -> list[Shape]:
-    """A layer on each side per 128 of width: the way through both is as deep as a decoder of this width.
-
-    Both depths are offered where the rule lies between two integers, as in `transformer.ladder`.
-    """
-    shapes: list[Shape] = []
-    for width in widths(12, 1792):
-        depth = width / 128
-        near = {max(1, math.floor(depth + 0.25)), max(1, math.floor(depth + 0.75))}
-        shapes.extend(Shape(width, d) for d in sorted(near))
-    return shapes
-
-
-FAMILY = Family(
-    name="encoder_decoder", objective="seq2seq", ladder=_ladder(), counts=counts, build=EncoderDecoder
-)

@@ -6,26 +6,17 @@ import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from scaling.models.counting import count_built, count_params, inspect_built
 from scaling.models.sizes import Counts, Shape, Size
 
-NOTHING = -1  # in inputs: padding, no token here; in targets: nothing is predicted here
+if TYPE_CHECKING:
+    from torch import nn
+
 TAKEN = frozenset({"family", "params", "width", "depth"})  # keys of `model` that every family has
 
 Counting = Callable[[Shape, int, int], Counts]
-
-
-def widths(first: int, last: int) -> list[int]:
-    """Even widths from `first` to `last` in steps of about an eighth, and of 32 at most."""
-    found = [first]
-    while found[-1] < last:
-        found.append(found[-1] + min(max(2, 2 ** (found[-1].bit_length() - 4)), 32))
-    return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -71,7 +62,7 @@ class Family:
                 f"family {self.name!r}: {taken[0]} cannot be a size of its own; every family has it."
             )
         if self.counts is None:
-            object.__setattr__(self, "counts", partial(count_built, self))
+            object.__setattr__(self, "counts", self._count_built)
         shapes = [s if isinstance(s, Shape) else Shape(*s) for s in self.ladder]
         if not shapes:
             raise ValueError(
@@ -82,18 +73,25 @@ class Family:
     @property
     def closed_form(self) -> bool:
         """Whether it says itself what it counts as."""
-        return getattr(self.counts, "func", None) is not count_built
+        return getattr(self.counts, "__func__", None) is not Family._count_built
+
+    @property
+    def module(self) -> str:
+        """The module whose code builds its models."""
+        build: Any = self.build
+        return str(getattr(build, "func", build).__module__)  # of a partial, that of its function
 
     @property
     def builtin(self) -> bool:
         """Whether it is one of this package's."""
-        build: Any = self.build
-        return str(getattr(build, "func", build).__module__).startswith("scaling.models.")
+        return self.module.startswith("scaling.models.")
 
     def make(self, shape: Shape, vocab: int, context: int) -> nn.Module:
         """Build a model to train; one from outside carries the `roles` of its parameters."""
         model = self.build(shape, vocab, context)
         if not self.builtin:
+            from scaling.models.counting import inspect_built
+
             model.roles = inspect_built(self, shape, vocab, context).roles  # type: ignore[assignment]
         return model
 
@@ -137,7 +135,17 @@ class Family:
 
     def params(self, shape: Shape) -> int:
         """Non-embedding parameters of a shape."""
-        return self.counts(shape, 1, 1).params if self.closed_form else count_params(self, shape)
+        if self.closed_form:
+            found: int = self.counts(shape, 1, 1).params
+            return found
+        from scaling.models.counting import count_params
+
+        return count_params(self, shape)
+
+    def _count_built(self, shape: Shape, vocab: int, context: int) -> Counts:
+        from scaling.models.counting import count_built  # PyTorch takes seconds to import
+
+        return count_built(self, shape, vocab, context)
 
     def shape_for(self, params: float, tolerance: float = 0.15, **given: Any) -> Shape:
         """The shape of the ladder whose non-embedding parameters come closest, by ratio.
@@ -167,7 +175,7 @@ class Family:
             ValueError: naming both counts. The family's `counts` is then wrong: nothing may be trained.
         """
         closed = self.counts(shape, vocab, context)
-        built = count_built(self, shape, vocab, context)
+        built = self._count_built(shape, vocab, context)
         unseen = {"params_active": closed.params_active}  # a parameter does not show whether a token skips it
         if not self.builtin:
             unseen |= {"params_encoder": closed.params_encoder, "params_decoder": closed.params_decoder}
@@ -176,11 +184,6 @@ class Family:
             raise ValueError(
                 f"family {self.name!r} at {shape}: its closed form says {closed}, built: {found}."
             )
-
-
-def has_cache(model: nn.Module) -> bool:
-    """Whether a model continues from a state: by `extend`, which is another thing of PyTorch's containers."""
-    return hasattr(model, "extend") and not isinstance(model, nn.Sequential | nn.ModuleList)
 
 
 @cache

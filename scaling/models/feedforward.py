@@ -9,10 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scaling.models.blocks import EMBEDDING_STD, Linear
-from scaling.models.family import Family, widths
-from scaling.models.sizes import Counts, Shape
-
-WINDOW = 16  # tokens that an output sees, its own position included
+from scaling.models.options import WINDOW
+from scaling.models.sizes import Shape
 
 
 class Feedforward(nn.Module):
@@ -64,24 +62,3 @@ class Feedforward(nn.Module):
         for layer in self.hidden:
             x = F.relu(layer(x))
         return x, past
-
-
-def counts(shape: Shape, vocab: int, context: int) -> Counts:
-    """params = (WINDOW + depth - 1) width²; a product of two FLOPs per weight for each token."""
-    width = shape.width
-    params = (WINDOW + shape.depth - 1) * width**2
-    return Counts(
-        params=params,
-        params_matmul=params + vocab * width,
-        params_total=params + 2 * vocab * width,
-        forward_flops=2 * (params + vocab * width),
-    )
-
-
-FAMILY = Family(
-    name="feedforward",
-    objective="causal",
-    ladder=[Shape(width, depth=2) for width in widths(16, 8192)],
-    counts=counts,
-    build=Feedforward,
-)

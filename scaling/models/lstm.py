@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from scaling.models.blocks import EMBEDDING_STD, Linear, Norm
-from scaling.models.family import Family, widths
-from scaling.models.sizes import Counts, Shape
+from scaling.models.sizes import Shape
 
 State = tuple[Tensor, Tensor]  # hidden and cell state, each (depth, batch, width)
 
@@ -55,28 +54,3 @@ class Lstm(nn.Module):
     def _run(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         x, after = self.layers(self.embedding(tokens.clamp(min=0)), state)
         return self.norm(x), after
-
-
-def counts(shape: Shape, vocab: int, context: int) -> Counts:
-    """Four gates a layer, each with a matrix for the input, one for the state, and PyTorch's two biases.
-
-    params = depth (8 width² + 8 width) + width.
-    """
-    width, depth = shape.width, shape.depth
-    matrices = 8 * depth * width**2
-    params = matrices + (8 * depth + 1) * width
-    return Counts(
-        params=params,
-        params_matmul=params + vocab * width,
-        params_total=params + 2 * vocab * width,
-        forward_flops=2 * (matrices + vocab * width),
-    )
-
-
-FAMILY = Family(
-    name="lstm",
-    objective="causal",
-    ladder=[Shape(width, depth=2) for width in widths(16, 8192)],
-    counts=counts,
-    build=Lstm,
-)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from scaling.models.family import Family
-from scaling.models.options import OPTIONS
 from scaling.models.sizes import Shape
-from scaling.models.transformer import Transformer, counts, ladder
+from scaling.models.transformer import Transformer
 
 
 class Masked(Transformer):
@@ -20,13 +16,3 @@ class Masked(Transformer):
     def __init__(self, shape: Shape, vocab: int, context: int) -> None:
         super().__init__(shape, vocab, context, causal=False, extra=1)
         self.mask = vocab
-
-
-FAMILY = Family(
-    name="masked",
-    objective="masked",
-    ladder=ladder(),
-    counts=partial(counts, extra=1),
-    build=Masked,
-    options=OPTIONS,
-)

@@ -7,12 +7,8 @@ from torch import Tensor, nn
 
 from scaling.models.blocks import Block, Mlp, add
 from scaling.models.decoder import Decoder
-from scaling.models.family import Family
-from scaling.models.options import OPTIONS, Options
-from scaling.models.sizes import Counts, Shape
-from scaling.models.transformer import combine, ladder
-
-SIZES = {"experts": 8, "top_k": 2, "shared": 1, "balance": 0.01}
+from scaling.models.options import Options, expert_width
+from scaling.models.sizes import Shape
 
 
 class Experts(nn.Module):
@@ -102,38 +98,3 @@ class Moe(Decoder):
         """What is added to the loss of each token: how unevenly experts were used in the last call."""
         found = [part.imbalance for part in self.modules() if isinstance(part, Experts)]
         return torch.stack([x for x in found if x is not None]).sum()
-
-
-def expert_width(shape: Shape) -> int:
-    """Hidden width of one expert.
-
-    Raises:
-        ValueError: for more experts per token than there are, or none.
-    """
-    experts, top_k, shared = shape.get("experts", 8), shape.get("top_k", 2), shape.get("shared", 1)
-    if not 1 <= top_k <= experts or shared < 0:
-        raise ValueError(
-            f"model.top_k: from 1 to model.experts = {experts}, and model.shared 0 or more; "
-            f"got top_k {top_k}, shared {shared}."
-        )
-    hidden: float = Options.of(shape).hidden(shape.width) / (top_k + shared)
-    return max(1, round(hidden))
-
-
-def counts(shape: Shape, vocab: int, context: int) -> Counts:
-    """The decoder's, with the router, the chosen and the shared experts in the place of its feed-forward."""
-    hidden, experts, top_k = expert_width(shape), shape.get("experts", 8), shape.get("top_k", 2)
-    one = Options.of(shape).mlp_weights(shape.width, hidden)
-    used = (top_k + shape.get("shared", 1)) * one + experts * shape.width
-    return combine(shape, vocab, context, used, idle=(experts - top_k) * one)
-
-
-FAMILY = Family(
-    name="moe",
-    objective="causal",
-    ladder=ladder(8),
-    counts=counts,
-    build=Moe,
-    sizes=SIZES,
-    options=OPTIONS,
-)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scaling.models.blocks import heads_for
+from scaling.models.options import heads_for
 from scaling.models.sizes import Shape
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from scaling.models.sizes import Shape
+
+WINDOW = 16  # tokens that an output of `feedforward` sees, its own position included
 
 # As a family offers them; of a tuple the first is the default, and None follows from the width.
 OPTIONS: dict[str, Any] = {
@@ -61,11 +63,8 @@ class Options:
         chosen: dict[str, Any] = {name: value for name, value in shape.extra if name in OPTIONS}
         return cls(**chosen)
 
-    def attention_heads(self, width: int, heads_for: Callable[..., int]) -> tuple[int, int]:
+    def attention_heads(self, width: int) -> tuple[int, int]:
         """Heads of queries, and of keys and values.
-
-        Args:
-            heads_for: how many heads a width has, by default and near a width of each.
 
         Raises:
             ValueError: for numbers that do not divide, and for heads that are asked for twice.
@@ -101,3 +100,32 @@ class Options:
 
 
 DEFAULT = Options()
+
+
+def heads_for(width: int, near: int | None = None) -> int:
+    """How many heads: about eight, each 10 to 64 wide (128 from width 2048) and even.
+
+    To copy from its context a model needs heads of two kinds, so a small one is not left with a single head.
+
+    Args:
+        near: another width that each is to have, as nearly as the model's allows.
+    """
+    target = near or max(10, min(width / 8, 64 if width < 2048 else 128))
+    legal = [h for h in range(1, width // 2 + 1) if width % (2 * h) == 0 and (h == 1 or width / h >= 8)]
+    return min(legal, key=lambda h: abs(math.log(width / h / target)))
+
+
+def expert_width(shape: Shape) -> int:
+    """Hidden width of one expert.
+
+    Raises:
+        ValueError: for more experts per token than there are, or none.
+    """
+    experts, top_k, shared = shape.get("experts", 8), shape.get("top_k", 2), shape.get("shared", 1)
+    if not 1 <= top_k <= experts or shared < 0:
+        raise ValueError(
+            f"model.top_k: from 1 to model.experts = {experts}, and model.shared 0 or more; "
+            f"got top_k {top_k}, shared {shared}."
+        )
+    hidden: float = Options.of(shape).hidden(shape.width) / (top_k + shared)
+    return max(1, round(hidden))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+NOTHING = -1  # in inputs: padding, no token here; in targets: nothing is predicted here
+
 Size = int | float | bool | str
 Role = Literal["embedding", "vector", "hidden", "residual", "output"]  # of a parameter, in a parametrisation
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any
 
 import torch
@@ -13,15 +12,13 @@ from scaling.models.blocks import (
     Block,
     Linear,
     attendable,
-    heads_for,
     initialise,
     make_norm,
     positions,
     rotations,
 )
-from scaling.models.family import widths
 from scaling.models.options import Options
-from scaling.models.sizes import Counts, Shape
+from scaling.models.sizes import Shape
 
 
 class Transformer(nn.Module):
@@ -43,7 +40,7 @@ class Transformer(nn.Module):
         self.scale = width**0.5 if options.tied else 1.0
         self.head = TiedHead(self.embedding, vocab) if options.tied else Linear(width, vocab)
         self.places = nn.Embedding(context, width) if options.positions == "learned" else None
-        heads, _ = options.attention_heads(width, heads_for)
+        heads, _ = options.attention_heads(width)
         turn = rotations(context, width // heads if options.positions == "rotary" else 2)
         self.register_buffer("turn", turn, persistent=False)
         initialise(self, additions=2 * shape.depth)
@@ -108,56 +105,3 @@ class TiedHead(Linear):
     def weight(self) -> Tensor:  # type: ignore[override]
         """(vocab, width)."""
         return self._of[0].weight[: self.out_features]
-
-
-def counts(shape: Shape, vocab: int, context: int, extra: int = 0) -> Counts:
-    """Closed form, checked against the built model and to PyTorch's counter by a test.
-
-    By default params = 12 depth width² + (2 depth + 1) width. Forward FLOPs per token: two a weight of every
-    matrix product, and 4 depth context width for attention over the whole context.
-    Source: Kaplan et al. 2020 (arXiv:2001.08361), section 2.1; the output layer and the full attention
-    term are added as in Porian et al. 2024 (arXiv:2406.19146).
-    """
-    options = Options.of(shape)
-    return combine(
-        shape, vocab, context, options.mlp_weights(shape.width, options.hidden(shape.width)), extra=extra
-    )
-
-
-def combine(shape: Shape, vocab: int, context: int, mlp: int, *, idle: int = 0, extra: int = 0) -> Counts:
-    """Counts of a transformer with so many weights in the feed-forward of a block.
-
-    Args:
-        mlp: those that a token is multiplied by.
-        idle: those besides that other tokens are multiplied by.
-        extra: ids that are read and never predicted.
-    """
-    width, depth, options = shape.width, shape.depth, Options.of(shape)
-    heads, kv_heads = options.attention_heads(width, heads_for)
-    attention = 2 * width**2 + 2 * kv_heads * (width // heads) * width
-    block = attention + mlp
-    norms = (2 * depth + 1) * width + (2 * depth * (width // heads) if options.qk_norm else 0)
-    active = depth * block + norms
-    params = active + depth * idle
-    tables = (1 if options.tied else 2) * vocab + extra + (context if options.positions == "learned" else 0)
-    return Counts(
-        params=params,
-        params_matmul=params + (vocab + (extra if options.tied else 0)) * width,
-        params_total=params + tables * width,
-        forward_flops=2 * (depth * block + vocab * width) + 4 * depth * context * width,
-        params_active=active if idle else None,
-    )
-
-
-def ladder(first: int = 14) -> list[Shape]:
-    """One dial: depth follows width, a layer per 64 and at least 2, so that sizes lie on one curve of shapes.
-
-    Both depths are offered where the rule lies between two integers: any size between the ends is then
-    within 15 %.
-    """
-    shapes: list[Shape] = []
-    for width in widths(first, 1792):
-        depth = width / 64
-        near = {max(2, math.floor(depth + 0.25)), max(2, math.floor(depth + 0.75))}
-        shapes.extend(Shape(width, d) for d in sorted(near))
-    return shapes

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.models import BASE, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Role = Literal["embedding", "vector", "hidden", "residual", "output"]
 
@@ -82,6 +82,8 @@ def parametrise(model: nn.Module, parametrisation: str, shape: Shape, family: st
             f"training.parametrisation: completep scales what blocks add to a residual stream, and family "
             f"{family!r} has none. Use mup or standard."
         )
+    import torch
+
     with torch.no_grad():
         for _, parameter, role in roles(model):
             init = factors(parametrisation, role, shape).init

@@ -42,7 +42,8 @@ TAKEN = {
 # They choose between parts: another entry changes no other run.
 CHOOSING = frozenset(
     {
-        *("scaling.models", "scaling.models.registry", "scaling.data.corpora", "scaling.data.truth.sources"),
+        *("scaling.models", "scaling.models.family", "scaling.models.registry"),
+        *("scaling.data.corpora", "scaling.data.truth.sources"),
         *(
             "scaling.recipe",
             "scaling.recipe.optimizers",
@@ -75,6 +76,7 @@ WATCHING = frozenset(
         *(
             "scaling.data.truth.bayes",
             "scaling.models.counting",
+            "scaling.models.counts",
             "scaling.models.derived",
             "scaling.models.neox",
             "scaling.models.settings",

@@ -100,7 +100,8 @@ def _trunk(config: RunConfig, dataset: Dataset, model: _Model, budgets: list[flo
     batches = _batches(config.training, model, budgets[-1])
     steps = sorted({batches.steps(tokens) for tokens in budgets})
     spec = _spec(config, dataset, model, batches, steps[-1])
-    dataset.batches(spec.data.context, batches.sizes, 0).by_domain(steps[-1])  # or a mixture runs out: raises
+    rows = dataset.batches(spec.data.context, batches.sizes, 0)
+    rows.by_domain(steps[-1])  # or a mixture runs out: raises
     runs = tuple(sorted((_run(config, model, spec, n) for n in steps), key=lambda run: run.branch_step))
     counts, training = model.counts, config.training
     return Trunk(
@@ -118,6 +119,7 @@ def _trunk(config: RunConfig, dataset: Dataset, model: _Model, budgets: list[flo
         curve_tokens=int(training.curve_tokens),
         heldout=model.heldout,
         decoupled=OPTIMIZERS[config.optimizer.name].decoupled,
+        epochs=rows.epochs(steps[-1]),
     )
 
 

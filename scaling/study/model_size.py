@@ -7,13 +7,13 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from scaling.models.counting import count_params
 from scaling.models.sizes import Shape
 from scaling.study.extensions import load_extensions, module_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 PATTERN = re.compile(r"(?P<file>\S+\.py):(?P<function>\w+)")
 
@@ -28,6 +28,8 @@ class _Model:
     objective: str = "causal"
 
     def build(self, shape: Shape, vocab: int, context: int) -> nn.Module:
+        from torch import nn
+
         taken = inspect.signature(self.function).parameters
         asked = {**dict(self.arguments), "vocab": vocab, "context": context}
         model = self.function(**{name: value for name, value in asked.items() if name in taken})
@@ -46,6 +48,8 @@ def count_model(text: str, known: Mapping[str, Any]) -> int:
     Raises:
         ValueError: for a file or function that is not there, or that builds no model from these names.
     """
+    from scaling.models.counting import count_params
+
     found = PATTERN.fullmatch(text)
     assert found is not None
     (path,) = load_extensions([found["file"]])

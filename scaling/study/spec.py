@@ -183,6 +183,7 @@ class Trunk:
     curve_tokens: int = 0
     heldout: tuple[tuple[str, DataOptions], ...] = ()  # more sets that its runs are judged by, by name
     decoupled: bool = True  # a step multiplies weights by 1 - rate * decay, so that tau has a meaning
+    epochs: float | None = None  # how often its longest run reads the training part of the corpus
 
     @property
     def last_step(self) -> int:

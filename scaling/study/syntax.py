@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 
@@ -16,12 +16,22 @@ def parse(source: bytes) -> ast.Module:
 def imports_of(source: bytes) -> list[tuple[int, str, list[str]]]:
     """(leading dots, module, names) of every import."""
     found: list[tuple[int, str, list[str]]] = []
-    for node in ast.walk(parse(source)):
+    for node in _statements(parse(source)):
         if isinstance(node, ast.Import):
             found += [(0, alias.name, []) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             found.append((node.level, node.module or "", [alias.name for alias in node.names]))
     return found
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Every statement below a node; expressions, nine tenths of a tree, hold none."""
+    for field in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, field, ())
+        for one in inner if isinstance(inner, list) else ():
+            if isinstance(one, ast.stmt):
+                yield one
+            yield from _statements(one)
 
 
 @cache

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from scaling.data.generated import open_generated
 from scaling.data.layout import NOTHING, Layout
-from scaling.models import Counts, Family, Shape, has_cache, input_lengths
-from scaling.models.counting import inspect_built
+from scaling.models import Counts, Family, Shape, input_lengths
+from scaling.models.counting import has_cache, inspect_built
 from scaling.study.spec import DataSpec, TrunkSpec
 from scaling.training.arithmetic import can_fuse
 from scaling.training.device import Numerics

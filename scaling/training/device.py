@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from scaling.models import get_family
 from scaling.study.spec import Trunk
+
+if TYPE_CHECKING:
+    import torch
 
 BFLOAT16_WIDTH = 64  # on a CPU with AMX: see `choose_numerics`
 COMPILE_FLOPS = 5e11  # of a whole trunk, a unit of width: ten minutes or more of two threads
@@ -29,6 +30,8 @@ class Numerics:
     @property
     def compute_dtype(self) -> torch.dtype | None:
         """What matrix products run in; None is the weights' own float32."""
+        import torch
+
         return torch.bfloat16 if self.precision == "bfloat16" else None
 
 
@@ -44,6 +47,8 @@ def choose_numerics(precision: str, width: int, device: str = "auto", threads: i
     Raises:
         ValueError: for a device that PyTorch does not see here.
     """
+    import torch
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -110,6 +115,8 @@ def gains_by_compiling(family: str, width: int) -> bool:
 @cache
 def can_compile() -> bool:
     """Whether torch.compile finds a compiler and all that it needs here. Tried once, on a line."""
+    import torch
+
     try:
         torch.compile(lambda x: x.sin() + 1)(torch.zeros(8))
     except (RuntimeError, OSError, ImportError):

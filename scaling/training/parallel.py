@@ -13,14 +13,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import torch
-import torch.distributed as dist
+from typing import TYPE_CHECKING
 
 from scaling.study.spec import TrunkSpec
 from scaling.training.device import Numerics
-from scaling.training.process_group import ProcessGroup
-from scaling.training.state import LocalState, TrainState
+
+if TYPE_CHECKING:
+    from scaling.training.process_group import ProcessGroup
+    from scaling.training.state import TrainState
 
 STARTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # what torchrun sets
 
@@ -42,7 +42,11 @@ def process_group() -> Iterator[bool]:
     if any(name not in os.environ for name in STARTED):
         yield True
         return
-    from scaling.training.sharded import ShardedState  # takes seconds to import; most processes train alone
+    import torch  # takes seconds to import, and most processes train alone
+    import torch.distributed as dist
+
+    from scaling.training.process_group import ProcessGroup
+    from scaling.training.sharded import ShardedState
 
     cuda = torch.cuda.is_available()
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
@@ -79,6 +83,8 @@ def open_state(spec: TrunkSpec, numerics: Numerics, parallel: str) -> TrainState
             "model. Say training.parallel=ddp or fsdp, or run without torchrun."
         )
     if _group is None:
+        from scaling.training.state import LocalState
+
         return LocalState(spec, numerics)
     uneven = next((rows for rows in spec.batch_sizes.all if rows % _group.ranks), None)
     if uneven is not None:

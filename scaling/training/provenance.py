@@ -9,22 +9,16 @@ from __future__ import annotations
 
 import logging
 import platform
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from scaling.data.truth.sources import SOURCES
-from scaling.models import FAMILIES, Family, get_family
-from scaling.recipe.optimizers import OPTIMIZERS
-from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import ACCEPTED, CODE
 from scaling.records.storage import checkpoint_steps, history
-from scaling.study.code import code_versions, run_roots
+from scaling.study.parts import trunk_code
 from scaling.study.spec import Trunk
 from scaling.training.device import Numerics
 from scaling.training.parallel import ranks
@@ -43,6 +37,8 @@ class ChangedError(ValueError):
 
 def attempt_facts(trunk: Trunk, numerics: Numerics, parallel: str = "none") -> dict[str, Any]:
     """Return what an attempt says of itself: arithmetic, versions and code."""
+    import torch
+
     on_gpu = numerics.device.startswith("cuda")
     versions = {
         "python": platform.python_version(),
@@ -59,44 +55,6 @@ def attempt_facts(trunk: Trunk, numerics: Numerics, parallel: str = "none") -> d
     if numerics.compiled:
         versions["step"] = "compiled"
     return {**asdict(numerics), "versions": versions}
-
-
-def trunk_code(trunk: Trunk, parallel: str = "none") -> dict[str, str]:
-    """Return the digests of the code that trains a trunk, as its attempts and records say them."""
-    spec = trunk.spec
-    source = SOURCES.get(spec.data.corpus)
-    return code_versions(
-        run_roots(
-            family=_module(get_family(spec.family)),
-            objective=trunk.objective,
-            loss=spec.loss,
-            corpus=spec.data.corpus,
-            source=source.__module__ if source else None,
-            sharded=parallel != "none",
-            optimizer=OPTIMIZERS[spec.optimizer].make.__module__,
-            share=SCHEDULES[spec.schedule_name].share.__module__,
-        )
-    )
-
-
-_modules: dict[int, tuple[Family, str]] = {}  # a plan asks for every trunk, and a thousand modules are loaded
-
-
-def _module(family: Family) -> str:
-    """The module of a family: the one that has it as FAMILY, else the one that its models are built in."""
-    known, name = _modules.get(id(family), (None, ""))
-    if known is not family:
-        name = FAMILIES.origin(family.name) or _find_module(family)
-        _modules[id(family)] = family, name
-    return name
-
-
-def _find_module(family: Family) -> str:
-    for name, module in list(sys.modules.items()):
-        if getattr(module, "__dict__", {}).get("FAMILY") is family:
-            return name
-    build: Any = family.build
-    return str(getattr(build, "func", build).__module__)  # of a partial, that of its function
 
 
 def find_changes(folder: Path, runs: Iterable[str], facts: Mapping[str, Any]) -> list[str]:

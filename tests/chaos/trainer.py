@@ -109,6 +109,7 @@ class Trainer:
 
 def _train(task: Trains, board_path: Path, changes: Sequence[Change]) -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlives the battery
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)  # a pool may have started this fork server
     board = Board(board_path)
     words = board_path.with_suffix(".txt").open("w")
     faulthandler.register(signal.SIGUSR1, words)

@@ -90,6 +90,7 @@ def test_what_cannot_be_flown_is_refused(
     for home, more, message in (
         (tmp_path, ["spend=1e18"], "spend: the study's own runs take 1.87e+18 FLOP (6 N D); got 1e+18."),
         (tmp_path, ["compute="], "compute: not given"),
+        (tmp_path, ["model.params=1e7", "budget.tokens=[2e8]"], "nothing was trained: 1 run of study law"),
         (flown, ["model.family=a,b"], "also varies model.family"),
         (flown, ["compute=2e21"], "were chosen for 1e+21 FLOP; got 2e+21"),
         (flown, ["trainer.fields.bits_per_byte=loss"], "these settings make"),

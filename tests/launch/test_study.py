@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,3 +158,30 @@ def test_a_time_limit_ends_it_and_a_signal_raises(tiny_study: list[str]) -> None
         run_study(plan, Asks())
     assert not read_study(plan.folder).records
     assert list(plan.folder.glob("*/checkpoints/*.pt"))
+
+
+WITHOUT_PYTORCH = """
+import json, sys
+sys.modules["torch"] = None  # an import of it raises
+from experiments.cli import main
+from scaling.models import FAMILIES
+from scaling.recipe.optimizers import OPTIMIZERS
+from scaling.study.plan import plan_study
+
+overrides = json.loads(sys.argv[1])
+assert main(["run", *overrides]) == 0, "it is finished, and is not trained"
+assert main(["run", *overrides, "model.family=decodr"]) == 2, "it is refused"
+grid = f"model.family={','.join(FAMILIES)}", f"optimizer={','.join(set(OPTIMIZERS) - {'schedule_free'})}"
+plan = plan_study([*overrides, "name=grid", *grid, "model.params=2e4", "training.learning_rate=.01"])
+assert {t.spec.family for t in plan.trunks} == set(FAMILIES)
+"""
+
+
+def test_what_trains_nothing_does_without_pytorch(tiny_study: list[str]) -> None:
+    """It takes seconds to import: a finished study, a refusal and a plan's sizes do not wait for it."""
+    run_study(plan_study(tiny_study))
+    program = [sys.executable, "-c", WITHOUT_PYTORCH, json.dumps(tiny_study)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "all 4 runs are done already" in done.stdout
+    assert "Did you mean 'decoder'?" in done.stderr

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from scaling.models.blocks import heads_for, rotate, rotate_real, rotations
+from scaling.models.blocks import rotate, rotate_real, rotations
+from scaling.models.options import heads_for
 
 
 def real_rotation(x: torch.Tensor) -> torch.Tensor:

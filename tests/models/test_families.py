@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from scaling.models import FAMILIES, NOTHING, Family, Shape, get_family, input_lengths
 from scaling.models.blocks import set_compute_dtype
 from scaling.models.counting import AllSteps, count_built
-from scaling.models.feedforward import WINDOW
+from scaling.models.options import WINDOW
 from scaling.records.storage import load_checkpoint, save_checkpoint
 
 VOCAB, CONTEXT = 61, 24

@@ -12,12 +12,11 @@ from scaling.models import FAMILIES
 from scaling.recipe.optimizers import OPTIMIZERS
 from scaling.recipe.schedules import SCHEDULES
 from scaling.study import code
-from scaling.training.provenance import _module
 
 PACKAGE = Path(code.__file__).parents[1]
 OPTIMIZER_MODULES = {optimizer.make.__module__ for optimizer in OPTIMIZERS.values()}
 SHARE_MODULES = {schedule.share.__module__ for schedule in SCHEDULES.values()}
-FAMILY_MODULES = {name: _module(family) for name, family in FAMILIES.items()}
+FAMILY_MODULES = {name: family.module for name, family in FAMILIES.items()}
 PARTS = {
     *("scaling.training.train", "scaling.training.schedule"),
     *OPTIMIZER_MODULES,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scaling.data import layout
 from scaling.data.layout import NOTHING, Layout
-from scaling.models import family
+from scaling.models import sizes
 from scaling.training.objectives import OBJECTIVES, cross_entropy, squared
 
 ROWS = np.random.default_rng(0).integers(1, 50, (200, 41))
@@ -22,7 +22,7 @@ TWO_PAIRS = np.array([[5, 6, 7, 0, 8, 9, -1], [5, 0, 6, 7, 8, 9, 4]])
 
 
 def test_nothing_means_the_same_to_data_and_models() -> None:
-    assert layout.NOTHING == family.NOTHING
+    assert layout.NOTHING == sizes.NOTHING
 
 
 def test_causal_predicts_each_next_token() -> None:

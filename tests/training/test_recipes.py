@@ -15,13 +15,13 @@ from scaling.capability.finished import open_finished
 from scaling.data.corpora import open_dataset
 from scaling.recipe.cooldown import COOLDOWNS
 from scaling.recipe.optimizers import OPTIMIZERS, OptimizerOptions
-from scaling.recipe.optimizers.muon import StackedMuon
+from scaling.recipe.optimizers.stacked_muon import StackedMuon
 from scaling.recipe.schedules import SCHEDULES
 from scaling.records.record import read_study
 from scaling.registry import forget
+from scaling.study.cautions import repetitions, tau_drifts
 from scaling.study.keys import NAMED
 from scaling.study.plan import PlanError, plan_study
-from scaling.study.tau import tau_drifts
 from scaling.training import segment
 from scaling.training.evaluate import evaluate
 from scaling.training.train import train_trunk
@@ -229,6 +229,14 @@ def test_a_drift_of_tau_is_warned_about(tiny_study: list[str]) -> None:
     (line,) = tau_drifts(plan_of(tiny_study, "budget.tokens=[1280,12800]"))
     assert "drifts 10-fold" in line
     assert tau_drifts(plan_of(tiny_study, "budget.tokens=[1280,12800]", "training.tau=rule")) == []
+
+
+def test_a_corpus_that_is_read_twice_is_warned_about(tiny_study: list[str]) -> None:
+    plan = plan_of(tiny_study)
+    assert repetitions(plan) == []
+    once = max(run.tokens for _, run in plan.runs) / max(trunk.epochs or 0 for trunk in plan.trunks)
+    (line,) = repetitions(plan_of(tiny_study, f"budget.tokens=[2e3,{2 * once:.0f}]"))
+    assert "the training part of the corpus 2 times" in line
 
 
 def test_the_page_on_optimizers_of_ones_own_works_as_written(tiny_study: list[str], tmp_path: Path) -> None:

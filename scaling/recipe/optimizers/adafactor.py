@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from scaling.recipe.optimizers.optimizer import (
     Optimizer,
@@ -14,18 +13,23 @@ from scaling.recipe.optimizers.optimizer import (
     without_eps,
 )
 
+if TYPE_CHECKING:
+    from torch.optim import Adafactor
+
 _CAPPED = (
     "its step is the spread of each tensor times the rate, and the rate is capped at 1 / sqrt(step): no "
     "factor on the rate carries over from one width to another."
 )
 
 
-def make(parameters: Sequence[Parameter], options: OptimizerOptions) -> torch.optim.Adafactor:
+def make(parameters: Sequence[Parameter], options: OptimizerOptions) -> Adafactor:
     """Adafactor of PyTorch: steps relative to the spread of a tensor, clipped updates, no first moment.
 
     Source: Shazeer & Stern 2018 (arXiv:1804.04235), algorithms 4 and 5.
     """
-    return torch.optim.Adafactor(
+    from torch.optim import Adafactor
+
+    return Adafactor(
         without_eps(group_parameters(parameters, options)),
         lr=options.learning_rate,
         beta2_decay=options.settings["beta2_decay"],
@@ -42,5 +46,4 @@ OPTIMIZER = Optimizer(
         "fsdp": "its moments are rows and columns of whole matrices, of which fsdp gives each process a "
         "part. Use training.parallel=ddp."
     },
-    torch_class="Adafactor",
 )

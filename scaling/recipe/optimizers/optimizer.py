@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import torch
-from torch import nn
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from scaling.models import BASE, Shape
 from scaling.recipe.parametrisation import Factors, Role, factors
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
 EPSILON = 1e-8
 
-Parameter = tuple[str, nn.Parameter, Role]  # name, weights, and what they are in the model
+Parameter: TypeAlias = "tuple[str, nn.Parameter, Role]"  # name, weights, what they are in the model
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class OptimizerOptions:
     shape: Shape = BASE
 
 
-Make = Callable[[Sequence[Parameter], OptimizerOptions], torch.optim.Optimizer]
+Make: TypeAlias = "Callable[[Sequence[Parameter], OptimizerOptions], torch.optim.Optimizer]"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Optimizer:
         averages: whether a model is evaluated at other weights than those that are trained. It then has
             `eval()` and `train()`, which put these weights into the model and take them out again.
         package: a package that it needs besides PyTorch, which an extra of the same name installs.
-        torch_class: a class of `torch.optim` that older versions of PyTorch lack.
+        torch: the first version of PyTorch that has it, where older ones that the harness takes lack it.
     """
 
     make: Make
@@ -67,7 +69,7 @@ class Optimizer:
     refused_parallel: Mapping[str, str] = field(default_factory=dict)
     averages: bool = False
     package: str = ""
-    torch_class: str = ""
+    torch: tuple[int, int] | None = None
 
     def check(self, name: str, parametrisation: str, parallel: str) -> None:
         """
@@ -85,10 +87,11 @@ class Optimizer:
                 f"training.parallel: {parallel} is not for optimizer {name!r}: "
                 f"{self.refused_parallel[parallel]}"
             )
-        if self.torch_class and not hasattr(torch.optim, self.torch_class):
+        here = version("torch")
+        if self.torch and tuple(map(int, here.split(".")[:2])) < self.torch:
             raise ModuleNotFoundError(
-                f"optimizer {name!r} needs torch.optim.{self.torch_class}, which PyTorch {torch.__version__} "
-                "does not have: install a newer one."
+                f"optimizer {name!r} needs PyTorch {'.'.join(map(str, self.torch))}, and this is {here}: "
+                "install a newer one, or take optimizer=adamw."
             )
         if self.package and importlib.util.find_spec(self.package) is None:
             raise ModuleNotFoundError(

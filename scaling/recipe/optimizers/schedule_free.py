@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from scaling.recipe.optimizers.optimizer import Optimizer, OptimizerOptions, Parameter, group_parameters
+
+if TYPE_CHECKING:
+    import torch
 
 
 def make(parameters: Sequence[Parameter], options: OptimizerOptions) -> torch.optim.Optimizer:

@@ -1,10 +1,35 @@
-"""Whether the weight decay of a study is tuned alike along its budgets: the drift of tau."""
+"""What may bend the law of a study and can be said before it is trained."""
 
 from __future__ import annotations
 
 from scaling.study.plan import Plan
+from scaling.study.spec import readable
 
 TENFOLD = 10 * (1 - 1e-3)  # budgets are rounded to whole steps
+ONCE = 1.05  # readings of a corpus up to which no more is said
+
+
+def cautions(plan: Plan) -> list[str]:
+    """Return every warning about a plan, a sentence or two each."""
+    return [*tau_drifts(plan), *repetitions(plan)]
+
+
+def repetitions(plan: Plan) -> list[str]:
+    """Return a warning where the longest run reads its corpus more than once.
+
+    A repeated token is worth less than a new one, and a law of N and D takes them for the same.
+    Source: Muennighoff et al. 2023 (arXiv:2305.16264), section 3.
+    """
+    trunk = max(plan.trunks, key=lambda trunk: trunk.epochs or 0.0)
+    if (trunk.epochs or 0.0) <= ONCE:
+        return []
+    tokens = max(run.tokens for run in trunk.runs)
+    return [
+        f"the text repeats: {readable(tokens)} tokens read the training part of the corpus "
+        f"{trunk.epochs:.2g} times. A repeated token is worth less than a new one; "
+        "fit and report say from where the law of repeated data (--law repeated) is needed. "
+        "More text, or smaller budgets, avoid it."
+    ]
 
 
 def tau_drifts(plan: Plan) -> list[str]:
