@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import platform
 import time
@@ -58,6 +59,7 @@ MEASURED = 0.25  # seconds of steps to time, at least three
 BUSY = 1.5  # load a core; beyond it, what is timed tells of the others who want the machine, and is not kept
 OURS = 0.85  # share of a timing that this thread ran; below it, others ran in between, and it is not kept
 LONG = 600.0  # seconds of training from which what was kept is checked by timing the heaviest shape again
+RECENT = 3600.0  # seconds for which times that were kept or checked are trusted
 FASTER = 1.3  # than kept: then others had the machine when that was learned
 LARGEST = 2e12  # FLOP a step; beyond it, the rate of the largest measured step is used
 
@@ -83,7 +85,7 @@ def time_steps(
         for i in order
         if keys[i] in known and flops[i] <= LARGEST
     }
-    if heavy and (crowd or sum(heavy.values()) > LONG):
+    if heavy and (crowd or (sum(heavy.values()) > LONG and _age(store) > RECENT)):
         worst = max(heavy, key=heavy.__getitem__)
         factor = time_step(trunks[worst], numerics[worst]).median / known[keys[worst]].median
         if crowd:
@@ -91,7 +93,7 @@ def time_steps(
             crowd = replace(crowd, slowdown=factor)
         if crowd or factor * FASTER < 1:
             known |= {key: known[key].scaled(factor) for key in keys if key in known}
-            fresh = True
+        fresh = True
     for i in order:
         if keys[i] not in known and (flops[i] <= LARGEST or i == order[0]):
             begin, ran = time.perf_counter(), time.thread_time()
@@ -138,6 +140,11 @@ def find_crowd() -> Crowd | None:
     """Return how crowded the machine is, where it is."""
     crowd = _crowd()
     return crowd if _busy(crowd.load) else None
+
+
+def _age(store: Path) -> float:
+    """Seconds since times were last kept or checked."""
+    return time.time() - store.stat().st_mtime if store.exists() else math.inf
 
 
 def _busy(load: float) -> bool:

@@ -47,6 +47,7 @@ def test_what_others_slowed_down_is_put_right_before_a_long_plan(
     learn(trunks, [CPU, CPU], [20 * first[0].median] * 2, tmp_path)
     assert time_steps(trunks, [CPU, CPU], tmp_path)[0][0].median == pytest.approx(20 * first[0].median)
     monkeypatch.setattr("scaling.training.throughput.LONG", 0.0)
+    monkeypatch.setattr("scaling.training.throughput.RECENT", -1.0)
     assert time_steps(trunks, [CPU, CPU], tmp_path)[0][0].median == pytest.approx(first[0].median)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 9.5))
     kept = (tmp_path / "throughput.json").read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -87,16 +88,22 @@ class Optimizer:
                 f"training.parallel: {parallel} is not for optimizer {name!r}: "
                 f"{self.refused_parallel[parallel]}"
             )
-        here = version("torch")
-        if self.torch and tuple(map(int, here.split(".")[:2])) < self.torch:
+        if self.torch and tuple(map(int, _pytorch().split(".")[:2])) < self.torch:
+            needed = ".".join(map(str, self.torch))
             raise ModuleNotFoundError(
-                f"optimizer {name!r} needs PyTorch {'.'.join(map(str, self.torch))}, and this is {here}: "
-                "install a newer one, or take optimizer=adamw."
+                f"optimizer {name!r} needs PyTorch {needed}, and this is {_pytorch()}: install a newer one, or "
+                "take optimizer=adamw."
             )
         if self.package and importlib.util.find_spec(self.package) is None:
             raise ModuleNotFoundError(
                 f"optimizer {name!r} needs the package {self.package}: pip install '.[{self.package}]'."
             )
+
+
+@cache
+def _pytorch() -> str:
+    """The version of PyTorch that is installed; not imported, which takes seconds."""
+    return version("torch")
 
 
 def group_parameters(
