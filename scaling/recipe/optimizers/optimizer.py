@@ -91,8 +91,8 @@ class Optimizer:
         if self.torch and tuple(map(int, _pytorch().split(".")[:2])) < self.torch:
             needed = ".".join(map(str, self.torch))
             raise ModuleNotFoundError(
-                f"optimizer {name!r} needs PyTorch {needed}, and this is {_pytorch()}: install a newer one, or "
-                "take optimizer=adamw."
+                f"optimizer {name!r} needs PyTorch {needed}, and this is {_pytorch()}: install a newer one, "
+                "or take optimizer=adamw."
             )
         if self.package and importlib.util.find_spec(self.package) is None:
             raise ModuleNotFoundError(
