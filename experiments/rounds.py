@@ -30,6 +30,7 @@ from scaling.records.record import read_study
 from scaling.records.storage import Lock, LockedError
 from scaling.study.command import CommandTrunk
 from scaling.study.compose import PlanError
+from scaling.study.decide import shortest_budget
 from scaling.study.plan import Plan, join_plans, plan_jobs
 
 FOLDER = "forecasts"  # of the study's folder; where reports look for registered answers
@@ -208,6 +209,7 @@ def _choose(
         basis=basis,
         trunks=_resumable(flown),
         buildable=planner.buildable,
+        shortest=planner.shortest,
         tolerance=goal.tolerance,
         seed=goal.seed,
         level=goal.level,
@@ -289,6 +291,9 @@ class _Planner:
         self.composition = replace(plan.composition, jobs=plan.composition.jobs[:1])
         self.config = plan.composition.jobs[0].config
         self.made: dict[str, Plan | PlanError] = {}
+        least = min(run.tokens for _, run in plan.runs) / SHORTER
+        command = self.config.trainer.kind != "builtin"
+        self.shortest = least if command else max(least, shortest_budget(self.config))
 
     def each(self, values: Sequence[Values]) -> list[Plan | PlanError]:
         """A plan of each of these jobs, or why there is none: e.g. no model is near that size."""

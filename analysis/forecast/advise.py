@@ -22,7 +22,7 @@ from analysis.table import RunTable
 
 WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
 LONGER = 16.0  # times the largest budget and size that candidates go
-SHORTER = 4.0  # times below the smallest
+SHORTER = 4.0  # times below the smallest; two corners that are cheap tell most of the exponents
 EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
 LITTLE = 1.05  # factor that a run moves the best size by, below which it is not worth training
@@ -96,6 +96,7 @@ def advise_runs(
     basis: Ensemble | None = None,
     trunks: Mapping[float, float] | None = None,
     buildable: Callable[[Array], Array] | None = None,
+    shortest: float = 1.0,
     tolerance: float = 0.005,
     resamples: int = 200,
     seed: int = 0,
@@ -117,6 +118,7 @@ def advise_runs(
         trunks: size → tokens up to which a constant-rate trunk of it can be resumed. A longer run then costs
             its added tokens, a shorter one its cooldown.
         buildable: maps sizes that are wanted to those that can be built; by default every size can.
+        shortest: tokens below which a run says nothing of the law, as in its warm-up.
         tolerance: expected regret at which no more runs are worth naming.
 
     Raises:
@@ -146,7 +148,7 @@ def advise_runs(
         spend = _largest_costs(runs) / 4
     state = Belief.of(drawn, compute)
     sigma = float(np.std(noise(best_of(basis))))
-    candidates = _candidates(runs, spend, buildable)
+    candidates = _candidates(runs, spend, buildable, shortest)
     N, D = candidates.T if len(candidates) else np.empty((2, 0))
     state = state.seeing(drawn, N, D)
     now = state.decision(level)
@@ -238,22 +240,25 @@ def _shortlist(explained: Array, cost: Array, usable: NDArray[np.bool_]) -> NDAr
     return listed & usable
 
 
-def _candidates(runs: Runs, spend: float, buildable: Callable[[Array], Array] | None) -> Array:
+def _candidates(
+    runs: Runs, spend: float, buildable: Callable[[Array], Array] | None, shortest: float
+) -> Array:
     """(J, 2) N and D that the spend pays for, on a grid of those that exist and of some beyond."""
     N, D = runs.inputs["N"], runs.inputs["D"]
 
-    def axis(values: Array, shorter: float = 1.0) -> Array:
+    def axis(values: Array) -> Array:
         known = np.unique(values)
         if len(known) > 6:
             known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
         beyond = float(values.max()) * 2.0 ** np.arange(1, np.log2(LONGER) + 1)
-        below = np.maximum(float(values.min()) / 2.0 ** np.arange(1, np.log2(shorter) + 1), 1.0)
+        below = np.maximum(float(values.min()) / 2.0 ** np.arange(1, np.log2(SHORTER) + 1), 1.0)
         between = np.sqrt(known[1:] * known[:-1])
         return np.concatenate([known, beyond, between, below])
 
-    # Smaller sizes, but no fewer tokens: there a run may not get past its warm-up, and laws do not hold.
-    sizes = axis(N, SHORTER) if buildable is None else np.unique(buildable(axis(N, SHORTER)))
-    pairs = np.array([(n, d) for n in sizes for d in axis(D)]).reshape(-1, 2)
+    sizes = axis(N) if buildable is None else np.unique(buildable(axis(N)))
+    budgets = axis(D)
+    budgets = budgets[budgets >= min(shortest, float(D.min()))]
+    pairs = np.array([(n, d) for n in sizes for d in budgets]).reshape(-1, 2)
     ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
     near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)
     # An extension or a cooldown costs a part of the whole run, so dearer runs may be within the spend.

@@ -40,6 +40,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--tolerance", type=float, default=0.005, help="waste at which to stop (default .005)"
     )
+    parser.add_argument(
+        "--shortest",
+        type=number,
+        metavar="TOKENS",
+        help="no shorter runs (default: a quarter of the shortest; in a study, at least four warm-ups)",
+    )
     parser.add_argument("--arm", help="which arm of the table, by its label (default: the only one)")
     parser.add_argument("--to", type=Path, metavar="FILE.yaml", help="write the runs as a study")
     parser.add_argument(
@@ -59,13 +65,15 @@ def main(arguments: list[str]) -> int:
     table = read_table(asked)
     part = only_part(table, asked.arm)
     base = asked.base or base_of(table)
+    buildable, shortest = limits_of(base) if asked.to else (None, 1.0)
     advice = advise_runs(
         Runs.of_table(part, ("N", "D")),
         asked.compute,
         asked.spend,
         laws=tuple(asked.law or ()),
         trunks=trunks_of(asked.trunks),
-        buildable=sizes_of(base) if asked.to else None,
+        buildable=buildable,
+        shortest=asked.shortest or shortest,
         tolerance=asked.tolerance,
         resamples=asked.resamples,
         seed=asked.seed,
@@ -104,25 +112,27 @@ def show(
             print(f"\nwritten: {file}; `scaling plan study={named(file)}` shows its runs")
 
 
-def sizes_of(base: str | None) -> Callable[[Array], Array] | None:
-    """Maps sizes to the nearest that models of a study have; None where a command trains them.
+def limits_of(base: str | None) -> tuple[Callable[[Array], Array] | None, float]:
+    """What maps sizes to the nearest that models of a study have, and the tokens of its shortest useful run.
+
+    Where a command trains the models, nothing is known of either: None and 1.
 
     Raises:
         PlanError: for a study that cannot be composed.
     """
     from scaling.study.compose import compose_study
-    from scaling.study.decide import nearest_params
+    from scaling.study.decide import nearest_params, shortest_budget
 
     asked = [f"study={base}"] if base else ["model.params=1e5", "budget.tokens=1e6"]
     config = compose_study(asked).jobs[0].config
     if config.trainer.kind != "builtin":
-        return None
+        return None, 1.0
 
     def nearest(sizes: Array) -> Array:
         found = [nearest_params(config, float(size)) for size in sizes]
         return np.array([size for size in found if size is not None], dtype=float)
 
-    return nearest
+    return nearest, shortest_budget(config)
 
 
 def only_part(table: RunTable, label: str | None) -> RunTable:

@@ -22,6 +22,8 @@ from scaling.study.rates import TOKENS, default_learning_rate
 from scaling.study.spec import EVALUATION_SEQUENCES, DataSpec, RunSpec, Trunk, TrunkSpec
 from scaling.study.teacher import decide_teacher
 
+SETTLED = 4.0  # warm-ups
+
 
 @dataclass(frozen=True)
 class _Model:
@@ -303,6 +305,14 @@ def warmup_steps(asked: int, params: int, batch_tokens: int) -> int:
     (arXiv:2406.19146), section 3.2.
     """
     return min(asked, max(1, params // batch_tokens))
+
+
+def shortest_budget(config: RunConfig) -> float:
+    """Tokens of a run that is a few times as long as its warm-up; laws do not hold of shorter ones."""
+    training = config.training
+    rows = training.batch_rule.tokens if training.sequences == "auto" else 0.0
+    batch = rows or float(training.sequences) * float(config.data.context)
+    return SETTLED * (training.warmup_tokens or float(training.warmup_steps) * batch)
 
 
 def enough_tokens(objective: str, context: int) -> int:

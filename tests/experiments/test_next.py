@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.cli import main
+from experiments.commands.next import limits_of
 from scaling.records.record import read_study
 
 
@@ -42,6 +43,13 @@ def test_a_study_is_written_that_can_be_planned(
     planned = [run["params"] for run in plan["runs"]]
     assert all(min(abs(np.log(n / size)) for size in sizes) < 0.3 for n in planned)
     assert plan["study"] == "more"
+
+
+def test_no_run_of_a_study_is_shorter_than_four_warm_ups() -> None:
+    assert limits_of(None)[1] == 4 * 32 * 8 * 128
+    buildable, shortest = limits_of("smoke")
+    assert shortest == 4 * 4 * 8 * 128
+    assert buildable is not None
 
 
 def test_what_cannot_be_asked_is_refused(small: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,13 @@ def test_trunks_make_runs_cheaper() -> None:
             assert run.cost < 6 * run.N * run.D
 
 
+def test_shorter_runs_are_candidates_down_to_a_limit(advice: Advice) -> None:
+    """They are cheap and far from the rest; a run in its warm-up says nothing of the law."""
+    assert BUDGETS[0] / 4 <= min(run.D for run in advice.runs) < BUDGETS[0]
+    found = advise_runs(runs(), TARGET, shortest=float(BUDGETS[0]), resamples=60)
+    assert min(run.D for run in found.runs) >= BUDGETS[0]
+
+
 def test_it_stops_where_nothing_is_left_to_learn() -> None:
     found = advise_runs(runs(noise=1e-5), 1e19, resamples=60)
     assert found.runs == ()
