@@ -48,7 +48,7 @@ def test_a_study_is_written_that_can_be_planned(
 def test_no_run_of_a_study_is_shorter_than_four_warm_ups() -> None:
     assert limits_of(None)[1] == 4 * 32 * 8 * 128
     buildable, shortest = limits_of("smoke")
-    assert shortest == 4 * 4 * 8 * 128
+    assert shortest == 4 * 4 * 8 * 64
     assert buildable is not None
 
 
