@@ -261,6 +261,8 @@ def _candidates(
     pairs = np.array([(n, d) for n in sizes for d in budgets]).reshape(-1, 2)
     ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
     near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)
+    # Far cheaper runs than there are would all be chosen, for next to nothing, where the law need not hold.
+    near &= cost >= FLOPS_PER_PARAM_TOKEN * (N * D).min() / SHORTER * (1 - 1e-9)
     # An extension or a cooldown costs a part of the whole run, so dearer runs may be within the spend.
     return np.asarray(pairs[near & (cost * COOLDOWN <= spend)])
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.report.content import known
@@ -21,12 +22,16 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="scaling report", description=__doc__)
     add_table(parser)
     add_fit(parser)
+    parser.add_argument(
+        "--question", metavar="TEXT", help="what the page opens with (default: the study's own question)"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     add_wandb(parser)
     parser.add_argument("--out", type=Path, help="folder to write (default: SOURCE/report, or ./report)")
     asked = parser.parse_args(arguments)
     begin = time.monotonic()
     runs, findings = read(asked)
+    runs = replace(runs, question=asked.question) if asked.question else runs
     fitted = time.monotonic()
     folder = Path(asked.source)
     out = asked.out or (folder if folder.is_dir() else Path()) / "report"

@@ -66,6 +66,7 @@ def test_trunks_make_runs_cheaper() -> None:
 def test_shorter_runs_are_candidates_down_to_a_limit(advice: Advice) -> None:
     """They are cheap and far from the rest; a run in its warm-up says nothing of the law."""
     assert BUDGETS[0] / 4 <= min(run.D for run in advice.runs) < BUDGETS[0]
+    assert min(run.cost for run in advice.runs) >= 6 * SIZES[0] * BUDGETS[0] / 4 * (1 - 1e-9)
     found = advise_runs(runs(), TARGET, shortest=float(BUDGETS[0]), resamples=60)
     assert min(run.D for run in found.runs) >= BUDGETS[0]
 

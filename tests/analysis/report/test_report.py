@@ -373,6 +373,16 @@ def test_a_table_of_one_input_makes_a_report(column: str, law: str, tmp_path: Pa
     assert "optimum.csv" not in written, "a law of one input has no best size"
 
 
+def test_the_command_line_may_ask_the_question(study: Path, tmp_path: Path) -> None:
+    """Of a table without a study, whose page would say that none is stated."""
+    load_runs(study).rows.to_csv(tmp_path / "runs.csv", index=False)
+    asked = ["report", str(tmp_path / "runs.csv"), "--out", str(tmp_path / "out"), "--resamples", "20"]
+    assert main([*asked, "--question", "Does it grow?"]) == 0
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "Does it grow?" in page
+    assert "states no question" not in page
+
+
 def test_a_report_of_some_runs_shows_the_curves_of_their_trunks(study: Path) -> None:
     table = load_runs(study)
     curves, _ = write._logs(table)

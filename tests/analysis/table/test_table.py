@@ -529,3 +529,12 @@ def test_a_sweep_over_rates_keeps_its_badly_trained_runs(tmp_path: Path) -> None
     once.write_text("\n".join([header, *others[::2], bad.rsplit(",", 1)[0], ""]))
     (aside,) = load_runs(once).set_aside
     assert "in bits, not nats" in aside.reason
+
+
+def test_a_file_is_named_by_the_one_study_of_its_rows(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"params": [1e6, 2e6], "tokens": [1e8, 2e8], "loss": [3.0, 2.9], "study": "ladder"})
+    rows.to_csv(tmp_path / "runs.csv", index=False)
+    assert load_runs(tmp_path / "runs.csv").study == "ladder"
+    rows["study"] = ["ladder", "wide"]
+    rows.to_csv(tmp_path / "runs.csv", index=False)
+    assert load_runs(tmp_path / "runs.csv").study == "runs"
