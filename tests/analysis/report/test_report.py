@@ -38,6 +38,7 @@ from analysis.report.interactive import script
 from analysis.report.style import save, styled
 from analysis.report.write import write_report
 from analysis.table import RunTable, SetAside, load_runs
+from experiments.cli import main
 from tests.analysis.synthetic import write_study
 
 FIGURES = {
