@@ -20,8 +20,17 @@ _MANY = re.compile(
 _NO_LIST = re.compile(
     r"Invalid value assigned: \w+ is not a ListConfig, list or tuple\.\s+full_key: (\S+)[\s\S]*"
 )
+_TYPE = re.compile(
+    r"(?:Value '(?P<value>[^\n]*)' of type '\w+' could not be converted to (?P<kind>\w+)"
+    r"|Value '(?P<truth>[^\n]*)' is not a valid bool \(type \w+\))\s+full_key: (?P<key>\S+)[\s\S]*"
+)
+_CHOICE = re.compile(
+    r"Invalid value '(?P<value>[^\n]*)', expected one of \[(?P<known>[^\]]*)\]"
+    r"\s+full_key: (?P<key>\S+)[\s\S]*"
+)
+_KINDS = {"Integer": "a whole number", "Float": "a number"}
 _ADVICE = re.compile(r"\n?To append to your [^\n]*")  # Hydra's, to prefix +: with it a typo was ignored
-_RAISED = re.compile(r"\w+ raised while composing config:\s*")
+_WRAPPED = re.compile(r"\w+ raised while composing config:\s*|Error merging override \S+\s*")
 _OPTION = re.compile(
     r"Could not find '(?P<group>\S+)/(?P<name>[^/\s']+)'\s+Available options in '[^']*':"
     r"\n(?P<known>(?:\t[\w.-]+\n?)+)[\s\S]*"
@@ -61,7 +70,7 @@ def explain(error: Exception) -> str:
         found = pattern.search(text)
         said = say(found) if found else None
         if found and said:
-            where = _RAISED.sub("", text[: found.start()]).replace("In 'config':", "").strip()
+            where = _WRAPPED.sub("", text[: found.start()]).replace("In 'config':", "").strip()
             return f"{where} {said}".strip()
     return text
 
@@ -111,6 +120,20 @@ def _many(found: re.Match[str]) -> str | None:
     )
 
 
+def _type(found: re.Match[str]) -> str | None:
+    value, kind = found["value"], _KINDS.get(found["kind"] or "")
+    if found["truth"] is not None:
+        value, kind = found["truth"], "true or false"
+    return f"{found['key']}: {kind} is needed; got {value!r}." if kind else None
+
+
+def _choice(found: re.Match[str]) -> str:
+    known = found["known"].split(", ")
+    near = difflib.get_close_matches(found["value"].lower(), known, 1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{found['key']}: one of {', '.join(known)} is needed; got {found['value']!r}.{hint}"
+
+
 def _no_list(found: re.Match[str]) -> str:
     key = found[1]
     section, _, last = key.rpartition(".")
@@ -149,4 +172,6 @@ _SAID = (
     (_SECTION, _section),
     (_MANY, _many),
     (_NO_LIST, _no_list),
+    (_TYPE, _type),
+    (_CHOICE, _choice),
 )

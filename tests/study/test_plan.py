@@ -144,7 +144,10 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
         (["name=.hidden"], r"'\.hidden' cannot be a folder's name"),
         (["name=/abs"], r"'/abs' cannot be a folder's name"),
         (["name=x${seed}/y"], r"'x0/y' cannot be a folder's name"),
-        (["seed=one"], r"Value 'one' of type 'str' could not be converted to Integer"),
+        (["seed=one"], r"^seed: a whole number is needed; got 'one'\.$"),
+        (["data.vocab=1e"], r"^data\.vocab: a number is needed; got '1e'\.$"),
+        (["training.compile=maybe"], r"^training\.compile: true or false is needed; got 'maybe'\.$"),
+        (["tracking=ofline"], r"tracking: one of auto, .* is needed; got 'ofline'\. Did you mean offline\?"),
         (
             ["training.schedule=cosin"],
             r"training\.schedule: no schedule named 'cosin'\. Did you mean 'cosine'\?",
