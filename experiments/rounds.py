@@ -17,7 +17,8 @@ import numpy as np
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.advise import SHORTER, Advice, NextRun, advise_runs, seeds_of
+from analysis.forecast.advise import Advice, NextRun, advise_runs, seeds_of
+from analysis.forecast.candidates import SHORTER
 from analysis.forecast.design import PRIOR
 from analysis.forecast.predict import fit_basis, forecast_run
 from analysis.forecast.register import check_chain, registered_files, write_registered

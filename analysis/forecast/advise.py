@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,22 +14,19 @@ from analysis.fitting.checks import FitWarning
 from analysis.fitting.fit import Fit
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.belief import Belief, Decision, draw_laws
+from analysis.forecast.candidates import candidates, price
 from analysis.forecast.heldout import noise
 from analysis.forecast.predict import best_of, fit_basis
 from analysis.forecast.select import Ensemble
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Array
 from analysis.table import RunTable
 
-WIDE = 10.0  # tokens per parameter of candidates: at most so many times beyond those of the runs
-LONGER = 16.0  # times the largest budget and size that candidates go
-SHORTER = 4.0  # times below the smallest; two corners that are cheap tell most of the exponents
 EVEN = 0.5  # of the draws are shared evenly: forecasts of losses hardly tell which exponents are right
 WORTH = 0.2  # of the largest gain that a run within the spend has: runs of less are not ranked
 LITTLE = 1.05  # factor that a run moves the best size by, below which it is not worth training
 MOST = 20  # runs that one answer names
 LISTED = 6  # candidates by each of these powers whose regret is worked out
 POWERS = (1.0, 0.5, 0.0)  # of cost, by which plans are made; that of the least waste in the end is taken
-COOLDOWN = 0.2  # share of a branched run's steps that only it needs
 
 
 @dataclass(frozen=True)
@@ -128,13 +125,7 @@ def advise_runs(
     Source: the knowledge gradient of Frazier, Powell & Dayanik 2008 (SIAM J. Control Optim. 47); the update
     of draws is the ensemble Kalman filter's (Evensen 1994), with perturbed observations.
     """
-    for name, value in (("compute", compute), ("spend", spend)):
-        if value is not None and not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name}: a positive number of FLOP; got {value!r}.")
-    if not tolerance > 0:
-        raise ValueError(f"tolerance: a positive share of the compute; got {tolerance!r}.")
-    if not {"N", "D"} <= set(runs.inputs):
-        raise FitError("advice needs params and tokens of every run, to choose the next of both.")
+    _check(runs, compute, spend, tolerance)
     warnings: tuple[FitWarning, ...] = ()
     if basis is None:
         basis, warnings = fit_basis(runs.only(("N", "D")), laws, Bootstrap("bayes", resamples, seed, level))
@@ -148,8 +139,8 @@ def advise_runs(
         spend = _largest_costs(runs) / 4
     state = Belief.of(drawn, compute)
     sigma = float(np.std(noise(best_of(basis))))
-    candidates = _candidates(runs, spend, buildable, shortest)
-    N, D = candidates.T if len(candidates) else np.empty((2, 0))
+    pairs = candidates(runs, spend, buildable, shortest)
+    N, D = pairs.T if len(pairs) else np.empty((2, 0))
     state = state.seeing(drawn, N, D)
     now = state.decision(level)
     pool = _Pool(N, D, spend, trunks, runs, sigma, tolerance)
@@ -157,6 +148,24 @@ def advise_runs(
     chosen, state, stop = min(plans, key=lambda plan: (plan[1].least_regret(), sum(r.cost for r in plan[0])))
     names = {fit.name: float(w) for fit, w in zip(fits, weights, strict=True)}
     return Advice(compute, spend, now, state.decision(level), chosen, stop, level, names, warnings)
+
+
+def _check(runs: Runs, compute: float, spend: float | None, tolerance: float) -> None:
+    """
+    Raises:
+        ValueError: for a target or a spend that is no positive number, or a target below every run.
+        FitError: for runs without N or D.
+    """
+    for name, value in (("compute", compute), ("spend", spend)):
+        if value is not None and not (np.isfinite(value) and value > 0):
+            raise ValueError(f"{name}: a positive number of FLOP; got {value!r}.")
+    if not tolerance > 0:
+        raise ValueError(f"tolerance: a positive share of the compute; got {tolerance!r}.")
+    if not {"N", "D"} <= set(runs.inputs):
+        raise FitError("advice needs params and tokens of every run, to choose the next of both.")
+    least = FLOPS_PER_PARAM_TOKEN * float((runs.inputs["N"] * runs.inputs["D"]).min())
+    if compute < least:
+        raise ValueError(f"compute: the cheapest run took {least:.3g} FLOP (6 N D); got {compute:.3g}.")
 
 
 @dataclass(frozen=True)
@@ -186,7 +195,7 @@ class _Pool:
                 )
                 return tuple(chosen), state, f"stop: {words}"
             pairs = list(zip(self.N.tolist(), self.D.tolist(), strict=True))
-            priced = [_price(n, d, held, taken, self.trunks is not None) for n, d in pairs]
+            priced = [price(n, d, held, taken, self.trunks is not None) for n, d in pairs]
             cost = np.array([c for c, _ in priced])
             usable = cost <= left
             if not usable.any():
@@ -238,48 +247,6 @@ def _shortlist(explained: Array, cost: Array, usable: NDArray[np.bool_]) -> NDAr
         score = np.where(usable, explained / cost**power, -np.inf)
         listed[np.argsort(-score, kind="stable")[:LISTED]] = True
     return listed & usable
-
-
-def _candidates(
-    runs: Runs, spend: float, buildable: Callable[[Array], Array] | None, shortest: float
-) -> Array:
-    """(J, 2) N and D that the spend pays for, on a grid of those that exist and of some beyond."""
-    N, D = runs.inputs["N"], runs.inputs["D"]
-
-    def axis(values: Array) -> Array:
-        known = np.unique(values)
-        if len(known) > 6:
-            known = known[np.unique(np.linspace(0, len(known) - 1, 6).round().astype(int))]
-        beyond = float(values.max()) * 2.0 ** np.arange(1, np.log2(LONGER) + 1)
-        below = np.maximum(float(values.min()) / 2.0 ** np.arange(1, np.log2(SHORTER) + 1), 1.0)
-        between = np.sqrt(known[1:] * known[:-1])
-        return np.concatenate([known, beyond, between, below])
-
-    sizes = axis(N) if buildable is None else np.unique(buildable(axis(N)))
-    budgets = axis(D)
-    budgets = budgets[budgets >= min(shortest, float(D.min()))]
-    pairs = np.array([(n, d) for n in sizes for d in budgets]).reshape(-1, 2)
-    ratio, cost = pairs[:, 1] / pairs[:, 0], FLOPS_PER_PARAM_TOKEN * pairs.prod(axis=1)
-    near = (ratio > (D / N).min() / WIDE) & (ratio < (D / N).max() * WIDE)
-    # Far cheaper runs than there are would all be chosen, for next to nothing, where the law need not hold.
-    near &= cost >= FLOPS_PER_PARAM_TOKEN * (N * D).min() / SHORTER * (1 - 1e-9)
-    # An extension or a cooldown costs a part of the whole run, so dearer runs may be within the spend.
-    return np.asarray(pairs[near & (cost * COOLDOWN <= spend)])
-
-
-def _price(
-    N: float, D: float, held: Mapping[float, float], taken: Set[tuple[float, float]], resumable: bool
-) -> tuple[float, str]:
-    """What a run adds [FLOP], and what it is; `taken` holds N and D of those there are or will be."""
-    whole = FLOPS_PER_PARAM_TOKEN * N * D
-    if (N, D) in taken:
-        return whole, "new seed"
-    reached = held.get(N)
-    if not resumable or reached is None:
-        return whole, "new run" if any(size == N for size, _ in taken) else "new size"
-    if reached < D:
-        return FLOPS_PER_PARAM_TOKEN * N * (D - reached * (1 - COOLDOWN)), "extension"
-    return COOLDOWN * whole, "cooldown"
 
 
 def seeds_of(runs: Sequence[NextRun], part: RunTable) -> list[int | None]:

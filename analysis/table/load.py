@@ -104,7 +104,7 @@ def load_runs(
     raw = filter_rows(raw, found.origins, where, drop)
     raw.notes += [*found.notes, *flagged_notes(raw)]
     table = _table(raw, found.origins, path.stem, external=True, checkpoints=checkpoints)
-    named = table.rows["study"].dropna().unique() if "study" in table.rows else ()
+    named = list(table.rows["study"].dropna().unique()) if "study" in table.rows else []
     return replace(table, study=str(named[0])) if len(named) == 1 else table
 
 

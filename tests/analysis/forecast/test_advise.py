@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from analysis.fitting.runs import FitError, Runs
-from analysis.forecast.advise import Advice, _price, advise_runs
+from analysis.forecast.advise import Advice, advise_runs
 from analysis.forecast.belief import expected_regret
+from analysis.forecast.candidates import price
 from analysis.forecast.regret import deadweight
 from analysis.laws.chinchilla import Chinchilla
 
@@ -80,11 +81,13 @@ def test_it_stops_where_nothing_is_left_to_learn() -> None:
 def test_what_is_no_question_is_refused() -> None:
     with pytest.raises(ValueError, match="compute: a positive number of FLOP; got -1"):
         advise_runs(runs(), -1)
+    with pytest.raises(ValueError, match=r"compute: the cheapest run took 1\.2e\+16 FLOP"):
+        advise_runs(runs(), 10)
     with pytest.raises(FitError, match="params and tokens"):
         advise_runs(Runs.of({"C": [1e18, 1e19, 1e20]}, [3.0, 2.8, 2.6]), 1e21)
 
 
 def test_a_run_of_a_size_that_there_is_or_will_be_is_no_new_size() -> None:
     taken = {(1e6, 1e8)}
-    kinds = [_price(n, d, {}, taken, False)[1] for n, d in ((1e6, 1e8), (1e6, 2e8), (2e6, 1e8))]
+    kinds = [price(n, d, {}, taken, False)[1] for n, d in ((1e6, 1e8), (1e6, 2e8), (2e6, 1e8))]
     assert kinds == ["new seed", "new run", "new size"]
