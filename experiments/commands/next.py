@@ -24,7 +24,7 @@ from scaling.study.extensions import load_extensions
 from scaling.study.sources import config_folder
 
 
-def main(arguments: list[str]) -> int:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scaling next", description=__doc__)
     add_table(parser)
     parser.add_argument("--compute", type=number, required=True, help="target budget 6 N D [FLOP]")
@@ -57,7 +57,11 @@ def main(arguments: list[str]) -> int:
     parser.set_defaults(resamples=200)
     add_price(parser)
     add_wandb(parser)
-    asked = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str]) -> int:
+    asked = _parser().parse_args(arguments)
     if asked.run and asked.to is None:
         raise ValueError("--run trains the study that --to names; add --to next.yaml.")
     if asked.extension or asked.law:
