@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import signal
@@ -58,7 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _print(lambda: f"scaling-harness {version()}")
     verb, rest = words[0], words[1:]
     if verb not in VERBS:
-        print(f"scaling: unknown command {verb!r}.\n\n{usage()}", file=sys.stderr)
+        near = difflib.get_close_matches(verb, VERBS, n=1)
+        more = f" Did you mean scaling {near[0]}?" if near else f"\n\n{usage()}"
+        print(f"scaling: unknown command {verb!r}.{more}", file=sys.stderr)
         return 2
     return run_verb(verb, rest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from scaling.launch.estimate import Estimate
 
 SHORTEST = 1.0  # seconds of what was left at a tenth of the work; below, how far off it was says nothing
+# What a line of a run names where trunks of one shape differ in it, and the attribute of their specs.
+TOLD = {"": "optimizer", "rate": "learning_rate", "decay": "weight_decay", "seed": "seed"}
 REFRESH = 0.1  # seconds between two looks at the bar
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class StudyProgress(StudyObserver):
         self.plan = plan  # as asked; `started` says which part is affordable
         self.runs: dict[str, tuple[Trunk, RunSpec]] = {}
         self.trunks: dict[str, Trunk] = {}
+        self.labels: dict[str, str] = {}
         self.step_seconds: dict[str, float] = {}
         self.reached: dict[str, int] = {}
         self.done = 0
@@ -53,6 +56,7 @@ class StudyProgress(StudyObserver):
         self.begin = time.monotonic()
         self.runs = {run.id: (trunk, run) for trunk, run in plan.runs}
         self.trunks = {trunk.spec.id: trunk for trunk in plan.trunks}
+        self.labels = label_trunks(plan.trunks)
         self.reached = {run.id: run.branch_step for _, run in plan.runs}
         self.step_seconds = {
             id: step.median
@@ -137,7 +141,7 @@ class StudyProgress(StudyObserver):
             result = f"loss {summary['loss']:.4f}{error}"
         else:
             result = f"diverged: {summary['reason']}"
-        what = f"{trunk.spec.family} N {readable(summary['params']):>5}  D {readable(run.tokens):>5}"
+        what = f"{self.labels[trunk.spec.id]} N {readable(summary['params']):>5}  D {readable(run.tokens):>5}"
         self._say(
             f"[{self.done:>{len(str(len(self.runs)))}}/{len(self.runs)}] {what}  {result}"
             + ("" if ours else f"  (from study {printable(str(summary['study']))})")
@@ -155,7 +159,7 @@ class StudyProgress(StudyObserver):
             return []
         return [
             f"time left at a tenth of the work: {duration(said)} estimated, {duration(took)} taken"
-            f" ({said / took - 1:+.0%})"
+            f" ({took / said - 1:+.0%})"
         ]
 
     def _reach(self, id: str, step: int) -> None:
@@ -187,3 +191,21 @@ class StudyProgress(StudyObserver):
         least, most = map(duration, self.left.range(now))
         left = f"about {least}" if least == most else f"{least} to {most}"
         return f"{duration(now - self.begin)} so far, {left} left"
+
+
+def label_trunks(trunks: Sequence[Trunk]) -> dict[str, str]:
+    """The family of each trunk, and what else tells it from trunks of its family and shape."""
+    alike: dict[tuple[object, ...], list[Trunk]] = {}
+    for trunk in trunks:
+        alike.setdefault((trunk.spec.family, trunk.spec.shape), []).append(trunk)
+    varied = [
+        (name, attribute)
+        for name, attribute in TOLD.items()
+        if any(len({getattr(t.spec, attribute) for t in group}) > 1 for group in alike.values())
+    ]
+    return {
+        trunk.spec.id: " ".join(
+            [trunk.spec.family, *(f"{name} {getattr(trunk.spec, key)}".strip() for name, key in varied)]
+        )
+        for trunk in trunks
+    }

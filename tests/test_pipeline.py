@@ -254,7 +254,10 @@ def test_a_study_with_no_finished_run_cannot_be_fitted(
 def test_unknown_command(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = say(capsys, "fitt")
     assert code == 2
-    assert "unknown command 'fitt'" in err
+    assert err == "scaling: unknown command 'fitt'. Did you mean scaling fit?\n"
+    code, _, err = say(capsys, "frobnicate")
+    assert code == 2
+    assert "unknown command 'frobnicate'" in err
     assert "usage: scaling" in err
 
 

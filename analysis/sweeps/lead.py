@@ -83,14 +83,16 @@ class Lead:
     def floor_effect(self, compute: float) -> tuple[tuple[float, float], tuple[float, float]] | None:
         """Both ends of the floor's interval, and the speed-up at a compute for each; None of a pinned floor.
 
-        By least squares of ln s on E over the draws.
+        By least squares of ln s on E over the draws, and within what the draws reach: a line through few
+        extreme ones would go on to a speed-up of nothing or of everything.
         """
         if np.ptp(self.floors) <= 1e-12 * np.abs(self.floors).max():
             return None
         ends = quantiles(self.floors, self.level)
         s, E = self.log_draws(compute), self.floors - self.floors.mean()
         bend = float(E @ s / (E @ E))
-        moved = np.exp(s.mean() + bend * (ends - self.floors.mean()))
+        line = s.mean() + bend * (ends - self.floors.mean())
+        moved = np.exp(np.clip(np.clip(line, *quantiles(s, self.level)), -700, 700))
         return (float(ends[0]), float(ends[1])), (float(moved[0]), float(moved[1]))
 
     def more(self, compute: float) -> int | None:

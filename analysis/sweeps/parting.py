@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,9 +43,12 @@ def part_arms(table: RunTable, by: Sequence[str], baseline: str | None = None) -
     """
     missing = [name for name in by if name not in table]
     if missing or not by:
+        known = list(map(str, table.rows))
+        near = difflib.get_close_matches(missing[0], known, n=1) if missing else []
+        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(
-            f"by: the table has no column {', '.join(map(repr, missing)) or 'named'}; it has "
-            f"{', '.join(map(str, table.rows))}."
+            f"by: the table has no column {', '.join(map(repr, missing)) or 'named'}.{hint} It has "
+            f"{', '.join(known)}."
         )
     if measured := [name for name in by if name in (*QUANTITIES, "loss", "flops")]:
         raise ValueError(

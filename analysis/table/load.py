@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -96,7 +97,7 @@ def load_runs(
             )
     else:
         raise FileNotFoundError(
-            f"{source}: {_what(path)}. A table is a runs/<study> folder, a .csv, .tsv, .json, "
+            f"{source}: {_what(path)}.{_near(path)} A table is a runs/<study> folder, a .csv, .tsv, .json, "
             ".jsonl or .parquet file, or wandb://entity/project."
         )
     found = resolve(columns, raw)
@@ -106,6 +107,16 @@ def load_runs(
     table = _table(raw, found.origins, path.stem, external=True, checkpoints=checkpoints)
     named = list(table.rows["study"].dropna().unique()) if "study" in table.rows else []
     return replace(table, study=str(named[0])) if len(named) == 1 else table
+
+
+def _near(path: Path) -> str:
+    """A hint to what lies beside a path under almost its name, if there is such a thing."""
+    try:
+        beside = [other.name for other in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f" Did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def _what(path: Path) -> str:

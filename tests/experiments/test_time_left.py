@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.progress import label_trunks
 from experiments.time_left import TimeLeft
+from scaling.study.plan import plan_study
 
 
 def test_before_anything_is_trained_the_plan_is_shown_as_a_range() -> None:
@@ -59,3 +61,13 @@ def test_what_is_done_already_is_no_pace() -> None:
     left.train("unknown", 5.0, 1.0)
     assert left.range(2.0) == (0.0, 0.0)
     assert left.said is None
+
+
+def test_a_line_names_what_tells_trunks_of_one_shape_apart(tiny_study: list[str]) -> None:
+    def labels(*more: str) -> set[str]:
+        return set(label_trunks(plan_study([*tiny_study, *more]).trunks).values())
+
+    assert labels() == {"decoder"}
+    arms = labels("optimizer=adamw,sgd", "seed=0,1", "training.learning_rate=1e-3,2e-3")
+    assert "decoder sgd rate 0.002 seed 1" in arms
+    assert len(arms) == 8
