@@ -12,7 +12,7 @@ from analysis.fitting.bootstrap.quantiles import check_level
 from analysis.fitting.runs import FitError
 from analysis.sweeps.frontiers import compare_frontiers, match_budgets
 from analysis.sweeps.grids import GridLeads, compare_grids, is_grid
-from analysis.sweeps.lead import Lead
+from analysis.sweeps.lead import Lead, say_factor, say_times
 from analysis.sweeps.parting import part_arms
 from analysis.table import RunTable
 
@@ -70,7 +70,7 @@ class Comparison:
         lines = [f"{self.runs} runs by {', '.join(self.by)}, {unit}: {how}; {floor}"]
         for lead in self.leads:
             lines += ["", lead.line(*self.at(lead), per=self.per)]
-            lines += [f"  {p.compute:.3g} FLOP: {_factor(p.speedup)}" for p in lead.points]
+            lines += [f"  {p.compute:.3g} FLOP: {say_times(p.speedup)}" for p in lead.points]
             lines.append(f"  slope is 0: p {lead.p_slope:.2g}")
             for target in self.at(lead):
                 lines.append(
@@ -78,9 +78,8 @@ class Comparison:
                 )
                 if (effect := lead.floor_effect(target)) is not None:
                     ends, moved = effect
-                    lines.append(
-                        f"    {moved[0]:.3g}× if E is {ends[0]:.3g}, {moved[1]:.3g}× if it is {ends[1]:.3g}"
-                    )
+                    low, high = map(say_factor, moved)
+                    lines.append(f"    {low}× if E is {ends[0]:.3g}, {high}× if it is {ends[1]:.3g}")
         if self.grid is not None:
             lines += ["", f"{self.grid.shared_floor}; {self.grid.equal_exponents}"]
         lines += [f"note: {note}" for note in (self.multiplicity, *self.notes) if note]
@@ -188,7 +187,3 @@ def compare_arms(
         grid,
         tuple(dict.fromkeys(notes)),
     )
-
-
-def _factor(found: Any) -> str:
-    return f"{found.value:.3g}× [{found.low:.3g}, {found.high:.3g}]"

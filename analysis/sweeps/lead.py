@@ -14,6 +14,7 @@ from analysis.laws.law import Array
 
 SURE = 0.05  # p below which a slope is called one
 SAME = 1e-9  # of ln s: of arms with the same losses, rounding leaves no more
+HUGE = 1000.0  # factor beyond which none is printed
 MOST = 200  # further pairs of runs beyond which no number is named
 
 
@@ -164,9 +165,9 @@ class Lead:
         """The speed-up now, its slope, and the speed-up at each target, in one line."""
         now, slope = self.at(self.largest), self.slope
         words = [
-            f"{self.arm} over {self.baseline}: {_times(now, f'× {per} at {self.largest:.3g} FLOP')}",
+            f"{self.arm} over {self.baseline}: {say_times(now, f'× {per} at {self.largest:.3g} FLOP')}",
             f"slope {_signed(slope.value)} per decade [{_signed(slope.low)}, {_signed(slope.high)}]",
-            *(_times(self.at(C), f"× at {C:.3g}") for C in targets),
+            *(say_times(self.at(C), f"× at {C:.3g}") for C in targets),
         ]
         return "; ".join(words)
 
@@ -207,8 +208,16 @@ def _two_sided(draws: Array) -> float:
     return float(min(1.0, 2 * (least + 0.5) / (len(draws) + 1)))
 
 
-def _times(found: Interval, unit: str) -> str:
-    return f"{found.value:.3g}{unit} [{found.low:.3g}, {found.high:.3g}]"
+def say_times(found: Interval, unit: str = "×") -> str:
+    """A factor and its interval."""
+    return f"{say_factor(found.value)}{unit} [{say_factor(found.low)}, {say_factor(found.high)}]"
+
+
+def say_factor(value: float) -> str:
+    """A factor to three digits, and no more than that it is huge or tiny: such runs tell nothing else."""
+    if value > HUGE:
+        return f"> {HUGE:,.0f}"
+    return f"< {1 / HUGE:g}" if value < 1 / HUGE else f"{value:.3g}"
 
 
 def _signed(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from analysis.sweeps.compare import Comparison, compare_arms
 from analysis.sweeps.frontiers import Matched, compare_frontiers, match_budgets
 from analysis.sweeps.grids import compare_grids, frontier_of
 from analysis.sweeps.joint import ArmRuns
+from analysis.sweeps.lead import say_factor
 from analysis.table import RunTable
 from experiments.benchmarks.compare import frontier_study, grid_study, rows
 
@@ -280,3 +282,22 @@ def test_a_setting_that_only_one_arm_has_is_part_of_that_arm() -> None:
     )
     (note,) = _refuse_others(RunTable(rows), ["optimizer"], rows["optimizer"])
     assert note == "optimizer_matrix_rate belongs to the optimizer"
+
+
+def test_a_factor_is_not_printed_beyond_what_runs_can_tell() -> None:
+    assert say_factor(1.28e33) == "> 1,000"
+    assert say_factor(1e-9) == "< 0.001"
+    assert say_factor(2.894) == "2.89"
+
+
+def test_the_effect_of_the_floor_stays_within_the_draws() -> None:
+    """A line through one extreme draw reached 10^33 times, and past what a float holds."""
+    rng = np.random.default_rng(0)
+    draws = np.stack([rng.normal(0, 0.2, 200), np.zeros(200)], axis=1)
+    floors = rng.normal(1.5, 0.1, 200)
+    draws[0, 0], floors[0] = 5000.0, 1.9
+    (whole,) = compare_arms(table({"adamh": ADAMH, "muonh": MUONH}), ["optimizer"]).leads
+    lead = replace(whole, draws=draws, floors=floors)
+    effect = lead.floor_effect(10**whole.centre)
+    assert effect is not None
+    assert all(np.exp(-0.6) < moved < np.exp(0.6) for moved in effect[1])
