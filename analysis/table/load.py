@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -28,7 +27,7 @@ from analysis.table.sources import read_file, read_frame
 from analysis.table.specs import set_columns, spec_columns
 from analysis.table.status import holds_reasons
 from analysis.table.wandb_runs import read_wandb
-from scaling.records.reading import LARGEST_PLAN, printable, read_json
+from scaling.records.reading import LARGEST_PLAN, did_you_mean, printable, read_json
 from scaling.records.record import PLAN_FILE, RunRecord, StudyRecords, read_study
 
 # See `spec_columns` and `set_columns`.
@@ -97,8 +96,8 @@ def load_runs(
             )
     else:
         raise FileNotFoundError(
-            f"{source}: {_what(path)}.{_near(path)} A table is a runs/<study> folder, a .csv, .tsv, .json, "
-            ".jsonl or .parquet file, or wandb://entity/project."
+            f"{source}: {_what(path)}.{did_you_mean(path)} A table is a runs/<study> folder, a .csv, "
+            ".tsv, .json, .jsonl or .parquet file, or wandb://entity/project."
         )
     found = resolve(columns, raw)
     raw.state_columns = found.states
@@ -107,16 +106,6 @@ def load_runs(
     table = _table(raw, found.origins, path.stem, external=True, checkpoints=checkpoints)
     named = list(table.rows["study"].dropna().unique()) if "study" in table.rows else []
     return replace(table, study=str(named[0])) if len(named) == 1 else table
-
-
-def _near(path: Path) -> str:
-    """A hint to what lies beside a path under almost its name, if there is such a thing."""
-    try:
-        beside = [other.name for other in path.parent.iterdir()]
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(path.name, beside, n=1)
-    return f" Did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def _what(path: Path) -> str:

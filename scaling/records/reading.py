@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
 import re
@@ -76,6 +77,16 @@ def read_lines(path: str | Path, block: int = 1 << 20) -> Iterator[list[bytes]]:
                 yield lines
     if rest:
         yield [rest]
+
+
+def did_you_mean(path: Path) -> str:
+    """A sentence about what lies beside a path that is not there, under almost its name; else nothing."""
+    try:
+        beside = [printable(other.name) for other in path.parent.iterdir()]
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name, beside, n=1)
+    return f" Did you mean {path.with_name(near[0])}?" if near else ""
 
 
 def printable(text: str) -> str:

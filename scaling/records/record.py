@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling.records.evaluation import Evaluation, read_evaluations
-from scaling.records.reading import LARGEST_PLAN, printable, read_json, read_small
+from scaling.records.reading import LARGEST_PLAN, did_you_mean, printable, read_json, read_small
 from scaling.records.seal import DamagedRecord as DamagedRecord
 from scaling.records.seal import canonical_json as canonical_json
 from scaling.records.seal import seal, unseal
@@ -200,7 +200,9 @@ def read_study(folder: str | Path) -> StudyRecords:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such runs folder. `scaling run study=NAME` makes runs/NAME.")
+        raise FileNotFoundError(
+            f"{folder}: no such runs folder.{did_you_mean(folder)} `scaling run study=NAME` makes runs/NAME."
+        )
     damaged: dict[str, str] = {}
     trunks = _folders(str(folder))
     runs = [run for trunk in trunks for run in _folders(trunk)]

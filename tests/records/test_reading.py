@@ -13,7 +13,7 @@ from experiments.cli import main
 from scaling.launch import search
 from scaling.records import reading
 from scaling.records.evaluation import read_evaluations
-from scaling.records.reading import printable, read_json, read_small
+from scaling.records.reading import did_you_mean, printable, read_json, read_small
 from scaling.records.record import DamagedRecord, read_study
 from scaling.records.storage import history, load_checkpoint, load_evaluation, load_record, plans
 from scaling.training import throughput
@@ -142,3 +142,10 @@ def test_a_log_of_one_endless_line_is_read_in_bounded_memory(
     with log.open("wb") as file:
         file.truncate(1 << 28)
     assert [line for block in reading.read_lines(log) for line in block] == [reading.TOO_LONG]
+
+
+def test_a_path_that_is_almost_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ladder").mkdir()
+    assert did_you_mean(tmp_path / "lader") == f" Did you mean {tmp_path / 'ladder'}?"
+    assert did_you_mean(tmp_path / "demo") == ""
+    assert did_you_mean(tmp_path / "nowhere" / "ladder") == ""
