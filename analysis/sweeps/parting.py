@@ -16,6 +16,7 @@ from analysis.table.columns import QUANTITIES
 from analysis.table.roles import RATE, UNKNOWN, role_of
 
 OF_SCHEDULE = ("cooldown", "warmup", "decay", "horizon")
+BROUGHT = frozenset({"family", "optimizer", "objective", "schedule", "data"})  # that an extension may bring
 UNLIKE = ("objective", "data_fingerprint")  # between whose values losses cannot be compared
 
 
@@ -112,6 +113,8 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
             notes.append(f"{name} differs between arms: taken as tuned for each")
         elif name.startswith(tuple(f"{c}_" for c in by)) and values.groupby(labels).nunique().max() == 1:
             notes.append(f"{name} belongs to the {name.partition('_')[0]}")  # other arms have no such setting
+        elif name == "extensions" and set(by) & BROUGHT and values.groupby(labels).nunique().max() == 1:
+            notes.append("the code of some arms is an extension")
         elif "schedule" in by and name.startswith(OF_SCHEDULE):
             notes.append(f"{name} belongs to the schedule")
         elif role_of(name) == UNKNOWN and alone and not pd.api.types.is_numeric_dtype(rows[name]):
@@ -119,8 +122,8 @@ def _refuse_others(table: RunTable, by: Sequence[str], labels: pd.Series[Any]) -
         else:
             others.append(name)
     if others:
-        value = str(rows[others[0]].iloc[0])
-        word = f'"{value}"' if not isinstance(rows[others[0]].iloc[0], int | float | np.number) else value
+        stated = rows[others[0]].dropna().iloc[0]  # a missing value cannot be asked for
+        word = str(stated) if isinstance(stated, int | float | np.number) else f'"{stated}"'
         apart = set(others) & set(UNLIKE)  # losses under two of their values are not of the same thing
         pairs = "" if apart else f"; or compare the combinations: --by {' '.join([*by, *others])}"
         raise ValueError(

@@ -7,8 +7,10 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import yaml  # type: ignore[import-untyped]
 
 from analysis.fitting.runs import FitError, Runs
 from analysis.forecast.advise import Advice, advise_runs, seeds_of
@@ -22,6 +24,8 @@ from experiments.terminal import wrapped
 from scaling.records.storage import write_atomic
 from scaling.study.extensions import load_extensions
 from scaling.study.sources import config_folder
+
+SUFFIXES = (".yaml", ".yml")  # of a study's file
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--arm", help="which arm of the table, by its label (default: the only one)")
     parser.add_argument("--to", type=Path, metavar="FILE.yaml", help="write the runs as a study")
     parser.add_argument(
-        "--base", metavar="STUDY", help="study to take all other settings from (default: the table's own)"
+        "--base",
+        metavar="STUDY",
+        help="study to take all other settings from: a name or a file (default: the table's own)",
     )
     parser.add_argument("--run", action="store_true", help="train them now; needs --to")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
@@ -69,6 +75,11 @@ def main(arguments: list[str]) -> int:
     table = read_table(asked)
     part = only_part(table, asked.arm)
     base = asked.base or base_of(table)
+    if asked.to and base is None:
+        raise ValueError(
+            f"--to: the settings of these runs are not known here: conf/study has no {table.study}. Name the "
+            "study that they are of, or its file: --base ./mine.yaml."
+        )
     buildable, shortest = limits_of(base) if asked.to else (None, 1.0)
     advice = advise_runs(
         Runs.of_table(part, ("N", "D")),
@@ -84,7 +95,7 @@ def main(arguments: list[str]) -> int:
         level=asked.level,
     )
     target = price_asked(asked, asked.compute, advice.now.N.value)
-    files = write_study(advice, asked.to, base, part) if asked.to else []
+    files = write_study(advice, asked.to, base, part) if asked.to and base else []
     if asked.wandb:
         from experiments.wandb_fit import mirror_advice
 
@@ -178,14 +189,14 @@ def base_of(table: RunTable) -> str | None:
     return table.study if known else None
 
 
-def write_study(advice: Advice, path: Path, base: str | None, part: RunTable) -> list[Path]:
+def write_study(advice: Advice, path: Path, base: str, part: RunTable) -> list[Path]:
     """Write the runs as studies that train them and nothing else: one file for each list of budgets.
 
     Raises:
         ValueError: for a name that is none of a study.
         FitError: where no run is worth training.
     """
-    if path.suffix not in (".yaml", ".yml") or not path.stem.replace("-", "_").isidentifier():
+    if path.suffix not in SUFFIXES or not path.stem.replace("-", "_").isidentifier():
         raise ValueError(f"--to: a file like next.yaml, letters and digits; got {path}.")
     if not advice.runs:
         raise FitError(f"nothing to write: {advice.stop}.")
@@ -204,25 +215,44 @@ def write_study(advice: Advice, path: Path, base: str | None, part: RunTable) ->
 
 
 def _study(
-    advice: Advice, name: str, base: str | None, budgets: tuple[float, ...], sizes: list[float], seed: int
+    advice: Advice, name: str, base: str, budgets: tuple[float, ...], sizes: list[float], seed: int
 ) -> str:
-    axes = [f'model.params: "{",".join(f"{size:.6g}" for size in sizes)}"']
-    axes += [f'seed: "{seed}"'] if seed else []
-    tokens = ", ".join(f"{budget:.6g}" for budget in budgets)
-    lines = [
-        "# @package _global_",
+    """A study of these runs: on top of one that has a name, or with the settings of a file."""
+    of_file = Path(base).suffix in SUFFIXES
+    body: dict[str, Any] = _settings_in(Path(base)) if of_file else {"defaults": [base]}
+    swept = ((body.pop("hydra", None) or {}).get("sweeper") or {}).get("params") or {}
+    chosen = ("model.params", "model.width", "model.depth", "seed")
+    axes = {key: value for key, value in swept.items() if key not in chosen and key[:7] != "budget."}
+    if isinstance(body.get("model"), dict):
+        body["model"] = {k: v for k, v in body["model"].items() if f"model.{k}" not in chosen}
+    axes["model.params"] = ",".join(f"{size:.6g}" for size in sizes)
+    if seed:
+        axes["seed"] = str(seed)
+    body |= {
+        "name": name,
+        "question": f"Which size is best for {advice.compute:.4g} FLOP?",
+        "budget": {"tokens": [float(f"{budget:.6g}") for budget in budgets]},
+        "hydra": {"sweeper": {"params": axes}},
+    }
+    why = (
         f"# Chosen to lower the expected waste of a run of {advice.compute:.4g} FLOP, "
-        f"{100 * advice.now.regret:.2g} % before these runs.",
-        *([f"defaults: [{base}]"] if base else []),
-        f"name: {name}",
-        f"question: Which size is best for {advice.compute:.4g} FLOP?",
-        f"budget: {{tokens: [{tokens}]}}",
-        "hydra:",
-        "  sweeper:",
-        "    params:",
-        *(f"      {axis}" for axis in axes),
-    ]
-    return "\n".join(lines) + "\n"
+        f"{100 * advice.now.regret:.2g} % before these runs.\n"
+    )
+    return f"# @package _global_\n{why}{yaml.safe_dump(body, sort_keys=False)}"
+
+
+def _settings_in(file: Path) -> dict[str, Any]:
+    """What a study's file says; its extensions are found from anywhere.
+
+    Raises:
+        ValueError: for a file that is no mapping of keys.
+    """
+    body = yaml.safe_load(file.read_text())
+    if not isinstance(body, dict):
+        raise ValueError(f"--base: {file} is no study: keys and their values are needed.")
+    if extensions := body.get("extensions"):
+        body["extensions"] = [str((file.parent / one).resolve()) for one in extensions]
+    return body
 
 
 def named(file: Path) -> str:

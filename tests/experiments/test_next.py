@@ -10,6 +10,7 @@ import pytest
 from experiments.cli import main
 from experiments.commands.next import limits_of
 from scaling.records.record import read_study
+from scaling.study.plan import plan_study
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,30 @@ def test_a_study_is_written_that_can_be_planned(
     planned = [run["params"] for run in plan["runs"]]
     assert all(min(abs(np.log(n / size)) for size in sizes) < 0.3 for n in planned)
     assert plan["study"] == "more"
+
+
+def test_settings_of_a_study_that_has_a_file_alone_are_kept(
+    small: Path, tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was run by its path: without its file, the runs would be trained on another corpus in silence."""
+    base = tmp_path / "own" / "arms.yaml"
+    base.parent.mkdir()
+    base.write_text(
+        f"# @package _global_\nname: arms\nruns: {tmp_path}/runs\ncache: {tmp_path}/cache\n"
+        "model: {params: 5e3}\nbudget: {tokens: [2e4]}\n"
+        f"data: {{corpus: text, paths: ['{tiny_corpus}/*.txt'], vocab: 256, heldout_fraction: 0.2}}\n"
+        "hydra: {sweeper: {params: {seed: '0,1', training.weight_decay: '0.1'}}}\n"
+    )
+    to = tmp_path / "more.yaml"
+    asked = ["next", str(small), "--compute", "1e13", "--resamples", "60", "--to", str(to)]
+    assert main(asked) == 2
+    assert "Name the study that they are of, or its file: --base" in capsys.readouterr().err
+    assert main([*asked, "--base", str(base), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    plan = plan_study([f"study={told['files'][0]}"])
+    assert {trunk.spec.data.corpus for trunk in plan.trunks} == {"text"}
+    assert {trunk.spec.weight_decay for trunk in plan.trunks} == {0.1}
+    assert len(plan.runs) <= len(told["runs"])
 
 
 def test_no_run_of_a_study_is_shorter_than_four_warm_ups() -> None:

@@ -301,3 +301,11 @@ def test_the_effect_of_the_floor_stays_within_the_draws() -> None:
     effect = lead.floor_effect(10**whole.centre)
     assert effect is not None
     assert all(np.exp(-0.6) < moved < np.exp(0.6) for moved in effect[1])
+
+
+def test_the_extension_that_brings_an_arm_is_no_other_setting() -> None:
+    """Its column is empty for arms of the harness's own."""
+    runs = table({"adamh": ADAMH, "mine": MUONH})
+    rows = runs.rows.assign(extensions=runs.rows["optimizer"].map({"mine": '["my_model b84f9f4fc9ac"]'}))
+    found = compare_arms(replace(runs, rows=rows), ["optimizer"], floor=1.5)
+    assert "the code of some arms is an extension" in found.notes
