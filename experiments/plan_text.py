@@ -19,7 +19,7 @@ def headline(expected: Estimate) -> str:
     total, least, most = map(duration, astuple(expected.wall))
     left = " for what is left" if any(f.done or f.shared or f.steps for f in expected.found) else ""
     flops = sum(trunk.flops for trunk in plan.trunks)
-    said = "FLOPs not known" if math.isnan(flops) else f"{flops:.2e} FLOP"
+    said = "FLOPs not known" if math.isnan(flops) else f"{flops:.2e} FLOP" + (" in all" if left else "")
     time = f"about {total} ({least} to {most}){left}"
     if math.isnan(expected.wall.median):
         time = "how long a command takes is not known"

@@ -186,7 +186,7 @@ class StudyProgress(StudyObserver):
 
     def _times(self) -> str:
         now = time.monotonic()
-        if not self.known:
+        if not self.known or self.done == len(self.runs):
             return f"{duration(now - self.begin)} so far"
         least, most = map(duration, self.left.range(now))
         left = f"about {least}" if least == most else f"{least} to {most}"

@@ -69,7 +69,7 @@ class Advice:
         for number, run in enumerate(self.runs, 1):
             lines.append(
                 f"  run {number}  N {run.N:.4g}, D {run.D:.4g}, {run.kind}: {run.cost:.3g} FLOP; waste then "
-                f"{_percent(run.regret)}, moves N by {100 * (run.moves - 1):.2g} %"
+                f"{_percent(run.regret)}, moves N by {_moves(run.moves)}"
             )
         if self.runs:
             lines.append(
@@ -210,8 +210,8 @@ class _Pool:
                 j = int(np.argmax(np.where(gain >= WORTH * gain[best], gain / cost**power, -np.inf)))
             elif moves[listed].max() < LITTLE:
                 words = (
-                    f"no run within {left:.3g} FLOP is expected to lower the waste, or to move N by more "
-                    f"than {100 * (moves[listed].max() - 1):.2g} %"
+                    f"no run within {left:.3g} FLOP is expected to lower the waste; the most that one moves "
+                    f"N by is {_moves(moves[listed].max())}"
                 )
                 return tuple(chosen), state, f"stop: {words}"
             else:  # one run alone would change no decision, several may: what tells most of N for its cost
@@ -265,6 +265,10 @@ def seeds_of(runs: Sequence[NextRun], part: RunTable) -> list[int | None]:
 def _largest_costs(runs: Runs) -> float:
     N, D = runs.inputs["N"], runs.inputs["D"]
     return float(sum(FLOPS_PER_PARAM_TOKEN * n * D[n == N].max() for n in np.unique(N)))
+
+
+def _moves(factor: float) -> str:
+    return f"{100 * (factor - 1):.2g} %" if factor > 1.001 else "less than 0.1 %"
 
 
 def _percent(share: float) -> str:

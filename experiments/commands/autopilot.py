@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         "--rounds",
         type=int,
         default=ROUNDS,
-        help=f"number of rounds that share the FLOPs; each trains at least one run (default {ROUNDS})",
+        help=f"share the FLOPs among so many rounds (default {ROUNDS}); there are more where runs cost less",
     )
     parser.add_argument(
         "--law",

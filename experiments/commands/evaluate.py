@@ -23,7 +23,8 @@ def main(arguments: list[str]) -> int:
     load_extensions(asked.extension)
     chosen = asked.tasks if asked.tasks is not None else [] if asked.loss else _words(DEFAULT)
     tasks = [name for name in chosen if name != "none"]
-    from scaling.launch.evaluate import evaluate_study  # PyTorch takes seconds to import: help does without
+    from scaling.capability.measure import INSTEAD  # PyTorch takes seconds to import: help does without
+    from scaling.launch.evaluate import evaluate_study
 
     scores = evaluate_study(
         read_study(asked.folder),
@@ -51,6 +52,8 @@ def main(arguments: list[str]) -> int:
         print(describe(read_study(asked.folder), scores.found))
         for reason in (*scores.refused, *scores.failures.values()):
             print(f"\nnot measured: {reason}")
+        if scores.refused:
+            print(f"\n{INSTEAD}")
         if asked.to:
             print(f"\n{asked.to}: every score so far, for scaling fit")
     return 1 if scores.failures else 0

@@ -247,7 +247,7 @@ def test_a_task_that_the_text_cannot_give_stops_no_other(
     assert main(["evaluate", *asked, "--tasks", f"well_formed,{mine}"]) == 0
     out = capsys.readouterr().out
     assert "not measured: task 'well_formed': the held-out text gives 0 items" in out
-    assert "or name other tasks with --tasks" in out
+    assert "or ask something else: --tasks NAME:FILE.jsonl" in out
     assert "mine" in out.partition("not measured")[0]
     assert main(["evaluate", *asked, "--tasks", "well_formed"]) == 2
     assert "gives 0 items" in capsys.readouterr().err
