@@ -51,7 +51,8 @@ def test_a_second_study_takes_over_what_the_first_has_trained(
     monkeypatch.setattr("scaling.training.throughput.find_crowd", lambda: None)  # or a step is timed again
     code, out, _ = say(capsys, "plan", *part)
     assert code == 0
-    assert re.match(r"part: [\d.e+]+ FLOP in all, about 0\.0 s \(.*\) for what is left: 4 runs on 2 trunks\n", out)
+    headline = r"part: [\d.e+]+ FLOP in all, about 0\.0 s \(.*\) for what is left: 4 runs on 2 trunks\n"
+    assert re.match(headline, out)
     assert "shared with study tiny: 4 of 4 runs\n" in out
     assert "shared with study" not in say(capsys, "plan", *part, "reuse=false")[1]
     code, out, _ = say(capsys, "plan", *part, "--json")
