@@ -262,15 +262,15 @@ def columns_page() -> str:
             for kind, words in status.FLAGS.items()
         ],
     )
-    text += "\n## How a column is interpreted by its name\n\nFor any other name, the values decide.\n\n"
+    text += "\n## How a column is interpreted by its name\n\nFor a name not listed, the values decide.\n\n"
     about = {
         roles.QUANTITY: "sizes, budgets and losses",
         roles.INPUT: "inputs of laws beside N and D",
-        roles.REPLICATE: "replicates of one recipe: separate no arms",
-        roles.BOOKKEEPING: "bookkeeping: separates no arms",
-        roles.MEASURED: "measurements, if they hold numbers: separate no arms",
+        roles.REPLICATE: "replicates of one recipe: do not separate arms",
+        roles.BOOKKEEPING: "bookkeeping: does not separate arms",
+        roles.MEASURED: "measurements, if they hold numbers: do not separate arms",
         roles.SHAPE: "what N is made of, if they hold numbers",
-        roles.REMARK: "remarks: separate no arms",
+        roles.REMARK: "remarks: do not separate arms",
         roles.RECIPE: "recipes: two values never share a law",
         roles.RATE: "settings often swept: the best run of each size and budget is fitted",
         roles.SETTING: "other settings: separate arms unless they follow from N and D",

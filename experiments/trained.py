@@ -71,7 +71,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--group", type=int, help="with --quantise: one scale per this many weights, not per row"
     )
     parser.add_argument(
-        "--prune", type=float, metavar="FRACTION", help="leave out this fraction of the weights, the smallest"
+        "--prune", type=float, metavar="FRACTION", help="drop this fraction of the weights, smallest first"
     )
 
 

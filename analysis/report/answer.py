@@ -72,7 +72,7 @@ def budget_table(best: Table) -> Table:
     cells = tuple(row[:law] + row[law + 1 :] for row in rows)
     note = (
         "Best parameters N and tokens D for 1, 10 and 100 times the largest compute C = 6 N D [FLOP]. "
-        "All are forecasts: no run need have had these N and D."
+        "All are forecasts: there need not be a run of this N and D."
     )
     return Table("budgets", "What to train", header, cells, note)
 

@@ -122,14 +122,14 @@ def conventions(table: RunTable) -> Facts:
         "tokens": ("D", "training tokens seen, repeats included."),
         "flops": (
             "C",
-            "3 × counted forward FLOPs, a multiply-add is 2. Held-out runs are the largest by this C.",
+            "3 × counted forward FLOPs, a multiply-add as 2. Held-out runs are the largest by this C.",
         ),
         "loss": ("L", "held-out, nats per predicted token. Never training loss."),
     }
     facts = [(letter, f"{name}: {text}") for name, (letter, text) in meanings.items() if name in table]
     ratios = [
         ("params_matmul", "params", "N with the output layer"),
-        ("params_total", "params", "N with everything (Hoffmann et al. 2022)"),
+        ("params_total", "params", "N with all parameters (Hoffmann et al. 2022)"),
         ("flops", "flops_6nd", "counted C over 6 N D"),
     ]
     for top, bottom, words in ratios:
@@ -182,7 +182,7 @@ def _law_sentences(part: Findings) -> Iterator[str]:
         yield (
             f"The {fit.name} law fits its {count(fit.n_runs, 'run')} with an rms error of "
             f"{100 * fit.rms:.2g} %; its forecast of the held-out runs failed, see below."
-            + (" Rolling forecasts within all runs choose the law." if len(part.forecasts) > 1 else "")
+            + (" Rolling forecasts within all runs chose the law." if len(part.forecasts) > 1 else "")
         )
     if not part.forecasts:
         yield (
@@ -210,12 +210,12 @@ def _forecast_sentence(forecasts: tuple[Forecast, ...]) -> str:
     sentence = (
         f"The {fit.name} law, fitted to the {count(fit.n_runs, 'run')} of smaller {by}, predicted the "
         f"loss of the {count(n, 'run')} of largest {by} (up to {say(best.reach)} times that of the fit) "
-        f"with an rms error of {100 * best.error:.2g} %; {best.covered} of {n} inside the "
+        f"with an rms error of {100 * best.error:.2g} %; {best.covered} of {n} lie inside the "
         f"{100 * fit.level:g} % interval."
     )
     if len(forecasts) > 1:
         others = ", ".join(f"{f.fit.name} {100 * f.error:.2g} %" for f in forecasts[1:])
-        sentence += f" The other laws: {others}. Rolling forecasts within all runs choose the law."
+        sentence += f" Errors of the other laws: {others}. Rolling forecasts within all runs chose the law."
     return sentence
 
 

@@ -135,7 +135,7 @@ def _expected(advice: Advice) -> str:
     if not advice.runs:
         return goal + between + waste + f" No further runs are advised: {advice.stop.removeprefix('stop: ')}."
     after = (
-        f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP would bring that down to "
+        f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP should bring that down to "
         f"{100 * advice.after.regret:.2g} %."
     )
     return goal + between + waste + after

@@ -152,8 +152,8 @@ def _surface(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]
         "drawn only near its runs and its optimum."
     )
     above = (
-        "Lines of equal loss [nats/token] of the first law, the runs, and its best N and D for compute up to "
-        "ten times the largest run."
+        "The runs, lines of equal loss [nats/token] of the first law, and its best N and D for compute up to "
+        "ten times that of the largest run."
     )
     for name, caption, draw in (
         ("loss-vs-params", along.format("size", "token budget"), plot_loss_vs_params),
@@ -238,7 +238,7 @@ def _learning(
     trunks = "every trunk and its cooldowns"
     if drawn < every:
         trunks = f"{drawn} of {every:,} trunks, from the best to the worst of each size, and their cooldowns"
-    axis = "tokens" if against == "tokens" else "compute, with the envelope of all"
+    axis = "tokens" if against == "tokens" else "compute, with their envelope"
     caption = (
         f"Held-out loss along {trunks} against {axis}. Thick lines are trunks, thin ones cooldowns, which "
         "leave their trunk where the rate begins to fall; the mark at the end of a cooldown enters the fit. "

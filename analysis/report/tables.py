@@ -46,7 +46,7 @@ def forecast_table(findings: Mapping[str, Findings], *, most: int | None = None)
         "interval score, the width plus a penalty for each miss; lower is better."
     )
     if "flops" in inputs:
-        note += " C: the FLOPs of the table, counted where they were; budgets are given as 6 N D."
+        note += " C: the FLOPs of the table, counted ones if it has them; budgets are given as 6 N D."
     if left_out:
         note += f" Only the largest runs are shown; forecast.csv has {left_out:,} more."
     by = shown[0].ordered_by if shown else "compute"
@@ -141,8 +141,8 @@ def parameter_table(findings: Mapping[str, Findings]) -> Table:
                 rows.append((part.label, name, parameter, value, low, high))
     header = ("arm", "law", "parameter", "value", "low", "high")
     note = (
-        "Low, high: bootstrap over trunks; empty for a law that was passed over, for one trunk, and where "
-        "nothing bounds the parameter."
+        "Low, high: bootstrap over trunks; empty for a law that was passed over, where there is one trunk, "
+        "and where nothing bounds the parameter."
     )
     return Table("parameters", "Parameters", header, tuple(rows), note)
 
@@ -159,7 +159,7 @@ def optimum_table(findings: Mapping[str, Findings]) -> Table:
     header = ("arm", "law", "C", "N", "N from–to", "D", "D from–to", "D/N", "loss", "loss from–to")
     note = (
         "C = 6 N D. The intervals of one law cover the noise of the runs; those of all forms also cover the "
-        "choice of law, weighted by how well each forecast larger compute. No run had more C than the first."
+        "choice of law, weighted by how well each forecast larger compute. No run had more than the first C."
     )
     return Table("optimum", "Best use of a compute budget", header, tuple(rows), note)
 

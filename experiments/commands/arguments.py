@@ -32,7 +32,7 @@ class StudyParser(argparse.ArgumentParser):
         add("-p", "--package", metavar="KEY", help="with --cfg: only this part, e.g. training")
         add("--resolve", action="store_true", help="with --cfg: resolve interpolations")
         kinds = "|".join(INFO)
-        add("-i", "--info", choices=INFO, nargs="?", const="all", metavar=kinds, help="print it, and exit")
+        add("-i", "--info", choices=INFO, nargs="?", const="all", metavar=kinds, help="print this, and exit")
 
     def format_help(self) -> str:
         """The usual, and what may be chosen of each config group."""

@@ -1,7 +1,7 @@
 """`scaling autopilot study=NAME compute=C spend=F`: train, fit, choose the next runs, and repeat.
 
 It ends when the FLOPs are spent or the expected waste is below the tolerance. The same command continues
-where it was stopped.
+where it stopped.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         "--rounds",
         type=int,
         default=ROUNDS,
-        help=f"share the FLOPs among so many rounds (default {ROUNDS}); there are more where runs cost less",
+        help=f"split the FLOPs among this many rounds (default {ROUNDS}), or more where runs cost less",
     )
     parser.add_argument(
         "--law",

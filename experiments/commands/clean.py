@@ -24,10 +24,10 @@ def main(arguments: list[str]) -> int:
         prog="scaling clean", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("folder", nargs="?", default="runs", help="a study's runs folder, or one of studies (default runs)")
+    add("folder", nargs="?", default="runs", help="folder of one study, or of all studies (default runs)")
     add("--checkpoints", action="store_true",
         help="old checkpoints of trunks whose runs all have a record (this is the default)")  # fmt: skip
-    add("--cache", nargs="?", const=CACHE, metavar="DIR", help=f"stale token sets (DIR: {CACHE}) "
+    add("--cache", nargs="?", const=CACHE, metavar="DIR", help=f"stale token sets (default {CACHE}) "
         "that no finished run beside FOLDER was trained on")  # fmt: skip
     add("--set-aside", action="store_true", help="damaged files in quarantine (then no longer counted), "
         "and checkpoints of trunks that were started over")  # fmt: skip

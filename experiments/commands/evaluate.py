@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--group", type=int, help="with --quantise: one scale per this many weights, not per row"
     )
     parser.add_argument(
-        "--prune", type=_words, default=[], metavar="FRACTIONS", help="e.g. 0.25,0.5,0.75 of the weights"
+        "--prune", type=_words, default=[], metavar="FRACTIONS", help="weights to drop, e.g. 0.25,0.5,0.75"
     )
     parser.add_argument(
         "--cache", default="~/.cache/scaling", help="folder of token files, as for scaling run"

@@ -96,7 +96,7 @@ def parser_of() -> argparse.ArgumentParser:
     parser.add_argument(
         "--served",
         type=number,
-        help="tokens to serve: find the model of that loss that is cheapest to train and serve",
+        help="tokens to serve: of the models with the forecast loss, find the cheapest to train and serve",
     )
     parser.add_argument("--task", metavar="COLUMN", help="column with a score from 0 to 1: forecast it too")
     parser.add_argument("--chance", type=float, help="chance-level score (default: the task's own, else 0)")

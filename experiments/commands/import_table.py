@@ -1,4 +1,4 @@
-"""`scaling import TABLE --to runs/NAME`: records from a table of runs that other programs have made.
+"""`scaling import TABLE --to runs/NAME`: records from a table of runs that other programs trained.
 
 The runs then have what every run of a study has: a checksum, an id, and a line in `scaling status`. Importing
 the same table again adds nothing; a value that has changed is refused.

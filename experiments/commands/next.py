@@ -48,7 +48,8 @@ def _parser() -> argparse.ArgumentParser:
         "--shortest",
         type=number,
         metavar="TOKENS",
-        help="no shorter runs (default: a quarter of the shortest; in a study, at least four warm-ups)",
+        help="propose no runs shorter than this (default: a quarter of the shortest; in a study, at least "
+        "four warm-ups)",
     )
     parser.add_argument("--arm", help="which arm of the table, by its label (default: the only one)")
     parser.add_argument("--to", type=Path, metavar="FILE.yaml", help="write the runs as a study")

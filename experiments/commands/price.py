@@ -16,9 +16,11 @@ OWN = Path("devices.yaml")
 def add_price(parser: argparse.ArgumentParser) -> None:
     """The options of a device."""
     group = parser.add_argument_group("what it costs on other machines")
-    group.add_argument("--device", metavar="NAME", help="h100, a100, mi300x, … or one from ./devices.yaml")
     group.add_argument(
-        "--devices", type=int, metavar="COUNT", help="how many of them (default: as many as hold the model)"
+        "--device", metavar="NAME", help="what to price: h100, a100, mi300x, … or one from ./devices.yaml"
+    )
+    group.add_argument(
+        "--devices", type=int, metavar="COUNT", help="number of devices (default: as many as hold the model)"
     )
     group.add_argument(
         "--utilisation",

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     changed.add_argument(
         "--restart",
         action="store_true",
-        help="train trunks that were begun by other code again, from their first step",
+        help="train again, from their first step, the trunks that were begun by other code",
     )
     changed.add_argument(
         "--accept-change",

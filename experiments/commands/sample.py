@@ -24,9 +24,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--prompt", default="", help=f"text; for a masked model, with {MASK} for each token to fill in"
     )
-    parser.add_argument(
-        "--tokens", type=int, default=200, help="largest number of tokens to generate (default 200)"
-    )
+    parser.add_argument("--tokens", type=int, default=200, help="most tokens to generate (default 200)")
     parser.add_argument(
         "--temperature", type=float, help="0 takes the likeliest token (default 0.8; 0 for a translation)"
     )

@@ -53,8 +53,8 @@ def add_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoints",
         choices=("last", "all"),
-        help="rows of one run with growing tokens: fit the last of each run, or all (default: decided by the "
-        "rows)",
+        help="where a run has several rows with growing tokens: fit its last row, or all (default: decided "
+        "by the rows)",
     )
 
 
@@ -90,7 +90,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="NAME=VALUE",
-        help="hold a parameter at a value, or two equal: --fix E=1.6, --fix alpha=beta",
+        help="hold a parameter at a value, or two parameters equal: --fix E=1.6, --fix alpha=beta",
     )
     parser.add_argument(
         "--holdout",
@@ -107,7 +107,7 @@ def add_wandb(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="auto",
         choices=("auto", "offline", "online"),
-        help="also show the answer in W&B: online if you are logged in, otherwise offline; or as given here",
+        help="also show the answer in W&B; auto: online if you are logged in, otherwise offline",
     )
 
 

@@ -31,9 +31,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--against", required=True, metavar="TABLE", help="finished runs: runs/NAME or a file"
     )
-    parser.add_argument(
-        "--id", metavar="TRUNK", help="which run of RUN (default: the only one that is not finished)"
-    )
+    parser.add_argument("--id", metavar="TRUNK", help="which trunk of RUN (default: the only unfinished one)")
     parser.add_argument(
         "--tokens", type=number, help="tokens D at which the run will end (default: as planned)"
     )

@@ -56,10 +56,10 @@ class RunRecord:
     tokens: int  # [tokens] D, training tokens seen, repeats included
     tokens_unique: int | None  # [tokens] U, distinct training tokens seen
     epochs: float | None  # tokens, divided by the tokens that the corpus can serve
-    flops: float  # [FLOP] C, 3 × counted forward, multiply-add = 2, as if trained on its own
+    flops: float  # [FLOP] C, 3 × counted forward (multiply-add as 2), as if the run were trained alone
     flops_6nd: float  # [FLOP] 6 × params × tokens
     loss: float | None  # [nats/token] L, held-out, per predicted token
-    loss_se: float | None  # [nats/token] standard error of loss, between stretches of the held-out set
+    loss_se: float | None  # [nats/token] standard error of loss, from stretches of the held-out set
     bits_per_byte: float | None  # [bits/byte] held-out loss that is comparable across tokenizers
     learning_rate: float | None  # peak learning rate
     batch_tokens: int | None  # [tokens] batch size

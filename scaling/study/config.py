@@ -102,7 +102,7 @@ class ModelConfig:
     params: float | None = None  # [parameters] wanted size N, non-embedding; the nearest shape is taken
     width: int | None = None  # instead of params: the shape itself, together with depth
     depth: int | None = None  # number of blocks or layers
-    norm: Norm | None = None  # normalisation (null: layer); norm to tied: only decoder, masked, moe
+    norm: Norm | None = None  # normalisation (null: layer); keys norm to tied: decoder, masked, moe
     mlp: Mlp | None = None  # activation of the feed-forward part (null: gelu)
     mlp_ratio: float | None = None  # hidden width of the feed-forward part, divided by the width (null: 4)
     heads: int | None = None  # query heads (null: about eight, each at least 8 wide)
@@ -112,10 +112,10 @@ class ModelConfig:
     positions: Positions | None = None  # how positions enter (null: rotary)
     shift: bool | None = None  # token shift: half of attention's input is the previous token's (null: false)
     tied: bool | None = None  # whether one matrix is embedding and output layer (null: false)
-    experts: int | None = None  # of moe: experts per layer (null: 8)
-    top_k: int | None = None  # of moe: experts that a token is sent to (null: 2)
-    shared: int | None = None  # of moe: experts that every token goes through (null: 1)
-    balance: float | None = None  # of moe: weight of the load-balance loss (null: 0.01)
+    experts: int | None = None  # moe only: experts per layer (null: 8)
+    top_k: int | None = None  # moe only: experts that a token is sent to (null: 2)
+    shared: int | None = None  # moe only: experts that every token goes through (null: 1)
+    balance: float | None = None  # moe only: weight of the load-balance loss (null: 0.01)
 
     def __post_init__(self) -> None:
         by_shape = self.width is not None or self.depth is not None
@@ -181,7 +181,7 @@ class DataConfig:
     corpus: str = "python_source"  # which corpus; data=NAME chooses it with its settings
     vocab: float = 1024  # [tokens] size of the vocabulary: 256 is raw bytes, more is byte-level BPE
     context: float = 128  # [tokens] length of a sequence
-    paths: list[str] = field(default_factory=list)  # files, globs, a folder or the name of a hub data set
+    paths: list[str] = field(default_factory=list)  # files, globs, a folder or an HF hub data set
     field: str = "text"  # column of .jsonl, .parquet and hub data that holds the text
     limit_bytes: float | None = None  # [bytes] use an unbiased subset of that much text
     heldout_fraction: float = 0.02  # fraction of the documents that is held out
@@ -303,7 +303,7 @@ class TrainingConfig:
     batch_rule: BatchRule = field(default_factory=BatchRule)
     # [[tokens seen, sequences from then on], …]: larger batches along the trunk
     batch_ramp: Any = None
-    microbatch: float | None = None  # [sequences] computed at once; if below a batch, gradients add up
+    microbatch: float | None = None  # [sequences] how many are computed at once; gradients accumulate
     learning_rate: float | None = None  # peak learning rate (null: by the rule in rates)
     weight_decay: float = 0.1  # weight decay, multiplied by the learning rate as in AdamW
     # instead of weight_decay: tau = 1 / (rate × decay × steps), a number, or rule (by tau_rule)
@@ -318,7 +318,7 @@ class TrainingConfig:
     # trunk, cosine, linear, inverse_sqrt, power, or one that an extension registers
     schedule: str = "trunk"
     schedule_settings: dict[str, float] = field(default_factory=dict)  # settings that only this schedule has
-    cooldown: float = 0.2  # fraction of a run's steps that cool down, if the schedule needs no budget
+    cooldown: float = 0.2  # cooldown's share of a run's steps, for schedules without a fixed budget
     cooldown_shape: str = "sqrt"  # sqrt, linear or cosine
     cooldown_floor: float = 0.0  # fraction of the rate at the branch that is left at the end
     precision: Precision = Precision.auto  # arithmetic of matrix products (auto: by device and size)
@@ -461,13 +461,13 @@ class RunConfig:
     cache: str = "~/.cache/scaling"  # folder of tokenised corpora
     workers: int | None = None  # trunks at a time (null: one per core for small models, one per GPU)
     reuse: bool = True  # whether finished runs and trunks of other studies below `runs` are reused
-    max_flops: float | None = None  # [FLOP] limit of a study: the cheapest trunks that fit are trained
+    max_flops: float | None = None  # [FLOP] limit of a study: it trains the cheapest trunks that fit in
     max_hours: float | None = None  # [h] limit of one command, which then saves and stops
     tasks: list[str] = field(default_factory=list)  # tasks to measure on every finished run
     extensions: list[str] = field(
         default_factory=list
     )  # files that register what the study uses: [./my_model.py]
-    tracking: Tracking = Tracking.auto  # W&B or TensorBoard; auto is W&B as WANDB_MODE says
+    tracking: Tracking = Tracking.auto  # W&B or TensorBoard; auto: W&B, in the mode of WANDB_MODE
     project: str | None = None  # W&B project (null: WANDB_PROJECT, else `scaling`)
     entity: str | None = None  # W&B entity (null: WANDB_ENTITY, else your own)
 

@@ -157,7 +157,7 @@ def test_the_page_states_data_counts_and_conventions(page: str, study: Path) -> 
         "not JSON",
         "diverged: loss is NaN at step 120",
         "non-embedding parameters (Kaplan et al. 2020)",
-        "N with everything (Hoffmann et al. 2022)",
+        "N with all parameters (Hoffmann et al. 2022)",
         "counted C over 6 N D",
         "nats per predicted token",
         load_runs(study).data_hash,
