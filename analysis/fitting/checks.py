@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-import numpy.typing as npt
 
 from analysis.fitting.certificate import Certificate
 from analysis.fitting.recipe import Recipe
@@ -139,9 +138,9 @@ def doubts_about_fit(
     residuals: Array,
     theta_draws: Array,
     level: float,
-    rows: npt.NDArray[np.int64],
+    runs: Runs,
 ) -> tuple[FitWarning, ...]:
-    """Doubts that the minimum raises. `rows` are the runs' places in the caller's table."""
+    """Doubts that the minimum raises."""
     doubts = []
     for name in certificate.bounds:
         doubts.append(
@@ -173,18 +172,23 @@ def doubts_about_fit(
     far = np.abs(residuals) > max(FAR * typical, 1e-9)
     count = int(far.sum())
     if count and typical > 0 and len(residuals) - len(form.names) >= SPARE:
-        worst = ", ".join(str(int(r)) for r in np.sort(rows[far])[:5])
+        worst = "; ".join(_named(runs, i) for i in np.argsort(-np.abs(residuals))[: min(count, 5)])
         doubts.append(
             FitWarning(
                 "outliers",
                 f"{count} of {len(residuals)} runs lie{'s' * (count == 1)} more than {FAR:g} × "
                 f"the typical residual ({100 * typical:.2g} %) from the law: "
-                f"row{'s' * (count > 1)} {worst}"
-                f"{' …' if count > 5 else ''}. "
+                f"{worst}{'; …' if count > 5 else ''}. "
                 "Wrong units, a failed run, or another recipe?",
             )
         )
     return tuple(doubts)
+
+
+def _named(runs: Runs, i: int) -> str:
+    """A run by its inputs and loss, which are the same in every file and selection, unlike a row's number."""
+    inputs = ", ".join(f"{name} {values[i]:,.6g}" for name, values in runs.inputs.items())
+    return f"{inputs}, loss {runs.loss[i]:.4g}"
 
 
 BOUNDS = {

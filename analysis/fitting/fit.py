@@ -245,7 +245,7 @@ def fit_runs(
     with np.errstate(divide="ignore"):  # a law without a floor falls to 0 at absurd sizes
         residuals = np.log(runs.loss) - np.log(fit.law(**runs.inputs))
     doubts = doubts_about_runs(runs, len(form.names), refused)
-    doubts += doubts_about_fit(form, certificate, residuals, draws, bootstrap.level, runs.order)
+    doubts += doubts_about_fit(form, certificate, residuals, draws, bootstrap.level, runs)
     return replace(fit, warnings=doubts)
 
 

@@ -111,7 +111,7 @@ def _announce(each: dict[str, Any]) -> None:
     print(
         wrapped(
             f"\nround {each['number']}: best N {now['N']['value']:.4g} [{now['N']['low']:.4g}, "
-            f"{now['N']['high']:.4g}], expected waste {100 * now['regret']:.2g} %; next: {runs}"
+            f"{now['N']['high']:.4g}], expected waste {100 * now['regret']:.2g} %; it trains {runs}"
         ),
         flush=True,
     )

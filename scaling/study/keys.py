@@ -86,7 +86,7 @@ def explain_unknown(key: str) -> str:
     if near is not None:
         return f"{start}; did you mean {near}?"
     beside = [k.rpartition(".")[2] for k in all_keys() if k.rpartition(".")[0] == section]
-    known = beside or [name for name, _ in _fields(RunConfig)]
+    known = beside or ["study", *(name for name, _ in _fields(RunConfig))]
     return f"{start}; there are {', '.join(known)}"
 
 
@@ -96,7 +96,7 @@ def nearest(key: str) -> str | None:
     if name in SAME:
         return SAME[name]
     # Of equals, one in the section that was named comes first.
-    others = [k for k in all_keys() if k != section]
+    others = [*(k for k in all_keys() if k != section), "study"]
     known = sorted(others, key=lambda k: (k.rpartition(".")[0] != section, k.count(".")))
     last = {k: k.rpartition(".")[2] for k in known}
     for fits in (

@@ -98,6 +98,18 @@ def test_warned(case: str) -> None:
     assert code in {doubt.code for doubt in doubts}, doubts
 
 
+def test_an_outlier_is_named_by_what_it_is_in_any_order_of_the_rows() -> None:
+    """A row's number would be that of a selection, which the user cannot see."""
+    loss = np.where(np.arange(n) == 9, 10.0, LOSS)
+    turned = np.random.default_rng(0).permutation(n)
+    said = [
+        [d.message for d in found.warnings if d.code == "outliers"]
+        for found in (fit(loss=loss), fit(N[turned], D[turned], loss[turned]))
+    ]
+    assert said[0] == said[1]
+    assert f"N {N[9]:,.6g}, D {D[9]:,.6g}, loss 10" in said[0][0]
+
+
 @dataclass
 class Scale:
     """A world whose sizes are far from the usual ones."""
