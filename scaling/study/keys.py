@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
-from scaling.study.config import RunConfig, schema
+from scaling.study.config import RateRule, RunConfig, schema
 
 SAME = {  # other people's names for ours
     "batch": "training.sequences",
@@ -82,6 +82,14 @@ def explain_unknown(key: str) -> str:
     start = f"{section} has no key {name}" if section and is_key(section) else f"no key {key}"
     if name in REPEATS:
         return f"{start}; for repeats sweep seed=0,1,2"
+    if section.startswith("rates."):
+        rule = [n for n, _ in _fields(RateRule)]
+        family = section.removeprefix("rates.")
+        if name in NAMED["optimizer.name"]:
+            shown = f"'rates={{{family}.{name}: {{{rule[0]}: VALUE}}}}'"
+            return f"{start}; the rule of one optimizer is set as {shown}"
+        near = difflib.get_close_matches(name, rule, 1)
+        return f"{start}; did you mean {near[0]}?" if near else f"{start}; there are {', '.join(rule)}"
     near = nearest(key)
     if near is not None:
         return f"{start}; did you mean {near}?"

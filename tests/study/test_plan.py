@@ -88,6 +88,16 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
             assert job.config == OmegaConf.to_object(compose("config", list(job.overrides)))
 
 
+def test_the_rule_of_one_optimizer_is_set_as_the_message_says() -> None:
+    asked = ["budget.tokens=1e5", "model.params=5e3", "optimizer=muon"]
+    with pytest.raises(PlanError) as refused:
+        compose_study([*asked, "rates.decoder.muon.rate=0.02"])
+    advice = str(refused.value).rpartition("'rates=")[2].rstrip("'").replace("VALUE", "0.02")
+    before, after = (compose_study([*asked, *more]).jobs[0].config for more in ([], [f"rates={advice}"]))
+    rule, changed = before.rates["decoder.muon"], after.rates["decoder.muon"]
+    assert (changed.rate, changed.params_exponent) == (0.02, rule.params_exponent) and rule.rate != 0.02
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -121,6 +131,9 @@ def test_configs_are_those_of_hydra(overrides: list[str]) -> None:
         (["+params=1e4"], r"no key params; did you mean model\.params\?"),
         (["batch_size=4"], r"no key batch_size; did you mean training\.sequences\?"),
         (["mdel=lstm"], r"no key mdel; did you mean model\?"),
+        (["studdy=smoke"], r"no key studdy; did you mean study\?"),
+        (["rates.lstm.rte=1"], r"rates\.lstm has no key rte; did you mean rate\?"),
+        (["rates.decoder.muon.rate=1"], r"is set as 'rates=\{decoder\.muon: \{rate: VALUE\}\}'"),
         (["+repeat=range(3)"], r"no key repeat; for repeats sweep seed=0,1,2"),
         (
             ["+zzz=1", "+training.qqq=1"],
