@@ -31,7 +31,7 @@ data: {{vocab: 256, limit_bytes: 3e7}}
 # data: {{corpus: text, paths: ["books/**/*.txt"], vocab: 1024}}   # your text and a tokenizer
 
 # How long to train, in one of three ways; a list gives that many runs of each model, branches of one trunk.
-budget: {{tokens: [3e5, 1e6, 3e6]}}
+budget: {{tokens: [2e5, 5e5, 1e6, 2e6]}}
 # budget: {{tokens_per_param: [5, 20, 80]}}
 # budget: {{compute: [1e12, 4e12]}}                 # FLOP, counted
 
@@ -46,7 +46,7 @@ training: {{sequences: 4}}
 hydra:
   sweeper:
     params:
-      model.params: "1e4,3e4,1e5"    # non-embedding parameters
+      model.params: "5e3,1e4,2e4,4e4,8e4,1.6e5"    # non-embedding parameters
       # seed: "0,1,2"
       # model: "decoder,lstm"
       # training.weight_decay: "0.01,0.1"

@@ -80,7 +80,7 @@ class WindowBatches(Batches):
         if self.windows == 0:
             raise ValueError(
                 f"training split: {len(tokens):,} tokens do not fill one window of context + 1 = "
-                f"{context + 1:,}. Give more text or a shorter context."
+                f"{context + 1:,}. Give more text (or a larger data.limit_bytes), or a shorter data.context."
             )
         self.ids = tokens
         self.context = context
@@ -129,7 +129,8 @@ def heldout_batches(
         raise ValueError(
             f"held-out split: {len(heldout):,} tokens are too few for one batch of {sequences} sequences of "
             f"{context} tokens, which takes {sequences * context + 1:,}. Hold out a larger fraction "
-            "(data.heldout_fraction), give more text, or a smaller data.context."
+            "(data.heldout_fraction), give more text (or a larger data.limit_bytes), or a smaller "
+            "data.context."
         )
     batches = windows // sequences
     if tokens is not None:

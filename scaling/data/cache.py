@@ -165,6 +165,11 @@ def _nothing_held_out(request: Request, tally: Tally) -> str:
     """Why no document is held out, and what to do: a hash of its name decides about each."""
     kept, least = tally.documents.total(), math.ceil(1e3 * tally.least_fraction) / 1e3 + 1e-3
     where = f"corpus {request.source.name!r}"
+    if tally.limited:
+        return (
+            f"{where}: data.limit_bytes={request.limit_bytes} keeps {kept:,} document{'s' * (kept > 1)} and "
+            "holds out none. Raise it, or set it to null for the whole corpus."
+        )
     if kept == 1:
         return (
             f"{where}: one document, of which no part can be held out. Give more documents: several files, "

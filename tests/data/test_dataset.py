@@ -77,6 +77,14 @@ def test_one_document_is_not_split(tmp_path: Path, open_text: Opener) -> None:
         open_text(write_documents(tmp_path / "one", count=1))
 
 
+def test_a_limit_that_leaves_nothing_to_hold_out_is_named(tmp_path: Path, open_text: Opener) -> None:
+    corpus = write_documents(tmp_path / "many", count=59)
+    with pytest.raises(
+        ValueError, match=r"data\.limit_bytes=1 keeps 1 document and holds out none\. Raise it"
+    ):
+        open_text(corpus, heldout_fraction=1e-9, limit_bytes=1)
+
+
 def test_a_missing_tokenizer_package_is_named_before_anything_is_read(
     corpus: Path, open_text: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:

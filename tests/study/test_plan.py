@@ -95,7 +95,8 @@ def test_the_rule_of_one_optimizer_is_set_as_the_message_says() -> None:
     advice = str(refused.value).rpartition("'rates=")[2].rstrip("'").replace("VALUE", "0.02")
     before, after = (compose_study([*asked, *more]).jobs[0].config for more in ([], [f"rates={advice}"]))
     rule, changed = before.rates["decoder.muon"], after.rates["decoder.muon"]
-    assert (changed.rate, changed.params_exponent) == (0.02, rule.params_exponent) and rule.rate != 0.02
+    assert (changed.rate, changed.params_exponent) == (0.02, rule.params_exponent)
+    assert rule.rate != 0.02
 
 
 @pytest.mark.parametrize(
