@@ -20,7 +20,7 @@ class Step:
 
 
 INTRODUCTION = (
-    "The same text for people and for programs: `scaling guide` prints it, and `scaling guide --json` "
+    "This text is for people and for programs: `scaling guide` prints it, and `scaling guide --json` "
     "prints it as data. With `--json`, a command prints one JSON object; the keys to look at are named below "
     "the command."
 )
@@ -35,16 +35,16 @@ STEPS = (
         "What is the question, and which runs would answer it?",
         "scaling new mine",
         (),
-        "It writes conf/study/mine.yaml. Edit it: one question, six sizes or more, budgets that span a "
-        "factor of ten.",
+        "This writes conf/study/mine.yaml. Edit the file: give one question, six or more sizes, and budgets "
+        "that span a factor of ten.",
     ),
     Step(
         "What would the study cost, and could it answer the question?",
         "scaling plan study=mine --simulate --json",
         ("flops", "seconds", "runs", "warnings", "design"),
-        "Nothing is trained. `design` gives the intervals to expect, and what is wrong with the grid. If it "
-        "costs too much, add `max_flops=1e13`; if the intervals are too wide, add sizes or widen the range "
-        "of budgets.",
+        "Nothing is trained. `design` gives the intervals to expect, and what is wrong with the grid. If "
+        "the study costs too much, add `max_flops=1e13`; if the intervals are too wide, add sizes or widen "
+        "the range of budgets.",
     ),
     Step(
         "Train the runs.",
@@ -57,7 +57,7 @@ STEPS = (
         "Which runs are done, and what went wrong with the others?",
         "scaling status runs/mine --json",
         ("counts", "diverged", "failures", "missing", "damaged", "changed"),
-        "Each id comes with a reason. A diverged run is a result, and enters no fit.",
+        "Each id comes with a reason. A diverged run counts as a result but enters no fit.",
     ),
     Step(
         "How does the loss fall, and did the smaller runs predict the larger ones?",
@@ -70,21 +70,22 @@ STEPS = (
         "Show the results to somebody.",
         "scaling report runs/mine",
         (),
-        "runs/mine/report/index.html is one file, and opens with the answer.",
+        "The report, runs/mine/report/index.html, is one file and opens with the answer.",
     ),
     Step(
         "Which recipe scales better?",
         "scaling compare runs/muon --by optimizer --json",
         ("baseline", "arms", "notes"),
-        "The runs may differ in that setting, in size, tokens and seed, and in nothing else.",
+        "The runs may differ in the setting that `--by` names, in size, tokens and seed, and in nothing "
+        "else.",
     ),
     Step(
         "Which runs should be trained next?",
         "scaling next runs/mine --compute 1e15 --to next.yaml --json",
         ("runs", "stop", "now", "files"),
-        "`runs` are ordered by value per unit of cost. `files` are studies that train them: "
-        "`scaling run study=./next.yaml`. `stop` says why there are no more. `scaling autopilot study=mine "
-        "compute=1e15 spend=2e13` does all of this in rounds.",
+        "`runs` lists them by value per unit of cost. `files` lists studies that train them: "
+        "`scaling run study=./next.yaml`. `stop` says why there are no more runs. `scaling autopilot "
+        "study=mine compute=1e15 spend=2e13` does all of this in rounds.",
     ),
     Step(
         "What will the big run reach? Register the forecast before the run starts.",
