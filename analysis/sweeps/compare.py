@@ -73,13 +73,12 @@ class Comparison:
             lines += [f"  {p.compute:.3g} FLOP: {say_times(p.speedup)}" for p in lead.points]
             lines.append(f"  slope is 0: p {lead.p_slope:.2g}")
             for target in self.at(lead):
-                lines.append(
-                    f"  at {target:.3g} FLOP: {lead.verdict(target)}; p(better) {lead.p_better(target):.2f}"
-                )
+                lines.append(f"  {lead.verdict(target)}; p(better) {lead.p_better(target):.2f}")
                 if (effect := lead.floor_effect(target)) is not None:
                     ends, moved = effect
                     low, high = map(say_factor, moved)
-                    lines.append(f"    {low}× if E is {ends[0]:.3g}, {high}× if it is {ends[1]:.3g}")
+                    if low != high:
+                        lines.append(f"    {low}× if E is {ends[0]:.3g}, {high}× if it is {ends[1]:.3g}")
         if self.grid is not None:
             lines += ["", f"{self.grid.shared_floor}; {self.grid.equal_exponents}"]
         lines += [f"note: {note}" for note in (self.multiplicity, *self.notes) if note]

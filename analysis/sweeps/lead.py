@@ -144,8 +144,9 @@ class Lead:
                 return f"{self.arm} loses its lead by {by}"
             return f"{self.arm} {'stays behind' if behind else 'is behind'} at {where}"
         more = self.more(target)
-        kind = f"pairs of runs at {self.largest:.2g} FLOP" if self.points else "pairs of trunks like these"
-        cure = f"{more} more {kind} would, if the estimate holds" if more else f"not even {MOST} more {kind}"
+        many = "pair" if more == 1 else "pairs"
+        kind = f"{many} of runs at {self.largest:.2g} FLOP" if self.points else f"{many} of trunks like these"
+        cure = f"{more or f'not even {MOST}'} more {kind} would{', if the estimate holds' if more else ''}"
         cannot = f"these runs cannot tell which is ahead at {where}; {cure}"
         if ahead or behind:
             falls = self.p_slope < SURE and (self.value[1] < 0) == ahead
