@@ -15,7 +15,7 @@ from experiments.extras import explain_missing
 from experiments.terminal import discard_output, printable
 
 VERBS = {
-    "guide": "what to ask, in which order, and which command answers it",
+    "guide": "what to ask, and in what order, and which command answers it",
     "plan": "list every run of a study with its size, cost and learning rate; train nothing",
     "run": "train the runs of a study that have no record yet",
     "new": "write a study file to edit: conf/study/NAME.yaml",

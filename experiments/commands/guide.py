@@ -1,4 +1,4 @@
-"""`scaling guide`: what to ask, in which order, and the command for each; for people and programs."""
+"""`scaling guide`: what to ask, and in what order, and the command for each; for people and programs."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def plain(markdown: str) -> str:
 
 def page() -> str:
     """The guide as a page of the documentation."""
-    return f"# Guide: what to ask, in which order\n\n{INTRODUCTION}\n\n{text()}"
+    return f"# Guide: what to ask, and in what order\n\n{INTRODUCTION}\n\n{text()}"
 
 
 def llms(root: Path) -> str:
@@ -161,6 +161,6 @@ def llms(root: Path) -> str:
         title = next(line[2:] for line in path.read_text().splitlines() if line.startswith("# "))
         lines.append(f"- [{title}]({path.relative_to(root).as_posix()})")
     return (
-        f"# {project['name']}\n\n> {project['description']}\n\n## What to ask, in which order\n\n{text()}\n"
+        f"# {project['name']}\n\n> {project['description']}\n\n## What to ask, and in what order\n\n{text()}\n"
         "## Pages\n\n" + "\n".join(lines) + "\n"
     )
