@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.fitting.fit import Fit, FitError
 from analysis.forecast.findings import Findings
+from analysis.forecast.floor import STEPS, OpenFloor, open_floor
 from analysis.forecast.select import Forecast
 from analysis.report.style import say, say_flops
 from analysis.table import RunTable
@@ -72,12 +73,9 @@ def unknown(findings: Mapping[str, Findings]) -> list[str]:
                 f"{of}The parameters have no reliable intervals: {count(fit.n_runs, 'run')} on "
                 f"{count(fit.n_trunks, 'trunk')} are too few for a law of {len(fit.theta)} parameters."
             )
-        floor = _interval(fit, lambda law: law.E)
-        if floor and floor[1] - floor[0] > 0.2 * float(part.runs["loss"].min()):
-            lines.append(
-                f"{of}The irreducible loss E is not identified: any value from {floor[0]:.2g} to "
-                f"{floor[1]:.2g} nats/token agrees with the runs."
-            )
+        floor = open_floor(fit)
+        if floor is not None:
+            lines.append(f"{of}{_floor_sentence(floor)}")
     if not any(_repeats(part.runs) for part in parts):
         lines.append("Every cell was trained once, so the spread between seeds was not measured.")
     return lines
@@ -248,6 +246,20 @@ def _interval(fit: Fit, f: Callable[[Any], float]) -> tuple[float, float] | None
         return fit.interval(f)
     except (FitError, AttributeError):
         return None
+
+
+def _floor_sentence(floor: OpenFloor) -> str:
+    found = (
+        f"The irreducible loss E is not identified: any value from {floor.low:.2g} to {floor.high:.2g} "
+        "nats/token agrees with the runs."
+    )
+    if floor.run is None:
+        return f"{found} No single run at up to {2**STEPS:,} times the largest compute would settle it."
+    where = f"{floor.run.times:g} times" if floor.run.times > 1 else "as much as"
+    return (
+        f"{found} A run of {say(floor.run.N)} parameters on {say(floor.run.D)} tokens, {where} the largest "
+        f"compute, should narrow that to a width of {floor.run.width:.2g}."
+    )
 
 
 def _is_few(fit: Fit) -> bool:

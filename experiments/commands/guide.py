@@ -161,6 +161,7 @@ def llms(root: Path) -> str:
         title = next(line[2:] for line in path.read_text().splitlines() if line.startswith("# "))
         lines.append(f"- [{title}]({path.relative_to(root).as_posix()})")
     return (
-        f"# {project['name']}\n\n> {project['description']}\n\n## What to ask, and in what order\n\n{text()}\n"
+        f"# {project['name']}\n\n> {project['description']}\n\n"
+        f"## What to ask, and in what order\n\n{text()}\n"
         "## Pages\n\n" + "\n".join(lines) + "\n"
     )

@@ -88,8 +88,8 @@ def explain_unknown(key: str) -> str:
         if name in NAMED["optimizer.name"]:
             shown = f"'rates={{{family}.{name}: {{{rule[0]}: VALUE}}}}'"
             return f"{start}; the rule of one optimizer is set as {shown}"
-        near = difflib.get_close_matches(name, rule, 1)
-        return f"{start}; did you mean {near[0]}?" if near else f"{start}; there are {', '.join(rule)}"
+        close = difflib.get_close_matches(name, rule, 1)
+        return f"{start}; did you mean {close[0]}?" if close else f"{start}; there are {', '.join(rule)}"
     near = nearest(key)
     if near is not None:
         return f"{start}; did you mean {near}?"
