@@ -90,13 +90,17 @@ class Fit:
         return tuple(self.form.laws(self.theta_draws)) if len(self.theta_draws) else ()
 
     @property
+    def exact(self) -> bool:
+        """Whether the law has as many parameters as there are runs, and so goes through every one of them."""
+        return self.runs.n_distinct <= len(self.theta)
+
+    @property
     def undrawn(self) -> str:
         """Why there are no replicates, where there are none."""
-        distinct, parameters = self.runs.n_distinct, len(self.theta)
-        if distinct <= parameters:
+        if self.exact:
             return (
-                f"the {self.name} law, of {parameters} parameters, goes through all {distinct} runs: "
-                "nothing is left to judge it by. Add runs."
+                f"the {self.name} law, of {len(self.theta)} parameters, goes through all "
+                f"{self.runs.n_distinct} runs: nothing is left to judge it by. Add runs."
             )
         return "the fit was made with resamples=0; fit again with resamples=1000."
 

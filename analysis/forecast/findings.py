@@ -197,6 +197,9 @@ class _Maker:
         except FitError as error:
             self.refusals.append(f"{law}: {error}")
             return
+        if not question.laws and fit.exact:
+            self.refusals.append(f"{law}: {fit.undrawn}")
+            return
         doubts = (*lack_warnings(fit), *name_warnings(fit, self.table), *pin_warnings(fit), *fit.warnings)
         self.fits[law] = replace(fit, warnings=doubts)
         if question.holdout == 0:

@@ -126,6 +126,8 @@ def _compute(parts: Sequence[Findings], worn: Mapping[str, Look]) -> Picture:
     caption = (
         f"Runs, the best run so far, and the first law at its compute optimum with the {level}band of its "
         "bootstrap draws. Dotted lines lie beyond the measured runs."
+        if any(part.fits for part in parts)
+        else "Runs, and the best run so far."
     )
     ax = plot_loss_vs_flops([(p.label, p.runs, p.fits) for p in parts], looks=worn)
     many = any(len(part.runs) > PLENTY for part in parts)
@@ -160,7 +162,7 @@ def _surface(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]
         ("loss-vs-tokens", along.format("tokens", "size"), plot_loss_vs_tokens),
         ("isoflop", slices, plot_isoflop),
         ("contours", above, plot_contours),
-    ):
+    )[: 4 if part.fits else 2]:
         ax = draw(part.runs, part.fits, look=worn[part.label])
         drawn = picture(*_named(name, "Surface", part, parts), caption, ax, many=len(part.runs) > PLENTY)
         yield replace(drawn, shows=_SHOWS.get(name), arm=worn[part.label].key)
@@ -176,7 +178,7 @@ def _curve(part: Findings, worn: Mapping[str, Look], parts: Sequence[Findings]) 
     else:
         return
     ax = plot_curve_law(part.label, x, loss, part.fits, look=worn[part.label])
-    caption = f"Loss of the runs and the fitted laws.{bands}"
+    caption = f"Loss of the runs{' and the fitted laws' if part.fits else ''}.{bands}"
     yield picture(*_named("curve", "Curve", part, parts), caption, ax, many=len(x) > PLENTY)
 
 

@@ -20,6 +20,9 @@ import pytest
 
 from analysis.fitting.bootstrap.replicates import Bootstrap
 from analysis.fitting.checks import FitWarning
+from analysis.fitting.fit import FitError
+from analysis.fitting.runs import Runs
+from analysis.forecast.advise import advise_runs
 from analysis.forecast.findings import Findings, Question, fit_study
 from analysis.report import write
 from analysis.report.checklist import checklist
@@ -308,6 +311,22 @@ def test_too_few_runs_make_a_report_that_says_so(study: Path, tmp_path: Path) ->
     assert "No law could be fitted" in page
     assert "fewer runs than the law has parameters" in page
     assert "No run was held out, so no forecast was tested" in page
+    assert "Runs, and the best run so far." in page  # no caption speaks of a law
+    assert "of the first law" not in page
+
+
+def test_a_law_through_every_run_is_not_printed_unless_it_was_asked_for(study: Path) -> None:
+    """`next` gives no advice by it, so `fit` and the report may not open with it."""
+    few = load_runs(study).take(np.arange(4))
+    findings = fit_study(few, Question(bootstrap=Bootstrap(resamples=20)))["decoder"]
+    assert findings.fits == ()
+    with pytest.raises(FitError, match="goes through all 4 runs: nothing is left to judge it by") as refused:
+        advise_runs(Runs.of_table(few, ("N", "D")), 1e12, laws=("gadre",))
+    assert any(
+        refusal.endswith(str(refused.value).removeprefix("no advice: ")) for refusal in findings.refusals
+    )
+    asked = fit_study(few, Question(laws=("gadre",), bootstrap=Bootstrap(resamples=20)))["decoder"]
+    assert [fit.name for fit in asked.fits] == ["gadre"]
 
 
 def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
