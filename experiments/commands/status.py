@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 from experiments.terminal import Column, plural, table
 from scaling.records.reading import printable
 from scaling.records.record import ACCEPTED, PROGRAM, StudyRecords, read_study
 from scaling.study.code import changed_parts
+
+TOLD = ("optimizer", "learning_rate", "weight_decay", "seed")  # of what a plan says of a run
 
 
 def main(arguments: list[str]) -> int:
@@ -56,7 +60,7 @@ def describe(study: StudyRecords) -> str:
             Column(key, [str(row[key] or "·") for row in trunks.values()], rank=rank)
             for rank, key in enumerate(shown)
         ]
-        lines += ["", table([Column("trunk", list(trunks), left=True), *cells])]
+        lines += ["", table([Column("trunk", list(trunks), left=True), *_told_apart(study, trunks), *cells])]
     reasons = [f"diverged  {r.run_id}: {r.reason}" for r in study.diverged]
     for f in study.failures.values():
         *before, last = f.message.strip().splitlines() or [""]
@@ -73,6 +77,20 @@ def describe(study: StudyRecords) -> str:
     if reasons:
         lines += ["", *reasons]
     return printable("\n".join(lines))
+
+
+def _told_apart(study: StudyRecords, trunks: Iterable[str]) -> list[Column]:
+    """One column for each setting in which trunks of one family and size differ: names do not say it."""
+    rows = {str(row["trunk_id"]): row for row in study.expected.values()}
+    alike: dict[tuple[object, object], list[dict[str, Any]]] = {}
+    for row in rows.values():
+        alike.setdefault((row.get("family"), row.get("params")), []).append(row)
+    found = []
+    for rank, key in enumerate(TOLD, start=4):
+        if any(len({row.get(key) for row in group}) > 1 for group in alike.values()):
+            cells = [str(rows.get(trunk, {}).get(key, "·")) for trunk in trunks]
+            found.append(Column(key.replace("_", " "), cells, rank=rank))
+    return found
 
 
 def made_by(study: StudyRecords) -> list[str]:

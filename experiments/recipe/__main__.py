@@ -66,7 +66,7 @@ def by_budget(rows: pd.DataFrame) -> list[str]:
 
 
 def falls(rows: pd.DataFrame) -> list[str]:
-    """The loss of each study and size by budget, and the power of D by which it falls from budget to budget."""
+    """The loss of each study and size by budget, and the power of D by which it falls between budgets."""
     rows = rows.assign(D=[float(f"{tokens:.2g}") for tokens in rows["tokens"]])
     seeds = rows.groupby(["study", "params"])["seed"].nunique()
     cells = rows.pivot_table(index=["study", "params"], columns="D", values="loss", aggfunc="mean")
