@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(STAMP)           ## sweep on real text → fit → report; says where the report is
 	$(BIN)/python -m experiments.demo
 
-test: lint               ## ruff, mypy, import contracts, tests: 11 to 15 minutes on 2 cores
+test: lint               ## ruff, mypy, import contracts, tests: 7 to 15 minutes on 2 cores
 	$(BIN)/python -m pytest -q -n auto --dist worksteal
 
 lint: $(STAMP)

@@ -158,7 +158,12 @@ def report(result: StudyResult, planning: float, eta: Sequence[str] = ()) -> lis
             f"{'is' if result.missing_elsewhere == 1 else 'are'} missing: scaling status {plan.folder}; "
             "with --replace-plan, the study has only this command's runs"
         )
-    if result.missing:
+    if result.unpaid:
+        left_out = plural(len(result.unpaid), "run")
+        lines.append(
+            f"max_flops={plan.config.max_flops:.3g} leaves out {left_out}: raise it to train the rest"
+        )
+    if len(result.missing) > len(result.unpaid):
         return [
             *lines,
             f"next: repeat the same command to train what is missing; scaling status {plan.folder}",

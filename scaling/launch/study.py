@@ -70,6 +70,11 @@ class StudyResult:
         return tuple(sorted(self.asked & set(self.records.missing)))
 
     @property
+    def unpaid(self) -> tuple[str, ...]:
+        """Ids of missing runs that `max_flops` does not pay for: the same command leaves them out again."""
+        return tuple(sorted(set(self.missing) - {run.id for _, run in self.plan.runs}))
+
+    @property
     def missing_elsewhere(self) -> int:
         """How many runs of this study that only other commands asked for have no record."""
         return len(self.records.missing) - len(self.missing)

@@ -248,6 +248,9 @@ def test_a_plan_is_joined_and_replaced_when_asked(
     assert len(read_study(study).expected) == 4
     missing = len(read_study(study).missing)
     assert missing >= 2
+    said = capsys.readouterr().out
+    assert f"leaves out {missing} runs: raise it to train the rest" in said
+    assert "repeat the same command" not in said  # it would leave them out again
     assert main(["run", *narrow]) == 0
     assert len(read_study(study).expected) == 4
     assert "2 runs of other commands of study tiny are missing" in capsys.readouterr().out

@@ -89,7 +89,7 @@ def test_new_writes_a_study_that_plans(
     ]
     assert main(["plan", *settings, "study=mine"]) == 0
     said = capsys.readouterr().out
-    assert re.match(r"mine: \S+ FLOP, about .*: 9 runs on 3 trunks\nHow does the loss fall", said)
+    assert re.match(r"mine: \S+ FLOP, about .*: 24 runs on 6 trunks\nHow does the loss fall", said)
     # What stands in comments is accepted as well, each alone.
     text = path.read_text()
     for number, match in enumerate(re.finditer(r"^( *)# ([a-z_.]+:? .*|[a-z_.]+: .*)$", text, re.M)):

@@ -636,7 +636,7 @@ def test_a_table_with_text_in_every_optional_column_is_reported(tmp_path: Path) 
     )
     table = load(tmp_path, "t.csv", frame().assign(**extra).to_csv(index=False))
     assert ("Learning rate", "few") in data_facts(table)
-    assert ("N with everything (Hoffmann et al. 2022)", "not stated") in conventions(table)
+    assert ("N with all parameters (Hoffmann et al. 2022)", "not stated") in conventions(table)
 
 
 # --- W&B charts -----------------------------------------------------------------------------------------
