@@ -16,6 +16,7 @@ FEW_TRUNKS = 6
 OPTIONAL = ("U",)  # inputs that may be the same in every run
 EXACT = 1e-8  # relative residuals below which losses are no measurements
 SPARE = 5  # runs more than parameters, below which the typical residual is no scale
+USUAL = {"alpha": 0.34, "beta": 0.28}  # exponents of Hoffmann et al. 2022, approach 3
 FAR = 10.0  # robust standard deviations at which a run is an outlier
 GAP = 100.0  # factor between neighbouring values that suggests two units
 MINORITY = 0.3  # largest share of the runs that is suspected of another unit
@@ -31,10 +32,13 @@ class FitWarning:
     message: str
 
 
-def _or_hold(recipe: Recipe) -> str:
-    """What else helps against too few runs, for a law that has an exponent of that name."""
-    named = {field.name for field in fields(recipe.law_type)}
-    return ", or hold exponents: scaling fit --fix alpha=0.34" if "alpha" in named else ""
+def _or_hold(recipe: Recipe, n: int, parameters: int) -> str:
+    """What else helps against too few runs: exponents held until there are more runs than parameters."""
+    free = {field.name for field in fields(recipe.law_type)} - set(recipe.fixed)
+    held = [f"{name}={value}" for name, value in USUAL.items() if name in free][: parameters - n + 1]
+    if parameters - len(held) >= n:
+        return ""
+    return f", or hold exponents: scaling fit --law {recipe.law} --fix {' '.join(held)}"
 
 
 def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
@@ -49,7 +53,7 @@ def refuse(runs: Runs, recipe: Recipe, parameters: int) -> None:
     if n < parameters:
         raise FitError(
             f"fewer runs than the law has parameters: {n} run{'s' * (n > 1)}, {parameters} parameters "
-            f"({recipe.law}). Add runs{_or_hold(recipe)}."
+            f"({recipe.law}). Add runs{_or_hold(recipe, n, parameters)}."
         )
     for name, x in runs.inputs.items():
         held = recipe.law_type.shares.get(name) in recipe.fixed

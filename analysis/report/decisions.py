@@ -134,10 +134,10 @@ def _expected(advice: Advice) -> str:
     waste = f"; its uncertainty is expected to waste {100 * advice.now.regret:.2g} % of that compute."
     if not advice.runs:
         return goal + between + waste + f" No further runs are advised: {advice.stop.removeprefix('stop: ')}."
-    after = (
-        f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP should bring that down to "
-        f"{100 * advice.after.regret:.2g} %."
-    )
+    more = f" {count(len(advice.runs), 'run')} for {say_flops(advice.cost)} FLOP"
+    after = f"{more} should bring that down to {100 * advice.after.regret:.2g} %."
+    if advice.after.regret >= advice.now.regret:
+        after = f"{more} would tell more about the size, but are not expected to lower that."
     return goal + between + waste + after
 
 

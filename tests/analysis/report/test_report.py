@@ -327,6 +327,11 @@ def test_a_law_through_every_run_is_not_printed_unless_it_was_asked_for(study: P
     )
     asked = fit_study(few, Question(laws=("gadre",), bootstrap=Bootstrap(resamples=20)))["decoder"]
     assert [fit.name for fit in asked.fits] == ["gadre"]
+    (advice,) = (refusal for refusal in findings.refusals if "hold exponents" in refusal)
+    assert "scaling fit --law chinchilla --fix alpha=0.34 beta=0.28" in advice
+    fixed = {"alpha": 0.34, "beta": 0.28}
+    held = fit_study(few, Question(laws=("chinchilla",), fixed=fixed, bootstrap=Bootstrap(resamples=20)))
+    assert not held["decoder"].fits[0].exact  # the advice leaves fewer parameters than runs
 
 
 def test_an_interval_of_too_few_runs_is_not_called_known(study: Path) -> None:
