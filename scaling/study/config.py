@@ -325,7 +325,7 @@ class TrainingConfig:
     compile: bool | None = None  # whether steps go through torch.compile (null: where it pays)
     device: str = "auto"  # cpu, cuda, cuda:1, … (auto: a GPU where there is one)
     parallel: Parallel = Parallel.none  # how the processes that torchrun starts share one model
-    threads: int | None = None  # CPU threads of one trunk (null: 1 for small models)
+    threads: int | None = None  # CPU threads of one trunk (null: 1 where several train at a time)
     evaluation_tokens: Any = 131072  # [tokens] held-out tokens of a final loss: a number, or auto
     curve_evaluations: float = 5  # evaluations along a trunk, per tenfold of steps
     curve_tokens: float = 8192  # [tokens] held-out tokens of each of these evaluations
