@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.fitting.fit import Fit, FitError
+from analysis.forecast.heldout import noise
 from analysis.laws.law import FLOPS_PER_PARAM_TOKEN, Law
 
 IDENTIFIED = 0.2  # of the lowest loss: the widest interval of E that still says something about it
@@ -56,8 +57,7 @@ def _telling(fit: Fit, width: float, wanted: float) -> TellingRun | None:
     if set(inputs) != {"N", "D"}:
         return None
     largest = float((FLOPS_PER_PARAM_TOKEN * inputs["N"] * inputs["D"]).max())
-    free = max(1, fit.n_runs - len(fit.theta))
-    noise = fit.rms * float(np.sqrt(fit.n_runs / free))
+    sigma = float(np.std(noise(fit)))
     draws = fit.draws[:DRAWS]
     floor = np.array([law.parameters["E"] for law in draws])
     for times in 2.0 ** np.arange(STEPS + 1):
@@ -65,15 +65,15 @@ def _telling(fit: Fit, width: float, wanted: float) -> TellingRun | None:
             best = fit.law.optimum(times * largest)
         except ValueError:  # the path of best sizes ends
             return None
-        left = _left(draws, floor, best.N, best.D, noise)
+        left = _left(draws, floor, best.N, best.D, sigma)
         if width * left <= wanted:
             return TellingRun(best.N, best.D, float(times), width * left)
     return None
 
 
-def _left(draws: tuple[Law, ...], floor: np.ndarray, N: float, D: float, noise: float) -> float:
+def _left(draws: tuple[Law, ...], floor: np.ndarray, N: float, D: float, sigma: float) -> float:
     """The share of E's standard deviation that is left once the loss of a run of this N and D is known."""
     seen = np.log([float(law(N=N, D=D)) for law in draws])
     together = float(np.mean((seen - seen.mean()) * (floor - floor.mean())))
-    explained = together**2 / (float(floor.var()) * (float(seen.var()) + noise**2))
+    explained = together**2 / (float(floor.var()) * (float(seen.var()) + sigma**2))
     return float(np.sqrt(max(0.0, 1.0 - explained)))

@@ -255,7 +255,7 @@ def _floor_sentence(floor: OpenFloor) -> str:
     )
     if floor.run is None:
         return f"{found} No single run at up to {2**STEPS:,} times the largest compute would settle it."
-    where = f"{floor.run.times:g} times" if floor.run.times > 1 else "as much as"
+    where = f"{floor.run.times:g} times" if floor.run.times > 1 else "at"
     return (
         f"{found} A run of {say(floor.run.N)} parameters on {say(floor.run.D)} tokens, {where} the largest "
         f"compute, should narrow that to a width of {floor.run.width:.2g}."
